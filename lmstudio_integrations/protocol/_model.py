@@ -1,0 +1,143 @@
+"""The base of everything that travels: pydantic data, snake_case here, camelCase on the wire.
+
+Two rules of LM Studio's wire format live here and nowhere else. A key that is absent is not the same as a key that is
+``null``, so optional attributes that are ``None`` leave no key behind. And its schemas strip keys that they do not
+know, so unknown keys are no error when reading.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    StrictInt,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
+from pydantic.alias_generators import to_camel
+
+from lmstudio_integrations.errors import LMStudioValueError
+
+__all__ = ["Incoming", "Number", "WireInt", "WireModel"]
+
+_FROM_WIRE = {"from_wire": True}
+
+
+def _whole(value: Any) -> Any:
+    """JSON knows one kind of number: ``1.0`` is an integer, ``true`` and ``"1"`` are not."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("not a number")
+    if not math.isfinite(value):
+        raise ValueError("not a finite number")
+    return value
+
+
+WireInt = Annotated[StrictInt, BeforeValidator(_whole)]
+"""An integer as JSON has it: ``3`` and ``3.0``, but neither ``true`` nor ``"3"`` nor ``3.5``."""
+
+Number = Annotated[int | float, BeforeValidator(_finite)]
+"""A finite number, no boolean; integers stay integers, so that the same value makes the same bytes."""
+
+
+class WireModel(BaseModel):
+    """Data with a JSON form.
+
+    ``NULLABLE`` names the attributes that the wire allows to be ``null``; they are written when they were set.
+    """
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="ignore",
+        defer_build=True,
+        protected_namespaces=(),
+    )
+    NULLABLE: ClassVar[frozenset[str]] = frozenset()
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_null_on_the_wire(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is None and info.context is _FROM_WIRE and info.field_name not in cls.NULLABLE:
+            raise ValueError("null is not the same as an absent key")
+        return value
+
+    @classmethod
+    def from_wire(cls, raw: Any) -> Self:
+        """Read the JSON form as strictly as LM Studio's own schema does (camelCase only, no stray ``null``).
+
+        Raises:
+            ValueError: it does not fit.
+        """
+        return cls.model_validate(raw, by_alias=True, by_name=False, context=_FROM_WIRE)
+
+    @classmethod
+    def checked(cls, **values: Any) -> Self:
+        """Build one from what a caller passed.
+
+        Raises:
+            LMStudioValueError: a value does not fit; says which.
+        """
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise LMStudioValueError(_explain(cls.__name__, error)) from None
+
+    def to_wire(self) -> dict[str, Any]:
+        """The JSON form: camelCase keys in the order of declaration, ``None`` left out (but see ``NULLABLE``)."""
+        wire: dict[str, Any] = {}
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if value is None and not (name in self.NULLABLE and name in self.model_fields_set):
+                continue
+            wire[field.serialization_alias or name] = _plain(value)
+        for name, value in (self.model_extra or {}).items():
+            wire[name] = _plain(value)
+        return wire
+
+
+class Incoming(WireModel):
+    """What the server sends. An optional attribute of the wrong type takes its default instead of failing."""
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _default_where_odd(cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        try:
+            return handler(value)
+        except ValidationError:
+            field = cls.model_fields[info.field_name or ""]
+            if field.is_required():
+                raise
+            return field.get_default(call_default_factory=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_null_on_the_wire(cls, value: Any, info: ValidationInfo) -> Any:
+        return value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, WireModel):
+        return value.to_wire()
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return value
+
+
+def _explain(name: str, error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_context=False)[0]
+    where = ".".join(str(step) for step in first["loc"])
+    return f"{name}: {where or 'value'}: {first['msg']}"

@@ -1,0 +1,56 @@
+"""The first frame in each direction (PROTOCOL: "Authentication").
+
+Nothing may be sent before ``{"success": true}`` has come back: it would be taken for a second authentication and
+dropped without a word.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from lmstudio_integrations.errors import LMStudioValueError
+from lmstudio_integrations.protocol._model import Incoming, WireModel
+
+__all__ = ["TOKEN_PATTERN", "Authentication", "AuthenticationReply", "guest_authentication", "token_authentication"]
+
+TOKEN_PATTERN = re.compile(r"sk-lm-([A-Za-z0-9]{8}):([A-Za-z0-9]{20})", re.ASCII)
+"""An LM Studio API token; use ``fullmatch``. The first group travels as identifier, the second as passkey."""
+
+
+class Authentication(WireModel):
+    """Client: who it is. Files that were uploaded belong to the identifier; its first passkey is binding."""
+
+    auth_version: Literal[1] = 1
+    client_identifier: Annotated[str, Field(max_length=256)]
+    client_passkey: Annotated[str, Field(max_length=256, repr=False)]
+
+
+class AuthenticationReply(Incoming):
+    """Server: whether the client may go on; after ``success: false`` the socket is closed."""
+
+    success: bool
+    error: str | None = None
+
+
+def guest_authentication() -> Authentication:
+    """A random identity without an API token. Use one pair for all sockets of a client."""
+    return Authentication(client_identifier=f"guest:{uuid.uuid4()}", client_passkey=str(uuid.uuid4()))
+
+
+def token_authentication(token: str) -> Authentication:
+    """The identity that an API token stands for.
+
+    Raises:
+        LMStudioValueError: not of the form ``sk-lm-<8 characters>:<20 characters>``. Never repeats the token.
+    """
+    found = TOKEN_PATTERN.fullmatch(str(token))
+    if found is None:
+        raise LMStudioValueError(
+            "The API token is not of the form sk-lm-xxxxxxxx:xxxxxxxxxxxxxxxxxxxx "
+            "(eight letters or digits, a colon, twenty letters or digits)."
+        )
+    return Authentication(client_identifier=found[1], client_passkey=found[2])

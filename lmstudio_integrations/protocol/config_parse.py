@@ -1,0 +1,91 @@
+"""Settings from a mapping that a person wrote: misspelt names and wrong values are named, before anything is sent."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from lmstudio_integrations.errors import LMStudioValueError
+from lmstudio_integrations.protocol.config_models import Config, GpuSetting
+from lmstudio_integrations.protocol.envelopes import encode
+
+__all__ = ["parse_config"]
+
+C = TypeVar("C", bound=Config)
+
+_WORDS = {
+    "LlmPredictionConfig": "a prediction",
+    "LlmLoadModelConfig": "loading an LLM",
+    "EmbeddingLoadModelConfig": "loading an embedding model",
+    "GpuSetting": "the GPU",
+}
+
+
+def parse_config(cls: type[C], value: Mapping[str, Any] | C | None) -> C:
+    """Settings of the class ``cls`` from a mapping (camelCase or snake_case names), from themselves, or from nothing.
+
+    ``None`` values count as not given.
+
+    Raises:
+        LMStudioValueError: a misspelt name (names the nearest right one), or a value that will not do (names the
+            setting, what came and what would do).
+    """
+    if value is None:
+        return cls()
+    if isinstance(value, cls):
+        return value
+    if not isinstance(value, Mapping):
+        raise LMStudioValueError(
+            f"The settings of {_WORDS[cls.__name__]} must be a mapping or {cls.__name__}, not {type(value).__name__}."
+        )
+    names = {spelling: name for name, field in cls.model_fields.items() for spelling in (name, field.alias or name)}
+    given: dict[str, Any] = {}
+    spelt: dict[str, str] = {}
+    for key, item in value.items():
+        name = names.get(key)
+        if name is None:
+            raise LMStudioValueError(_unknown(cls, key))
+        if item is None:
+            continue
+        if name in given:
+            raise LMStudioValueError(f"{spelt[name]!r} and {key!r} are the same setting; give it once.")
+        spelt[name] = key
+        given[name] = parse_config(GpuSetting, item) if name == "gpu" and isinstance(item, Mapping) else item
+    try:
+        made = cls.model_validate(given, by_alias=False, by_name=True)
+    except ValidationError as error:
+        raise LMStudioValueError(_wrong(cls, error, given, spelt)) from None
+    _sendable(made)
+    return made
+
+
+def _unknown(cls: type[Config], key: Any) -> str:
+    spellings = [field.alias or name for name, field in cls.model_fields.items()]
+    snake = list(cls.model_fields)
+    text = str(key)
+    close = difflib.get_close_matches(text, [*spellings, *snake], n=1, cutoff=0.6)
+    if not close:
+        lower = {spelling.lower(): spelling for spelling in spellings}
+        close = [lower[found] for found in difflib.get_close_matches(text.lower(), lower, n=1, cutoff=0.4)]
+    advice = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(spellings)}."
+    return f"There is no setting {key!r} for {_WORDS[cls.__name__]}; {advice}"
+
+
+def _wrong(cls: type[Config], error: ValidationError, given: dict[str, Any], spelt: dict[str, str]) -> str:
+    name = str(error.errors(include_url=False, include_context=False)[0]["loc"][0])
+    came = repr(given.get(name))
+    if len(came) > 120:
+        came = came[:117] + "..."
+    return f"{spelt.get(name, name)!r} must be {cls.model_fields[name].description}, not {came}."
+
+
+def _sendable(config: Config) -> None:
+    raw = getattr(config, "raw", None)
+    if raw is not None:
+        try:
+            encode(raw)
+        except LMStudioValueError as error:
+            raise LMStudioValueError(f"'raw' cannot be sent: {error}") from None

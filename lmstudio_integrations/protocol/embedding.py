@@ -1,0 +1,21 @@
+"""Embedding: one text per call, no batch (PROTOCOL: "embedding.embedString")."""
+
+from __future__ import annotations
+
+from lmstudio_integrations.protocol._model import Incoming, WireModel
+from lmstudio_integrations.protocol.models import ModelSpecifier
+
+__all__ = ["EmbedStringParameter", "EmbedStringResult"]
+
+
+class EmbedStringParameter(WireModel):
+    """``embedding.embedString``. Here the key is ``modelSpecifier``, unlike the other calls' ``specifier``."""
+
+    model_specifier: ModelSpecifier
+    input_string: str
+
+
+class EmbedStringResult(Incoming):
+    """The vector. LM Studio's documentation does not promise that it has length one."""
+
+    embedding: list[float]

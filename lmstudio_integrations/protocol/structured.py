@@ -1,0 +1,88 @@
+"""Structured output: text that follows a JSON Schema or a grammar (PROTOCOL: "Structured output").
+
+The answer arrives as ordinary text; the client parses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from lmstudio_integrations.errors import LMStudioValueError
+from lmstudio_integrations.protocol._model import WireModel
+from lmstudio_integrations.protocol.json_schema import copy_schema, with_defs
+
+__all__ = ["STRUCTURED_KEY", "StructuredOutput", "structured_field", "structured_value"]
+
+STRUCTURED_KEY = "llm.prediction.structured"
+
+
+class StructuredOutput(WireModel):
+    """The value of ``llm.prediction.structured``; ``json`` without a schema is any JSON."""
+
+    type: Literal["none", "json", "gbnf"]
+    json_schema: dict[str, Any] | None = None
+    gbnf_grammar: str | None = None
+
+
+def structured_value(response_format: Any) -> dict[str, Any]:
+    """The wire form of what a caller asks for.
+
+    Accepts ``None`` (free text), a pydantic class or anything else with ``model_json_schema()``, a JSON Schema, LM
+    Studio's own form ``{"type": "json"|"gbnf"|"none", …}``, and OpenAI's ``json_schema``, ``json_object`` and ``text``.
+
+    Raises:
+        LMStudioValueError: anything else, or a schema that JSON cannot hold.
+    """
+    if response_format is None:
+        return {"type": "none"}
+    if isinstance(response_format, StructuredOutput):
+        response_format = response_format.to_wire()
+    make_schema = getattr(response_format, "model_json_schema", None)
+    if callable(make_schema):
+        return _json(make_schema())
+    if not isinstance(response_format, Mapping):
+        raise LMStudioValueError(
+            "response_format must be a pydantic class, an object with model_json_schema(), a JSON Schema or "
+            f'{{"type": "json"|"gbnf"|"none", …}}, not {type(response_format).__name__}.'
+        )
+    kind = response_format.get("type")
+    if kind == "none" or kind == "text":
+        return {"type": "none"}
+    if kind == "json":
+        return _json(response_format["jsonSchema"]) if _given(response_format, "jsonSchema") else {"type": "json"}
+    if kind == "json_object":
+        return {"type": "json"}
+    if kind == "json_schema":
+        return _json(_openai_schema(response_format))
+    if kind == "gbnf":
+        return {"type": "gbnf", "gbnfGrammar": _grammar(response_format)}
+    return _json(response_format)
+
+
+def structured_field(response_format: Any) -> dict[str, Any]:
+    """The same as a key/value field ``{"key": "llm.prediction.structured", "value": …}``; errors as there."""
+    return {"key": STRUCTURED_KEY, "value": structured_value(response_format)}
+
+
+def _given(value: Mapping[str, Any], key: str) -> bool:
+    return value.get(key) is not None
+
+
+def _json(schema: Any) -> dict[str, Any]:
+    what = "The schema of the structured output"
+    return {"type": "json", "jsonSchema": with_defs(copy_schema(schema, what), what)}
+
+
+def _openai_schema(response_format: Mapping[str, Any]) -> Any:
+    inner = response_format.get("json_schema")
+    if not isinstance(inner, Mapping) or not isinstance(inner.get("schema"), Mapping):
+        raise LMStudioValueError('A response_format of type "json_schema" needs {"json_schema": {"schema": {…}}}.')
+    return inner["schema"]
+
+
+def _grammar(response_format: Mapping[str, Any]) -> str:
+    grammar = response_format.get("gbnfGrammar", response_format.get("gbnf_grammar"))
+    if not isinstance(grammar, str) or not grammar:
+        raise LMStudioValueError('A response_format of type "gbnf" needs the text of the grammar in "gbnfGrammar".')
+    return grammar

@@ -1,0 +1,159 @@
+"""Tools that a model may ask for (PROTOCOL: "Tools"): their definitions, the choice among them, their naming."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args
+
+from lmstudio_integrations.errors import LMStudioValueError
+from lmstudio_integrations.protocol._model import WireModel
+from lmstudio_integrations.protocol.tool_schema import tool_parameters
+
+__all__ = [
+    "TOOLS_KEY",
+    "TOOL_CHOICE_KEY",
+    "TOOL_NAMING_KEY",
+    "FunctionDefinition",
+    "ToolChoice",
+    "ToolDefinition",
+    "ToolNaming",
+    "tool_choice_value",
+    "tool_definition",
+    "tool_fields",
+    "tools_field",
+]
+
+TOOLS_KEY = "llm.prediction.tools"
+TOOL_CHOICE_KEY = "llm.prediction.toolChoice"
+TOOL_NAMING_KEY = "llm.prediction.toolNaming"
+
+ToolNaming = Literal["passThrough", "removeSpecial", "snakeCase", "camelCase"]
+_MODES = ("none", "auto", "required")
+
+
+class FunctionDefinition(WireModel):
+    """Name, what it does, and a JSON Schema of its arguments; without ``parameters`` it takes none."""
+
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+
+
+class ToolDefinition(WireModel):
+    """One tool."""
+
+    type: Literal["function"] = "function"
+    function: FunctionDefinition
+
+
+class ToolChoice(WireModel):
+    """Whether the model may, must or must not call a tool. The wire cannot name one."""
+
+    type: Literal["generic"] = "generic"
+    mode: Literal["none", "auto", "required"]
+
+
+def tool_definition(value: Mapping[str, Any] | ToolDefinition) -> ToolDefinition:
+    """A tool as LM Studio takes it, from OpenAI's form or from a bare ``{"name", "description", "parameters"}``.
+
+    ``definitions`` move to ``$defs``; a missing ``properties`` becomes ``{}``; alternatives at the root of the
+    parameters are folded into one object where that is possible; extras such as ``strict`` are dropped.
+
+    Raises:
+        LMStudioValueError: no name, or parameters that LM Studio would strip or refuse.
+    """
+    if isinstance(value, ToolDefinition):
+        value = value.to_wire()
+    if not isinstance(value, Mapping):
+        raise LMStudioValueError(f"A tool must be a mapping, not {type(value).__name__}.")
+    function = value.get("function", value) if value.get("type", "function") == "function" else None
+    if not isinstance(function, Mapping):
+        raise LMStudioValueError(
+            'A tool must be {"type": "function", "function": {…}} or {"name": …, "parameters": …}.'
+        )
+    name, description, parameters = (function.get(key) for key in ("name", "description", "parameters"))
+    if not isinstance(name, str) or not name:
+        raise LMStudioValueError("A tool needs a name.")
+    if description is not None and not isinstance(description, str):
+        raise LMStudioValueError(f"The description of the tool {name!r} must be text.")
+    made = FunctionDefinition.checked(
+        name=name,
+        description=description,
+        parameters=None if parameters is None else tool_parameters(parameters, name),
+    )
+    return ToolDefinition(function=made)
+
+
+def tools_field(tools: Sequence[Mapping[str, Any] | ToolDefinition], naming: str | None = None) -> list[dict[str, Any]]:
+    """The key/value fields of the tools themselves, and of ``naming`` unless it is ``None``.
+
+    No tools make ``{"type": "none"}``.
+
+    Raises:
+        LMStudioValueError: as :func:`tool_definition`; two tools of one name; an unknown naming.
+    """
+    definitions = [tool_definition(tool) for tool in tools]
+    _unique([tool.function.name for tool in definitions])
+    value = (
+        {"type": "toolArray", "tools": [tool.to_wire() for tool in definitions]} if definitions else {"type": "none"}
+    )
+    fields: list[dict[str, Any]] = [{"key": TOOLS_KEY, "value": value}]
+    if naming is not None:
+        if naming not in get_args(ToolNaming):
+            raise LMStudioValueError(f"Unknown tool naming {naming!r}; use one of {', '.join(get_args(ToolNaming))}.")
+        fields.append({"key": TOOL_NAMING_KEY, "value": naming})
+    return fields
+
+
+def tool_choice_value(mode: Any) -> dict[str, Any]:
+    """``{"type": "generic", "mode": …}`` from a mode or from that mapping.
+
+    Raises:
+        LMStudioValueError: another mode.
+    """
+    asked = mode.get("mode") if isinstance(mode, Mapping) and mode.get("type", "generic") == "generic" else mode
+    if asked not in _MODES:
+        raise LMStudioValueError(f"Unknown tool choice {mode!r}; use one of {', '.join(_MODES)}.")
+    return {"type": "generic", "mode": asked}
+
+
+def tool_fields(
+    tools: Sequence[Mapping[str, Any] | ToolDefinition] | None, tool_choice: str | None = None
+) -> list[dict[str, Any]]:
+    """Everything that a request with tools sends: tools, naming, and the choice if there is one.
+
+    ``tool_choice``: ``None`` leaves it to the server (auto), ``"auto"``, ``"none"``, ``"required"``, or the name of a
+    tool: the model then gets that tool alone and must call it. No tools, no fields.
+
+    Guess: the server's default naming ``removeSpecial`` changes names that have special characters, so that a call
+    would not find its tool again; ``passThrough`` keeps them. Servers that do not know the key ignore it.
+
+    Raises:
+        LMStudioValueError: as :func:`tool_definition`; two tools of one name; a choice that names no tool.
+    """
+    definitions = [tool_definition(tool) for tool in tools or ()]
+    names = [tool.function.name for tool in definitions]
+    _unique(names)
+    if tool_choice is not None and tool_choice not in _MODES and tool_choice not in names:
+        known = ", ".join(names) if names else "there are none"
+        raise LMStudioValueError(
+            f"tool_choice {tool_choice!r} is neither one of {', '.join(_MODES)} nor a tool's name (tools: {known})."
+        )
+    if not definitions:
+        if tool_choice == "required":
+            raise LMStudioValueError('tool_choice "required" needs at least one tool.')
+        return []
+    mode = tool_choice
+    if tool_choice is not None and tool_choice not in _MODES:
+        definitions = [tool for tool in definitions if tool.function.name == tool_choice]
+        mode = "required"
+    fields = tools_field(definitions, "passThrough")
+    if mode is not None:
+        fields.append({"key": TOOL_CHOICE_KEY, "value": tool_choice_value(mode)})
+    return fields
+
+
+def _unique(names: list[str]) -> None:
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise LMStudioValueError(f"Two tools are called {name!r}.")
