@@ -26,8 +26,6 @@ from lmstudio_integrations.errors import LMStudioValueError
 
 __all__ = ["Incoming", "Number", "WireInt", "WireModel"]
 
-_FROM_WIRE = {"from_wire": True}
-
 
 def _whole(value: Any) -> Any:
     """JSON knows one kind of number: ``1.0`` is an integer, ``true`` and ``"1"`` are not."""
@@ -66,13 +64,6 @@ class WireModel(BaseModel):
     )
     NULLABLE: ClassVar[frozenset[str]] = frozenset()
 
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_null_on_the_wire(cls, value: Any, info: ValidationInfo) -> Any:
-        if value is None and info.context is _FROM_WIRE and info.field_name not in cls.NULLABLE:
-            raise ValueError("null is not the same as an absent key")
-        return value
-
     @classmethod
     def from_wire(cls, raw: Any) -> Self:
         """Read the JSON form as strictly as LM Studio's own schema does (camelCase only, no stray ``null``).
@@ -80,7 +71,9 @@ class WireModel(BaseModel):
         Raises:
             ValueError: it does not fit.
         """
-        return cls.model_validate(raw, by_alias=True, by_name=False, context=_FROM_WIRE)
+        made = cls.model_validate(raw, by_alias=True, by_name=False)
+        _refuse_null(made, cls.__name__)
+        return made
 
     @classmethod
     def checked(cls, **values: Any) -> Self:
@@ -121,10 +114,18 @@ class Incoming(WireModel):
                 raise
             return field.get_default(call_default_factory=True)
 
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_null_on_the_wire(cls, value: Any, info: ValidationInfo) -> Any:
-        return value
+
+def _refuse_null(value: Any, path: str) -> None:
+    """Where ``null`` is not allowed, LM Studio refuses the whole request; an absent key is something else."""
+    if isinstance(value, WireModel):
+        for name in value.model_fields_set.intersection(type(value).model_fields):
+            item = getattr(value, name)
+            if item is None and name not in value.NULLABLE:
+                raise ValueError(f"{path}.{name} is null, which is not the same as an absent key")
+            _refuse_null(item, f"{path}.{name}")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _refuse_null(item, f"{path}[{index}]")
 
 
 def _plain(value: Any) -> Any:

@@ -99,11 +99,6 @@ class SerializedError(WireModel):
             return value
         return cls.model_fields[info.field_name].default
 
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_null_on_the_wire(cls, value: Any, info: Any) -> Any:
-        return value
-
     @classmethod
     def from_any(cls, raw: Any) -> SerializedError:
         """Read whatever came as an error; what is no object becomes an unknown error."""
@@ -117,11 +112,6 @@ class RpcCall(WireModel):
     endpoint: str
     call_id: WireInt
     parameter: Any = None
-
-    @field_validator("parameter", mode="before")
-    @classmethod
-    def _any_parameter(cls, value: Any) -> Any:
-        return value
 
     @property
     def has_parameter(self) -> bool:

@@ -14,6 +14,8 @@ from lmstudio_integrations.protocol.history import ChatHistory
 from lmstudio_integrations.protocol.tools import ToolDefinition
 
 __all__ = [
+    "GET_OR_LOAD_PACKETS",
+    "LOAD_MODEL_PACKETS",
     "AlreadyLoadedPacket",
     "ApplyPromptTemplateOptions",
     "ApplyPromptTemplateParameter",
@@ -267,6 +269,23 @@ class LoadSuccessPacket(Incoming):
 
     type: Literal["loadSuccess"] = "loadSuccess"
     info: ModelInstanceInfo
+
+
+LOAD_MODEL_PACKETS: dict[str, type[Incoming]] = {
+    "resolved": ResolvedPacket,
+    "progress": ProgressPacket,
+    "success": SuccessLoadPacket,
+}
+"""The packets of ``loadModel`` by their ``type``."""
+
+GET_OR_LOAD_PACKETS: dict[str, type[Incoming]] = {
+    "alreadyLoaded": AlreadyLoadedPacket,
+    "unloadingOtherJITModel": UnloadingOtherJitModelPacket,
+    "startLoading": StartLoadingPacket,
+    "loadProgress": LoadProgressPacket,
+    "loadSuccess": LoadSuccessPacket,
+}
+"""The packets of ``getOrLoad`` by their ``type``."""
 
 
 class UnloadModelParameter(WireModel):
