@@ -1,0 +1,122 @@
+"""One call or channel of a client, as the endpoints see it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .faults import ChannelFaults
+from .models import Domain
+from .shapes import Shape
+
+if TYPE_CHECKING:
+    from .connection import Connection
+    from .house import House
+
+
+class Interrupted(Exception):
+    """The client has cancelled the channel."""
+
+
+NOTHING: Any = object()
+"""A void answer: the key ``result`` is left out. As a parameter: the key was absent."""
+
+
+@dataclass
+class RpcCallContext:
+    """One ``rpcCall``. ``parameter`` has been checked."""
+
+    house: House
+    connection: Connection
+    namespace: str
+    parameter: Any
+
+    @property
+    def domain(self) -> Domain:
+        """The kind of models that the namespace has."""
+        return "embedding" if self.namespace == "embedding" else "llm"
+
+
+class ChannelCall:
+    """One open channel: ``send`` packets, look at ``cancelled``. Ends with the endpoint's return (close) or error."""
+
+    def __init__(self, connection: Connection, channel_id: int, parameter: Any, faults: ChannelFaults) -> None:
+        self.connection = connection
+        self.house: House = connection.house
+        self.namespace = connection.namespace
+        self.id = channel_id
+        self.parameter = parameter
+        self.cancelled = False
+        self._faults = faults
+        self._interruptible = False
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def domain(self) -> Domain:
+        """The kind of models that the namespace has."""
+        return "embedding" if self.namespace == "embedding" else "llm"
+
+    def start(self, endpoint: ChannelEndpoint) -> None:
+        """Run the endpoint as a task of its own."""
+        self._task = asyncio.create_task(self.connection.run_channel(self, endpoint, self._faults))
+
+    async def send(self, packet: dict[str, Any]) -> None:
+        """Send one packet, unless a fault has something else in mind."""
+        message = {"type": "channelSend", "channelId": self.id, "message": packet}
+        if self._faults.any:
+            await self._faults.send(self.connection, message)
+        else:
+            await self.connection.send(message)
+
+    def cancel(self) -> None:
+        """The client has sent ``cancel``: interrupt the endpoint where it lets itself be interrupted."""
+        if not self.cancelled:
+            self.cancelled = True
+            if self._interruptible and self._task is not None:
+                self._task.cancel()
+
+    def abandon(self) -> None:
+        """The socket is gone: stop working for nobody."""
+        if self._task is not None:
+            self._task.cancel()
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Where a cancel of the client, an earlier one too, raises ``Interrupted``, whatever is being awaited."""
+        if self.cancelled:
+            raise Interrupted
+        self._interruptible = True
+        try:
+            yield
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self.cancelled and task is not None and task.uncancel() == 0:
+                raise Interrupted from None
+            raise
+        finally:
+            self._interruptible = False
+
+
+RpcEndpoint = Callable[[RpcCallContext], Awaitable[Any]]
+ChannelEndpoint = Callable[[ChannelCall], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An endpoint: the shape of its parameter (``None``: there must be none), and what it does (``None``: nothing)."""
+
+    shape: Shape | None
+    rpc: RpcEndpoint | None = None
+    channel: ChannelEndpoint | None = None
+
+    def problem(self, parameter: Any) -> str | None:
+        """What is wrong with the parameter, in words."""
+        if self.shape is None:
+            return None if parameter is NOTHING else "parameter: there must be none, not even null"
+        return "parameter: required, but absent" if parameter is NOTHING else self.shape(parameter, "parameter")
+
+
+EndpointTable = Mapping[str, Endpoint]

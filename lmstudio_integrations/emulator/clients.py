@@ -1,0 +1,47 @@
+"""Who may come in: API token, guests, and the first passkey of an identifier."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from lmstudio_integrations.errors import LMStudioValueError
+from lmstudio_integrations.protocol.auth import TOKEN_PATTERN, Authentication
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+_TOKEN_IDENTIFIER = re.compile(r"[A-Za-z0-9]{8}", re.ASCII)
+
+
+class Clients:
+    """The authenticated sockets.
+
+    Guess: the sentences of a refusal; LM Studio's own are not public.
+    """
+
+    def __init__(self, api_token: str | None) -> None:
+        found = None if api_token is None else TOKEN_PATTERN.fullmatch(api_token)
+        if api_token is not None and found is None:
+            raise LMStudioValueError("api_token has to look like sk-lm-xxxxxxxx:xxxxxxxxxxxxxxxxxxxx")
+        self._wanted = None if found is None else (found[1], found[2])
+        self._passkeys: dict[str, str] = {}
+        self._sockets: dict[Connection, str] = {}
+
+    def enter(self, connection: Connection, request: Authentication) -> str | None:
+        """Let a client in; what is wrong with it, in words, if it stays out."""
+        identifier, passkey = request.client_identifier, request.client_passkey
+        if self._wanted is not None and (identifier, passkey) != self._wanted:
+            if _TOKEN_IDENTIFIER.fullmatch(identifier):
+                return "Invalid LM Studio API token."
+            return "An LM Studio API token is required to access this server."
+        if self._passkeys.setdefault(identifier, passkey) != passkey:
+            return f"Failed to validate client: Invalid client passkey for client {identifier}"
+        self._sockets[connection] = identifier
+        return None
+
+    def leave(self, connection: Connection) -> None:
+        """A socket is gone; with the last one of an identifier its passkey is forgotten."""
+        identifier = self._sockets.pop(connection, None)
+        if identifier is not None and identifier not in self._sockets.values():
+            self._passkeys.pop(identifier, None)

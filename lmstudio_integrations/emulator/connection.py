@@ -1,0 +1,267 @@
+"""One WebSocket of a client: authentication, envelopes, warnings, and the life of its channels."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
+
+from lmstudio_integrations.protocol import envelopes
+from lmstudio_integrations.protocol.auth import Authentication
+from lmstudio_integrations.protocol.envelopes import decode, encode
+
+from .calls import NOTHING, ChannelCall, ChannelEndpoint, Interrupted, RpcCallContext
+from .faults import ChannelFaults, Fault
+from .failures import EndpointError
+from .parameters import CANCEL
+
+if TYPE_CHECKING:
+    from .gate import Gate
+    from .house import House
+
+MAX_WARNINGS = 5
+_SIGNALS = {
+    envelopes.SignalSubscribe: ("signalSubscribe", "signalEndpointUnknown"),
+    envelopes.WritableSignalSubscribe: ("writableSignalSubscribe", "writableSignalEndpointUnknown"),
+    envelopes.SignalUnsubscribe: ("signalUnsubscribe", "signalUnknown"),
+    envelopes.WritableSignalUnsubscribe: ("writableSignalUnsubscribe", "writableSignalUnknown"),
+    envelopes.WritableSignalUpdate: ("writableSignalUpdate", "writableSignalUnknown"),
+}
+
+
+class Connection:
+    """One authenticated (or not yet authenticated) socket. ``client`` is the client's identifier."""
+
+    def __init__(self, house: House, socket: ServerConnection, namespace: str, number: int) -> None:
+        self.house = house
+        self.namespace = namespace
+        self.number = number
+        self.client = ""
+        self._socket = socket
+        self._endpoints = house.endpoints.get(namespace, {})
+        self._channels: dict[int, ChannelCall] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._warnings = 0
+        self._stalled: Gate | None = None
+
+    async def serve(self) -> None:
+        """From the upgrade to the end of the socket."""
+        try:
+            if await self._authenticate():
+                async for frame in self._socket:
+                    self._take(frame)
+        except ConnectionClosed:
+            pass
+        finally:
+            self.house.clients.leave(self)
+            for channel in self._channels.values():
+                channel.abandon()
+            for task in self._tasks:
+                task.cancel()
+
+    # --- what goes out
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """Send one message; a socket that is gone swallows it."""
+        if self._stalled is not None:
+            await self._stalled.wait()
+        text = encode(message)
+        self.house.record.add("server", self.namespace, self.number, message)
+        try:
+            await self._socket.send(text)
+        except ConnectionClosed:
+            pass
+
+    async def send_text(self, text: str) -> None:
+        """Send a frame as it stands."""
+        self.house.record.add("server", self.namespace, self.number, text)
+        await self._socket.send(text)
+
+    def stall(self, gate: Gate) -> None:
+        """Send nothing more until the gate opens."""
+        self._stalled = gate
+
+    def drop(self) -> None:
+        """Cut the socket without a word."""
+        self._socket.transport.abort()
+
+    def goodbye(self, code: int | None = None) -> None:
+        """Close politely, and do not wait for the other side."""
+        protocol = self._socket.protocol
+        if protocol.state is protocol.state.OPEN:
+            protocol.send_close(code)
+            self._socket.transport.write(b"".join(protocol.data_to_send()))
+        self._socket.transport.close()
+
+    async def _warn(self, kind: str, warning: str) -> None:
+        """LM Studio sends five warnings per socket; whatever comes later is met with silence."""
+        if self._warnings < MAX_WARNINGS:
+            self._warnings += 1
+            await self.send({"type": "communicationWarning", "warning": warning, "kind": kind})
+
+    # --- authentication
+
+    async def _authenticate(self) -> bool:
+        try:
+            async with asyncio.timeout(self.house.auth_timeout):
+                while (request := await self._next_authentication()) is None:
+                    pass
+        except TimeoutError:
+            return await self._refuse("Authentication timed out")
+        faults = self.house.faults
+        if faults.take_connection("never_auth", self.namespace):
+            await asyncio.get_running_loop().create_future()
+        if slow := faults.take_connection("slow_auth", self.namespace):
+            slow.strike()
+            await slow.gate.wait()
+        if refused := faults.take_connection("refuse_auth", self.namespace):
+            refused.strike()
+            return await self._refuse(refused.options.get("error", "Invalid LM Studio API token."))
+        if problem := self.house.clients.enter(self, request):
+            return await self._refuse(problem)
+        self.client = request.client_identifier
+        await self.send({"success": True})
+        return True
+
+    async def _next_authentication(self) -> Authentication | None:
+        frame = await self._socket.recv()
+        try:
+            message = decode(frame)
+        except ValueError:
+            message = frame
+        self.house.record.add("client", self.namespace, self.number, message)
+        try:
+            return Authentication.from_wire(message)
+        except ValueError:
+            return None  # a malformed one is ignored; a correct one may follow
+
+    async def _refuse(self, error: str) -> bool:
+        await self.send({"success": False, "error": error})
+        self.goodbye()
+        return False
+
+    # --- what comes in
+
+    def _take(self, frame: str | bytes) -> None:
+        try:
+            raw = decode(frame)
+        except ValueError:
+            self.house.record.add("client", self.namespace, self.number, frame)
+            return
+        self.house.record.add("client", self.namespace, self.number, raw)
+        try:
+            message = envelopes.parse_client_message(raw)
+        except ValueError:
+            return  # the real server writes it to its log and says nothing
+        match message:
+            case envelopes.ChannelSend():
+                self._channel_send(message)
+            case envelopes.ChannelCreate():
+                self._create(message)
+            case envelopes.RpcCall():
+                self._spawn(self._call(message))
+            case envelopes.KeepAlive():
+                self._spawn(self.send({"type": "keepAliveAck"}))
+            case envelopes.ChannelAck() if message.channel_id not in self._channels:
+                self._spawn(self._unknown_channel("channelAck", message.channel_id))
+            case envelopes.CommunicationWarning() | envelopes.ChannelAck():
+                pass
+            case _:
+                what, kind = _SIGNALS[type(message)]
+                where = getattr(message, "endpoint", None) or message.subscribe_id
+                self._spawn(self._warn(kind, f"Received {what} for unknown endpoint or subscription, endpoint = {where}"))
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _channel_send(self, message: envelopes.ChannelSend) -> None:
+        channel = self._channels.get(message.channel_id)
+        if channel is None:
+            self._spawn(self._unknown_channel("channelSend", message.channel_id))
+        elif problem := CANCEL(message.message, "message"):
+            text = f"Received invalid message for channel, channelId = {message.channel_id}, {problem}"
+            self._spawn(self._warn("channelMessageTypeError", text))
+        else:
+            channel.cancel()
+
+    async def _unknown_channel(self, what: str, channel_id: int) -> None:
+        await self._warn("channelUnknown", f"Received {what} for unknown channel, channelId = {channel_id}")
+
+    async def _call(self, message: envelopes.RpcCall) -> None:
+        name, call_id = message.endpoint, message.call_id
+        endpoint = self._endpoints.get(name)
+        if endpoint is None or endpoint.rpc is None:
+            await self._warn("rpcEndpointUnknown", f"Received rpcCall for unknown endpoint, endpoint = {name}")
+            return
+        parameter = message.parameter if message.has_parameter else NOTHING
+        if problem := endpoint.problem(parameter):
+            text = f"Received invalid parameter for rpcCall, endpointName = {name}, {problem}"
+            await self._warn("rpcParameterTypeError", text)
+            return
+        if fault := self.house.faults.take_answer(self.namespace, name):
+            await self._instead(fault, name, {"type": "rpcResult", "callId": call_id})
+            return
+        faults = self.house.faults.take_call(self.namespace, name)
+        answer: dict[str, Any] = {"type": "rpcResult", "callId": call_id}
+        try:
+            result = await endpoint.rpc(RpcCallContext(self.house, self, self.namespace, parameter))
+            if result is not NOTHING:
+                answer["result"] = result
+        except EndpointError as error:
+            answer = {"type": "rpcError", "callId": call_id, "error": error.error}
+        await faults.send(self, answer)
+
+    def _create(self, message: envelopes.ChannelCreate) -> None:
+        name, channel_id = message.endpoint, message.channel_id
+        endpoint = self._endpoints.get(name)
+        parameter = message.creation_parameter if message.has_creation_parameter else NOTHING
+        if endpoint is None or endpoint.channel is None:
+            text = f"Received channelCreate for unknown endpoint, endpoint = {name}"
+            self._spawn(self._warn("channelEndpointUnknown", text))
+        elif channel_id in self._channels:
+            text = f"Received channelCreate for already open channel, channelId = {channel_id}"
+            self._spawn(self._warn("channelAlreadyOpen", text))
+        elif problem := endpoint.problem(parameter):
+            text = f"Received invalid creation parameter for channel, endpointName = {name}, {problem}"
+            self._spawn(self._warn("channelCreationParameterTypeError", text))
+        elif fault := self.house.faults.take_answer(self.namespace, name):
+            self._spawn(self._instead(fault, name, {"type": "channelClose", "channelId": channel_id}))
+        else:
+            faults = self.house.faults.take_call(self.namespace, name)
+            # Registered at once: a cancel may be in the very next frame.
+            channel = self._channels[channel_id] = ChannelCall(self, channel_id, parameter, faults)
+            channel.start(endpoint.channel)
+
+    async def _instead(self, fault: Fault, endpoint: str, void: dict[str, Any]) -> None:
+        """Do what the fault wants instead of answering."""
+        fault.strike()
+        if fault.name == "void":
+            await self.send(void)
+        elif fault.name == "warning_instead":
+            rpc = "callId" in void
+            kind = "rpcParameterTypeError" if rpc else "channelCreationParameterTypeError"
+            what = "parameter for rpcCall" if rpc else "creation parameter for channel"
+            text = f"Received invalid {what}, endpointName = {endpoint}, as the emulator was asked to say"
+            await self._warn(fault.options.get("kind", kind), fault.options.get("warning", text))
+
+    async def run_channel(self, call: ChannelCall, endpoint: ChannelEndpoint, faults: ChannelFaults) -> None:
+        """An open channel from its creation to its close."""
+        ending: dict[str, Any] = {"type": "channelClose", "channelId": call.id}
+        try:
+            await endpoint(call)
+        except EndpointError as refusal:
+            ending = {"type": "channelError", "channelId": call.id, "error": refusal.error}
+        except Interrupted:
+            # Guess: the wording. Only loads end so; predictions end well, with userStopped.
+            cancelled = EndpointError("The operation was cancelled")
+            ending = {"type": "channelError", "channelId": call.id, "error": cancelled.error}
+        except Exception as error:  # the real server turns whatever an endpoint throws into the channel's error
+            wrong = EndpointError(f"The emulator failed: {type(error).__name__}: {error}")
+            ending = {"type": "channelError", "channelId": call.id, "error": wrong.error}
+        # Freed before the close goes out, so that a client that reuses the id at once is welcome.
+        self._channels.pop(call.id, None)
+        await faults.send(self, ending)

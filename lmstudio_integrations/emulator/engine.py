@@ -1,0 +1,69 @@
+"""The two things that can stand behind the emulated endpoints: the made-up engine here, the real one in ``llama_cpp``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from . import template, tokens, vectors
+from .events import Event, Finish, Progress
+from .models import Instance
+from .replies import Reply
+from .request import Messages, PredictionRequest
+from .rules import rule_reply
+
+
+class Engine(Protocol):
+    """Tokens, templates, vectors and answers of the models."""
+
+    async def start(self) -> None:
+        """Get ready; called once, before the first client."""
+
+    async def stop(self) -> None:
+        """Let everything go."""
+
+    async def prompt(self, messages: Messages, tools: Sequence[Mapping[str, Any]]) -> str:
+        """The history as text for the model."""
+
+    async def tokenize(self, text: str) -> Sequence[Any]:
+        """The tokens of a text, in the engine's own form; equal tokens are equal values."""
+
+    async def token_ids(self, text: str) -> list[int]:
+        """The tokens of a text as numbers."""
+
+    async def embed(self, instance: Instance, text: str) -> list[float]:
+        """The vector of a text."""
+
+    def reply(self, request: PredictionRequest) -> Reply | None:
+        """A whole reply, if this engine makes such; else ``events`` is asked."""
+
+    def events(self, request: PredictionRequest) -> AsyncIterator[Progress | Event | Finish]:
+        """The answer as it comes."""
+
+
+class MadeUpEngine:
+    """Answers by rule, counts by a small tokenizer, embeds by the words of a text. Knows nothing, waits for nothing."""
+
+    async def start(self) -> None:
+        return None
+
+    async def stop(self) -> None:
+        return None
+
+    async def prompt(self, messages: Messages, tools: Sequence[Mapping[str, Any]]) -> str:
+        return template.chatml(messages, tools)
+
+    async def tokenize(self, text: str) -> Sequence[Any]:
+        return tokens.pieces(text)
+
+    async def token_ids(self, text: str) -> list[int]:
+        return tokens.token_ids(text)
+
+    async def embed(self, instance: Instance, text: str) -> list[float]:
+        return vectors.embedding(text, instance.model.dimensions)
+
+    def reply(self, request: PredictionRequest) -> Reply | None:
+        return rule_reply(request)
+
+    def events(self, request: PredictionRequest) -> AsyncIterator[Progress | Event | Finish]:
+        raise NotImplementedError("the made-up engine answers with whole replies")

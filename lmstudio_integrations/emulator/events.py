@@ -1,0 +1,151 @@
+"""What a source of replies produces, piece by piece, and the packet that each piece becomes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from . import tokens
+
+ReasoningType = Literal["none", "reasoning", "reasoningStartTag", "reasoningEndTag"]
+Packet = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Text:
+    """Some text of the answer or of the reasoning, ``count`` tokens long."""
+
+    content: str
+    count: int
+    kind: ReasoningType = "none"
+
+    def packet(self, *, with_tokens: bool = False) -> Packet:
+        fragment: dict[str, Any] = {
+            "content": self.content,
+            "tokensCount": self.count,
+            "containsDrafted": False,
+            "reasoningType": self.kind,
+            "isStructural": self.kind in ("reasoningStartTag", "reasoningEndTag"),
+        }
+        if with_tokens:
+            fragment["tokens"] = [_token(piece) for piece in tokens.pieces(self.content)]
+        return {"type": "fragment", "fragment": fragment}
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far the prompt is processed: ``processed`` counts the tokens beyond the ``cached`` ones."""
+
+    share: float
+    total: int
+    cached: int
+    processed: int
+
+    def packet(self) -> Packet:
+        return {
+            "type": "promptProcessingProgress",
+            "progress": self.share,
+            "details": {
+                "cachedTokenCount": self.cached,
+                "totalPromptTokenCount": self.total,
+                "processedPromptTokenCount": self.processed,
+                "unprocessedPromptTokenCount": max(0, self.total - self.cached - self.processed),
+            },
+        }
+
+
+@dataclass(slots=True)
+class CallStart:
+    """A tool call begins."""
+
+    id: str | None
+    count: int = 0
+
+    def packet(self) -> Packet:
+        packet: Packet = {"type": "toolCallGenerationStart"}
+        if self.id is not None:
+            packet["toolCallId"] = self.id
+        return packet
+
+
+@dataclass(slots=True)
+class CallName:
+    """The tool call's name is known."""
+
+    name: str
+
+    @property
+    def count(self) -> int:
+        return tokens.count(self.name)
+
+    def packet(self) -> Packet:
+        return {"type": "toolCallGenerationNameReceived", "name": self.name}
+
+
+@dataclass(slots=True)
+class CallArguments:
+    """Some text of the tool call's arguments."""
+
+    content: str
+
+    @property
+    def count(self) -> int:
+        return tokens.count(self.content)
+
+    def packet(self) -> Packet:
+        return {"type": "toolCallGenerationArgumentFragmentGenerated", "content": self.content}
+
+
+@dataclass(slots=True)
+class CallEnd:
+    """The tool call is whole. ``arguments`` ``None`` leaves the key out."""
+
+    name: str
+    arguments: dict[str, Any] | None
+    id: str | None
+    raw: str | None
+    count: int = 0
+
+    def packet(self) -> Packet:
+        request: dict[str, Any] = {"type": "function", "name": self.name}
+        if self.id is not None:
+            request["id"] = self.id
+        if self.arguments is not None:
+            request["arguments"] = self.arguments
+        packet: Packet = {"type": "toolCallGenerationEnd", "toolCallRequest": request}
+        if self.raw is not None:
+            packet["rawContent"] = self.raw
+        return packet
+
+
+@dataclass(slots=True)
+class CallFailed:
+    """The tool call could not be read."""
+
+    error: dict[str, Any]
+    raw: str | None
+    count: int = 0
+
+    def packet(self) -> Packet:
+        packet: Packet = {"type": "toolCallGenerationFailed", "error": self.error}
+        if self.raw is not None:
+            packet["rawContent"] = self.raw
+        return packet
+
+
+@dataclass(slots=True)
+class Finish:
+    """The source has come to its end by itself; what it knows better than the emulator."""
+
+    stop_reason: str | None = None
+    prompt_tokens: int | None = None
+    predicted_tokens: int | None = None
+
+
+Event = Text | CallStart | CallName | CallArguments | CallEnd | CallFailed
+
+
+def _token(piece: str) -> dict[str, Any]:
+    # Made up: the emulator is always certain, so the only candidate has the whole probability.
+    number = tokens.token_id(piece)
+    return {"text": piece, "id": number, "logProb": 0.0, "candidates": [{"text": piece, "id": number, "logProb": 0.0}]}

@@ -1,0 +1,251 @@
+"""Everything that can go wrong on LM Studio's side, asked for by name and always at the same place.
+
+======================  ========================================================================================
+name                    what happens (``after`` counts the fragments, or load progress packets, that still arrive)
+======================  ========================================================================================
+``no_upgrade``          the WebSocket upgrade is not answered (until released)
+``slow_auth``           authentication is answered only once released
+``never_auth``          authentication is never answered
+``refuse_auth``         authentication is refused; option ``error``
+``silent``              no answer and no warning
+``warning_instead``     only a ``communicationWarning``; options ``kind``, ``warning``
+``void``                an ``rpcResult`` without ``result``; a channel closes without a packet
+``drop``                the socket is cut
+``restart``             the server restarts: all sockets are cut, models loaded since the start are gone
+``stall``               nothing more on this channel (``connection=True``: on this socket) until released
+``garbage``             a frame that is no JSON comes in between; option ``text``
+``unknown_packet``      a packet of unknown type comes in between; option ``packet``; ``top_level=True``: a message
+``big_frame``           a fragment of ``size`` characters (1.5 million) comes in between
+``error_mid_stream``    ``channelError``; option ``error`` (title or error object)
+``unloaded``            ``channelError`` with ``generic.specificModelUnloaded``
+``no_success``          the channel closes without its final packet
+``late_close``          the final packet comes, the close only once released
+``unknown_enum``        members nobody knows: ``stopReason``, ``format`` (``reasoning=True``: ``reasoningType``, too)
+``extra_fields``        every object has a field more
+``missing_new_fields``  an older LM Studio: what was added since October 2025 is missing
+======================  ========================================================================================
+
+Faults of a call meet predictions unless ``endpoint`` names another one (``"*"``: any). ``times=1`` meets the next
+matching event only, ``times=None`` all of them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from lmstudio_integrations.errors import LMStudioValueError
+
+from . import distortions
+from .failures import error_object, model_unloaded
+from .gate import Gate
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+PREDICTIONS = ("predict", "completeRawText")
+_CONNECTION = ("no_upgrade", "slow_auth", "never_auth", "refuse_auth")
+_ANSWER = ("silent", "warning_instead", "void")
+_PLACED = ("drop", "restart", "stall", "garbage", "unknown_packet", "big_frame", "error_mid_stream", "unloaded")
+_WHOLE = ("no_success", "late_close", "unknown_enum", "extra_fields", "missing_new_fields")
+NAMES = (*_CONNECTION, *_ANSWER, *_PLACED, *_WHOLE)
+
+_COUNTED = ("fragment", "toolCallGenerationArgumentFragmentGenerated", "progress", "loadProgress")
+_FINAL = ("success", "loadSuccess", "alreadyLoaded")
+_BIG = 1_500_000
+
+
+class Fault:
+    """One fault. ``hits`` counts the events that it met; ``release()`` lets go what it holds."""
+
+    def __init__(
+        self, name: str, namespace: str | None, endpoint: str | None, after: int, times: int | None, options: dict[str, Any]
+    ) -> None:
+        self.name = name
+        self.namespace = namespace
+        self.endpoint = endpoint
+        self.after = after
+        self.times = times
+        self.options = options
+        self.gate = Gate()
+        self.hits = 0
+        self._hit = threading.Event()
+
+    def release(self) -> None:
+        """Let go on what this fault holds; later events are not held any more, either."""
+        self.gate.release()
+
+    def wait_hit(self, timeout: float = 5.0) -> None:
+        """Return once the fault has done its work for the first time; ``TimeoutError`` after ``timeout`` seconds."""
+        if not self._hit.wait(timeout):
+            raise TimeoutError(f"the fault {self.name!r} has met nothing within {timeout} s")
+
+    def strike(self) -> None:
+        """It does its work now."""
+        self._hit.set()
+
+    def fits(self, namespace: str, endpoint: str) -> bool:
+        """Whether it is meant for this event."""
+        if self.times is not None and self.hits >= self.times:
+            return False
+        if self.namespace not in (None, namespace):
+            return False
+        if self.name in _CONNECTION or self.endpoint == "*":
+            return True
+        return endpoint == self.endpoint if self.endpoint is not None else endpoint in PREDICTIONS
+
+
+class Faults:
+    """The faults that are asked for. Callable from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._all: list[Fault] = []
+
+    def add(
+        self,
+        name: str,
+        *,
+        namespace: str | None = None,
+        endpoint: str | None = None,
+        after: int = 0,
+        times: int | None = 1,
+        **options: Any,
+    ) -> Fault:
+        """Ask for a fault (see the module's table for the names and options).
+
+        Raises:
+            LMStudioValueError: there is no fault of this name.
+        """
+        if name not in NAMES:
+            raise LMStudioValueError(f"No fault is called {name!r}; there are {', '.join(NAMES)}.")
+        fault = Fault(name, namespace, endpoint, after, times, options)
+        with self._lock:
+            self._all.append(fault)
+        return fault
+
+    def clear(self) -> None:
+        """Forget all faults and let go what they hold."""
+        with self._lock:
+            faults, self._all = self._all, []
+        for fault in faults:
+            fault.release()
+
+    def take(self, names: Sequence[str], namespace: str, endpoint: str = "") -> Fault | None:
+        """The first fault of these names that fits; it counts as met."""
+        with self._lock:
+            for fault in self._all:
+                if fault.name in names and fault.fits(namespace, endpoint):
+                    fault.hits += 1
+                    return fault
+        return None
+
+    def take_connection(self, name: str, namespace: str) -> Fault | None:
+        """A fault of the connection's beginning."""
+        return self.take((name,), namespace) if self._all else None
+
+    def take_answer(self, namespace: str, endpoint: str) -> Fault | None:
+        """A fault that replaces the answer."""
+        return self.take(_ANSWER, namespace, endpoint) if self._all else None
+
+    def take_call(self, namespace: str, endpoint: str) -> ChannelFaults:
+        """The faults of a call's or channel's course, at most one of each name."""
+        if not self._all:
+            return _NONE
+        found = [self.take((name,), namespace, endpoint) for name in (*_PLACED, *_WHOLE)]
+        return ChannelFaults([fault for fault in found if fault is not None])
+
+
+class ChannelFaults:
+    """The faults that one channel (or call) meets, between its endpoint and the socket."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.any = bool(faults)
+        self._placed = [fault for fault in faults if fault.name in _PLACED]
+        self._whole = {fault.name: fault for fault in faults if fault.name in _WHOLE}
+        self._sent = 0
+        self._over = False
+
+    async def send(self, connection: Connection, message: dict[str, Any]) -> None:
+        """One message of the channel: packet, close, error or result."""
+        packet = message.get("message") or {}
+        if packet.get("type") != "promptProcessingProgress":
+            for fault in [fault for fault in self._placed if self._sent >= fault.after or self._is_last(message)]:
+                if fault.name != "stall":
+                    self._placed.remove(fault)
+                fault.strike()
+                await self._place(fault, connection, message)
+        if self._over:
+            return
+        if "no_success" in self._whole and packet.get("type") in _FINAL:
+            self._whole["no_success"].strike()
+            return
+        if "late_close" in self._whole and message["type"] == "channelClose":
+            self._whole["late_close"].strike()
+            await self._whole["late_close"].gate.wait()
+        for name in ("unknown_enum", "extra_fields", "missing_new_fields"):
+            if name in self._whole:
+                self._whole[name].strike()
+                message = distortions.BY_NAME[name](message, self._whole[name].options)
+        await connection.send(message)
+        if packet.get("type") in _COUNTED:
+            self._sent += 1
+
+    @staticmethod
+    def _is_last(message: dict[str, Any]) -> bool:
+        return "message" not in message or message["message"].get("type") in _FINAL
+
+    async def _place(self, fault: Fault, connection: Connection, message: dict[str, Any]) -> None:
+        options = fault.options
+        match fault.name:
+            case "drop":
+                self._over = True
+                connection.drop()
+            case "restart":
+                self._over = True
+                connection.house.restart_soon()
+            case "stall":
+                if options.get("connection"):
+                    connection.stall(fault.gate)
+                await fault.gate.wait()
+                self._placed.remove(fault)
+            case "garbage":
+                await connection.send_text(options.get("text", '{"type": "channelSend", "channelId": NaN, garbage'))
+            case "error_mid_stream":
+                error = error_object(options.get("error", "The emulator was asked to fail here"))
+                await self._fail(connection, message, error)
+            case "unloaded":
+                await self._fail(connection, message, model_unloaded().error)
+            case _:
+                await connection.send(_inserted(fault, message))
+
+    async def _fail(self, connection: Connection, message: dict[str, Any], error: dict[str, Any]) -> None:
+        self._over = True
+        if "callId" in message:
+            await connection.send({"type": "rpcError", "callId": message["callId"], "error": error})
+        else:
+            await connection.send({"type": "channelError", "channelId": message["channelId"], "error": error})
+
+
+def _inserted(fault: Fault, message: dict[str, Any]) -> dict[str, Any]:
+    """The message that comes in between."""
+    if fault.options.get("top_level") or "channelId" not in message:
+        return {"type": "emulatedUnknownMessage", "padding": "x" * (_BIG if fault.name == "big_frame" else 0)}
+    packet = fault.options.get("packet", {"type": "emulatedUnknownPacket", "value": 1})
+    if fault.name == "big_frame":
+        content = "x" * fault.options.get("size", _BIG)
+        packet = {
+            "type": "fragment",
+            "fragment": {
+                "content": content,
+                "tokensCount": 1,
+                "containsDrafted": False,
+                "reasoningType": "none",
+                "isStructural": False,
+            },
+        }
+    return {"type": "channelSend", "channelId": message["channelId"], "message": packet}
+
+
+_NONE = ChannelFaults(())

@@ -1,0 +1,58 @@
+"""Something that the emulator waits for and that a test opens, from any thread."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+_POLL_SECONDS = 0.002
+
+
+class Gate:
+    """Closed until ``release()`` (or ``set()``, as with a ``threading.Event``). Awaiting it costs no thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open = False
+        self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
+
+    def release(self) -> None:
+        """Open it for good; all who wait go on. Callable from any thread, any number of times."""
+        with self._lock:
+            self._open = True
+            waiting, self._waiting = self._waiting, []
+        for loop, future in waiting:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_finish, future)
+
+    def set(self) -> None:
+        """The same as ``release``."""
+        self.release()
+
+    def is_set(self) -> bool:
+        """Whether it is open."""
+        return self._open
+
+    async def wait(self) -> None:
+        """Return as soon as it is open."""
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            if self._open:
+                return
+            future: asyncio.Future[None] = loop.create_future()
+            self._waiting.append((loop, future))
+        await future
+
+
+async def opened(gate: Gate | threading.Event) -> None:
+    """Wait for a gate. A ``threading.Event`` cannot call back, so it is looked at every 2 ms."""
+    if isinstance(gate, Gate):
+        await gate.wait()
+        return
+    while not gate.is_set():
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+def _finish(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

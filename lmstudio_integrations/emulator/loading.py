@@ -1,0 +1,82 @@
+"""The channels ``loadModel`` and ``getOrLoad``."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from . import config_fields
+from .calls import ChannelCall
+from .failures import EndpointError, error_object, wrong_domain
+from .gate import opened
+from .models import EmulatedModel, Instance, load_fields
+
+
+async def load_model(call: ChannelCall) -> None:
+    """Always a new instance."""
+    parameter = call.parameter
+    store = call.house.models
+    model = store.model(parameter["modelKey"], call.domain)
+    await call.send({"type": "resolved", "info": model.info()})
+    identifier = store.free_identifier(parameter.get("identifier"), model)
+    instance = await _load(call, model, identifier, "progress", parameter.get("ttlMs"), just_in_time=False)
+    await call.send({"type": "success", "info": instance.info()})
+
+
+async def get_or_load(call: ChannelCall) -> None:
+    """The loaded instance of this identifier, else a new one of the model of this key."""
+    wanted = call.parameter["identifier"]
+    store = call.house.models
+    instance = store.loaded.get(wanted)
+    if instance is not None and instance.model.domain != call.domain:
+        raise wrong_domain(wanted, instance.model.domain, call.domain)
+    if instance is None:
+        model = store.model(wanted, call.domain)
+        instance = store.loaded.get(model.key)  # asked for by its path
+        if instance is None:
+            await _load_just_in_time(call, model)
+            return
+    instance.touch()
+    await call.send({"type": "alreadyLoaded", "info": instance.info()})
+
+
+async def _load_just_in_time(call: ChannelCall, model: EmulatedModel) -> None:
+    store = call.house.models
+    if call.house.evict_just_in_time:
+        others = [one for one in store.loaded.values() if one.just_in_time and one.model.domain == model.domain]
+        for other in others:
+            store.unload(other.identifier)
+            await call.send({"type": "unloadingOtherJITModel", "info": other.info()})
+    await call.send({"type": "startLoading", "identifier": model.key, "info": model.info()})
+    ttl = call.parameter.get("loadTtlMs")
+    instance = await _load(call, model, model.key, "loadProgress", ttl, just_in_time=True)
+    await call.send({"type": "loadSuccess", "info": instance.info()})
+
+
+async def _load(
+    call: ChannelCall, model: EmulatedModel, identifier: str, progress: str, ttl_ms: int | None, *, just_in_time: bool
+) -> Instance:
+    house = call.house
+    fields = config_fields.merged(call.parameter["loadConfigStack"])
+    load_fields(model, fields)  # an ill-typed field fails before anything is loaded
+    shares = house.load_progress
+    with call.interruptible():
+        for place, share in enumerate(shares):
+            if house.load_hold is not None and place == len(shares) // 2:
+                await opened(house.load_hold)
+            await call.send(_progress(progress, share))
+            await asyncio.sleep(house.load_pace)
+    if model.load_error is not None:
+        failure = EndpointError("Failed to load the model")
+        failure.error = error_object(model.load_error)
+        raise failure
+    # Two clients may have asked at once: whoever comes second gets the first one's instance.
+    there = house.models.loaded.get(identifier)
+    if there is not None and just_in_time:
+        return there
+    identifier = identifier if there is None else house.models.free_identifier(None, model)
+    return house.models.load(model, identifier, fields, ttl_ms=ttl_ms, just_in_time=just_in_time)
+
+
+def _progress(kind: str, share: float) -> dict[str, Any]:
+    return {"type": kind, "progress": share}

@@ -1,0 +1,228 @@
+"""Which models the emulator has on its made-up disk, and which of them are loaded."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from . import config_fields
+from .config_fields import Fields
+from .failures import (
+    EndpointError,
+    identifier_not_found,
+    model_unloaded,
+    no_model_matches,
+    path_not_found,
+    wrong_domain,
+)
+from .prompt_cache import PromptCache
+
+Domain = Literal["llm", "embedding"]
+
+
+@dataclass(frozen=True)
+class EmulatedModel:
+    """A model on the emulator's made-up disk.
+
+    Args:
+        key: its model key, as ``listDownloadedModels`` shows it.
+        domain: ``"llm"`` or ``"embedding"``.
+        loaded: loaded from the start, under its key as identifier, without a TTL.
+        vision, tools: what it says of itself (``vision``, ``trainedForToolUse``); llm only.
+        context_length: tokens when loaded without an explicit length; ``max_context_length`` its limit.
+        dimensions: length of the vectors; embedding only.
+        load_error: a title or an error object; then every load of it fails.
+    """
+
+    key: str
+    domain: Domain = "llm"
+    loaded: bool = False
+    vision: bool = False
+    tools: bool = True
+    context_length: int = 4096
+    max_context_length: int = 32768
+    dimensions: int = 768
+    size_bytes: int = 1_000_000
+    architecture: str = "emulated"
+    params: str | None = None
+    quantization: tuple[str, int] | None = None
+    load_error: str | Mapping[str, Any] | None = None
+
+    @property
+    def path(self) -> str:
+        """Where it claims to lie; also found by this."""
+        return f"{self.key}/model.gguf" if "/" in self.key else f"emulator/{self.key}/model.gguf"
+
+    def info(self) -> dict[str, Any]:
+        """Model info as ``listDownloadedModels`` and ``resolved`` give it."""
+        info: dict[str, Any] = {
+            "type": self.domain,
+            "modelKey": self.key,
+            "format": "gguf",
+            "displayName": self.key.rsplit("/", 1)[-1],
+            "publisher": "emulator",
+            "path": self.path,
+            "sizeBytes": self.size_bytes,
+            "indexedModelIdentifier": self.path,
+            "deviceIdentifier": None,
+            "architecture": self.architecture,
+        }
+        if self.params is not None:
+            info["paramsString"] = self.params
+        if self.quantization is not None:
+            info["quantization"] = {"name": self.quantization[0], "bits": self.quantization[1]}
+        if self.domain == "llm":
+            info["vision"] = self.vision
+            info["trainedForToolUse"] = self.tools
+        info["maxContextLength"] = self.max_context_length
+        return info
+
+
+DEFAULT_MODELS = (
+    EmulatedModel("emulator/chat", loaded=True, vision=True),
+    EmulatedModel("emulator/chat-2"),
+    EmulatedModel("emulator/embedding", "embedding", loaded=True, context_length=2048, max_context_length=2048),
+)
+
+
+@dataclass(eq=False)
+class Instance:
+    """A loaded model. ``cache`` remembers its prompts, so that cached token counts are real."""
+
+    model: EmulatedModel
+    identifier: str
+    reference: str
+    config: Fields
+    ttl_ms: int | None = None
+    just_in_time: bool = False
+    last_used_ms: int = 0
+    unloaded: bool = False
+    cache: PromptCache = field(default_factory=PromptCache)
+    active: int = 0
+
+    @property
+    def context_length(self) -> int:
+        """Tokens that prompt and answer may have together."""
+        return int(self.config[f"{self.model.domain}.load.contextLength"])
+
+    def touch(self) -> None:
+        """It is used now."""
+        self.last_used_ms = int(time.time() * 1000)
+
+    def info(self) -> dict[str, Any]:
+        """Instance info as ``listLoaded``, ``getModelInfo`` and ``success`` give it."""
+        return {
+            **self.model.info(),
+            "identifier": self.identifier,
+            "instanceReference": self.reference,
+            "ttlMs": self.ttl_ms,
+            "lastUsedTime": self.last_used_ms,
+            "contextLength": self.context_length,
+        }
+
+
+class ModelStore:
+    """Downloaded and loaded models. Used on the emulator's loop only, except for reading."""
+
+    def __init__(self, models: Iterable[EmulatedModel]) -> None:
+        self.downloaded = {model.key: model for model in models}
+        self.loaded: dict[str, Instance] = {}
+        self._references = itertools.count(1)
+        for model in self.downloaded.values():
+            if model.loaded:
+                self.load(model, model.key, {})
+
+    def keys(self, domain: Domain | None = None) -> list[str]:
+        """The downloaded models' keys."""
+        return [key for key, model in self.downloaded.items() if domain in (None, model.domain)]
+
+    def identifiers(self, domain: Domain | None = None) -> list[str]:
+        """The loaded instances' identifiers."""
+        return [name for name, one in list(self.loaded.items()) if domain in (None, one.model.domain)]
+
+    def model(self, key: str, domain: Domain) -> EmulatedModel:
+        """The downloaded model with this key or path, of this kind."""
+        found = self.downloaded.get(key) or next((m for m in self.downloaded.values() if m.path == key), None)
+        if found is None:
+            raise path_not_found(key, self.keys())
+        if found.domain != domain:
+            raise wrong_domain(key, found.domain, domain)
+        return found
+
+    def free_identifier(self, wanted: str | None, model: EmulatedModel) -> str:
+        """The identifier for a new instance: the wanted one, else the key, else the key with a number."""
+        if wanted is not None:
+            if wanted in self.loaded:
+                # Guess: LM Studio's words for a taken identifier are unknown.
+                raise EndpointError(f'Cannot load: a model with identifier "{wanted}" is already loaded')
+            return wanted
+        names = itertools.chain([model.key], (f"{model.key}:{number}" for number in itertools.count(2)))
+        return next(name for name in names if name not in self.loaded)
+
+    def load(
+        self,
+        model: EmulatedModel,
+        identifier: str,
+        fields: Fields,
+        *,
+        ttl_ms: int | None = None,
+        just_in_time: bool = False,
+    ) -> Instance:
+        """Put a new instance among the loaded ones."""
+        instance = Instance(
+            model,
+            identifier,
+            f"emulated-{next(self._references)}",
+            load_fields(model, fields),
+            ttl_ms,
+            just_in_time,
+        )
+        instance.touch()
+        self.loaded[identifier] = instance
+        return instance
+
+    def unload(self, identifier: str) -> Instance:
+        """Take an instance away."""
+        instance = self.loaded.pop(identifier, None)
+        if instance is None:
+            raise identifier_not_found(identifier, self.identifiers())
+        instance.unloaded = True
+        return instance
+
+    def find(self, specifier: Mapping[str, Any], domain: Domain) -> Instance:
+        """The loaded instance that a model specifier means; the least recently loaded if several do."""
+        if specifier["type"] == "instanceReference":
+            reference = specifier["instanceReference"]
+            for instance in self.loaded.values():
+                if instance.reference == reference and instance.model.domain == domain:
+                    return instance
+            raise model_unloaded()
+        query = specifier["query"]
+        for instance in self.loaded.values():
+            if instance.model.domain == domain and _fits(instance, query):
+                return instance
+        raise no_model_matches(query, self.identifiers(domain))
+
+
+def load_fields(model: EmulatedModel, fields: Fields) -> Fields:
+    """The whole load configuration of a model, given what the client asked for."""
+    table = config_fields.LLM_LOAD if model.domain == "llm" else config_fields.EMBEDDING_LOAD
+    length = f"{model.domain}.load.contextLength"
+    asked = {length: model.context_length, **fields}
+    whole = config_fields.checked(asked, table)
+    # Guess: a length beyond the model's own is cut to it rather than refused.
+    whole[length] = min(int(whole[length]), model.max_context_length)
+    return whole
+
+
+def _fits(instance: Instance, query: Mapping[str, Any]) -> bool:
+    model = instance.model
+    return (
+        query.get("identifier", instance.identifier) == instance.identifier
+        and query.get("path", model.path) in (model.path, model.key)
+        and query.get("domain", model.domain) == model.domain
+        and (query.get("vision") is None or query["vision"] == model.vision)
+    )

@@ -1,0 +1,227 @@
+"""The channels ``predict`` and ``completeRawText``: from the request to the final packet."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+from . import settings as prediction_settings
+from . import template, tokens
+from .calls import Interrupted
+from .config_fields import kv_config
+from .events import CallEnd, CallFailed, Event, Finish, Progress, Text
+from .failures import EndpointError, context_overflow, error_object, preset_not_found
+from .gate import opened
+from .limits import Limits
+from .models import Instance
+from .replies import Reply
+from .request import PredictionRequest
+
+if TYPE_CHECKING:
+    from .calls import ChannelCall
+
+
+async def predict(call: ChannelCall) -> None:
+    """``predict``: an answer to a history."""
+    await _Prediction(call, call.parameter["history"]["messages"], raw=False).run()
+
+
+async def complete_raw_text(call: ChannelCall) -> None:
+    """``completeRawText``: the continuation of a text, without a template."""
+    prompt = {"role": "user", "content": [{"type": "text", "text": call.parameter["rawPrompt"]}]}
+    await _Prediction(call, [prompt], raw=True).run()
+
+
+class _Prediction:
+    def __init__(self, call: ChannelCall, messages: list[dict[str, Any]], *, raw: bool) -> None:
+        self._call = call
+        self._house = call.house
+        self._messages = messages
+        self._raw = raw
+        self._answer: list[str] = []
+        self._called_tools = False
+        self._began = time.perf_counter()
+        self._first_token: float | None = None
+        self._finish = Finish()
+
+    async def run(self) -> None:
+        parameter = self._call.parameter
+        instance = self._house.models.find(parameter["modelSpecifier"], "llm")
+        preset = parameter.get("fuzzyPresetIdentifier")
+        if preset is not None and preset not in self._house.presets:
+            raise preset_not_found(preset, self._house.presets)
+        request = await self._prepare(instance)
+        instance.touch()
+        instance.active += 1
+        try:
+            await self._generate(request)
+        finally:
+            instance.active -= 1
+
+    async def _prepare(self, instance: Instance) -> PredictionRequest:
+        settings = prediction_settings.read(self._call.parameter["predictionConfigStack"])
+        raw = self._raw or settings.raw_template
+        request = PredictionRequest(instance, settings, self._messages, raw)
+        self._check_files(request)
+        if settings.draft_model:
+            self._house.models.model(settings.draft_model, "llm")
+        engine = self._house.engine
+        request.prompt = (
+            template.plain(self._messages) if raw else await engine.prompt(self._messages, settings.tools)
+        )
+        sequence = await engine.tokenize(request.prompt)
+        available = instance.context_length
+        if len(sequence) >= available:
+            if settings.overflow_policy == "stopAtLimit":
+                raise context_overflow(len(sequence), available)
+            # Guess: half of the room stays for the answer's beginning; LM Studio's own proportions are not known.
+            keep = max(1, available // 2)
+            middle = settings.overflow_policy == "truncateMiddle"
+            head = sequence[: keep // 2] if middle else sequence[:0]
+            sequence = [*head, *sequence[len(sequence) - (keep - len(head)) :]]
+        request.prompt_tokens = sequence
+        return request
+
+    def _check_files(self, request: PredictionRequest) -> None:
+        images = [part for part in request.files if part["fileType"] == "image"]
+        if images and not request.instance.model.vision:
+            raise EndpointError("The model does not support images", suggestion="Load a model with vision.")
+        for part in request.files:
+            self._house.files.require(self._call.connection.client, part["identifier"])
+
+    async def _generate(self, request: PredictionRequest) -> None:
+        settings = request.settings
+        room = request.instance.context_length - len(request.prompt_tokens)
+        limits = Limits(
+            settings.max_tokens,
+            room if settings.overflow_policy == "stopAtLimit" else None,
+            settings.stop_strings,
+        )
+        reply = self._house.next_reply(request)
+        source = self._house.engine.events(request) if reply is None else self._scripted(reply, request)
+        stop_reason = await self._stream(source, limits, request)
+        request.instance.cache.keep([*request.prompt_tokens, *tokens.pieces("".join(self._answer))])
+        if reply is not None and reply.stop_reason is not None and stop_reason != "userStopped":
+            stop_reason = reply.stop_reason
+        await self._call.send(self._success(request, limits, stop_reason, reply))
+
+    async def _stream(
+        self, source: AsyncIterator[Progress | Event | Finish], limits: Limits, request: PredictionRequest
+    ) -> str:
+        """Send what the source produces, as far as the limits let it; the stop reason."""
+        try:
+            with self._call.interruptible():
+                return await self._consume(source, limits, request)
+        except Interrupted:
+            return "userStopped"
+
+    async def _consume(
+        self, source: AsyncIterator[Progress | Event | Finish], limits: Limits, request: PredictionRequest
+    ) -> str:
+        async with aclosing(source) as events:  # type: ignore[type-var]
+            async for event in events:
+                if isinstance(event, Progress):
+                    await self._call.send(event.packet())
+                elif isinstance(event, Finish):
+                    self._finish = event
+                else:
+                    await self._send_events(limits.feed(event), request)
+                if limits.stop_reason is not None:
+                    return limits.stop_reason
+                if request.instance.unloaded:
+                    return "modelUnloaded"  # Guess: how LM Studio ends a prediction whose model goes away.
+        await self._send_events(limits.finish(), request)
+        own = "toolCalls" if self._called_tools else None
+        return limits.stop_reason or self._finish.stop_reason or own or "eosFound"
+
+    async def _send_events(self, events: list[Event], request: PredictionRequest) -> None:
+        for event in events:
+            if self._first_token is None:
+                self._first_token = time.perf_counter()
+            if isinstance(event, Text):
+                self._answer.append(event.content)
+                await self._call.send(event.packet(with_tokens=request.settings.log_probs))
+            else:
+                if isinstance(event, CallEnd):
+                    self._called_tools = True
+                if isinstance(event, CallEnd | CallFailed):
+                    self._answer.append(event.raw or "")
+                await self._call.send(event.packet())
+
+    async def _scripted(
+        self, reply: Reply, request: PredictionRequest
+    ) -> AsyncIterator[Progress | Event | Finish]:
+        """A reply as events in time: progress, pace, holds and errors included."""
+        total = len(request.prompt_tokens) if reply.prompt_tokens is None else reply.prompt_tokens
+        cached = request.instance.cache.reusable(request.prompt_tokens)
+        cached = min(cached, max(0, total - 1)) if reply.cached_tokens is None else reply.cached_tokens
+        for share in reply.progress:
+            yield Progress(share, total, cached, round(share * (total - cached)))
+            await asyncio.sleep(0)
+        settings = request.settings
+        pieces: Iterator[Event] = reply.events(
+            settings.reasoning_tags,
+            thinking=settings.thinking,
+            budget=settings.reasoning_budget,
+            ids=self._house.tool_call_ids,
+        )
+        fragments = 0
+        for piece in pieces:
+            if reply.error is not None and fragments >= reply.error_after:
+                break
+            if reply.hold is not None and reply.hold_after == fragments:
+                await opened(reply.hold)
+            await asyncio.sleep(reply.pace)
+            yield piece
+            fragments += 1
+        if reply.hold is not None and (reply.hold_after is None or reply.hold_after >= fragments):
+            await opened(reply.hold)
+        if reply.error is not None:
+            raise _ScriptedError(reply.error)
+        yield Finish(prompt_tokens=total)
+
+    def _success(
+        self, request: PredictionRequest, limits: Limits, stop_reason: str, reply: Reply | None
+    ) -> dict[str, Any]:
+        prompt_tokens = self._finish.prompt_tokens
+        if prompt_tokens is None:
+            scripted = None if reply is None else reply.prompt_tokens
+            prompt_tokens = len(request.prompt_tokens) if scripted is None else scripted
+        predicted = limits.generated if self._finish.predicted_tokens is None else self._finish.predicted_tokens
+        now = time.perf_counter()
+        first = now if self._first_token is None else self._first_token
+        stats: dict[str, Any] = {"stopReason": stop_reason}
+        if stop_reason == "stopStringFound" and limits.stop_string is not None:
+            stats["stopString"] = limits.stop_string
+        stats |= {
+            "tokensPerSecond": predicted / max(now - first, 1e-6),
+            "numGpuLayers": -1,
+            "timeToFirstTokenSec": first - self._began,
+            "totalTimeSec": now - self._began,
+            "promptTokensCount": prompt_tokens,
+            "predictedTokensCount": predicted,
+            "totalTokensCount": prompt_tokens + predicted,
+        }
+        if request.settings.draft_model:
+            stats["usedDraftModelKey"] = request.settings.draft_model
+            for kind in ("total", "accepted", "rejected", "ignored"):
+                stats[f"{kind}DraftTokensCount"] = 0  # nothing is drafted here, and none is claimed
+        request.instance.touch()
+        return {
+            "type": "success",
+            "stats": stats,
+            "modelInfo": request.instance.info(),
+            "loadModelConfig": kv_config(request.instance.config),
+            "predictionConfig": kv_config(request.settings.fields),
+        }
+
+
+class _ScriptedError(EndpointError):
+    """The error object that a reply asks for, as it stands."""
+
+    def __init__(self, error: Any) -> None:
+        super().__init__("scripted")
+        self.error = error_object(error)

@@ -1,0 +1,95 @@
+"""What went over the wire, for tests to look at and to wait for."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Direction = Literal["client", "server"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One frame.
+
+    ``direction`` is who sent it, ``connection`` the number of its socket (from 1), ``order`` its place among all
+    frames of both directions. ``message`` is the JSON document (text that was no JSON stays a string), and is
+    shared with the emulator: do not change it.
+    """
+
+    namespace: str
+    message: Any
+    connection: int
+    order: int
+    direction: Direction
+
+
+class Record:
+    """A bounded list of frames; the oldest go first. Safe to read from any thread."""
+
+    def __init__(self, limit: int, *, enabled: bool) -> None:
+        self._frames: deque[Recorded] = deque(maxlen=limit)
+        self._changed = threading.Condition()
+        self._order = 0
+        self.enabled = enabled
+
+    def add(self, direction: Direction, namespace: str, connection: int, message: Any) -> None:
+        """Note one frame and wake those who wait."""
+        if not self.enabled:
+            return
+        with self._changed:
+            self._order += 1
+            self._frames.append(Recorded(namespace, message, connection, self._order, direction))
+            self._changed.notify_all()
+
+    def wake(self) -> None:
+        """Let those who wait look again: something other than a frame has changed."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def frames(self, direction: Direction) -> list[Recorded]:
+        """A copy of what one side has sent, in order."""
+        with self._changed:
+            return [frame for frame in self._frames if frame.direction == direction]
+
+    def clear(self) -> None:
+        """Forget the frames; ``order`` goes on."""
+        with self._changed:
+            self._frames.clear()
+
+    def wait_for(
+        self, direction: Direction, predicate: Callable[[Recorded], bool], timeout: float, after: int
+    ) -> Recorded:
+        """The first frame with ``order`` beyond ``after`` that fits, now or within ``timeout`` seconds."""
+        seen = after
+        found: Recorded | None = None
+
+        def look() -> bool:
+            nonlocal seen, found
+            for frame in self._frames:
+                if frame.order > seen and frame.direction == direction and predicate(frame):
+                    found = frame
+                    return True
+            seen = max(seen, self._order)
+            return False
+
+        with self._changed:
+            self._changed.wait_for(look, timeout)
+        if found is None:
+            raise TimeoutError(f"no such {direction} frame within {timeout} s: {self._latest(direction)}")
+        return found
+
+    def wait_until(self, condition: Callable[[], bool], timeout: float) -> None:
+        """Return as soon as ``condition()`` is true; it is looked at after every frame and every (dis)connection."""
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            if not self._changed.wait_for(condition, max(0.0, deadline - time.monotonic())):
+                raise TimeoutError(f"the condition did not come true within {timeout} s")
+
+    def _latest(self, direction: Direction) -> str:
+        frames = [frame for frame in self._frames if frame.direction == direction][-3:]
+        return "the last were " + ", ".join(f"{frame.message!r:.160}" for frame in frames) if frames else "there was none"

@@ -1,0 +1,148 @@
+"""Scripted replies: what the next prediction says, exactly, and how."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from . import tokens
+from .events import CallArguments, CallEnd, CallFailed, CallName, CallStart, Event, Text
+from .failures import error_object
+from .gate import Gate
+
+_ARGUMENT_TOKENS = 4
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """A tool call that the model makes.
+
+    Args:
+        name: the tool's name.
+        arguments: a dictionary, or the exact JSON text that streams by (the request at the end carries it parsed).
+        id: ``"auto"`` numbers the calls (``"100000000"``…), ``None`` sends none, anything else is sent as it is.
+        brief: leave the optional packets out (name and argument fragments).
+        fragments: the argument fragments, exactly; default is a few tokens each.
+    """
+
+    name: str
+    arguments: Mapping[str, Any] | str | None = None
+    id: str | None = "auto"
+    brief: bool = False
+    fragments: Sequence[str] | None = None
+
+    @property
+    def text(self) -> str:
+        """The arguments as the model writes them."""
+        if isinstance(self.arguments, str):
+            return self.arguments
+        return json.dumps(dict(self.arguments or {}), ensure_ascii=False, separators=(",", ":"))
+
+    @property
+    def parsed(self) -> dict[str, Any] | None:
+        """The arguments as ``toolCallGenerationEnd`` carries them; ``None`` leaves the key out."""
+        if self.arguments is None:
+            return None
+        return json.loads(self.arguments) if isinstance(self.arguments, str) else dict(self.arguments)
+
+
+@dataclass(frozen=True)
+class FailedToolCall:
+    """A tool call that LM Studio could not read: ``toolCallGenerationFailed`` with ``raw_content`` and an error.
+
+    ``name`` and ``arguments`` stream by first, as far as they are given; ``error`` is a title or an error object.
+    """
+
+    name: str | None = None
+    arguments: str = ""
+    error: str | Mapping[str, Any] = "Failed to parse tool call: the arguments are not valid JSON"
+    raw_content: str | None = None
+    id: str | None = "auto"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What one prediction answers.
+
+    Args:
+        text: the visible answer, split into word-like fragments that join to it exactly.
+        fragments: the fragments themselves, instead of ``text``.
+        reasoning: sent before the answer between its two tag fragments (none if thinking is switched off).
+        tool_calls: sent after the text, one after the other; a ``FailedToolCall`` may be among them.
+        failed_tool_call: one more, after ``tool_calls``.
+        pace: seconds before each fragment.
+        prompt_tokens: how many tokens the prompt is said to have; ``None`` counts them.
+        cached_tokens: how many of them came from the cache; ``None`` reports what an engine would really have kept.
+        progress: the shares of prompt processing that are reported, 0.0 to 1.0.
+        stop_reason: instead of the one that follows from the rest.
+        error: a title or an error object: the channel ends with it; after ``error_after`` fragments.
+        hold: wait for this gate or event before the final packet, or before fragment number ``hold_after``.
+    """
+
+    text: str = ""
+    fragments: Sequence[str] | None = None
+    reasoning: str = ""
+    tool_calls: Sequence[ToolCall | FailedToolCall] = ()
+    failed_tool_call: FailedToolCall | None = None
+    pace: float = 0.0
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+    progress: Sequence[float] = (0.0, 0.5, 1.0)
+    stop_reason: str | None = None
+    error: str | Mapping[str, Any] | None = None
+    error_after: int = 0
+    hold: Gate | threading.Event | None = None
+    hold_after: int | None = None
+
+    def events(self, tags: tuple[str, str], *, thinking: bool, budget: int | None, ids: Iterator[str]) -> Iterator[Event]:
+        """The reply as the model would produce it, before limits and stop strings are applied."""
+        if self.reasoning and thinking:
+            thoughts = tokens.pieces(self.reasoning)
+            yield Text(tags[0], 1, "reasoningStartTag")
+            for piece in thoughts if budget is None else thoughts[:budget]:
+                yield Text(piece, 1, "reasoning")
+            yield Text(tags[1], 1, "reasoningEndTag")
+        if self.fragments is None:
+            for piece in tokens.pieces(self.text):
+                yield Text(piece, 1)
+        else:
+            for fragment in self.fragments:
+                yield Text(fragment, tokens.count(fragment))
+        failed = (self.failed_tool_call,) if self.failed_tool_call is not None else ()
+        for call in (*self.tool_calls, *failed):
+            yield from _call_events(call, ids) if isinstance(call, ToolCall) else _failure_events(call, ids)
+
+
+def raw_call(name: str | None, arguments: str) -> str:
+    """A tool call as the emulator's prompt template writes it."""
+    return f'<tool_call>{{"name":{json.dumps(name, ensure_ascii=False)},"arguments":{arguments}}}</tool_call>'
+
+
+def _call_events(call: ToolCall, ids: Iterator[str]) -> Iterator[Event]:
+    identifier = next(ids) if call.id == "auto" else call.id
+    arguments = call.text
+    yield CallStart(identifier)
+    if not call.brief:
+        yield CallName(call.name)
+        for part in argument_parts(arguments) if call.fragments is None else call.fragments:
+            yield CallArguments(part)
+    yield CallEnd(call.name, call.parsed, identifier, raw_call(call.name, arguments))
+
+
+def _failure_events(call: FailedToolCall, ids: Iterator[str]) -> Iterator[Event]:
+    yield CallStart(next(ids) if call.id == "auto" else call.id)
+    if call.name is not None:
+        yield CallName(call.name)
+    for part in argument_parts(call.arguments):
+        yield CallArguments(part)
+    raw = raw_call(call.name, call.arguments) if call.raw_content is None else call.raw_content
+    yield CallFailed(error_object(call.error), raw)
+
+
+def argument_parts(arguments: str) -> list[str]:
+    """The text of a call's arguments, a few tokens at a time."""
+    parts = tokens.pieces(arguments)
+    return ["".join(parts[at : at + _ARGUMENT_TOKENS]) for at in range(0, len(parts), _ARGUMENT_TOKENS)]

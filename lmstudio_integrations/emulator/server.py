@@ -1,0 +1,379 @@
+"""``Emulator``: LM Studio's WebSocket server, imitated, in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from http import HTTPStatus
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.http11 import Request, Response
+
+from lmstudio_integrations.errors import LMStudioError, LMStudioValueError
+
+from .clients import Clients
+from .connection import Connection
+from .endpoints import ENDPOINTS
+from .engine import Engine, MadeUpEngine
+from .faults import Faults
+from .gate import Gate
+from .house import House, ReplyFunction
+from .models import DEFAULT_MODELS, EmulatedModel
+from .record import Record, Recorded
+from .replies import Reply
+
+_MAX_FRAME = 100 * 2**20  # the limit of the library under LM Studio's server
+_GREETING = '{"lmstudio":true}'
+
+
+class Emulator:
+    """LM Studio's server, imitated: a context manager (or ``start()`` and ``stop()``).
+
+    ::
+
+        with Emulator() as server:
+            server.script(Reply("Hello there"))
+            ...  # any client of LM Studio, with server.url
+
+    Args:
+        models: what is on its made-up disk; default: ``emulator/chat`` (loaded), ``emulator/chat-2`` and
+            ``emulator/embedding`` (loaded). With ``model_path``: that model alone.
+        api_token: ``sk-lm-…``; then nobody comes in without it.
+        replies: replies to begin with, or a function from a ``PredictionRequest`` to a reply (or ``None``).
+        model_path: a GGUF file; answers then come from it, through llama.cpp in a child process.
+        threads: of the real model.
+        host, port: where to listen; port 0 takes a free one.
+        record: whether to keep frames in ``requests`` and ``sent``; ``record_limit`` how many of both together.
+        presets: names that ``fuzzyPresetIdentifier`` may have.
+        evict_just_in_time: loading a model just in time unloads the one that was loaded so before.
+        auth_timeout: seconds until a client that does not authenticate is sent away.
+
+    ``load_hold`` may be set to a gate or event on which every load waits half-way, ``load_progress`` and
+    ``load_pace`` (seconds) shape its progress. All methods may be called from any thread.
+
+    Raises:
+        LMStudioValueError: the token is malformed, or the options contradict each other.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[EmulatedModel] | None = None,
+        *,
+        api_token: str | None = None,
+        replies: Iterable[Reply] | ReplyFunction | None = None,
+        model_path: str | Path | None = None,
+        threads: int = 2,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        record: bool = True,
+        record_limit: int = 200_000,
+        presets: Sequence[str] = ("emulator-preset",),
+        evict_just_in_time: bool = False,
+        auth_timeout: float = 10.0,
+    ) -> None:
+        engine, catalog = _engine(models, model_path, threads)
+        self._house = House(
+            catalog,
+            engine,
+            Record(record_limit, enabled=record),
+            Clients(api_token),
+            ENDPOINTS,
+            presets=tuple(presets),
+            auth_timeout=auth_timeout,
+            evict_just_in_time=evict_just_in_time,
+            reply_function=replies if callable(replies) else None,
+            restart_soon=self._restart_soon,
+        )
+        if replies is not None and not callable(replies):
+            self._house.add_replies(replies)
+        self._host = host
+        self._wanted_port = port
+        self.port = port
+        self._connections: set[Connection] = set()
+        self._numbers = itertools.count(1)
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._server: Server | None = None
+        self._stopping: asyncio.Event | None = None
+        self._errands: set[asyncio.Task[None]] = set()
+
+    # --- life
+
+    def start(self) -> Self:
+        """Listen. Returns once clients can come.
+
+        Raises:
+            OSError: the port is taken.
+            LMStudioError: the real model does not start.
+        """
+        if self._thread is not None:
+            raise LMStudioError("The emulator runs already.")
+        ready: threading.Event = threading.Event()
+        failed: list[BaseException] = []
+        self._thread = threading.Thread(target=self._run, args=(ready, failed), name="lmstudio-emulator", daemon=True)
+        self._thread.start()
+        ready.wait()
+        if failed:
+            self._thread.join()
+            self._thread = None
+            raise failed[0]
+        return self
+
+    def stop(self) -> None:
+        """Close everything, and wait until it is closed. A second call does nothing."""
+        thread, self._thread = self._thread, None
+        if thread is not None and self._loop is not None and self._stopping is not None:
+            self._loop.call_soon_threadsafe(self._stopping.set)
+            thread.join()
+            self._house.record.wake()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    # --- what tests use
+
+    @property
+    def url(self) -> str:
+        """Where it listens: ``ws://127.0.0.1:PORT``."""
+        return f"ws://{self._host}:{self.port}"
+
+    @property
+    def connections(self) -> int:
+        """How many sockets are open."""
+        return len(self._connections)
+
+    @property
+    def requests(self) -> list[Recorded]:
+        """Every frame of every client, authentication included, in order of arrival."""
+        return self._house.record.frames("client")
+
+    @property
+    def sent(self) -> list[Recorded]:
+        """Every frame that was sent, warnings included."""
+        return self._house.record.frames("server")
+
+    @property
+    def faults(self) -> Faults:
+        """``server.faults.add(name, …)``: see ``faults``."""
+        return self._house.faults
+
+    def script(self, *replies: Reply) -> None:
+        """Queue replies: the next predictions take them in order."""
+        self._house.add_replies(replies)
+
+    @property
+    def scripted(self) -> int:
+        """How many queued replies have not been taken yet."""
+        return len(self._house.script)
+
+    def wait_for(self, predicate: Callable[[Recorded], bool], timeout: float = 5.0, *, after: int = 0) -> Recorded:
+        """The first client frame that fits (and has an ``order`` beyond ``after``): now, or as soon as it arrives.
+
+        Raises:
+            TimeoutError: none within ``timeout`` seconds.
+        """
+        return self._house.record.wait_for("client", predicate, timeout, after)
+
+    def wait_for_sent(self, predicate: Callable[[Recorded], bool], timeout: float = 5.0, *, after: int = 0) -> Recorded:
+        """The same for frames that the emulator sends."""
+        return self._house.record.wait_for("server", predicate, timeout, after)
+
+    def wait_until(self, condition: Callable[[], bool], timeout: float = 5.0) -> None:
+        """Wait until something is true that changes with frames or connections: ``lambda: server.connections == 0``."""
+        self._house.record.wait_until(condition, timeout)
+
+    def clear_record(self) -> None:
+        """Forget the recorded frames."""
+        self._house.record.clear()
+
+    @property
+    def loaded(self) -> list[str]:
+        """The identifiers of the loaded instances."""
+        return self._house.models.identifiers()
+
+    def expire(self, identifier: str) -> None:
+        """The TTL of an instance is over: it is unloaded.
+
+        Raises:
+            LMStudioValueError: no such instance, or it has no TTL.
+        """
+        instance = self._house.models.loaded.get(identifier)
+        if instance is None or instance.ttl_ms is None:
+            raise LMStudioValueError(f"No loaded instance {identifier!r} has a TTL; loaded are {self.loaded}.")
+        self._do(self._unload(identifier))
+
+    def unload(self, identifier: str) -> None:
+        """Somebody else unloads an instance.
+
+        Raises:
+            LMStudioValueError: no such instance.
+        """
+        if identifier not in self._house.models.loaded:
+            raise LMStudioValueError(f"{identifier!r} is not loaded; loaded are {self.loaded}.")
+        self._do(self._unload(identifier))
+
+    @property
+    def load_hold(self) -> Gate | threading.Event | None:
+        """What every load waits for half-way."""
+        return self._house.load_hold
+
+    @load_hold.setter
+    def load_hold(self, hold: Gate | threading.Event | None) -> None:
+        self._house.load_hold = hold
+
+    @property
+    def load_progress(self) -> Sequence[float]:
+        """The shares that a load reports."""
+        return self._house.load_progress
+
+    @load_progress.setter
+    def load_progress(self, shares: Sequence[float]) -> None:
+        self._house.load_progress = tuple(shares)
+
+    @property
+    def load_pace(self) -> float:
+        """Seconds between two load progress packets."""
+        return self._house.load_pace
+
+    @load_pace.setter
+    def load_pace(self, seconds: float) -> None:
+        self._house.load_pace = seconds
+
+    def drop_connections(self) -> None:
+        """Cut every socket without a word."""
+        self._do(self._drop())
+
+    def restart(self) -> None:
+        """Cut every socket and listen again on the same port, with the models of the start under new references."""
+        self._do(self._restart())
+
+    # --- on the emulator's own thread
+
+    def _run(self, ready: threading.Event, failed: list[BaseException]) -> None:
+        try:
+            asyncio.run(self._main(ready))
+        except BaseException as error:
+            failed.append(error)
+        finally:
+            ready.set()
+
+    async def _main(self, ready: threading.Event) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        try:
+            await self._house.engine.start()
+            await self._listen(self._wanted_port)
+            ready.set()
+            await self._stopping.wait()
+            await self._close()
+        finally:
+            self._house.faults.clear()
+            await self._house.engine.stop()
+
+    async def _listen(self, port: int) -> None:
+        self._server = await serve(
+            self._serve,
+            self._host,
+            port,
+            process_request=self._process_request,
+            compression=None,
+            open_timeout=None,
+            ping_interval=None,
+            max_size=_MAX_FRAME,
+            max_queue=None,
+            write_limit=2**30,
+            server_header=None,
+        )
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _close(self) -> None:
+        server, self._server = self._server, None
+        if server is not None:
+            server.close(close_connections=False)
+            for connection in list(self._connections):
+                connection.goodbye(1001)
+            if self._stopping is not None:
+                self._stopping.set()
+            await server.wait_closed()
+
+    async def _process_request(self, socket: ServerConnection, request: Request) -> Response | None:
+        path = request.path.partition("?")[0]
+        if "Upgrade" not in request.headers:
+            found = path == "/lmstudio-greeting"
+            text = _GREETING if found else '{"error":"Unexpected endpoint or method."}'
+            response = socket.respond(HTTPStatus.OK if found else HTTPStatus.NOT_FOUND, text)
+            del response.headers["Content-Type"]
+            response.headers["Content-Type"] = "application/json"
+            return response
+        namespace = path.removeprefix("/")
+        if namespace in ENDPOINTS and path.startswith("/"):
+            if fault := self.faults.take_connection("no_upgrade", namespace):
+                fault.strike()
+                await fault.gate.wait()
+            return None
+        # As the real one: the upgrade is neither granted nor refused, the connection just stays open.
+        assert self._stopping is not None
+        await self._stopping.wait()
+        return None
+
+    async def _serve(self, socket: ServerConnection) -> None:
+        assert socket.request is not None
+        namespace = socket.request.path.partition("?")[0].removeprefix("/")
+        connection = Connection(self._house, socket, namespace, next(self._numbers))
+        self._connections.add(connection)
+        self._house.record.wake()
+        try:
+            await connection.serve()
+        finally:
+            self._connections.discard(connection)
+            self._house.record.wake()
+
+    def _do(self, work: Any) -> None:
+        """Run something on the emulator's loop and wait for it."""
+        if self._loop is None or self._thread is None:
+            work.close()
+            raise LMStudioError("The emulator does not run.")
+        asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def _unload(self, identifier: str) -> None:
+        self._house.models.unload(identifier)
+
+    async def _drop(self) -> None:
+        for connection in list(self._connections):
+            connection.drop()
+
+    async def _restart(self) -> None:
+        await self._drop()
+        server, self._server = self._server, None
+        if server is not None:
+            server.close(close_connections=False)
+            await server.wait_closed()
+        self._house.reset()
+        await self._listen(self.port)
+
+    def _restart_soon(self) -> None:
+        """Asked for by a fault, on the loop itself: the one who asks goes down with the sockets."""
+        task = asyncio.get_running_loop().create_task(self._restart())
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
+
+
+def _engine(
+    models: Sequence[EmulatedModel] | None, model_path: str | Path | None, threads: int
+) -> tuple[Engine, Sequence[EmulatedModel]]:
+    if model_path is None:
+        return MadeUpEngine(), DEFAULT_MODELS if models is None else tuple(models)
+    from .llama_cpp import LlamaEngine  # only here: it is the optional half
+
+    engine = LlamaEngine(Path(model_path), threads=threads)
+    return engine, engine.models() if models is None else tuple(models)
