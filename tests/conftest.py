@@ -1,0 +1,82 @@
+"""For all tests: every emulator that is used in one has its frames checked by two witnesses when the test ends.
+
+Frames of a client must be valid unless the test bears the marker ``invalid_frames``; frames of the emulator must be
+valid unless a fault was asked of it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.witnesses.emulators import Watch
+
+
+class _Watched:
+    """The emulators that were started in this process, and the collections of faults that are not empty."""
+
+    def __init__(self) -> None:
+        self.watches: dict[int, tuple[Any, Watch]] = {}
+        self.stopped: set[int] = set()
+        self.faulty: list[Any] = []
+
+    def started(self, server: Any) -> None:
+        if id(server) not in self.watches:
+            self.watches[id(server)] = (server, Watch(server))
+        self.stopped.discard(id(server))
+
+    def check(self, *, client: bool) -> None:
+        for server, watch in list(self.watches.values()):
+            whole = not any(server.faults is faults for faults in self.faulty)
+            watch.check(client=client, server=whole)
+
+    def forget(self) -> None:
+        """Drop those that have been stopped; the others live on in a wider fixture."""
+        for key in self.stopped:
+            server, _ = self.watches.pop(key)
+            self.faulty = [faults for faults in self.faulty if faults is not server.faults]
+        self.stopped.clear()
+
+
+@pytest.fixture(scope="session")
+def _watched_emulators() -> Iterator[_Watched]:
+    watched = _Watched()
+    with pytest.MonkeyPatch.context() as patch:
+        try:
+            emulator = importlib.import_module("lmstudio_integrations.emulator").Emulator
+            faults = importlib.import_module("lmstudio_integrations.emulator.faults").Faults
+        except (ImportError, AttributeError):  # the tests of the other layers need no emulator
+            yield watched
+            return
+        start, stop, add = emulator.start, emulator.stop, faults.add
+
+        def noted_start(self: Any, *args: Any, **kwargs: Any) -> Any:
+            watched.started(self)
+            return start(self, *args, **kwargs)
+
+        def noted_stop(self: Any, *args: Any, **kwargs: Any) -> Any:
+            if id(self) in watched.watches:
+                watched.stopped.add(id(self))
+            return stop(self, *args, **kwargs)
+
+        def noted_add(self: Any, *args: Any, **kwargs: Any) -> Any:
+            watched.faulty.append(self)
+            return add(self, *args, **kwargs)
+
+        patch.setattr(emulator, "start", noted_start)
+        patch.setattr(emulator, "stop", noted_stop)
+        patch.setattr(faults, "add", noted_add)
+        yield watched
+
+
+@pytest.fixture(autouse=True)
+def _emulators_speak_the_protocol(request: pytest.FixtureRequest, _watched_emulators: _Watched) -> Iterator[None]:
+    yield
+    client = request.node.get_closest_marker("invalid_frames") is None
+    try:
+        _watched_emulators.check(client=client)
+    finally:
+        _watched_emulators.forget()

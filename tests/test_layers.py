@@ -1,0 +1,125 @@
+"""One way only: langchain | llama_index -> client -> protocol <- emulator, with errors below all."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "lmstudio_integrations"
+FACE = frozenset({"client", "protocol", "errors", "_version"})
+ALLOWED: dict[str, frozenset[str]] = {
+    "errors": frozenset(),
+    "_version": frozenset(),
+    "protocol": frozenset({"errors"}),
+    "client": frozenset({"protocol", "errors", "_version"}),
+    "emulator": frozenset({"protocol", "errors", "_version"}),
+    "langchain": FACE,
+    "llama_index": FACE,
+    "__init__": FACE,
+    "__main__": FACE,
+}
+FOREIGN: dict[str, frozenset[str]] = {
+    "errors": frozenset(),
+    "protocol": frozenset({"pydantic", "pydantic_core", "typing_extensions"}),
+    "client": frozenset({"pydantic", "pydantic_core", "typing_extensions", "websockets"}),
+}
+
+
+def _layer(path: Path) -> str:
+    inside = path.relative_to(PACKAGE).parts
+    return inside[0].removesuffix(".py")
+
+
+def _imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and absolute name of everything that the file imports, wherever in it that stands."""
+    inside = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    package = inside[:-1]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = list(package[: len(package) - node.level + 1]) if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            yield from ((node.lineno, f"{module}.{alias.name}") for alias in node.names)
+
+
+def offences(path: Path) -> list[str]:
+    """``file:line: what`` for every import that goes the wrong way."""
+    layer = _layer(path)
+    found = []
+    for line, name in _imports(path):
+        where = f"{path.relative_to(PACKAGE.parent)}:{line}: {layer} imports {name}"
+        head, _, rest = name.partition(".")
+        if head == "lmstudio_integrations":
+            target = rest.partition(".")[0]
+            known = target in ALLOWED
+            if not known and layer not in ("langchain", "llama_index", "__main__"):
+                found.append(f"{where}: the face of the package is for users and adapters")
+            elif known and target != layer and target not in ALLOWED[layer]:
+                found.append(where)
+        elif layer in FOREIGN and head not in sys.stdlib_module_names and head not in FOREIGN[layer]:
+            found.append(f"{where}: not among its dependencies")
+    return found
+
+
+def _files() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", _files(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_file_imports_only_from_the_layers_below_it(path: Path) -> None:
+    assert _layer(path) in ALLOWED, "a new layer: say in ALLOWED what it may import"
+    assert offences(path) == []
+
+
+@pytest.mark.parametrize(
+    ("layer", "line", "bad"),
+    [
+        ("protocol", "from lmstudio_integrations.client import engine", True),
+        ("protocol", "import lmstudio_integrations.client.engine", True),
+        ("protocol", "def f():\n    import websockets", True),
+        ("protocol", "from lmstudio_integrations import errors", False),
+        ("protocol", "from ..client import engine", True),
+        ("protocol", "from . import history", False),
+        ("emulator", "from lmstudio_integrations.client.session import x", True),
+        ("emulator", "from lmstudio_integrations.protocol import history", False),
+        ("client", "from lmstudio_integrations.langchain import x", True),
+        ("client", "import langchain_core", True),
+        ("client", "import websockets.asyncio.client", False),
+        ("client", "from lmstudio_integrations import Client", True),
+        ("langchain", "from lmstudio_integrations import Client", False),
+        ("langchain", "from lmstudio_integrations.llama_index import x", True),
+        ("langchain", "from lmstudio_integrations.emulator import Emulator", True),
+        ("errors", "from lmstudio_integrations.protocol import history", True),
+    ],
+)
+def test_the_walk_finds_a_wrong_import_and_names_its_line(
+    layer: str, line: str, bad: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "lmstudio_integrations"
+    path = package / f"{layer}.py" if layer == "errors" else package / layer / "some.py"
+    path.parent.mkdir(parents=True)
+    path.write_text(f"{line}\n", encoding="utf-8")
+    monkeypatch.setattr(f"{__name__}.PACKAGE", package)
+    found = offences(path)
+    assert bool(found) is bad
+    if bad:
+        assert f"{path.name}:{1 + line.count(chr(10))}: {layer} imports" in found[0]
+
+
+def test_importing_the_package_imports_no_framework_and_no_emulator() -> None:
+    unwanted = ("langchain", "llama_index", "langgraph", "openai", "numpy", "lmstudio_integrations.emulator")
+    program = (
+        "import sys, lmstudio_integrations\n"
+        f"print(*sorted(m for m in sys.modules if m.startswith({unwanted!r}) or m.startswith('lmstudio_integrations.l')))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=50, check=True
+    )
+    assert ran.stdout.split() == []
