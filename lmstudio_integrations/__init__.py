@@ -1,0 +1,124 @@
+"""LM Studio for Python: its native protocol, and on it LangChain's and LlamaIndex's models.
+
+This module is the client alone; it imports no framework::
+
+    import lmstudio_integrations as lms
+
+    model = lms.llm("qwen/qwen3-4b")
+    for fragment in model.respond_stream("Why is the sky blue?"):
+        print(fragment, end="", flush=True)
+
+The adapters are ``lmstudio_integrations.langchain`` and ``lmstudio_integrations.llama_index``; a server to test
+against without LM Studio is ``lmstudio_integrations.emulator``.
+"""
+
+from __future__ import annotations
+
+from lmstudio_integrations._version import __version__
+from lmstudio_integrations.client.aio import AsyncClient, AsyncEmbeddingModel, AsyncLLM, AsyncPredictionStream
+from lmstudio_integrations.client.chat import Chat
+from lmstudio_integrations.client.convenience import embedding_model, list_downloaded_models, list_loaded_models, llm
+from lmstudio_integrations.client.prediction import (
+    Fragment,
+    LoadProgress,
+    PromptProgress,
+    ToolCallArguments,
+    ToolCallEnd,
+    ToolCallFailed,
+    ToolCallName,
+    ToolCallStart,
+)
+from lmstudio_integrations.client.result import PartialPrediction, PredictionResult
+from lmstudio_integrations.client.settings import Timeout
+from lmstudio_integrations.client.sync import LLM, Client, EmbeddingModel, PredictionStream
+from lmstudio_integrations.errors import (
+    LMStudioAuthenticationError,
+    LMStudioCancelledError,
+    LMStudioConnectionError,
+    LMStudioContextOverflowError,
+    LMStudioDisconnectedError,
+    LMStudioError,
+    LMStudioIncompleteError,
+    LMStudioModelNotFoundError,
+    LMStudioModelUnloadedError,
+    LMStudioPresetNotFoundError,
+    LMStudioProtocolError,
+    LMStudioRequestRejectedError,
+    LMStudioServerError,
+    LMStudioServerNotFoundError,
+    LMStudioTimeoutError,
+    LMStudioUnsupportedError,
+    LMStudioValueError,
+)
+from lmstudio_integrations.protocol.config import (
+    EmbeddingLoadModelConfig,
+    EmbeddingLoadModelConfigDict,
+    GpuSetting,
+    GpuSettingDict,
+    LlmLoadModelConfig,
+    LlmLoadModelConfigDict,
+    LlmPredictionConfig,
+    LlmPredictionConfigDict,
+)
+from lmstudio_integrations.protocol.history import FilePart as FileHandle
+from lmstudio_integrations.protocol.history import ToolCallRequest
+from lmstudio_integrations.protocol.models import ModelInfo, ModelInstanceInfo
+from lmstudio_integrations.protocol.prediction import PredictionStats
+
+__all__ = [
+    "LLM",
+    "AsyncClient",
+    "AsyncEmbeddingModel",
+    "AsyncLLM",
+    "AsyncPredictionStream",
+    "Chat",
+    "Client",
+    "EmbeddingLoadModelConfig",
+    "EmbeddingLoadModelConfigDict",
+    "EmbeddingModel",
+    "FileHandle",
+    "Fragment",
+    "GpuSetting",
+    "GpuSettingDict",
+    "LMStudioAuthenticationError",
+    "LMStudioCancelledError",
+    "LMStudioConnectionError",
+    "LMStudioContextOverflowError",
+    "LMStudioDisconnectedError",
+    "LMStudioError",
+    "LMStudioIncompleteError",
+    "LMStudioModelNotFoundError",
+    "LMStudioModelUnloadedError",
+    "LMStudioPresetNotFoundError",
+    "LMStudioProtocolError",
+    "LMStudioRequestRejectedError",
+    "LMStudioServerError",
+    "LMStudioServerNotFoundError",
+    "LMStudioTimeoutError",
+    "LMStudioUnsupportedError",
+    "LMStudioValueError",
+    "LlmLoadModelConfig",
+    "LlmLoadModelConfigDict",
+    "LlmPredictionConfig",
+    "LlmPredictionConfigDict",
+    "LoadProgress",
+    "ModelInfo",
+    "ModelInstanceInfo",
+    "PartialPrediction",
+    "PredictionResult",
+    "PredictionStats",
+    "PredictionStream",
+    "PromptProgress",
+    "Timeout",
+    "ToolCallArguments",
+    "ToolCallEnd",
+    "ToolCallFailed",
+    "ToolCallName",
+    "ToolCallRequest",
+    "ToolCallStart",
+    "__version__",
+    "embedding_model",
+    "list_downloaded_models",
+    "list_loaded_models",
+    "llm",
+]

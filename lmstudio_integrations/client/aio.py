@@ -1,0 +1,354 @@
+"""The awaiting front: ``AsyncClient``, its namespaces, model handles and streams.
+
+The same names in the same order as in ``sync.py``, for ``async`` code on any event loop, or several. The I/O is the
+engine's, on its own thread: what blocks this loop does not stop an answer from coming in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
+
+from lmstudio_integrations.client import calls
+from lmstudio_integrations.client.files import FileSource, read_image
+from lmstudio_integrations.client.front import ClientFront, ModelFront, PredictionOptions, RawOptions, StreamFront
+from lmstudio_integrations.client.mailbox import AsyncMailbox
+from lmstudio_integrations.client.prediction import Event, Fragment, load_progress
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from lmstudio_integrations.client.callbacks import Callbacks
+    from lmstudio_integrations.client.prediction import PredictionReader
+    from lmstudio_integrations.client.result import PredictionResult
+    from lmstudio_integrations.protocol.history import FilePart
+    from lmstudio_integrations.protocol.models import ModelInfo, ModelInstanceInfo
+    from lmstudio_integrations.protocol.system import Version
+
+__all__ = [
+    "AsyncClient",
+    "AsyncEmbeddingModel",
+    "AsyncFiles",
+    "AsyncLLM",
+    "AsyncModels",
+    "AsyncPredictionStream",
+    "AsyncSystem",
+]
+
+T = TypeVar("T")
+LoadProgressCallback = Callable[[float], Any]
+
+
+async def _wait(future: Future[T]) -> T:
+    """The future's outcome. Cancelling the task that waits cancels the request."""
+    return await asyncio.wrap_future(future)
+
+
+async def _run(callback: Callable[..., Any], *arguments: Any) -> None:
+    """Call a callback, and wait for it if it is a coroutine function's."""
+    outcome = callback(*arguments)
+    if inspect.isawaitable(outcome):
+        await outcome
+
+
+class AsyncPredictionStream(StreamFront):
+    """A prediction under way. ``async for`` its ``Fragment``s, then await ``result()``.
+
+    ``break``, ``cancel()``, ``close()``, ``aclose()``, leaving an ``async with`` block, cancelling the task and garbage
+    collection all reach the server as a cancel. Errors are as in ``PredictionStream``. Callbacks may be plain
+    functions or coroutine functions. Use it on the loop where it was made.
+    """
+
+    def __init__(self, reader: PredictionReader, callbacks: Callbacks) -> None:
+        self._mailbox = AsyncMailbox(asyncio.get_running_loop())
+        super().__init__(reader, callbacks, self._mailbox.put)
+
+    async def _read(self, only_fragments: bool) -> AsyncIterator[Any]:
+        reader, callbacks, items = self._reader, self._callbacks, self._mailbox.items
+        take, get, read, on_fragment = items.popleft, self._mailbox.get, reader.read, callbacks.on_fragment
+        try:
+            while not reader.ended:
+                event = read(take() if items else await get())
+                if event is None:
+                    continue
+                if type(event) is not Fragment or on_fragment:
+                    for callback, arguments in callbacks.for_event(event):
+                        await _run(callback, *arguments)
+                    if only_fragments and type(event) is not Fragment:
+                        continue
+                yield event
+            for callback, arguments in callbacks.for_message(self._message):
+                await _run(callback, *arguments)
+        finally:
+            if not reader.ended:
+                self.cancel()
+
+    def __aiter__(self) -> AsyncIterator[Fragment]:
+        """The fragments, as they come. Leaving the loop early cancels the prediction."""
+        return self._read(True)
+
+    def events(self) -> AsyncIterator[Event]:
+        """Everything that happens: fragments, progress, tool calls. Use it in place of iterating the stream."""
+        return self._read(False)
+
+    async def result(self) -> PredictionResult:
+        """The complete result, waiting for the end if need be. Raises what ended the prediction instead."""
+        async for _ in self._read(False):
+            pass
+        return self._finished()
+
+    wait_for_result = result
+
+    async def aclose(self) -> None:
+        """``close()``, under the name that ``contextlib.aclosing`` looks for."""
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+class _AsyncModel(ModelFront):
+    """A model of either kind."""
+
+    @overload
+    async def tokenize(self, text: str) -> list[int]: ...  # type: ignore[overload-overlap]  # text is a sequence of text, too
+    @overload
+    async def tokenize(self, text: Sequence[str]) -> list[list[int]]: ...
+    async def tokenize(self, text: str | Sequence[str]) -> list[int] | list[list[int]]:
+        """Token ids of a text, or of each of several."""
+        if isinstance(text, str):
+            return await _wait(self._ask(self._calls.tokenize(text)))
+        return [await _wait(future) for future in [self._ask(self._calls.tokenize(item)) for item in text]]
+
+    async def count_tokens(self, text: str) -> int:
+        """How many tokens a text has."""
+        return await _wait(self._ask(self._calls.count_tokens(text)))
+
+    async def get_info(self) -> ModelInstanceInfo:
+        """The loaded instance: identifier, context length, abilities."""
+        return await _wait(self._ask(self._calls.get_info()))
+
+    async def get_context_length(self) -> int:
+        """The context with which it is loaded, in tokens."""
+        return (await self.get_info()).context_length
+
+    async def get_load_config(self) -> dict[str, Any]:
+        """How it was loaded, in user names."""
+        return await _wait(self._ask(self._calls.get_load_config()))
+
+    async def unload(self) -> None:
+        """Unload it. A later request through this handle loads it again."""
+        await _wait(self._client._ask(self._calls.unload()))
+
+
+class AsyncLLM(_AsyncModel):
+    """A language model. It is loaded when first needed, if it is not there, and asked for by its identifier."""
+
+    async def respond(self, history: Any, **options: Unpack[PredictionOptions]) -> PredictionResult:
+        """Answer a chat: text, a JSON history, a list of messages or a ``Chat``.
+
+        For ``options`` see ``PredictionOptions``. Raises ``LMStudioValueError`` for what LM Studio would refuse, else
+        the errors of ``AsyncPredictionStream``.
+        """
+        async with await self.respond_stream(history, **options) as stream:
+            return await stream.result()
+
+    async def respond_stream(self, history: Any, **options: Unpack[PredictionOptions]) -> AsyncPredictionStream:
+        """The same as a stream. Returns at once; connecting, loading and their errors come with the first read."""
+        return self._start(AsyncPredictionStream, history, options, raw=False)
+
+    async def complete(self, prompt: str, **options: Unpack[RawOptions]) -> PredictionResult:
+        """Continue a text as it stands, without a chat template."""
+        async with await self.complete_stream(prompt, **options) as stream:
+            return await stream.result()
+
+    async def complete_stream(self, prompt: str, **options: Unpack[RawOptions]) -> AsyncPredictionStream:
+        """The same as a stream."""
+        return self._start(AsyncPredictionStream, prompt, options, raw=True)
+
+    async def apply_prompt_template(
+        self,
+        history: Any,
+        *,
+        tools: Sequence[Any] | None = None,
+        config: Any = None,
+        omit_bos_token: bool | None = None,
+        omit_eos_token: bool | None = None,
+    ) -> str:
+        """The chat as the model would see it, tools included."""
+        call = self._calls.apply_prompt_template(history, tools, config, omit_bos_token, omit_eos_token)
+        return await _wait(self._ask(call))
+
+
+class AsyncEmbeddingModel(_AsyncModel):
+    """An embedding model. It is loaded when first needed, if it is not there."""
+
+    @overload
+    async def embed(self, text: str) -> list[float]: ...  # type: ignore[overload-overlap]  # as above
+    @overload
+    async def embed(self, text: Sequence[str]) -> list[list[float]]: ...
+    async def embed(self, text: str | Sequence[str]) -> list[float] | list[list[float]]:
+        """The embedding of a text, or of each of several in their order, some of them at once."""
+        if isinstance(text, str):
+            return await _wait(self._ask(self._calls.embed(text)))
+        return self._read_embeddings(await _wait(self._embed(text)))
+
+
+M = TypeVar("M", bound=_AsyncModel)
+
+
+class AsyncModels(Generic[M]):
+    """The models of one kind on a server: ``client.llm`` and ``client.embedding``."""
+
+    def __init__(self, client: AsyncClient, namespace: str, kind: type[M]) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._kind = kind
+
+    async def model(
+        self,
+        key: str | None = None,
+        *,
+        ttl: float | None = calls.DEFAULT_TTL,
+        config: Any = None,
+        on_load_progress: LoadProgressCallback | None = None,
+    ) -> M:
+        """A model that is loaded: ``key``, loaded now if it is not, or with ``None`` any that is.
+
+        ``ttl``: seconds of idleness (default 3600) after which LM Studio unloads it again, ``None`` for never;
+        ``config``: load options. Both count only if it has to be loaded. ``on_load_progress(progress)``: 0.0 to 1.0.
+        Raises ``LMStudioModelNotFoundError`` for an unknown key, or if none is loaded.
+        """
+        handle = self.just_in_time(key, ttl=ttl, config=config)
+        if key is None:
+            return self.just_in_time((await handle.get_info()).identifier, ttl=ttl, config=config)
+        await self._load("getOrLoad", calls.get_or_load(self._namespace, key, ttl, config), on_load_progress)
+        return handle
+
+    def just_in_time(self, key: str | None = None, *, ttl: float | None = calls.DEFAULT_TTL, config: Any = None) -> M:
+        """A handle without asking anybody: the model is loaded by the first request that finds it missing."""
+        return self._kind(self._client, calls.model_reference(self._namespace, key, ttl, config))
+
+    async def load_new_instance(
+        self,
+        key: str,
+        instance_id: str | None = None,
+        *,
+        ttl: float | None = calls.DEFAULT_TTL,
+        config: Any = None,
+        on_load_progress: LoadProgressCallback | None = None,
+    ) -> M:
+        """Load another instance, under the identifier ``instance_id`` (default: LM Studio chooses one)."""
+        creation = calls.load_model(self._namespace, key, instance_id, ttl, config)
+        identifier = await self._load("loadModel", creation, on_load_progress)
+        return self._kind(self._client, calls.instance_by_identifier(self._namespace, identifier))
+
+    async def unload(self, identifier: str) -> None:
+        """Unload an instance."""
+        await _wait(self._client._ask(calls.unload(self._namespace, identifier)))
+
+    async def list_loaded(self) -> list[M]:
+        """Handles to the loaded instances."""
+        infos = await _wait(self._client._ask(calls.list_loaded(self._namespace)))
+        return [self.just_in_time(info.identifier) for info in infos]
+
+    async def _load(
+        self, endpoint: str, creation: dict[str, Any], on_load_progress: LoadProgressCallback | None
+    ) -> str:
+        mailbox = AsyncMailbox(asyncio.get_running_loop())
+        future = self._client._load(self._namespace, endpoint, creation, mailbox.put)
+        future.add_done_callback(lambda _: mailbox.put(None))
+        try:
+            while (packet := await mailbox.get()) is not None:
+                progress = load_progress(packet)
+                if progress is not None and on_load_progress is not None:
+                    await _run(on_load_progress, progress)
+        except BaseException:
+            future.cancel()
+            raise
+        return await _wait(future)
+
+
+class AsyncFiles:
+    """``client.files``."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+
+    async def prepare_image(self, src: FileSource, name: str | None = None) -> FilePart:
+        """Upload an image (path, bytes or binary file: PNG, JPEG, WebP, GIF, BMP) for use in a message.
+
+        The handle is good for this client's server and identity. Raises ``LMStudioValueError`` for other contents.
+        """
+        return await _wait(self._client._ask(calls.upload(*await asyncio.to_thread(read_image, src, name))))
+
+
+class AsyncSystem:
+    """``client.system``."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+
+    async def version(self) -> Version:
+        """LM Studio's ``version`` and ``build``."""
+        return await _wait(self._client._ask(calls.version()))
+
+    async def list_downloaded_models(self) -> list[ModelInfo]:
+        """Every model on the server's disk."""
+        return await _wait(self._client._ask(calls.list_downloaded()))
+
+
+class AsyncClient(ClientFront):
+    """A way to LM Studio.
+
+    ``url``: ``ws://``, ``wss://``, ``http://``, ``https://`` or ``host:port``, with a path prefix if need be; ``None``
+    reads ``LMSTUDIO_BASE_URL``, then looks for LM Studio on this machine. ``api_token``: a string or a pydantic
+    ``SecretStr``; ``None`` reads ``LMSTUDIO_API_TOKEN``, then ``LM_API_TOKEN``. ``timeout``: seconds or ``Timeout``.
+
+    Making one costs nothing: sockets are opened by the first request and shared by all clients of one address and
+    token in the process. Leaving an ``async with`` block, or ``close()``, cancels this client's streams and closes the
+    sockets that nobody uses.
+    """
+
+    @property
+    def llm(self) -> AsyncModels[AsyncLLM]:
+        """Language models."""
+        return AsyncModels(self, "llm", AsyncLLM)
+
+    @property
+    def embedding(self) -> AsyncModels[AsyncEmbeddingModel]:
+        """Embedding models."""
+        return AsyncModels(self, "embedding", AsyncEmbeddingModel)
+
+    @property
+    def files(self) -> AsyncFiles:
+        """Uploads."""
+        return AsyncFiles(self)
+
+    @property
+    def system(self) -> AsyncSystem:
+        """The server itself."""
+        return AsyncSystem(self)
+
+    async def list_loaded_models(self) -> list[AsyncLLM | AsyncEmbeddingModel]:
+        """Handles to everything that is loaded, language models first."""
+        return [*await self.llm.list_loaded(), *await self.embedding.list_loaded()]
+
+    async def list_downloaded_models(self) -> list[ModelInfo]:
+        """Every model on the server's disk."""
+        return await self.system.list_downloaded_models()
+
+    async def close(self) -> None:
+        """Cancel this client's streams and close the sockets that nobody uses."""
+        await _wait(self._close_links())
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()

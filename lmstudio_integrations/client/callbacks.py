@@ -1,0 +1,115 @@
+"""The callbacks of a prediction, and which of them an event concerns.
+
+They run where the answer is read: on the thread that iterates or waits for the result, in the task that awaits it.
+One that raises ends that prediction (it is cancelled at the server) and its error reaches the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, TypedDict
+
+from lmstudio_integrations.client.prediction import (
+    Event,
+    Fragment,
+    LoadProgress,
+    PromptProgress,
+    ToolCallArguments,
+    ToolCallEnd,
+    ToolCallFailed,
+    ToolCallName,
+    ToolCallStart,
+)
+from lmstudio_integrations.errors import LMStudioValueError
+
+__all__ = ["CallbackOptions", "Callbacks"]
+
+Callback = Callable[..., Any]
+
+
+class CallbackOptions(TypedDict, total=False):
+    """What ``respond``, ``complete`` and their streams accept; each may be ``None``.
+
+    ``on_progress(progress)``: 0.0 to 1.0 while the prompt is read; ``on_prompt_processing_progress`` is the same under
+    the official SDK's name. ``on_first_token()``: once, before the first fragment or tool call is handed out.
+    ``on_prediction_fragment(fragment)``. ``on_message(message)``: the whole ``AssistantMessage``, at the end.
+    ``on_load_progress(progress)``: 0.0 to 1.0 while the model is loaded. ``on_tool_call_start(index, id)``,
+    ``on_tool_call_name(index, name)``, ``on_tool_call_arguments(index, text)``, ``on_tool_call_end(index, tool_call)``,
+    ``on_tool_call_failed(index, failure)``.
+    """
+
+    on_progress: Callback | None
+    on_prompt_processing_progress: Callback | None
+    on_first_token: Callback | None
+    on_prediction_fragment: Callback | None
+    on_message: Callback | None
+    on_load_progress: Callback | None
+    on_tool_call_start: Callback | None
+    on_tool_call_name: Callback | None
+    on_tool_call_arguments: Callback | None
+    on_tool_call_end: Callback | None
+    on_tool_call_failed: Callback | None
+
+
+@dataclass(slots=True)
+class Callbacks:
+    """A prediction's callbacks; ``for_event`` says which calls an event asks for."""
+
+    on_progress: Callback | None = None
+    on_prompt_processing_progress: Callback | None = None
+    on_first_token: Callback | None = None
+    on_prediction_fragment: Callback | None = None
+    on_message: Callback | None = None
+    on_load_progress: Callback | None = None
+    on_tool_call_start: Callback | None = None
+    on_tool_call_name: Callback | None = None
+    on_tool_call_arguments: Callback | None = None
+    on_tool_call_end: Callback | None = None
+    on_tool_call_failed: Callback | None = None
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is not None and not callable(value):
+                raise LMStudioValueError(f"{field.name}={value!r} cannot be called: pass a function, or None")
+        if self.on_progress is not None and self.on_prompt_processing_progress is not None:
+            raise LMStudioValueError(
+                "on_progress and on_prompt_processing_progress are one callback under two names: pass one"
+            )
+
+    @property
+    def on_fragment(self) -> bool:
+        """Whether fragments concern anybody (asked once, so that streams without callbacks pay nothing)."""
+        return self.on_first_token is not None or self.on_prediction_fragment is not None
+
+    def for_event(self, event: Event) -> tuple[tuple[Callback, tuple[Any, ...]], ...]:
+        """The calls to make for ``event``, in order."""
+        if isinstance(event, Fragment):
+            first, self.on_first_token = self.on_first_token, None
+            return _calls((first, ()), (self.on_prediction_fragment, (event,)))
+        if isinstance(event, PromptProgress):
+            return _calls((self.on_progress or self.on_prompt_processing_progress, (event.progress,)))
+        if isinstance(event, LoadProgress):
+            return _calls((self.on_load_progress, (event.progress,)))
+        if isinstance(event, ToolCallStart):
+            first, self.on_first_token = self.on_first_token, None
+            return _calls((first, ()), (self.on_tool_call_start, (event.index, event.id)))
+        if isinstance(event, ToolCallName):
+            return _calls((self.on_tool_call_name, (event.index, event.name)))
+        if isinstance(event, ToolCallArguments):
+            return _calls((self.on_tool_call_arguments, (event.index, event.content)))
+        if isinstance(event, ToolCallEnd):
+            return _calls((self.on_tool_call_end, (event.index, event.tool_call)))
+        if isinstance(event, ToolCallFailed):
+            return _calls((self.on_tool_call_failed, (event.index, event)))
+        return ()
+
+    def for_message(self, message: Callable[[], Any]) -> tuple[tuple[Callback, tuple[Any, ...]], ...]:
+        """The call to make once the answer is whole, with what ``message`` makes of it; one time only."""
+        on_message, self.on_message = self.on_message, None
+        return () if on_message is None else ((on_message, (message(),)),)
+
+
+def _calls(*wanted: tuple[Callback | None, tuple[Any, ...]]) -> tuple[tuple[Callback, tuple[Any, ...]], ...]:
+    return tuple((callback, arguments) for callback, arguments in wanted if callback is not None)

@@ -1,0 +1,306 @@
+"""Requests as values: what to ask, with which parameter, and how to read the answer. Pure, and shared by both fronts.
+
+Everything that LM Studio would answer with silence is refused here, before anything is sent.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from pydantic import ValidationError
+
+from lmstudio_integrations.client.chat import as_history
+from lmstudio_integrations.client.flows import ModelReference
+from lmstudio_integrations.errors import LMStudioModelNotFoundError, LMStudioProtocolError, LMStudioValueError
+from lmstudio_integrations.protocol.config import (
+    EmbeddingLoadModelConfig,
+    LlmLoadModelConfig,
+    LlmPredictionConfig,
+    from_kv,
+    kv_config,
+    kv_fields,
+    kv_stack,
+    parse_config,
+    to_kv,
+)
+from lmstudio_integrations.protocol.files import UploadFileResult
+from lmstudio_integrations.protocol.history import FilePart
+from lmstudio_integrations.protocol.models import ModelInfo, ModelInstanceInfo, check_identifier
+from lmstudio_integrations.protocol.structured import structured_field
+from lmstudio_integrations.protocol.system import Version
+from lmstudio_integrations.protocol.tools import tool_definition, tool_fields
+
+__all__ = ["Call", "Prediction", "Specifier", "model_reference"]
+
+T = TypeVar("T")
+
+DEFAULT_TTL = 3600.0
+"""Seconds of idleness after which a model that we had loaded goes again (the official Python SDK's default)."""
+
+# Raw completion in the form that LM Studio of both generations takes: the template is the prompt itself.
+_RAW_TEMPLATE = {
+    "type": "jinja",
+    "jinjaPromptTemplate": {"template": "{% for message in messages %}{{ message['content'] }}{% endfor %}"},
+    "stopStrings": [],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """One RPC: its namespace and endpoint, its parameter (``None``: none at all), and the reader of its result."""
+
+    namespace: str
+    endpoint: str
+    parameter: Mapping[str, Any] | None
+    read: Callable[[Any], T]
+
+    def answer(self, result: Any) -> T:
+        """The result as a value. Raises ``LMStudioProtocolError`` if it is not what the endpoint promises."""
+        try:
+            return self.read(result)
+        except (ValidationError, KeyError, TypeError, ValueError) as error:
+            raise LMStudioProtocolError(f"the answer to {self.endpoint!r} cannot be read: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One prediction: the channel, its creation parameter, and whether a document was asked for."""
+
+    endpoint: str
+    creation: Mapping[str, Any]
+    structured: bool
+
+
+def _seconds_to_ms(ttl: Any) -> int | None:
+    if ttl is None:
+        return None
+    if isinstance(ttl, bool) or not isinstance(ttl, (int, float)) or not math.isfinite(ttl) or ttl * 1000 < 1:
+        raise LMStudioValueError(
+            f"ttl={ttl!r} is no time to live: pass seconds of idleness above 0, or None for no limit"
+        )
+    return math.ceil(ttl * 1000)
+
+
+def _load_stack(namespace: str, config: Any) -> dict[str, Any]:
+    parsed = parse_config(LlmLoadModelConfig if namespace == "llm" else EmbeddingLoadModelConfig, config)
+    return kv_stack(("apiOverride", to_kv(parsed)))
+
+
+def get_or_load(namespace: str, key: str, ttl: float | None, config: Any) -> dict[str, Any]:
+    """The creation parameter of ``getOrLoad``. ``ttl`` in seconds; both it and ``config`` count only if it loads."""
+    creation: dict[str, Any] = {
+        "identifier": check_identifier(key),
+        "loadConfigStack": _load_stack(namespace, config),
+    }
+    if (ms := _seconds_to_ms(ttl)) is not None:
+        creation["loadTtlMs"] = ms
+    return creation
+
+
+def load_model(namespace: str, key: str, instance_id: str | None, ttl: float | None, config: Any) -> dict[str, Any]:
+    """The creation parameter of ``loadModel``, which always makes a new instance."""
+    creation: dict[str, Any] = {"modelKey": check_identifier(key)}
+    if instance_id is not None:
+        creation["identifier"] = check_identifier(instance_id)
+    if (ms := _seconds_to_ms(ttl)) is not None:
+        creation["ttlMs"] = ms
+    creation["loadConfigStack"] = _load_stack(namespace, config)
+    return creation
+
+
+def model_reference(
+    namespace: str, key: str | None, ttl: float | None = DEFAULT_TTL, config: Any = None
+) -> ModelReference:
+    """A model to be loaded when it is first needed; ``None`` is whichever is loaded."""
+    if key is None:
+        _seconds_to_ms(ttl)
+        _load_stack(namespace, config)
+        return ModelReference(namespace, None)
+    return ModelReference(namespace, key, get_or_load(namespace, key, ttl, config))
+
+
+def instance_by_identifier(namespace: str, identifier: str) -> ModelReference:
+    """An instance that was loaded by hand: once unloaded it is gone, and nothing is loaded in its place."""
+    return ModelReference(namespace, identifier)
+
+
+def specifier(identifier: str | None) -> dict[str, Any]:
+    """How a request names its model: by a query, which outlives an unload and reload (PROTOCOL, modelSpecifier)."""
+    return {"type": "query", "query": {} if identifier is None else {"identifier": identifier}}
+
+
+def prediction(
+    identifier: str | None,
+    history: Any,
+    *,
+    config: Any = None,
+    response_format: Any = None,
+    preset: Any = None,
+    draft_model: str | None = None,
+    tools: Sequence[Any] | None = None,
+    tool_choice: str | None = None,
+    raw_prompt: bool = False,
+) -> Prediction:
+    """A ``respond``, or with ``raw_prompt`` a ``complete`` (``history`` is then the prompt itself).
+
+    What is given by name wins over the same setting in ``config``.
+    """
+    fields = kv_fields(to_kv(parse_config(LlmPredictionConfig, config)))
+    if draft_model is not None:
+        fields["llm.prediction.speculativeDecoding.draftModel"] = check_identifier(draft_model) if draft_model else ""
+    if response_format is not None:
+        field = structured_field(response_format)
+        fields[field["key"]] = field["value"]
+    for field in tool_fields(_tools(tools), tool_choice):
+        fields[field["key"]] = field["value"]
+    structured = fields.get("llm.prediction.structured", {}).get("type", "none")
+    if structured != "none" and tools and tool_choice != "none":
+        raise LMStudioValueError(
+            "response_format and tools exclude each other in one request: the grammar leaves no room for a tool call. "
+            "Ask for one of them, or pass tool_choice='none'."
+        )
+    layers = [("apiOverride", kv_config(fields))]
+    if raw_prompt:
+        if not isinstance(history, str):
+            raise LMStudioValueError(
+                f"complete() takes the prompt as text, not {type(history).__name__}; respond() takes chats"
+            )
+        if tools:
+            raise LMStudioValueError("complete() has no template that could show tools to the model: use respond()")
+        layers.append(("completeModeFormatting", kv_config({"llm.prediction.promptTemplate": _RAW_TEMPLATE})))
+    creation: dict[str, Any] = {
+        "modelSpecifier": specifier(identifier),
+        "history": as_history(history),
+        "predictionConfigStack": kv_stack(*layers),
+    }
+    if preset is not None:
+        if not isinstance(preset, str) or not preset:
+            raise LMStudioValueError(f"preset={preset!r} is no preset: pass the name of one")
+        creation["fuzzyPresetIdentifier"] = preset
+    return Prediction("predict", creation, structured == "json")
+
+
+def _tools(tools: Any) -> Sequence[Any] | None:
+    if tools is not None and (isinstance(tools, (str, bytes, Mapping)) or not isinstance(tools, Sequence)):
+        raise LMStudioValueError(f"tools is a list of tool definitions, not {type(tools).__name__}")
+    return tools
+
+
+@dataclass(frozen=True, slots=True)
+class Specifier:
+    """The RPCs about one model: each method is the call, not yet made."""
+
+    namespace: str
+    identifier: str | None
+
+    def _call(
+        self, endpoint: str, parameter: Mapping[str, Any], read: Callable[[Any], T], key: str = "specifier"
+    ) -> Call[T]:
+        return Call(self.namespace, endpoint, {key: specifier(self.identifier), **parameter}, read)
+
+    def tokenize(self, text: str) -> Call[list[int]]:
+        """Token ids of a text."""
+        return self._call("tokenize", {"inputString": _string(text)}, lambda result: [int(i) for i in result["tokens"]])
+
+    def count_tokens(self, text: str) -> Call[int]:
+        """How many tokens a text has."""
+        return self._call("countTokens", {"inputString": _string(text)}, lambda result: int(result["tokenCount"]))
+
+    def apply_prompt_template(
+        self,
+        history: Any,
+        tools: Sequence[Any] | None,
+        config: Any,
+        omit_bos_token: bool | None,
+        omit_eos_token: bool | None,
+    ) -> Call[str]:
+        """The conversation as the model would see it."""
+        options: dict[str, Any] = {}
+        if omit_bos_token is not None:
+            options["omitBosToken"] = bool(omit_bos_token)
+        if omit_eos_token is not None:
+            options["omitEosToken"] = bool(omit_eos_token)
+        if tools:
+            options["toolDefinitions"] = [tool_definition(tool).to_wire() for tool in _tools(tools) or ()]
+        kv = to_kv(parse_config(LlmPredictionConfig, config))
+        parameter = {
+            "history": as_history(history),
+            "predictionConfigStack": kv_stack(("apiOverride", kv)) if kv["fields"] else kv_stack(),
+            "opts": options,
+        }
+        return self._call("applyPromptTemplate", parameter, lambda result: str(result["formatted"]))
+
+    def get_info(self) -> Call[ModelInstanceInfo]:
+        """The loaded instance. No instance is ``LMStudioModelNotFoundError``, which asks the engine to load it."""
+        return self._call("getModelInfo", {"throwIfNotFound": True}, self._read_info)
+
+    def _read_info(self, result: Any) -> ModelInstanceInfo:
+        if result is None:
+            raise LMStudioModelNotFoundError(f"no loaded model fits {self.identifier!r}")
+        return ModelInstanceInfo.model_validate(result)
+
+    def get_load_config(self) -> Call[dict[str, Any]]:
+        """How the instance was loaded, in user names."""
+        kind = "llm.load" if self.namespace == "llm" else "embedding.load"
+        return self._call("getLoadConfig", {}, lambda result: from_kv(result, kind))  # type: ignore[arg-type]
+
+    def embed(self, text: str) -> Call[list[float]]:
+        """The embedding of a text."""
+        return self._call("embedString", {"inputString": _string(text)}, read_embedding, key="modelSpecifier")
+
+    def unload(self) -> Call[None]:
+        """Unload the instance."""
+        if self.identifier is None:
+            raise LMStudioValueError("unload() needs to know which model: get the handle by its key or identifier")
+        return unload(self.namespace, self.identifier)
+
+
+def _string(text: object) -> str:
+    if not isinstance(text, str):
+        raise LMStudioValueError(f"text was expected, not {type(text).__name__}")
+    return text
+
+
+def read_embedding(result: Any) -> list[float]:
+    """The vector, as floats even where the server writes ``0`` for ``0.0``."""
+    vector = list(map(float, result["embedding"]))
+    if not vector:
+        raise ValueError("the embedding is empty")
+    return vector
+
+
+def unload(namespace: str, identifier: str) -> Call[None]:
+    """Unload an instance by its identifier."""
+    return Call(namespace, "unloadModel", {"identifier": check_identifier(identifier)}, lambda _: None)
+
+
+def list_loaded(namespace: str) -> Call[list[ModelInstanceInfo]]:
+    """The loaded instances of a namespace."""
+    return Call(
+        namespace, "listLoaded", None, lambda result: [ModelInstanceInfo.model_validate(item) for item in result]
+    )
+
+
+def list_downloaded() -> Call[list[ModelInfo]]:
+    """Every downloaded model."""
+    return Call(
+        "system", "listDownloadedModels", None, lambda result: [ModelInfo.model_validate(item) for item in result]
+    )
+
+
+def version() -> Call[Version]:
+    """LM Studio's version and build."""
+    return Call("system", "version", None, Version.model_validate)
+
+
+def upload(name: str, content_base64: str) -> Call[FilePart]:
+    """Upload a file; the answer is the part that shows it in a message."""
+    return Call(
+        "files",
+        "uploadFileBase64",
+        {"name": name, "contentBase64": content_base64},
+        lambda result: UploadFileResult.model_validate(result).file_part(name),
+    )

@@ -1,0 +1,278 @@
+"""What the blocking and the awaiting front share: settings, requests, and the state of a stream. No waiting in here."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakSet
+
+from lmstudio_integrations.client import calls, flows
+from lmstudio_integrations.client.callbacks import CallbackOptions, Callbacks
+from lmstudio_integrations.client.engine import engine
+from lmstudio_integrations.client.prediction import PredictionReader
+from lmstudio_integrations.client.settings import Timeout, parse_address, parse_token
+from lmstudio_integrations.errors import LMStudioConnectionError, LMStudioValueError
+from lmstudio_integrations.protocol.history import AssistantMessage, TextPart, ToolCallRequestPart
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from lmstudio_integrations.client.engine import Link
+    from lmstudio_integrations.client.result import PredictionResult
+    from lmstudio_integrations.protocol.auth import Authentication
+    from lmstudio_integrations.protocol.config import LlmPredictionConfig, LlmPredictionConfigDict
+    from lmstudio_integrations.protocol.models import ModelInstanceInfo
+    from lmstudio_integrations.protocol.prediction import PredictionStats
+
+__all__ = ["ClientFront", "ModelFront", "PredictionOptions", "RawOptions", "StreamFront"]
+
+T = TypeVar("T")
+
+
+class RawOptions(CallbackOptions, total=False):
+    """What ``complete`` and ``complete_stream`` take besides the prompt.
+
+    ``config``: settings under LM Studio's names (camelCase or snake_case), or ``LlmPredictionConfig``.
+    ``response_format``: a pydantic class, a JSON schema, or ``{"type": "gbnf", "gbnfGrammar": …}``.
+    ``preset``: the name of a preset. ``draft_model``: key of the model for speculative decoding.
+    ``timeout``: seconds or a ``Timeout``, for this prediction alone.
+    """
+
+    config: LlmPredictionConfig | LlmPredictionConfigDict | Mapping[str, Any] | None
+    response_format: Any
+    preset: str | None
+    draft_model: str | None
+    timeout: float | Timeout | Mapping[str, float | None] | None
+
+
+class PredictionOptions(RawOptions, total=False):
+    """What ``respond`` and ``respond_stream`` take besides the history.
+
+    ``tools``: definitions, OpenAI's form or ``{"name", "description", "parameters"}``. ``tool_choice``: ``"auto"``,
+    ``"none"``, ``"required"``, or the name of a tool, which is then the only one and must be called.
+    """
+
+    tools: Sequence[Mapping[str, Any]] | None
+    tool_choice: str | None
+
+
+_OPTIONS = frozenset(PredictionOptions.__annotations__)
+
+
+class ClientFront:
+    """A server's address, an identity, time limits. Cheap: no socket and no thread before the first request."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        api_token: Any = None,
+        timeout: float | Timeout | Mapping[str, float | None] | None = None,
+    ) -> None:
+        self._address = parse_address(url)
+        self._authentication: Authentication | None = parse_token(api_token)
+        self._timeout = Timeout.of(timeout)
+        self._streams: WeakSet[StreamFront] = WeakSet()
+        self._closed = False
+
+    @property
+    def url(self) -> str | None:
+        """The address as it is used, or ``None`` where LM Studio is looked for on this machine."""
+        return self._address
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._address!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A pickle travels and is kept, so the token is not in it: the other side reads its own environment.
+        return {"url": self._address, "timeout": self._timeout}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["url"], timeout=state["timeout"])  # type: ignore[misc]  # as pickle's own rebuilding would
+
+    def _link(self) -> Link:
+        """On the loop: the way to the server."""
+        return engine().link(self._address, self._authentication)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise LMStudioConnectionError("this client has been closed: make a new one")
+
+    def _ask(
+        self,
+        call: calls.Call[T],
+        model: flows.ModelReference | None = None,
+        timeout: float | Timeout | Mapping[str, float | None] | None = None,
+    ) -> Future[T]:
+        """Start an RPC."""
+        self._check_open()
+        limits = Timeout.of(timeout, self._timeout)
+        reference = model or flows.ModelReference(call.namespace, None)
+
+        async def run() -> T:
+            return await flows.call(self._link(), reference, call.endpoint, call.parameter, call.answer, limits)
+
+        return engine().submit(run())
+
+    def _load(
+        self, namespace: str, endpoint: str, creation: Mapping[str, Any], deliver: Callable[[Any], object]
+    ) -> Future[str]:
+        """Start to load a model; the answer is the instance's identifier."""
+        self._check_open()
+        control = flows.Control(engine(), deliver)
+
+        async def run() -> str:
+            info = await flows.load(self._link(), namespace, endpoint, creation, self._timeout, control)
+            return str(info["identifier"])
+
+        return engine().submit(run())
+
+    def _close_links(self) -> Future[None]:
+        """Cancel this client's streams and close the sockets that nobody needs."""
+        self._closed = True
+        for stream in list(self._streams):
+            stream.close()
+
+        async def run() -> None:
+            await self._link().close()
+
+        return engine().submit(run())
+
+
+class ModelFront:
+    """A model of a server: by identifier, or ``None`` for whichever is loaded."""
+
+    def __init__(self, client: ClientFront, reference: flows.ModelReference) -> None:
+        self._client = client
+        self._reference = reference
+        self._calls = calls.Specifier(reference.namespace, reference.identifier)
+
+    @property
+    def identifier(self) -> str | None:
+        """The model key or identifier under which requests ask for it."""
+        return self._reference.identifier
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.identifier!r})"
+
+    def _ask(self, call: calls.Call[T]) -> Future[T]:
+        return self._client._ask(call, self._reference)
+
+    def _embed(self, texts: Sequence[str]) -> Future[list[Any]]:
+        """Start to embed texts; the results are for ``_read_embeddings``."""
+        self._client._check_open()
+        if isinstance(texts, (bytes, Mapping)) or not isinstance(texts, Sequence):
+            raise LMStudioValueError(f"embed() takes a text or a list of texts, not {type(texts).__name__}")
+        parameters = [self._calls.embed(text).parameter or {} for text in texts]
+        limits = self._client._timeout
+
+        async def run() -> list[Any]:
+            return await flows.embed(self._client._link(), self._reference, parameters, limits)
+
+        return engine().submit(run())
+
+    def _read_embeddings(self, results: list[Any]) -> list[list[float]]:
+        read = self._calls.embed("").answer
+        return [read(result) for result in results]
+
+    def _start(self, make: Callable[..., S], history: Any, options: Mapping[str, Any], *, raw: bool) -> S:
+        """Check everything, then start a prediction; its packets go to the stream that ``make`` makes."""
+        self._client._check_open()
+        given = dict(options)
+        for name in given:
+            if name not in _OPTIONS:
+                raise TypeError(_unknown_option(name))
+        callbacks = Callbacks(**{name: given.pop(name) for name in list(given) if name.startswith("on_")})
+        limits = Timeout.of(given.pop("timeout", None), self._client._timeout)
+        prediction = calls.prediction(self.identifier, history, raw_prompt=raw, **given)
+        stream = make(PredictionReader(structured=prediction.structured), callbacks)
+        control = stream._control
+        link, reference = self._client._link, self._reference
+
+        async def run() -> None:
+            await flows.predict(link(), reference, prediction.endpoint, prediction.creation, limits, control)
+
+        engine().spawn(run())
+        self._client._streams.add(stream)
+        return stream
+
+
+def _unknown_option(name: str) -> str:
+    from lmstudio_integrations.protocol.config import LlmPredictionConfig
+
+    settings = {key for field, info in LlmPredictionConfig.model_fields.items() for key in (field, info.alias)}
+    if name in settings:
+        return f"{name!r} is a setting: pass it in config={{{name!r}: …}}"
+    near = difflib.get_close_matches(name, _OPTIONS, 1)
+    return f"there is no argument {name!r}" + (
+        f"; did you mean {near[0]!r}?" if near else f": there are {sorted(_OPTIONS)}"
+    )
+
+
+class StreamFront:
+    """A prediction under way: what both kinds of streams know and can do without waiting."""
+
+    def __init__(self, reader: PredictionReader, callbacks: Callbacks, deliver: Callable[[Any], object]) -> None:
+        self._reader = reader
+        self._callbacks = callbacks
+        self._control = flows.Control(engine(), deliver)
+
+    @property
+    def content(self) -> str:
+        """The visible text that has been read so far."""
+        return self._reader.content
+
+    @property
+    def reasoning(self) -> str:
+        """The model's thoughts that have been read so far."""
+        return self._reader.reasoning
+
+    @property
+    def stats(self) -> PredictionStats | None:
+        """The statistics, once the prediction has ended."""
+        return None if self._reader.result is None else self._reader.result.stats
+
+    @property
+    def model_info(self) -> ModelInstanceInfo | None:
+        """The instance that answered, once the prediction has ended."""
+        return None if self._reader.result is None else self._reader.result.model_info
+
+    def cancel(self) -> None:
+        """Ask LM Studio to stop; from any thread or task, and never waits.
+
+        What had come by then is still read, and ``result()`` has ``stats.stop_reason == "userStopped"``. A prediction
+        that had not begun (still connecting or loading) raises ``LMStudioCancelledError`` in ``result()``.
+        """
+        self._control.cancel()
+
+    def close(self) -> None:
+        """Cancel if it has not ended, and throw away what still comes."""
+        if not self._reader.ended:
+            self._control.abandon()
+
+    def __del__(self) -> None:
+        # A finalizer may run on any thread, in the middle of anything: this only posts.
+        control, reader = self.__dict__.get("_control"), self.__dict__.get("_reader")
+        if control is not None and reader is not None and not reader.ended:
+            control.abandon()
+
+    def __repr__(self) -> str:
+        state = "ended" if self._reader.ended else "under way"
+        return f"<{type(self).__name__} {state}, {len(self.content)} characters>"
+
+    def _message(self) -> AssistantMessage:
+        result = self._finished()
+        parts: list[Any] = [TextPart(text=result.content)]
+        parts += [ToolCallRequestPart(tool_call_request=call) for call in result.tool_calls]
+        return AssistantMessage(content=parts)
+
+    def _finished(self) -> PredictionResult:
+        if self._reader.error is not None:
+            raise self._reader.error
+        if self._reader.result is None:
+            raise LMStudioValueError("this stream was closed before its end, so there is no result")
+        return self._reader.result
+
+
+S = TypeVar("S", bound=StreamFront)

@@ -1,0 +1,55 @@
+"""Where the engine's thread leaves packets for an awaiting consumer.
+
+The blocking front reads a ``queue.SimpleQueue``, which the standard library has ready. This is its counterpart for an
+event loop: a deque, and one wake-up each time it goes from empty to full while somebody waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any
+
+__all__ = ["AsyncMailbox"]
+
+
+class AsyncMailbox:
+    """Any thread puts, one task of one loop gets."""
+
+    __slots__ = ("_awaited", "_loop", "_waiter", "items")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiter: asyncio.Future[None] | None = None
+        self._awaited = False
+        self.items: deque[Any] = deque()
+        """What has come and not been read. A reader may take from the left without asking ``get``."""
+
+    def put(self, item: Any) -> None:
+        """Leave ``item``. Never blocks; once the consumer's loop is closed, nobody is left to tell."""
+        self.items.append(item)
+        if self._awaited:
+            self._awaited = False
+            try:
+                self._loop.call_soon_threadsafe(self._wake)
+            except RuntimeError:
+                return
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    async def get(self) -> Any:
+        """The next item, waiting for it if need be."""
+        while not self.items:
+            self._waiter = self._loop.create_future()
+            self._awaited = True
+            # The flag first, the look second: what was put in between has seen the flag or is seen here.
+            if not self.items:
+                try:
+                    await self._waiter
+                finally:
+                    self._waiter = None
+            self._awaited = False
+        return self.items.popleft()

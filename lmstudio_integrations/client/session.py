@@ -1,0 +1,264 @@
+"""One socket's worth of LM Studio's protocol, without the socket.
+
+Frames go in through ``receive`` and come out as return values; answers are handed to the callables that each request
+brought along (``list.append`` will do in a test). Nothing here waits, locks or knows the time.
+
+A request is a ``Conversation``. It hears
+
+* ``deliver(packet)`` for every packet of its channel, as the decoded JSON object;
+* ``finish(outcome)`` exactly once: an ``Answer`` (an RPC's result), ``CLOSED`` (the channel's orderly end) or an
+  ``LMStudioError``. After that it hears nothing more.
+
+Source: lmstudio-js, ``lms-communication`` (Transport, ClientPort, ServerPort).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic_core import from_json
+
+from lmstudio_integrations.errors import (
+    LMStudioAuthenticationError,
+    LMStudioError,
+    LMStudioProtocolError,
+    LMStudioRequestRejectedError,
+    server_error,
+)
+from lmstudio_integrations.protocol.envelopes import decode, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from lmstudio_integrations.protocol.auth import Authentication
+
+__all__ = ["CLOSED", "Answer", "Closed", "Conversation", "Session", "read_authentication"]
+
+logger = logging.getLogger("lmstudio_integrations")
+
+
+class Closed:
+    """The orderly end of a channel."""
+
+    def __repr__(self) -> str:
+        return "CLOSED"
+
+
+CLOSED: Final = Closed()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The result of an RPC; ``None`` for a void one and for "not found"."""
+
+    result: Any
+
+
+class Conversation:
+    """One request and its answer: an RPC or a channel.
+
+    ``answered`` turns true with the first frame that bears its id; ``heard`` is when that last happened
+    (``time.monotonic`` seconds) and ``last`` the packet, for time limits and their messages.
+    """
+
+    __slots__ = ("answered", "deliver", "endpoint", "finish", "finished", "heard", "id", "is_channel", "last")
+
+    def __init__(
+        self, endpoint: str, deliver: Callable[[dict[str, Any]], object], finish: Callable[[Outcome], object]
+    ) -> None:
+        self.endpoint = endpoint
+        self.deliver = deliver
+        self.finish = finish
+        self.id = -1
+        self.is_channel = False
+        self.answered = False
+        self.finished = False
+        self.heard = 0.0
+        self.last: dict[str, Any] | None = None
+
+
+Outcome = Answer | Closed | LMStudioError
+
+# Warnings that answer a request which will get no other answer. The others concern channels that live on or are gone.
+_WARNS_OF_NO_CHANNEL = ("channelUnknown", "channelMessageTypeError", "unknown channel", "channelMessage")
+
+
+class Session:
+    """Ids, routing and the life of every conversation on one socket."""
+
+    def __init__(self) -> None:
+        self._channels: dict[int, Conversation] = {}
+        self._calls: dict[int, Conversation] = {}
+        self._next_id = 0
+        self._strange: set[str] = set()
+        self.lost: Callable[[], LMStudioError] | None = None
+        """Makes the error that each conversation is told, once the socket is gone."""
+        self.warned = False
+        """The server has warned: it does so five times per socket at most, so new requests belong on a fresh one."""
+
+    @property
+    def open_conversations(self) -> int:
+        """How many requests have not had their end."""
+        return len(self._channels) + len(self._calls)
+
+    # Out: each returns the frame to send.
+
+    def call(self, conversation: Conversation, parameter: Mapping[str, Any] | None = None) -> str:
+        """The frame of an RPC. ``None`` leaves the parameter out, as endpoints without one demand."""
+        frame: dict[str, Any] = {"type": "rpcCall", "endpoint": conversation.endpoint, "callId": self._next_id}
+        if parameter is not None:
+            frame["parameter"] = parameter
+        text = encode(frame)
+        self._admit(conversation, self._calls)
+        return text
+
+    def open(self, conversation: Conversation, creation: Mapping[str, Any]) -> str:
+        """The frame that opens a channel."""
+        text = encode(
+            {
+                "type": "channelCreate",
+                "endpoint": conversation.endpoint,
+                "channelId": self._next_id,
+                "creationParameter": creation,
+            }
+        )
+        conversation.is_channel = True
+        self._admit(conversation, self._channels)
+        return text
+
+    def _admit(self, conversation: Conversation, table: dict[int, Conversation]) -> None:
+        conversation.id = self._next_id
+        self._next_id += 1
+        table[conversation.id] = conversation
+        # Registered first, asked second: a socket lost in between must not leave anybody waiting.
+        if self.lost is not None:
+            self._finish(conversation, self.lost())
+
+    def send(self, conversation: Conversation, message: Mapping[str, Any]) -> str | None:
+        """The frame of a message on an open channel; ``None`` once it has ended (LM Studio would only warn)."""
+        if conversation.finished or not conversation.is_channel:
+            return None
+        return encode({"type": "channelSend", "channelId": conversation.id, "message": message})
+
+    # In.
+
+    def receive(self, data: str | bytes | bytearray) -> None:
+        """Hand one frame to whom it concerns. Never raises: what cannot be understood is logged and passed over."""
+        try:
+            try:
+                frame = from_json(data)
+            except ValueError:
+                frame = decode(
+                    data if isinstance(data, str) else bytes(data)
+                )  # half a surrogate pair, escaped, is JSON all the same
+            if frame["type"] == "channelSend":
+                conversation = self._channels.get(frame["channelId"])
+                if conversation is not None:
+                    packet = frame["message"]
+                    conversation.answered = True
+                    conversation.heard = time.monotonic()
+                    conversation.last = packet
+                    conversation.deliver(packet)
+                return
+        except (ValueError, KeyError, TypeError) as error:
+            self._note(
+                f"garbage:{type(error).__name__}", f"a frame that is none of LM Studio's was passed over: {error}"
+            )
+            return
+        self._receive_rare(frame)
+
+    def _receive_rare(self, frame: dict[str, Any]) -> None:
+        kind = frame["type"]
+        if kind == "rpcResult":
+            self._end(self._calls, frame.get("callId"), lambda: Answer(frame.get("result")))
+        elif kind == "rpcError":
+            self._end(self._calls, frame.get("callId"), lambda: server_error(frame.get("error")))
+        elif kind == "channelClose":
+            self._end(self._channels, frame.get("channelId"), lambda: CLOSED)
+        elif kind == "channelError":
+            self._end(self._channels, frame.get("channelId"), lambda: server_error(frame.get("error")))
+        elif kind == "communicationWarning":
+            self._warned(str(frame.get("warning", "")), str(frame.get("kind") or ""))
+        elif kind not in ("channelAck", "keepAliveAck"):
+            self._note(f"type:{kind}", f"a message of the unknown type {kind!r} was passed over")
+
+    def _end(self, table: dict[int, Conversation], key: object, outcome: Callable[[], Outcome]) -> None:
+        conversation = table.get(key) if isinstance(key, int) else None
+        if conversation is not None:
+            conversation.answered = True
+            self._finish(conversation, outcome())
+
+    def _finish(self, conversation: Conversation, outcome: Outcome) -> None:
+        conversation.finished = True
+        (self._channels if conversation.is_channel else self._calls).pop(conversation.id, None)
+        conversation.finish(outcome)
+
+    def _warned(self, warning: str, kind: str) -> None:
+        """A warning bears no id: it ends the unanswered requests that it can mean (PROTOCOL, the hang table)."""
+        self.warned = True
+        logger.warning("LM Studio warns: %s", warning)
+        if kind in _WARNS_OF_NO_CHANNEL or (not kind and any(word in warning for word in _WARNS_OF_NO_CHANNEL)):
+            return
+        unanswered = [c for c in (*self._calls.values(), *self._channels.values()) if not c.answered]
+        meant = [c for c in unanswered if _names(warning, c.endpoint)] or unanswered
+        for conversation in meant:
+            self._finish(
+                conversation,
+                LMStudioRequestRejectedError(
+                    f"LM Studio did not accept a request to {conversation.endpoint!r}: {warning}\n"
+                    "This LM Studio may be older or newer than this package knows; updating it or the package would do."
+                ),
+            )
+
+    def give_up(self, conversation: Conversation) -> None:
+        """Forget a conversation whose owner no longer waits; it hears nothing more."""
+        conversation.finished = True
+        (self._channels if conversation.is_channel else self._calls).pop(conversation.id, None)
+
+    def lose(self, make_error: Callable[[], LMStudioError]) -> None:
+        """The socket is gone: every open conversation is told, each with an error of its own."""
+        self.lost = make_error
+        for conversation in (*self._calls.values(), *self._channels.values()):
+            if not conversation.finished:
+                self._finish(conversation, make_error())
+
+    def _note(self, key: str, message: str) -> None:
+        """Log what is strange once per socket, so that a newer server does not flood the log."""
+        if key not in self._strange:
+            self._strange.add(key)
+            logger.warning("%s", message)
+
+
+def _names(warning: str, endpoint: str) -> bool:
+    """Whether the prose of a warning names ``endpoint`` as a whole word."""
+    at = warning.find(endpoint)
+    while at >= 0:
+        before, after = warning[at - 1 : at], warning[at + len(endpoint) : at + len(endpoint) + 1]
+        if not before.isalnum() and not after.isalnum():
+            return True
+        at = warning.find(endpoint, at + 1)
+    return False
+
+
+def read_authentication(data: str | bytes, authentication: Authentication) -> None:
+    """Check the first frame from the server: return if it lets us in, else raise.
+
+    Raises ``LMStudioAuthenticationError`` with the server's words, ``LMStudioProtocolError`` for anything else.
+    """
+    try:
+        reply = from_json(data)
+        success = reply["success"]
+    except (ValueError, KeyError, TypeError):
+        raise LMStudioProtocolError(
+            "what answered does not speak LM Studio's protocol: no reply to the authentication"
+        ) from None
+    if success is not True:
+        words = reply.get("error") or "no reason given"
+        kind = "guest" if authentication.client_identifier.startswith("guest:") else "API token"
+        raise LMStudioAuthenticationError(
+            f"LM Studio refused the {kind}: {words}\n"
+            "Pass a token of this LM Studio as api_token, or set LMSTUDIO_API_TOKEN (in LM Studio under Developer)."
+        )

@@ -1,0 +1,151 @@
+"""Where LM Studio is, who we are to it, and how long we wait: all read before any socket is opened."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from lmstudio_integrations.errors import LMStudioValueError
+from lmstudio_integrations.protocol.auth import Authentication, token_authentication
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["DEFAULT_PORTS", "USER_PORT", "Timeout", "parse_address", "parse_token"]
+
+DEFAULT_PORTS = (41343, 52993, 16141, 39414, 22931)
+"""The API ports that LM Studio tries on 127.0.0.1, in its order (lmstudio-js, client port discovery)."""
+
+USER_PORT = 1234
+"""The port of the server that users switch on by hand; it serves the same WebSocket paths (documented usage)."""
+
+_SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
+_LIMITS = ("connect", "first_answer", "silence", "total", "load")
+
+
+@dataclass(frozen=True, slots=True)
+class Timeout:
+    """How long each stage may take, in seconds; ``None`` lifts a limit.
+
+    ``connect`` (4.0): socket, handshake and authentication together. ``first_answer`` (300.0): from the request to
+    the first packet of its answer; on a busy server this includes the time in its queue. ``silence`` (300.0): between
+    two packets of one answer; prompt-processing progress counts as a packet. ``total`` (none): the whole prediction,
+    loading left out. ``load`` (600.0): between two packets while a model is being loaded, which is not silence.
+
+    A plain number in place of a ``Timeout`` sets ``connect``, ``first_answer`` and ``silence``.
+    """
+
+    connect: float | None = 4.0
+    first_answer: float | None = 300.0
+    silence: float | None = 300.0
+    total: float | None = None
+    load: float | None = 600.0
+
+    def __post_init__(self) -> None:
+        for name in _LIMITS:
+            _check_seconds(name, getattr(self, name))
+
+    @classmethod
+    def of(cls, value: float | Timeout | Mapping[str, float | None] | None, base: Timeout | None = None) -> Timeout:
+        """``value`` as limits: ``None`` keeps ``base``, a number sets three, a mapping sets those it names."""
+        base = base or cls()
+        if value is None:
+            return base
+        if isinstance(value, Timeout):
+            return value
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            _check_seconds("timeout", value)
+            return replace(base, connect=float(value), first_answer=float(value), silence=float(value))
+        try:
+            given = dict(value)  # type: ignore[arg-type]  # whatever else came is told apart here
+        except (TypeError, ValueError):
+            raise LMStudioValueError(
+                f"timeout={value!r} is no time limit: pass seconds, a Timeout, or a mapping of {', '.join(_LIMITS)}"
+            ) from None
+        unknown = set(given) - set(_LIMITS)
+        if unknown:
+            raise LMStudioValueError(f"unknown time limit {min(unknown)!r}: there are {', '.join(_LIMITS)}")
+        changes: dict[str, Any] = given
+        return replace(base, **changes)
+
+
+def _check_seconds(name: str, value: object) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value) or value <= 0:
+        raise LMStudioValueError(
+            f"{name}={value!r} is no time limit: pass a number of seconds above 0, or None for none"
+        )
+
+
+def parse_address(url: str | None) -> str | None:
+    """The base URL of the server's WebSockets, ``ws[s]://host:port[/prefix]``, or ``None`` to look for LM Studio here.
+
+    Takes ``ws://``, ``wss://``, ``http://``, ``https://`` and bare ``host:port``, with a path prefix (a reverse proxy)
+    but no query, fragment or user; a missing port is the scheme's own, and 1234 where no scheme is given. ``None``
+    reads ``LMSTUDIO_BASE_URL``. The OpenAI-compatible path ``/v1``, which people have at hand, is cut off.
+    """
+    if url is None:
+        url = os.environ.get("LMSTUDIO_BASE_URL") or None
+        if url is None:
+            return None
+    if not url.strip():
+        raise LMStudioValueError(f"{url!r} is no address: pass one like 'ws://localhost:1234' or 'localhost:1234'")
+    text = url.strip()
+    bare = "://" not in text
+    try:
+        parts = urlsplit(f"ws://{text}" if bare else text)
+        port = parts.port
+    except ValueError as error:
+        raise LMStudioValueError(f"{url!r} is no address: {error}") from None
+    if parts.scheme not in _SCHEMES:
+        raise LMStudioValueError(
+            f"{_safe(text)!r}: LM Studio is reached through {', '.join(_SCHEMES)}, not {parts.scheme!r}"
+        )
+    if parts.username is not None or parts.password is not None:
+        raise LMStudioValueError("an address must not hold a user or password: pass a token as api_token")
+    if parts.query or parts.fragment or not parts.hostname:
+        raise LMStudioValueError(f"{text!r} is no address: a host, a port and a path prefix are all that it may hold")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    if port is None and bare:
+        port = USER_PORT
+    path = parts.path.rstrip("/").removesuffix("/v1")
+    return f"{_SCHEMES[parts.scheme]}://{host}{'' if port is None else f':{port}'}{path}"
+
+
+def _safe(url: str) -> str:
+    """``url`` without a user's name or password, for messages."""
+    return url.rsplit("@", 1)[-1]
+
+
+def is_local(base: str) -> bool:
+    """Whether ``base`` is this machine, so that no proxy may be asked."""
+    host = urlsplit(base).hostname or ""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def parse_token(api_token: Any = None) -> Authentication | None:
+    """The authentication that an API token stands for, or ``None`` for a guest.
+
+    ``api_token`` is a string or anything with ``get_secret_value()``; ``None`` reads ``LMSTUDIO_API_TOKEN`` (the
+    Python SDK's name), then ``LM_API_TOKEN`` (the JavaScript SDK's). A token of the wrong form is refused here, with
+    an error that does not repeat it.
+    """
+    if hasattr(api_token, "get_secret_value"):
+        api_token = api_token.get_secret_value()
+    if api_token is None:
+        api_token = os.environ.get("LMSTUDIO_API_TOKEN") or os.environ.get("LM_API_TOKEN") or None
+    if api_token is None:
+        return None
+    if not isinstance(api_token, str):
+        raise LMStudioValueError(f"api_token must be a string, not {type(api_token).__name__}")
+    return token_authentication(api_token)

@@ -1,0 +1,335 @@
+"""The blocking front: ``Client``, its namespaces, model handles and streams.
+
+Everything here posts a request to the engine and waits for its mailbox. ``aio.py`` has the same names in the same
+order for ``async`` code.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
+
+from lmstudio_integrations.client import calls
+from lmstudio_integrations.client.files import FileSource, read_image
+from lmstudio_integrations.client.front import ClientFront, ModelFront, PredictionOptions, RawOptions, StreamFront
+from lmstudio_integrations.client.prediction import Event, Fragment, load_progress
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from lmstudio_integrations.client.callbacks import Callbacks
+    from lmstudio_integrations.client.prediction import PredictionReader
+    from lmstudio_integrations.client.result import PredictionResult
+    from lmstudio_integrations.protocol.history import FilePart
+    from lmstudio_integrations.protocol.models import ModelInfo, ModelInstanceInfo
+    from lmstudio_integrations.protocol.system import Version
+
+__all__ = ["LLM", "Client", "EmbeddingModel", "Files", "Models", "PredictionStream", "System"]
+
+T = TypeVar("T")
+LoadProgressCallback = Callable[[float], Any]
+
+
+def _wait(future: Future[T]) -> T:
+    """The future's outcome. Ctrl-C while waiting cancels the request, then goes on its way."""
+    try:
+        return future.result()
+    except BaseException:
+        future.cancel()
+        raise
+
+
+class PredictionStream(StreamFront):
+    """A prediction under way. Iterate for its ``Fragment``s, then ask for ``result()``.
+
+    ``break``, ``cancel()``, ``close()``, leaving a ``with`` block, Ctrl-C and garbage collection all reach the server
+    as a cancel. Errors are those of ``lmstudio_integrations.errors``; one that ends an answer has what had come before
+    in ``error.partial``.
+    """
+
+    def __init__(self, reader: PredictionReader, callbacks: Callbacks) -> None:
+        self._mailbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        super().__init__(reader, callbacks, self._mailbox.put)
+
+    def _read(self, only_fragments: bool) -> Iterator[Any]:
+        reader, callbacks = self._reader, self._callbacks
+        get, read, on_fragment = self._mailbox.get, reader.read, callbacks.on_fragment
+        try:
+            while not reader.ended:
+                event = read(get())
+                if event is None:
+                    continue
+                if type(event) is not Fragment or on_fragment:
+                    for callback, arguments in callbacks.for_event(event):
+                        callback(*arguments)
+                    if only_fragments and type(event) is not Fragment:
+                        continue
+                yield event
+            for callback, arguments in callbacks.for_message(self._message):
+                callback(*arguments)
+        finally:
+            if not reader.ended:
+                self.cancel()
+
+    def __iter__(self) -> Iterator[Fragment]:
+        """The fragments, as they come. Leaving the loop early cancels the prediction."""
+        return self._read(True)
+
+    def events(self) -> Iterator[Event]:
+        """Everything that happens: fragments, progress, tool calls. Use it in place of iterating the stream."""
+        return self._read(False)
+
+    def result(self) -> PredictionResult:
+        """The complete result, waiting for the end if need be. Raises what ended the prediction instead."""
+        for _ in self._read(False):
+            pass
+        return self._finished()
+
+    wait_for_result = result
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+class _Model(ModelFront):
+    """A model of either kind."""
+
+    @overload
+    def tokenize(self, text: str) -> list[int]: ...  # type: ignore[overload-overlap]  # text is a sequence of text, too
+    @overload
+    def tokenize(self, text: Sequence[str]) -> list[list[int]]: ...
+    def tokenize(self, text: str | Sequence[str]) -> list[int] | list[list[int]]:
+        """Token ids of a text, or of each of several."""
+        if isinstance(text, str):
+            return _wait(self._ask(self._calls.tokenize(text)))
+        return [_wait(future) for future in [self._ask(self._calls.tokenize(item)) for item in text]]
+
+    def count_tokens(self, text: str) -> int:
+        """How many tokens a text has."""
+        return _wait(self._ask(self._calls.count_tokens(text)))
+
+    def get_info(self) -> ModelInstanceInfo:
+        """The loaded instance: identifier, context length, abilities."""
+        return _wait(self._ask(self._calls.get_info()))
+
+    def get_context_length(self) -> int:
+        """The context with which it is loaded, in tokens."""
+        return self.get_info().context_length
+
+    def get_load_config(self) -> dict[str, Any]:
+        """How it was loaded, in user names."""
+        return _wait(self._ask(self._calls.get_load_config()))
+
+    def unload(self) -> None:
+        """Unload it. A later request through this handle loads it again."""
+        _wait(self._client._ask(self._calls.unload()))
+
+
+class LLM(_Model):
+    """A language model. It is loaded when first needed, if it is not there, and asked for by its identifier."""
+
+    def respond(self, history: Any, **options: Unpack[PredictionOptions]) -> PredictionResult:
+        """Answer a chat: text, a JSON history, a list of messages or a ``Chat``.
+
+        For ``options`` see ``PredictionOptions``. Raises ``LMStudioValueError`` for what LM Studio would refuse, else
+        the errors of ``PredictionStream``.
+        """
+        with self.respond_stream(history, **options) as stream:
+            return stream.result()
+
+    def respond_stream(self, history: Any, **options: Unpack[PredictionOptions]) -> PredictionStream:
+        """The same as a stream. Returns at once; connecting, loading and their errors come with the first read."""
+        return self._start(PredictionStream, history, options, raw=False)
+
+    def complete(self, prompt: str, **options: Unpack[RawOptions]) -> PredictionResult:
+        """Continue a text as it stands, without a chat template."""
+        with self.complete_stream(prompt, **options) as stream:
+            return stream.result()
+
+    def complete_stream(self, prompt: str, **options: Unpack[RawOptions]) -> PredictionStream:
+        """The same as a stream."""
+        return self._start(PredictionStream, prompt, options, raw=True)
+
+    def apply_prompt_template(
+        self,
+        history: Any,
+        *,
+        tools: Sequence[Any] | None = None,
+        config: Any = None,
+        omit_bos_token: bool | None = None,
+        omit_eos_token: bool | None = None,
+    ) -> str:
+        """The chat as the model would see it, tools included."""
+        call = self._calls.apply_prompt_template(history, tools, config, omit_bos_token, omit_eos_token)
+        return _wait(self._ask(call))
+
+
+class EmbeddingModel(_Model):
+    """An embedding model. It is loaded when first needed, if it is not there."""
+
+    @overload
+    def embed(self, text: str) -> list[float]: ...  # type: ignore[overload-overlap]  # as above
+    @overload
+    def embed(self, text: Sequence[str]) -> list[list[float]]: ...
+    def embed(self, text: str | Sequence[str]) -> list[float] | list[list[float]]:
+        """The embedding of a text, or of each of several in their order, some of them at once."""
+        if isinstance(text, str):
+            return _wait(self._ask(self._calls.embed(text)))
+        return self._read_embeddings(_wait(self._embed(text)))
+
+
+M = TypeVar("M", bound=_Model)
+
+
+class Models(Generic[M]):
+    """The models of one kind on a server: ``client.llm`` and ``client.embedding``."""
+
+    def __init__(self, client: Client, namespace: str, kind: type[M]) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._kind = kind
+
+    def model(
+        self,
+        key: str | None = None,
+        *,
+        ttl: float | None = calls.DEFAULT_TTL,
+        config: Any = None,
+        on_load_progress: LoadProgressCallback | None = None,
+    ) -> M:
+        """A model that is loaded: ``key``, loaded now if it is not, or with ``None`` any that is.
+
+        ``ttl``: seconds of idleness (default 3600) after which LM Studio unloads it again, ``None`` for never;
+        ``config``: load options. Both count only if it has to be loaded. ``on_load_progress(progress)``: 0.0 to 1.0.
+        Raises ``LMStudioModelNotFoundError`` for an unknown key, or if none is loaded.
+        """
+        handle = self.just_in_time(key, ttl=ttl, config=config)
+        if key is None:
+            return self.just_in_time(handle.get_info().identifier, ttl=ttl, config=config)
+        self._load("getOrLoad", calls.get_or_load(self._namespace, key, ttl, config), on_load_progress)
+        return handle
+
+    def just_in_time(self, key: str | None = None, *, ttl: float | None = calls.DEFAULT_TTL, config: Any = None) -> M:
+        """A handle without asking anybody: the model is loaded by the first request that finds it missing."""
+        return self._kind(self._client, calls.model_reference(self._namespace, key, ttl, config))
+
+    def load_new_instance(
+        self,
+        key: str,
+        instance_id: str | None = None,
+        *,
+        ttl: float | None = calls.DEFAULT_TTL,
+        config: Any = None,
+        on_load_progress: LoadProgressCallback | None = None,
+    ) -> M:
+        """Load another instance, under the identifier ``instance_id`` (default: LM Studio chooses one)."""
+        creation = calls.load_model(self._namespace, key, instance_id, ttl, config)
+        identifier = self._load("loadModel", creation, on_load_progress)
+        return self._kind(self._client, calls.instance_by_identifier(self._namespace, identifier))
+
+    def unload(self, identifier: str) -> None:
+        """Unload an instance."""
+        _wait(self._client._ask(calls.unload(self._namespace, identifier)))
+
+    def list_loaded(self) -> list[M]:
+        """Handles to the loaded instances."""
+        infos = _wait(self._client._ask(calls.list_loaded(self._namespace)))
+        return [self.just_in_time(info.identifier) for info in infos]
+
+    def _load(self, endpoint: str, creation: dict[str, Any], on_load_progress: LoadProgressCallback | None) -> str:
+        mailbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        future = self._client._load(self._namespace, endpoint, creation, mailbox.put)
+        future.add_done_callback(lambda _: mailbox.put(None))
+        try:
+            while (packet := mailbox.get()) is not None:
+                progress = load_progress(packet)
+                if progress is not None and on_load_progress is not None:
+                    on_load_progress(progress)
+        except BaseException:
+            future.cancel()
+            raise
+        return _wait(future)
+
+
+class Files:
+    """``client.files``."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def prepare_image(self, src: FileSource, name: str | None = None) -> FilePart:
+        """Upload an image (path, bytes or binary file: PNG, JPEG, WebP, GIF, BMP) for use in a message.
+
+        The handle is good for this client's server and identity. Raises ``LMStudioValueError`` for other contents.
+        """
+        return _wait(self._client._ask(calls.upload(*read_image(src, name))))
+
+
+class System:
+    """``client.system``."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def version(self) -> Version:
+        """LM Studio's ``version`` and ``build``."""
+        return _wait(self._client._ask(calls.version()))
+
+    def list_downloaded_models(self) -> list[ModelInfo]:
+        """Every model on the server's disk."""
+        return _wait(self._client._ask(calls.list_downloaded()))
+
+
+class Client(ClientFront):
+    """A way to LM Studio.
+
+    ``url``: ``ws://``, ``wss://``, ``http://``, ``https://`` or ``host:port``, with a path prefix if need be; ``None``
+    reads ``LMSTUDIO_BASE_URL``, then looks for LM Studio on this machine. ``api_token``: a string or a pydantic
+    ``SecretStr``; ``None`` reads ``LMSTUDIO_API_TOKEN``, then ``LM_API_TOKEN``. ``timeout``: seconds or ``Timeout``.
+
+    Making one costs nothing: sockets are opened by the first request and shared by all clients of one address and
+    token in the process. Leaving a ``with`` block, or ``close()``, cancels this client's streams and closes the
+    sockets that nobody uses.
+    """
+
+    @property
+    def llm(self) -> Models[LLM]:
+        """Language models."""
+        return Models(self, "llm", LLM)
+
+    @property
+    def embedding(self) -> Models[EmbeddingModel]:
+        """Embedding models."""
+        return Models(self, "embedding", EmbeddingModel)
+
+    @property
+    def files(self) -> Files:
+        """Uploads."""
+        return Files(self)
+
+    @property
+    def system(self) -> System:
+        """The server itself."""
+        return System(self)
+
+    def list_loaded_models(self) -> list[LLM | EmbeddingModel]:
+        """Handles to everything that is loaded, language models first."""
+        return [*self.llm.list_loaded(), *self.embedding.list_loaded()]
+
+    def list_downloaded_models(self) -> list[ModelInfo]:
+        """Every model on the server's disk."""
+        return self.system.list_downloaded_models()
+
+    def close(self) -> None:
+        """Cancel this client's streams and close the sockets that nobody uses."""
+        _wait(self._close_links())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()

@@ -1,0 +1,273 @@
+"""Every exception that this package raises on purpose.
+
+::
+
+    LMStudioError
+    ├── LMStudioValueError (ValueError)            what the caller passed would never be accepted
+    ├── LMStudioConnectionError (ConnectionError)  no answer from the network
+    │   ├── LMStudioServerNotFoundError            nobody listens at the addresses tried
+    │   └── LMStudioDisconnectedError              the socket was lost while an answer was due
+    ├── LMStudioAuthenticationError                the server refused the token or the client
+    ├── LMStudioTimeoutError (TimeoutError)        one of the time limits ran out
+    ├── LMStudioProtocolError                      the server broke its own protocol
+    │   └── LMStudioIncompleteError                a channel ended without its final packet
+    ├── LMStudioRequestRejectedError               the server would not take the request at all
+    ├── LMStudioCancelledError                     cancelled before there was any result
+    └── LMStudioServerError                        the server answered with an error object
+        ├── LMStudioModelNotFoundError             no model fits the key, identifier or query
+        ├── LMStudioModelUnloadedError             the instance was unloaded under the request
+        ├── LMStudioPresetNotFoundError            no preset of that name
+        ├── LMStudioContextOverflowError           the prompt does not fit the context
+        └── LMStudioUnsupportedError               the engine lacks a feature that was asked for
+
+All of them carry ``partial``: what a prediction had produced before the error, or ``None``; and ``begun``: whether the
+server had begun to answer, so that asking again might do the work twice.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "LMStudioAuthenticationError",
+    "LMStudioCancelledError",
+    "LMStudioConnectionError",
+    "LMStudioContextOverflowError",
+    "LMStudioDisconnectedError",
+    "LMStudioError",
+    "LMStudioIncompleteError",
+    "LMStudioModelNotFoundError",
+    "LMStudioModelUnloadedError",
+    "LMStudioPresetNotFoundError",
+    "LMStudioProtocolError",
+    "LMStudioRequestRejectedError",
+    "LMStudioServerError",
+    "LMStudioServerNotFoundError",
+    "LMStudioTimeoutError",
+    "LMStudioUnsupportedError",
+    "LMStudioValueError",
+]
+
+
+class LMStudioError(Exception):
+    """Base of all. ``partial`` is a ``PartialPrediction`` where an answer broke off, else ``None``."""
+
+    partial: Any = None
+    begun: bool = False
+
+
+class LMStudioValueError(LMStudioError, ValueError):
+    """Refused here, before anything was sent: LM Studio would answer it with silence or an error."""
+
+
+class LMStudioConnectionError(LMStudioError, ConnectionError):
+    """The network between this process and LM Studio failed."""
+
+
+class LMStudioServerNotFoundError(LMStudioConnectionError):
+    """No LM Studio server answered. ``addresses`` are those that were tried."""
+
+    def __init__(self, message: str, addresses: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.addresses = addresses
+
+
+class LMStudioDisconnectedError(LMStudioConnectionError):
+    """The socket was lost (server stopped, machine asleep) while this request was under way."""
+
+
+class LMStudioAuthenticationError(LMStudioError):
+    """LM Studio refused the API token, or the client identifier's passkey."""
+
+
+class LMStudioTimeoutError(LMStudioError, TimeoutError):
+    """A time limit ran out.
+
+    ``limit`` is ``"connect"``, ``"first_answer"``, ``"silence"`` or ``"total"``; ``seconds`` its length;
+    ``last_heard`` says what had last come from the server, in words.
+    """
+
+    def __init__(self, message: str, *, limit: str, seconds: float, last_heard: str) -> None:
+        super().__init__(message)
+        self.limit = limit
+        self.seconds = seconds
+        self.last_heard = last_heard
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+class LMStudioProtocolError(LMStudioError):
+    """What came from the server cannot be understood."""
+
+
+class LMStudioIncompleteError(LMStudioProtocolError):
+    """The server closed a channel without the packet that ends it well: there is no whole answer."""
+
+
+class LMStudioRequestRejectedError(LMStudioError):
+    """The server does not know the endpoint or does not accept the parameter (an older or newer LM Studio).
+
+    LM Studio says so only in a warning without an id, so with several requests of one kind under way
+    the warning may have meant another of them.
+    """
+
+
+class LMStudioCancelledError(LMStudioError):
+    """The request was cancelled before it had any result."""
+
+
+class LMStudioServerError(LMStudioError):
+    """LM Studio answered with an error object.
+
+    ``title``, ``cause``, ``suggestion`` are its own words; ``code`` is ``displayData.code`` (``"generic.…"``);
+    ``data`` the rest of ``displayData``; ``stack`` the server's stack trace, never part of the message because
+    it holds the server's paths.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        *,
+        cause: str | None = None,
+        suggestion: str | None = None,
+        code: str | None = None,
+        data: Mapping[str, Any] | None = None,
+        stack: str | None = None,
+    ) -> None:
+        parts = [title]
+        if cause and cause != title:
+            parts.append(f"cause: {cause}")
+        if suggestion:
+            parts.append(suggestion)
+        super().__init__("\n".join(parts))
+        self.title = title
+        self.cause = cause
+        self.suggestion = suggestion
+        self.code = code
+        self.data = dict(data or {})
+        self.stack = stack
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+class LMStudioModelNotFoundError(LMStudioServerError):
+    """No model fits: the message lists a sample of those that are there."""
+
+
+class LMStudioModelUnloadedError(LMStudioServerError):
+    """The model instance was unloaded (by hand, by its TTL, or to make room) under the request."""
+
+
+class LMStudioPresetNotFoundError(LMStudioServerError):
+    """No preset fits the name."""
+
+
+class LMStudioContextOverflowError(LMStudioServerError):
+    """The prompt is longer than the context. ``needed`` and ``available`` are tokens, ``None`` where unknown."""
+
+    needed: int | None = None
+    available: int | None = None
+
+
+class LMStudioUnsupportedError(LMStudioServerError):
+    """The engine that runs the model lacks the feature, or its runtime is not installed."""
+
+
+_BY_CODE: dict[str, type[LMStudioServerError]] = {
+    "generic.noModelMatchingQuery": LMStudioModelNotFoundError,
+    "generic.pathNotFound": LMStudioModelNotFoundError,
+    "generic.identifierNotFound": LMStudioModelNotFoundError,
+    "generic.domainMismatch": LMStudioModelNotFoundError,
+    "generic.specificModelUnloaded": LMStudioModelUnloadedError,
+    "generic.presetNotFound": LMStudioPresetNotFoundError,
+    "generic.engineDoesNotSupportFeature": LMStudioUnsupportedError,
+    "generic.missingRuntimeExtension": LMStudioUnsupportedError,
+}
+
+# Guess: LM Studio has no code of its own for an overflow; these are the sentences that users report.
+_OVERFLOW = re.compile(
+    r"context (?:length|size|window)[^.]*(?:overflow|exceed|too|not enough)|exceed\w*[^.]*context"
+    r"|n_keep\D*\d+\D*>=\D*n_ctx|context[_ ]overflow|(?:greater|larger) than the context"
+    r"|tokens to keep from the initial prompt",
+    re.IGNORECASE,
+)
+_OVERFLOW_COUNTS = (
+    re.compile(r"n_keep\D*(?P<needed>\d+)\D*>=\D*n_ctx\D*(?P<available>\d+)", re.IGNORECASE),
+    re.compile(
+        r"\((?P<needed>\d+)(?: tokens)?\)\D*(?:exceeds|>=|>)[^(]*\((?P<available>\d+)(?: tokens)?\)", re.IGNORECASE
+    ),
+    re.compile(
+        r"(?P<needed>\d+) tokens?\b.*?\b(?:context|limit|only|available)\D*?(?P<available>\d+)",
+        re.IGNORECASE | re.DOTALL,
+    ),
+    re.compile(r"context length of only (?P<available>\d+)", re.IGNORECASE),
+)
+
+
+def server_error(error: Any) -> LMStudioServerError:
+    """The exception for an error object as it came in an ``rpcError`` or ``channelError``; any junk is tolerated."""
+    raw: Mapping[str, Any] = error if isinstance(error, dict) else {}
+
+    def text(key: str) -> str | None:
+        value = raw.get(key)
+        return value if isinstance(value, str) else None
+
+    title = text("title") or text("rootTitle") or "Unknown error"
+    cause, suggestion = text("cause"), text("suggestion")
+    display = raw.get("displayData")
+    data = dict(display) if isinstance(display, dict) else {}
+    code = data.pop("code", None)
+    code = code if isinstance(code, str) else None
+    words = "\n".join(filter(None, (title, cause)))
+    kind = _BY_CODE.get(code or "")
+    if kind is None:
+        kind = LMStudioContextOverflowError if _OVERFLOW.search(words) else LMStudioServerError
+    made = kind(
+        title,
+        cause=cause,
+        suggestion=_advice(code, data, suggestion),
+        code=code,
+        data=data,
+        stack=text("stack"),
+    )
+    if isinstance(made, LMStudioContextOverflowError):
+        for pattern in _OVERFLOW_COUNTS:
+            if found := pattern.search(words):
+                counts = found.groupdict()
+                made.needed = int(counts["needed"]) if counts.get("needed") else None
+                made.available = int(counts["available"]) if counts.get("available") else None
+                break
+    return made
+
+
+def _advice(code: str | None, data: Mapping[str, Any], suggestion: str | None) -> str | None:
+    """LM Studio's own suggestion, plus the names that its error object carries as data."""
+    lines = [suggestion] if suggestion else []
+    for key, words in (
+        ("loadedModelsSample", "Loaded models"),
+        ("availablePathsSample", "Downloaded models"),
+        ("availablePresetsSample", "Presets"),
+    ):
+        sample = data.get(key)
+        if isinstance(sample, list):
+            names = [str(item.get("name", item) if isinstance(item, dict) else item) for item in sample]
+            lines.append(f"{words}: {', '.join(names) if names else 'none'}")
+    if code == "generic.domainMismatch":
+        lines.append(
+            f"It is of the kind {data.get('actualDomain')!r}, and {data.get('expectedDomain')!r} was asked for."
+        )
+    return "\n".join(lines) or None
+
+
+def _rebuild(kind: type[LMStudioError], args: tuple[Any, ...], state: dict[str, Any]) -> LMStudioError:
+    """Unpickle: the constructors of some errors take keywords, which ``Exception`` does not remember."""
+    made = kind.__new__(kind, *args)
+    made.args = args
+    made.__dict__.update(state)
+    return made
