@@ -1,0 +1,146 @@
+"""``ProgressBar``: bars while a model is loaded and a prompt is read, the speed while it answers, the statistics at the end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.callbacks import BaseCallbackHandler
+
+from lmstudio_integrations.langchain.convert.progress import LOAD_PROGRESS
+from lmstudio_integrations.langchain.progress import Listener, listen, unlisten
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from langchain_core.outputs import LLMResult
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+__all__ = ["ProgressBar"]
+
+
+class ProgressBar(BaseCallbackHandler):
+    """Shows the progress of every LM Studio model that it is passed to, in terminals and in notebooks.
+
+    ``model.stream(…, config={"callbacks": [ProgressBar()]})``, or in a chain's or agent's config. ``console``: a
+    ``rich.console.Console`` to draw on; ``transient``: whether the bars go away at the end; ``summary``: whether a line with
+    tokens, seconds to the first token and tokens per second stays.
+
+    Raises ``ImportError`` without ``rich``: ``pip install "lmstudio-integrations[progress]"``.
+    """
+
+    run_inline = True  # so that it runs in the context of the call, and in the order of the events
+
+    def __init__(self, *, console: Console | None = None, transient: bool = True, summary: bool = True) -> None:
+        self._progress = _rich_progress(console, transient=transient)
+        self._summary = summary
+        self._runs: dict[UUID, _Run] = {}
+
+    def on_chat_model_start(self, serialized: Any, messages: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        self._begin(run_id)
+
+    def on_llm_start(self, serialized: Any, prompts: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        self._begin(run_id)
+
+    def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        if (run := self._runs.get(run_id)) is not None:
+            run.token()
+
+    def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
+        self._end(run_id, _summary(response) if self._summary else None)
+
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        self._end(run_id, None)
+
+    def _begin(self, run_id: UUID) -> None:
+        if not self._runs:
+            self._progress.start()
+        run = self._runs[run_id] = _Run(self._progress)
+        listen(run.progress)
+
+    def _end(self, run_id: UUID, summary: str | None) -> None:
+        run = self._runs.pop(run_id, None)
+        if run is None:
+            return
+        unlisten(run.progress)
+        run.end()
+        if summary:
+            self._progress.console.print(summary, highlight=False)
+        if not self._runs:
+            self._progress.stop()
+
+
+class _Run:
+    """The one bar of a run, which changes what it shows."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._bars = progress
+        self._task: TaskID | None = None
+        self._shows = ""
+        self.progress: Listener = self._progress  # one object, so that it can be found again
+
+    def _progress(self, name: str, data: dict[str, Any]) -> None:
+        words = "loading the model" if name == LOAD_PROGRESS else "reading the prompt"
+        self._show(words, total=1.0)
+        assert self._task is not None
+        self._bars.update(self._task, completed=data["progress"])
+
+    def token(self) -> None:
+        """One more piece of the answer."""
+        self._show("answering", total=None)
+        assert self._task is not None
+        self._bars.advance(self._task)
+
+    def end(self) -> None:
+        """Take the bar away, or leave it full."""
+        if self._task is not None:
+            self._bars.stop_task(self._task)
+            if self._bars.live.transient:
+                self._bars.remove_task(self._task)
+
+    def _show(self, words: str, total: float | None) -> None:
+        if self._shows == words:
+            return
+        self._shows = words
+        if self._task is not None:
+            self._bars.remove_task(self._task)
+        self._task = self._bars.add_task(words, total=total)
+
+
+def _rich_progress(console: Console | None, *, transient: bool) -> Progress:
+    try:
+        from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+        from rich.text import Text
+    except ImportError as error:
+        raise ImportError('ProgressBar needs rich: pip install "lmstudio-integrations[progress]"') from error
+
+    class Amount(ProgressColumn):
+        """Per cent while something is read; pieces per second while it answers."""
+
+        def render(self, task: Task) -> Text:
+            if task.total is not None:
+                return Text(f"{task.percentage:3.0f} %")
+            return Text(f"{int(task.completed)} tokens" + (f", {task.speed:.1f}/s" if task.speed else ""))
+
+    return Progress(TextColumn("{task.description}"), BarColumn(), Amount(), console=console, transient=transient)
+
+
+def _summary(response: LLMResult) -> str | None:
+    """One line of the statistics, as far as the answer has them."""
+    try:
+        generation: Any = response.generations[0][0]
+    except IndexError:
+        return None
+    message = getattr(generation, "message", None)
+    found = message.response_metadata if message is not None else generation.generation_info or {}
+    stats = found.get("stats")
+    if not stats:
+        return None
+    words = [
+        (stats.get("prompt_tokens_count"), "{} prompt tokens"),
+        (stats.get("predicted_tokens_count"), "{} answered"),
+        (stats.get("time_to_first_token_sec"), "first after {:.2f} s"),
+        (stats.get("tokens_per_second"), "{:.1f} tokens/s"),
+        (found.get("stop_reason"), "stopped: {}"),
+    ]
+    return ", ".join(form.format(value) for value, form in words if value is not None)

@@ -1,0 +1,320 @@
+"""``ChatLMStudio``: LangChain's chat model over LM Studio's own protocol. Fields and promises; the work is done elsewhere.
+
+* messages, tools, schemas and answers are converted in ``convert``; one request is put together in ``request``
+* the prediction itself runs in ``run``, over the client
+* structured output, tokens and the profile have a module each
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+from langchain_core.language_models import LangSmithParams, LanguageModelInput, ModelProfile
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool
+from pydantic import model_validator
+
+from lmstudio_integrations._version import __version__
+from lmstudio_integrations.client.sync import LLM
+from lmstudio_integrations.langchain.convert.answer import PROVIDER, AnswerReader
+from lmstudio_integrations.langchain.convert.blocks import register
+from lmstudio_integrations.langchain.convert.chunks import ChunkReader
+from lmstudio_integrations.langchain.convert.config import SAMPLING
+from lmstudio_integrations.langchain.convert.history import conversation
+from lmstudio_integrations.langchain.convert.protocol import ProtocolReader
+from lmstudio_integrations.langchain.convert.tools import openai_tools, tool_choice_of
+from lmstudio_integrations.langchain.errors import LangChainErrors
+from lmstudio_integrations.langchain.profile import known_profile, learn
+from lmstudio_integrations.langchain.request import Request, chat_request
+from lmstudio_integrations.langchain.run import arun, run
+from lmstudio_integrations.langchain.settings import GenerationSettings
+from lmstudio_integrations.langchain.structured import Method, structured_chain
+
+if TYPE_CHECKING:
+    from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+    from langchain_protocol.protocol import MessagesData
+
+__all__ = ["ChatLMStudio"]
+
+register()
+
+_CALLABLES = ("on_prompt_progress", "on_load_progress", "on_first_token")
+
+
+class ChatLMStudio(GenerationSettings, BaseChatModel):
+    """A chat model that LM Studio runs.
+
+    ``ChatLMStudio(model="qwen/qwen3-4b", temperature=0)`` opens no connection; the first call does, and loads the model if
+    it is not loaded. Every setting may also be given per call (``model.invoke(…, temperature=0.7)``) or by ``bind``; the call
+    wins. An unknown keyword is a ``TypeError`` that names it.
+
+    Answers have ``usage_metadata`` and, in ``response_metadata``, ``stats`` (tokens per second, time to first token in
+    seconds, …), ``model_info``, ``finish_reason`` and ``stop_reason``; when streaming, on the last chunk. Reasoning is a
+    ``reasoning`` block in ``content_blocks``.
+
+    Raises the errors of ``lmstudio_integrations.langchain.errors``, which are the client's and LangChain's at once.
+    """
+
+    streaming: bool | None = None
+    """``True``: ``invoke`` streams, too (for handlers that want tokens); ``False``: ``stream`` does not."""
+
+    send_reasoning: bool = True
+    """Whether the model's earlier reasoning goes back to it with the conversation; its template decides what is shown."""
+
+    fetch_images: bool = False
+    """Whether this process may fetch images that messages name by an http(s) address. LM Studio itself fetches nothing."""
+
+    # What it is called
+
+    @property
+    def _llm_type(self) -> str:
+        return "lmstudio-chat"
+
+    @property
+    def lc_secrets(self) -> dict[str, str]:
+        return {"api_token": "LMSTUDIO_API_TOKEN"}
+
+    @model_validator(mode="after")
+    def _set_lmstudio_version(self) -> Self:
+        self._add_version("lmstudio-integrations", __version__)
+        return self
+
+    @property
+    def _identifying_params(self) -> Mapping[str, Any]:
+        """Everything that changes an answer, and nothing else: it is part of the cache's key."""
+        names = (
+            "model",
+            "base_url",
+            *SAMPLING,
+            "reasoning",
+            "draft_model",
+            "preset",
+            "context_length",
+            "send_reasoning",
+        )
+        params = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        for name in ("prediction_config", "load_config"):
+            if given := getattr(self, name):
+                params[name] = dict(given)
+        return params
+
+    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        return super()._get_llm_string(stop, **{name: kwargs[name] for name in kwargs if name not in _CALLABLES})
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        params = LangSmithParams(ls_provider=PROVIDER, ls_model_type="chat")
+        values = {
+            "ls_model_name": self._pick("model", kwargs),
+            "ls_temperature": self._pick("temperature", kwargs),
+            "ls_max_tokens": self._pick("max_tokens", kwargs) or None,
+            "ls_stop": stop if stop is not None else self.stop,
+        }
+        params.update({name: value for name, value in values.items() if value is not None})  # type: ignore[typeddict-item]
+        return params
+
+    # Answering
+
+    def _request(self, messages: Sequence[BaseMessage], stop: list[str] | None, changes: Mapping[str, Any]) -> Request:
+        with LangChainErrors():
+            return chat_request(self, messages, stop, changes, send_reasoning=self.send_reasoning)
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        request = self._request(messages, stop, kwargs)
+        reader = AnswerReader(request.wanted)
+        for _ in run(self, request, reader):
+            pass
+        return _result(reader.answer)
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        request = self._request(messages, stop, kwargs)
+        reader = AnswerReader(request.wanted)
+        async for _ in arun(self, request, reader):
+            pass
+        return _result(reader.answer)
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        request = self._request(messages, stop, kwargs)
+        return run(self, request, ChunkReader(request.wanted))
+
+    def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        request = self._request(messages, stop, kwargs)
+        return arun(self, request, ChunkReader(request.wanted))
+
+    def _stream_chat_model_events(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[MessagesData]:
+        request = self._request(messages, stop, kwargs)
+        return run(
+            self, request, ProtocolReader(request.wanted, message_id=_message_id(run_manager), model=request.model)
+        )
+
+    def _astream_chat_model_events(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[MessagesData]:
+        request = self._request(messages, stop, kwargs)
+        return arun(
+            self, request, ProtocolReader(request.wanted, message_id=_message_id(run_manager), model=request.model)
+        )
+
+    def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None], /) -> dict[str, Any]:
+        outputs = [output for output in llm_outputs if output]
+        usages = [output["token_usage"] for output in outputs if output.get("token_usage")]
+        total = {key: sum(usage[key] for usage in usages) for key in _COUNTS} if usages else {}
+        return {"token_usage": total, "model_name": outputs[0]["model_name"] if outputs else self.model}
+
+    # Tools and structured output
+
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: Any = None,
+        strict: bool | None = None,
+        parallel_tool_calls: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """This model with ``tools``.
+
+        ``tool_choice``: ``None`` or "auto" leaves it to the model, "any" (also "required", ``True``) makes it call some
+        tool, a tool's name or ``{"type": "function", "function": {"name": …}}`` that one, "none" no tool.
+        ``parallel_tool_calls=False`` keeps the first call of an answer. ``strict`` is accepted: LM Studio's grammar always is.
+        ``response_format`` together with tools: the model calls a tool or gives the answer in that form.
+
+        Raises ``ValueError`` for a ``tool_choice`` that names no tool.
+        """
+        with LangChainErrors():
+            formatted = openai_tools(tools, strict=strict)
+            choice = tool_choice_of(tool_choice, formatted)
+        if formatted:
+            kwargs["tools"] = formatted
+        if choice is not None:
+            kwargs["tool_choice"] = choice
+        if parallel_tool_calls is not None:
+            kwargs["parallel_tool_calls"] = parallel_tool_calls
+        return self.bind(**kwargs)
+
+    def with_structured_output(
+        self,
+        schema: dict[str, Any] | type | None = None,
+        *,
+        method: Method = "json_schema",
+        include_raw: bool = False,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, Any]:
+        """This model, answering with objects of ``schema``: pydantic (v1, v2), ``TypedDict``, JSON schema, OpenAI's forms.
+
+        ``method``: "json_schema" has LM Studio's grammar force the form, "function_calling" forces a call of one tool,
+        "json_mode" forces JSON of any form. ``include_raw``: a dict of ``raw``, ``parsed`` and ``parsing_error``.
+        While streaming, dicts come in parts and pydantic objects as soon as they are valid.
+        """
+        with LangChainErrors():
+            return structured_chain(self, schema, method=method, include_raw=include_raw, strict=strict, options=kwargs)
+
+    # Tokens, counted by the model's own tokenizer
+
+    def get_token_ids(self, text: str) -> list[int]:
+        """The model's own token ids for ``text``."""
+        if self.custom_get_token_ids is not None:
+            return self.custom_get_token_ids(text)
+        with LangChainErrors():
+            return self._llm().tokenize(text)
+
+    def get_num_tokens(self, text: str) -> int:
+        """How many tokens ``text`` is for the model."""
+        if self.custom_get_token_ids is not None:
+            return len(self.custom_get_token_ids(text))
+        with LangChainErrors():
+            return self._llm().count_tokens(text)
+
+    def get_num_tokens_from_messages(self, messages: Sequence[BaseMessage], tools: Sequence[Any] | None = None) -> int:
+        """How many tokens the prompt has that ``messages`` (and ``tools``) become through the model's own template.
+
+        Images are left out: LM Studio's template knows only text.
+        """
+        with LangChainErrors():
+            made = conversation(messages, reasoning=self.send_reasoning)
+            pictures = {id(picture.part) for picture in made.pictures}
+            for message in made.messages:
+                message["content"] = [part for part in message["content"] if id(part) not in pictures]
+            llm = self._llm()
+            prompt = llm.apply_prompt_template(made.history(), tools=openai_tools(tools or ()) or None)
+            if self.custom_get_token_ids is not None:
+                return len(self.custom_get_token_ids(prompt))
+            return llm.count_tokens(prompt)
+
+    def _llm(self) -> LLM:
+        return self._client().llm.just_in_time(self.model, **self._load_options())
+
+    # What it can do
+
+    def _resolve_model_profile(self) -> ModelProfile:
+        return known_profile(self.base_url, self.model, self.context_length)
+
+    def with_profile(self) -> Self:
+        """A copy that knows its ``profile`` from the server: real context length, images, tools. Loads the model."""
+        with LangChainErrors():
+            info = self._llm().get_info()
+        return self.model_copy(update={"profile": learn(self.base_url, self.model, info)})
+
+    async def awith_profile(self) -> Self:
+        """The same from a coroutine."""
+        with LangChainErrors():
+            llm = self._aclient().llm.just_in_time(self.model, **self._load_options())
+            info = await llm.get_info()
+        return self.model_copy(update={"profile": learn(self.base_url, self.model, info)})
+
+
+_COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
+
+
+def _result(message: AIMessage) -> ChatResult:
+    usage = message.usage_metadata
+    token_usage = None
+    if usage is not None:
+        token_usage = dict(
+            zip(_COUNTS, (usage["input_tokens"], usage["output_tokens"], usage["total_tokens"]), strict=True)
+        )
+    llm_output = {"model_name": message.response_metadata["model_name"], "token_usage": token_usage}
+    return ChatResult(generations=[ChatGeneration(message=message)], llm_output=llm_output)
+
+
+def _message_id(run_manager: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun | None) -> str | None:
+    """The id that langchain-core gives the messages of a run."""
+    return None if run_manager is None else f"lc_run--{run_manager.run_id}"

@@ -1,0 +1,141 @@
+"""Events of a prediction -> LangChain's content-block protocol (``stream_events(version="v3")``), natively.
+
+Each block runs start, deltas, finish before the next begins, in the order in which the model wrote them. Progress rides
+along as events of our own, ``lmstudio-prompt-progress`` and ``lmstudio-load-progress``, which LangChain passes on as they are.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+from lmstudio_integrations.client.prediction import Fragment, LoadProgress, PromptProgress
+from lmstudio_integrations.client.result import PredictionResult
+from lmstudio_integrations.langchain.convert.answer import PROVIDER, Tags, Wanted, answer_text, metadata_of, usage_of
+from lmstudio_integrations.langchain.convert.pieces import CallPiece, CallReader
+from lmstudio_integrations.langchain.convert.progress import progress_data
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from langchain_protocol.protocol import MessagesData
+
+__all__ = ["ProtocolReader"]
+
+
+@dataclass(slots=True)
+class _Block:
+    """The block that is open. ``key`` tells blocks of one kind apart: the number of the call."""
+
+    index: int
+    kind: str
+    key: int = 0
+    texts: list[str] = field(default_factory=list)
+    name: str = ""
+    id: str = ""
+    error: str | None = None
+
+
+class ProtocolReader:
+    """Reads one prediction into the protocol's events. ``model``: the key that was asked for, where one was."""
+
+    def __init__(self, wanted: Wanted, *, message_id: str | None, model: str | None) -> None:
+        self._wanted = wanted
+        self._message_id = message_id
+        self._model = model
+        self._tags = Tags()
+        self._calls = CallReader(taken_ids=wanted.taken_ids, answer_tool=wanted.answer_tool, parallel=wanted.parallel)
+        self._open: _Block | None = None
+        self._next = 0
+
+    def begin(self) -> Iterator[MessagesData]:
+        """The event that opens the message."""
+        metadata = {"provider": PROVIDER}
+        if self._model is not None:
+            metadata["model"] = self._model
+        yield _event("message-start", role="ai", id=self._message_id or "", metadata=metadata)
+
+    def read(self, event: Any) -> Iterator[MessagesData]:
+        """The protocol's events for one of the prediction's, or for its result."""
+        if isinstance(event, Fragment):
+            if event.content and event.is_visible:
+                yield from self._said("text", event.content)
+            elif event.content and event.is_reasoning:
+                yield from self._said("reasoning", event.content)
+            else:
+                self._tags.read(event)
+        elif isinstance(event, PromptProgress | LoadProgress):
+            kind = "lmstudio-prompt-progress" if isinstance(event, PromptProgress) else "lmstudio-load-progress"
+            yield _event(kind, **progress_data(event))
+        elif isinstance(event, PredictionResult):
+            yield from self._finish(event)
+        else:
+            for piece in self._calls.read(event):
+                yield from self._said("text", piece) if isinstance(piece, str) else self._called(piece)
+
+    def _finish(self, result: PredictionResult) -> Iterator[MessagesData]:
+        if result.parsed_from_reasoning:
+            yield from self._said("text", answer_text(result, self._wanted))
+        yield from self._close()
+        finish: dict[str, Any] = {"metadata": metadata_of(result, self._wanted)}
+        usage = usage_of(result)
+        if usage is not None:
+            finish["usage"] = usage
+        kwargs = self._tags.kwargs() if result.reasoning else {}
+        if kwargs:
+            finish["additional_kwargs"] = kwargs
+        yield _event("message-finish", **finish)
+
+    def _said(self, kind: str, text: str) -> Iterator[MessagesData]:
+        block = self._open
+        if block is None or block.kind != kind:
+            yield from self._close()
+            block = self._begin(kind)
+            yield _event("content-block-start", index=block.index, content={"type": kind, kind: ""})
+        block.texts.append(text)
+        yield _event("content-block-delta", index=block.index, delta={"type": f"{kind}-delta", kind: text})
+
+    def _called(self, piece: CallPiece) -> Iterator[MessagesData]:
+        block = self._open
+        if block is None or block.kind != "call" or block.key != piece.index:
+            yield from self._close()
+            block = self._begin("call", piece.index)
+            block.name, block.id = piece.name or "", piece.id or ""
+            content = {"type": "tool_call_chunk", "id": block.id, "name": block.name, "args": "", "index": piece.index}
+            yield _event("content-block-start", index=block.index, content=content)
+        block.error = piece.error or block.error
+        if piece.args:
+            block.texts.append(piece.args)
+            yield _event(
+                "content-block-delta", index=block.index, delta={"type": "tool-call-delta", "args": piece.args}
+            )
+
+    def _begin(self, kind: str, key: int = 0) -> _Block:
+        self._open = _Block(self._next, kind, key)
+        self._next += 1
+        return self._open
+
+    def _close(self) -> Iterator[MessagesData]:
+        block, self._open = self._open, None
+        if block is not None:
+            content = (
+                _call_content(block) if block.kind == "call" else {"type": block.kind, block.kind: "".join(block.texts)}
+            )
+            yield _event("content-block-finish", index=block.index, content=content)
+
+
+def _call_content(block: _Block) -> dict[str, Any]:
+    text = "".join(block.texts)
+    try:
+        args = json.loads(text or "{}")
+    except ValueError:
+        args = None
+    if block.error is None and isinstance(args, dict):
+        return {"type": "tool_call", "id": block.id, "name": block.name, "args": args}
+    error = block.error or "the arguments are no JSON object"
+    return {"type": "invalid_tool_call", "id": block.id, "name": block.name, "args": text, "error": error}
+
+
+def _event(event: str, **parts: Any) -> MessagesData:
+    return cast("MessagesData", {"event": event, **parts})

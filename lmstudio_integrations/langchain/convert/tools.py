@@ -1,0 +1,231 @@
+"""Tools, ``tool_choice`` and ``response_format``, in all the forms LangChain has -> what LM Studio is asked for.
+
+LM Studio has tools (``llm.prediction.tools``, ``toolChoice``) and a grammar for the answer (``structured``). Both in one
+prediction exclude each other: under the grammar of an answer no tool call can be written. Where a caller wants both, as
+LangChain's agents do, the answer becomes one more tool that the model may choose, some call is required, and a call of
+that tool is handed out as the answer's text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
+from langchain_core.utils.pydantic import is_basemodel_subclass
+
+from lmstudio_integrations.errors import LMStudioValueError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from langchain_core.tools import BaseTool
+
+__all__ = ["Asked", "ask", "json_schema_of", "openai_tools", "response_schema", "schema_name", "tool_choice_of"]
+
+_OWN_FORMATS = {"json", "gbnf", "none"}
+_BEYOND_GRAMMAR = {
+    "not",
+    "if",
+    "contains",
+    "dependentSchemas",
+    "dependentRequired",
+    "propertyNames",
+    "unevaluatedProperties",
+    "unevaluatedItems",
+    "$dynamicRef",
+}
+# Where a schema has named parts, the names are the caller's own and no keywords.
+_NAMED_PARTS = {"properties", "$defs", "definitions", "patternProperties"}
+_PLAIN_VALUES = {"enum", "const", "default", "examples", "required"}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What one prediction is asked for, ready for the client's ``respond``."""
+
+    tools: list[dict[str, Any]] = field(default_factory=list)
+    tool_choice: str | None = None
+    response_format: dict[str, Any] | None = None
+    answer_tool: str | None = None
+    """The tool that stands for the answer, where tools and a schema were both asked for."""
+
+
+def openai_tools(
+    tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool], *, strict: bool | None = None
+) -> list[dict[str, Any]]:
+    """Every form of tool that LangChain converts, as OpenAI's ``{"type": "function", "function": …}``."""
+    converted = []
+    for tool in tools:
+        made = convert_to_openai_tool(tool, strict=strict)
+        if made.get("type") != "function" or not isinstance(made.get("function"), dict):
+            raise LMStudioValueError(
+                f"LM Studio has no built-in tools, and {made!r} is one: pass a function with its schema"
+            )
+        converted.append(made)
+    return converted
+
+
+def tool_choice_of(choice: Any, tools: Sequence[Mapping[str, Any]]) -> str | None:
+    """``choice`` in any of LangChain's forms -> ``None``, "auto", "none", "required", or the name of one of ``tools``."""
+    if isinstance(choice, Mapping):
+        function = choice.get("function")
+        given = function.get("name") if isinstance(function, Mapping) else choice.get("name") or choice.get("type")
+    else:
+        given = choice
+    if given is None or given is False or given == "":
+        return None
+    if given is True or given in {"any", "required"}:
+        return _required(tools)
+    if given in {"auto", "none"}:
+        return str(given)
+    names = [tool["function"]["name"] for tool in tools]
+    if given in names:
+        return str(given)
+    raise LMStudioValueError(
+        f"tool_choice={choice!r} names no tool that is bound: there are {', '.join(map(repr, names)) or 'none'}; "
+        "'auto', 'none', 'any' and 'required' are the other choices"
+    )
+
+
+def _required(tools: Sequence[Mapping[str, Any]]) -> str:
+    if not tools:
+        raise LMStudioValueError("a tool call was required, and there are no tools: pass some, or no tool_choice")
+    return "required"
+
+
+def response_schema(response_format: Any) -> dict[str, Any] | None:
+    """``response_format`` in any form -> LM Studio's ``structured`` value, or ``None`` for plain text.
+
+    Takes OpenAI's ``{"type": "json_schema" | "json_object" | "text"}``, LM Studio's own ``{"type": "json" | "gbnf"}``, a
+    JSON schema, a pydantic class (v1 or v2) and a ``TypedDict``.
+    """
+    if response_format is None:
+        return None
+    if not isinstance(response_format, Mapping):
+        return {"type": "json", "jsonSchema": json_schema_of(response_format)}
+    given = dict(response_format)
+    kind = given.get("type")
+    if kind == "text" or given == {"type": "none"}:
+        return None
+    if kind == "json_object":
+        return {"type": "json", "jsonSchema": {"type": "object"}}
+    if kind in _OWN_FORMATS and ({"jsonSchema", "gbnfGrammar"} & set(given) or len(given) == 1):
+        if "jsonSchema" in given:
+            _check_expressible(given["jsonSchema"])
+        return given
+    return {"type": "json", "jsonSchema": json_schema_of(given)}
+
+
+def json_schema_of(schema: Any) -> dict[str, Any]:
+    """The JSON schema that ``schema`` stands for, references and definitions kept.
+
+    Raises ``LMStudioValueError`` for what LM Studio's grammar cannot express.
+    """
+    if isinstance(schema, Mapping):
+        made = _inner_schema(dict(schema))
+    elif isinstance(schema, type) and is_basemodel_subclass(schema):
+        dump = getattr(schema, "model_json_schema", None) or getattr(schema, "schema")  # noqa: B009  # pydantic v2, v1
+        made = dump()
+    else:
+        try:
+            made = convert_to_json_schema(schema)
+        except (TypeError, ValueError) as error:
+            raise LMStudioValueError(f"{schema!r} is no schema: {error}") from error
+    _check_expressible(made)
+    return made
+
+
+def schema_name(schema: Any) -> str:
+    """A name for ``schema`` where it has one, else "answer"."""
+    if isinstance(schema, Mapping):
+        for inner in (schema, schema.get("json_schema"), schema.get("function")):
+            if isinstance(inner, Mapping) and isinstance(name := inner.get("name") or inner.get("title"), str):
+                return name
+        return "answer"
+    return str(getattr(schema, "__name__", "answer"))
+
+
+def _inner_schema(given: dict[str, Any]) -> dict[str, Any]:
+    """The schema in OpenAI's ``response_format``, in a tool, or the mapping itself."""
+    wrapped = given.get("json_schema")
+    if given.get("type") == "json_schema" and isinstance(wrapped, Mapping):
+        wrapped = wrapped.get("schema")
+        if isinstance(wrapped, Mapping):
+            return dict(wrapped)
+        raise LMStudioValueError(f"response_format has no 'schema' in its 'json_schema': {given!r}")
+    function = given.get("function")
+    if given.get("type") == "function" and isinstance(function, Mapping):
+        given = dict(function)
+    for key in ("parameters", "input_schema"):
+        if "name" in given and isinstance(given.get(key), Mapping):
+            return dict(given[key])
+    if not given or "type" in given and not isinstance(given["type"], (str, list)):
+        raise LMStudioValueError(f"{given!r} is no JSON schema")
+    return given
+
+
+def _check_expressible(schema: Any, root: Any = None, path: str = "schema") -> None:
+    """Refuse what the grammar would silently not enforce, and references that lead nowhere."""
+    root = schema if root is None else root
+    if isinstance(schema, list):
+        for number, part in enumerate(schema):
+            _check_expressible(part, root, f"{path}[{number}]")
+    if not isinstance(schema, dict):
+        return
+    for key, value in schema.items():
+        if key in _BEYOND_GRAMMAR:
+            raise LMStudioValueError(f"{path} uses {key!r}, which LM Studio's grammar cannot express: leave it out")
+        if key == "$ref":
+            _check_reference(value, root, path)
+        elif key in _NAMED_PARTS and isinstance(value, dict):
+            for name, part in value.items():
+                _check_expressible(part, root, f"{path}.{key}.{name}")
+        elif key not in _PLAIN_VALUES:
+            _check_expressible(value, root, f"{path}.{key}")
+
+
+def _check_reference(reference: Any, root: Any, path: str) -> None:
+    target = root
+    if isinstance(reference, str) and (reference == "#" or reference.startswith("#/")):
+        for step in reference.split("/")[1:]:
+            step = step.replace("~1", "/").replace("~0", "~")
+            target = target.get(step) if isinstance(target, dict) else None
+        if target is not None:
+            return
+    raise LMStudioValueError(f"{path} refers to {reference!r}, and there is no such part in the schema")
+
+
+def ask(tools: Any, tool_choice: Any, response_format: Any) -> Asked:
+    """Tools and schema of one call as LM Studio can be asked for them.
+
+    Raises ``LMStudioValueError`` for a forced tool call together with a schema: no answer could ever follow.
+    """
+    tools = openai_tools(tools or ())
+    choice = tool_choice_of(tool_choice, tools)
+    schema = response_schema(response_format)
+    if schema is None:
+        return Asked(tools, choice)
+    if not tools or choice == "none":
+        return Asked(response_format=schema)
+    if choice not in {None, "auto"}:
+        raise LMStudioValueError(
+            f"tool_choice={tool_choice!r} forces a tool call, and response_format asks for an answer: pass one of them"
+        )
+    if schema["type"] != "json":
+        raise LMStudioValueError("tools go together with a JSON schema, not with a GBNF grammar")
+    answer = _answer_tool(response_format, schema, {tool["function"]["name"] for tool in tools})
+    return Asked([*tools, answer], "required", None, answer["function"]["name"])
+
+
+def _answer_tool(response_format: Any, schema: Mapping[str, Any], taken: set[str]) -> dict[str, Any]:
+    name = schema_name(response_format)
+    while name in taken:
+        name = f"{name}_answer"
+    function = {
+        "name": name,
+        "description": "Give the final answer to the user in this form, once no other tool is needed.",
+        "parameters": schema.get("jsonSchema", {"type": "object"}),
+    }
+    return {"type": "function", "function": function}

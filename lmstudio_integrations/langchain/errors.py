@@ -1,0 +1,153 @@
+"""Each of the client's exceptions, once more as a child of LangChain's own: ``except`` works in either style.
+
+LangChain's agents read ``is_retryable`` (``ModelRetryMiddleware``) and the class (``ContextOverflowError``); the fields of
+the client's error (``needed``, ``available``, ``partial``, ``suggestion``) are all kept, and the client's error is the cause.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from langchain_core import exceptions as core
+
+from lmstudio_integrations import errors
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+__all__ = [
+    "ChatLMStudioAPIError",
+    "ChatLMStudioAuthenticationError",
+    "ChatLMStudioCancelledError",
+    "ChatLMStudioConnectionError",
+    "ChatLMStudioContextOverflowError",
+    "ChatLMStudioDisconnectedError",
+    "ChatLMStudioIncompleteError",
+    "ChatLMStudioModelNotFoundError",
+    "ChatLMStudioModelUnloadedError",
+    "ChatLMStudioPresetNotFoundError",
+    "ChatLMStudioProtocolError",
+    "ChatLMStudioRequestRejectedError",
+    "ChatLMStudioServerNotFoundError",
+    "ChatLMStudioTimeoutError",
+    "ChatLMStudioUnsupportedError",
+    "ChatLMStudioValueError",
+    "LangChainErrors",
+    "langchain_error",
+]
+
+
+class ChatLMStudioValueError(errors.LMStudioValueError, core.ModelInvalidRequestError):
+    """Refused before anything was sent; a ``ValueError``, too."""
+
+
+class ChatLMStudioConnectionError(errors.LMStudioConnectionError, core.ModelConnectionError):
+    """The network between this process and LM Studio failed."""
+
+
+class ChatLMStudioServerNotFoundError(errors.LMStudioServerNotFoundError, ChatLMStudioConnectionError):
+    """No LM Studio server answered at ``addresses``."""
+
+
+class ChatLMStudioDisconnectedError(errors.LMStudioDisconnectedError, ChatLMStudioConnectionError):
+    """The socket was lost while the answer was due."""
+
+
+class ChatLMStudioAuthenticationError(errors.LMStudioAuthenticationError, core.ModelAuthenticationError):
+    """LM Studio refused the API token."""
+
+
+class ChatLMStudioTimeoutError(errors.LMStudioTimeoutError, core.ModelTimeoutError):
+    """One of the time limits ran out; ``limit`` says which."""
+
+
+class ChatLMStudioProtocolError(errors.LMStudioProtocolError, core.ModelAPIError):
+    """What came from the server cannot be understood."""
+
+
+class ChatLMStudioIncompleteError(errors.LMStudioIncompleteError, ChatLMStudioProtocolError):
+    """The server ended the answer without its final packet."""
+
+
+class ChatLMStudioRequestRejectedError(errors.LMStudioRequestRejectedError, core.ModelInvalidRequestError):
+    """The server would not take the request at all."""
+
+
+class ChatLMStudioCancelledError(errors.LMStudioCancelledError, core.ModelError):
+    """Cancelled before there was any result."""
+
+
+class ChatLMStudioAPIError(errors.LMStudioServerError, core.ModelAPIError):
+    """LM Studio answered with an error object that has no class of its own."""
+
+
+class ChatLMStudioModelNotFoundError(errors.LMStudioModelNotFoundError, core.ModelNotFoundError):
+    """No model fits the key, identifier or query."""
+
+
+class ChatLMStudioModelUnloadedError(errors.LMStudioModelUnloadedError, core.ModelAPIError):
+    """The model was unloaded under the request. Worth a retry only if the answer had not begun."""
+
+    @property
+    def is_retryable(self) -> bool:  # type: ignore[override]  # the base has a plain class attribute
+        return not self.begun
+
+
+class ChatLMStudioPresetNotFoundError(errors.LMStudioPresetNotFoundError, core.ModelInvalidRequestError):
+    """No preset of that name."""
+
+
+class ChatLMStudioContextOverflowError(errors.LMStudioContextOverflowError, core.ContextOverflowError):
+    """The prompt does not fit: ``needed`` and ``available`` are tokens, ``None`` where LM Studio does not say."""
+
+
+class ChatLMStudioUnsupportedError(errors.LMStudioUnsupportedError, core.ModelInvalidRequestError):
+    """The engine that runs the model lacks a feature that was asked for."""
+
+
+# The nearest ancestor of an error decides, so the order does not matter.
+_TWINS: dict[type[errors.LMStudioError], type[errors.LMStudioError]] = {
+    errors.LMStudioValueError: ChatLMStudioValueError,
+    errors.LMStudioConnectionError: ChatLMStudioConnectionError,
+    errors.LMStudioServerNotFoundError: ChatLMStudioServerNotFoundError,
+    errors.LMStudioDisconnectedError: ChatLMStudioDisconnectedError,
+    errors.LMStudioAuthenticationError: ChatLMStudioAuthenticationError,
+    errors.LMStudioTimeoutError: ChatLMStudioTimeoutError,
+    errors.LMStudioProtocolError: ChatLMStudioProtocolError,
+    errors.LMStudioIncompleteError: ChatLMStudioIncompleteError,
+    errors.LMStudioRequestRejectedError: ChatLMStudioRequestRejectedError,
+    errors.LMStudioCancelledError: ChatLMStudioCancelledError,
+    errors.LMStudioServerError: ChatLMStudioAPIError,
+    errors.LMStudioModelNotFoundError: ChatLMStudioModelNotFoundError,
+    errors.LMStudioModelUnloadedError: ChatLMStudioModelUnloadedError,
+    errors.LMStudioPresetNotFoundError: ChatLMStudioPresetNotFoundError,
+    errors.LMStudioContextOverflowError: ChatLMStudioContextOverflowError,
+    errors.LMStudioUnsupportedError: ChatLMStudioUnsupportedError,
+}
+
+
+def langchain_error(error: errors.LMStudioError) -> errors.LMStudioError:
+    """``error`` as an exception that is LangChain's, too; unchanged if it already is or has no counterpart there."""
+    if isinstance(error, core.ModelError):
+        return error
+    for kind in type(error).__mro__:
+        twin = _TWINS.get(cast("type[errors.LMStudioError]", kind))
+        if twin is not None:
+            made = twin.__new__(twin, *error.args)
+            made.args = error.args
+            made.__dict__.update(error.__dict__)
+            return made
+    return error
+
+
+class LangChainErrors:
+    """``with LangChainErrors():`` turns the client's errors that leave the block into LangChain's, cause kept."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if isinstance(error, errors.LMStudioError):
+            twin = langchain_error(error)
+            if twin is not error:
+                raise twin from error

@@ -1,0 +1,130 @@
+"""``LMStudioLLM``: text completion without a chat template. Fields and promises; the work is done in ``convert`` and ``run``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.language_models import LangSmithParams
+from langchain_core.language_models.llms import BaseLLM
+from langchain_core.outputs import Generation, GenerationChunk, LLMResult
+
+from lmstudio_integrations.langchain.convert.answer import PROVIDER
+from lmstudio_integrations.langchain.convert.config import SAMPLING
+from lmstudio_integrations.langchain.convert.text import GenerationReader, TextChunkReader
+from lmstudio_integrations.langchain.errors import LangChainErrors
+from lmstudio_integrations.langchain.request import Request, text_request
+from lmstudio_integrations.langchain.run import arun, run
+from lmstudio_integrations.langchain.settings import GenerationSettings
+
+if TYPE_CHECKING:
+    from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+
+__all__ = ["LMStudioLLM"]
+
+
+class LMStudioLLM(GenerationSettings, BaseLLM):
+    """A model that continues a text as it stands. For conversations take ``ChatLMStudio``.
+
+    The settings are those of ``ChatLMStudio``, and calls may change them in the same way. ``generation_info`` of a result, or
+    of the last chunk of a stream, holds ``usage_metadata``, ``stats``, ``model_info``, ``finish_reason`` and ``stop_reason``.
+    """
+
+    @property
+    def _llm_type(self) -> str:
+        return "lmstudio-llm"
+
+    @property
+    def lc_secrets(self) -> dict[str, str]:
+        return {"api_token": "LMSTUDIO_API_TOKEN"}
+
+    @property
+    def _identifying_params(self) -> Mapping[str, Any]:
+        """Everything that changes an answer; part of the cache's key."""
+        names = ("model", "base_url", *SAMPLING, "reasoning", "draft_model", "preset", "context_length")
+        params = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        for name in ("prediction_config", "load_config"):
+            if given := getattr(self, name):
+                params[name] = dict(given)
+        return params
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        params = super()._get_ls_params(stop=stop, **kwargs)
+        params["ls_provider"] = PROVIDER
+        return params
+
+    def _request(self, prompt: str, stop: list[str] | None, changes: Mapping[str, Any]) -> Request:
+        with LangChainErrors():
+            return text_request(self, prompt, stop, changes)
+
+    def _generate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        generations = []
+        for prompt in prompts:
+            reader = GenerationReader()
+            for _ in run(self, self._request(prompt, stop, kwargs), reader):
+                pass
+            generations.append(reader.generation)
+        return _result(generations)
+
+    async def _agenerate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        async def one(prompt: str) -> Generation:
+            reader = GenerationReader()
+            async for _ in arun(self, self._request(prompt, stop, kwargs), reader):
+                pass
+            return reader.generation
+
+        return _result(list(await asyncio.gather(*(one(prompt) for prompt in prompts))))
+
+    def _stream(
+        self,
+        prompt: str,
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[GenerationChunk]:
+        for chunk in run(self, self._request(prompt, stop, kwargs), TextChunkReader()):
+            if run_manager is not None:  # unlike for chat models, langchain-core leaves this to the model
+                run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+            yield chunk
+
+    async def _astream(
+        self,
+        prompt: str,
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[GenerationChunk]:
+        async for chunk in arun(self, self._request(prompt, stop, kwargs), TextChunkReader()):
+            if run_manager is not None:
+                await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+            yield chunk
+
+    def get_token_ids(self, text: str) -> list[int]:
+        """The model's own token ids for ``text``."""
+        if self.custom_get_token_ids is not None:
+            return self.custom_get_token_ids(text)
+        with LangChainErrors():
+            return self._client().llm.just_in_time(self.model, **self._load_options()).tokenize(text)
+
+
+def _result(generations: list[Generation]) -> LLMResult:
+    counts = {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens", "total_tokens": "total_tokens"}
+    usages = [(made.generation_info or {}).get("usage_metadata") or {} for made in generations]
+    usage = {name: sum(one.get(key, 0) for one in usages) for name, key in counts.items()}
+    name = (generations[0].generation_info or {}).get("model_name") if generations else None
+    return LLMResult(
+        generations=[[made] for made in generations], llm_output={"token_usage": usage, "model_name": name}
+    )

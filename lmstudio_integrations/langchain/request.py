@@ -1,0 +1,101 @@
+"""One prediction as it is asked for: settings of the model, changes of the call, messages or prompt, all in LM Studio's terms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_core.messages import BaseMessage
+
+from lmstudio_integrations.langchain.convert.answer import Wanted
+from lmstudio_integrations.langchain.convert.config import CALL_KEYWORDS, SAMPLING, check_keywords, prediction_config
+from lmstudio_integrations.langchain.convert.history import conversation
+from lmstudio_integrations.langchain.convert.images import Picture
+from lmstudio_integrations.langchain.convert.tools import ask
+from lmstudio_integrations.langchain.settings import GenerationSettings
+
+__all__ = ["CHAT_KEYWORDS", "Request", "chat_request", "text_request"]
+
+# langchain-core itself passes `stream` and `ls_…`; `strict` and `stream_usage` are what callers of other providers pass:
+# LM Studio's grammar is always strict, and usage always comes.
+_TOLERATED = frozenset({"stream", "stream_usage", "strict", "ls_structured_output_format"})
+
+CHAT_KEYWORDS = CALL_KEYWORDS | _TOLERATED | {"tools", "tool_choice", "parallel_tool_calls", "response_format"}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the client is to do. ``method`` is the name of the model handle's method, ``subject`` its first argument."""
+
+    method: str
+    subject: Any
+    model: str | None
+    load: Mapping[str, Any]
+    options: Mapping[str, Any]
+    wanted: Wanted = field(default_factory=Wanted)
+    pictures: Sequence[Picture] = ()
+
+
+def chat_request(
+    settings: GenerationSettings,
+    messages: Sequence[BaseMessage],
+    stop: list[str] | None,
+    changes: Mapping[str, Any],
+    *,
+    send_reasoning: bool,
+) -> Request:
+    """The request of a chat model's call.
+
+    Raises ``TypeError`` for an unknown keyword and ``LMStudioValueError`` for anything that LM Studio has no place for.
+    """
+    check_keywords(changes, CHAT_KEYWORDS)
+    asked = ask(changes.get("tools"), changes.get("tool_choice"), changes.get("response_format"))
+    made = conversation(messages, reasoning=send_reasoning)
+    options = _options(settings, stop, changes)
+    options.update(response_format=asked.response_format, tools=asked.tools or None, tool_choice=asked.tool_choice)
+    wanted = Wanted(frozenset(made.call_ids), asked.answer_tool, changes.get("parallel_tool_calls") is not False)
+    return Request(
+        method="respond_stream",
+        subject=made.history(),
+        model=settings._pick("model", changes),
+        load=settings._load_options(**changes),
+        options=options,
+        wanted=wanted,
+        pictures=made.pictures,
+    )
+
+
+def text_request(
+    settings: GenerationSettings, prompt: str, stop: list[str] | None, changes: Mapping[str, Any]
+) -> Request:
+    """The request of a text-completion model's call: the prompt as it is, without a template."""
+    check_keywords(changes, CALL_KEYWORDS | {"response_format", "stream"})
+    options = _options(settings, stop, changes)
+    options["response_format"] = ask(None, None, changes.get("response_format")).response_format
+    return Request(
+        method="complete_stream",
+        subject=prompt,
+        model=settings._pick("model", changes),
+        load=settings._load_options(**changes),
+        options=options,
+    )
+
+
+def _options(settings: GenerationSettings, stop: list[str] | None, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """What both kinds of prediction take; a call's ``stop`` replaces the model's."""
+    names = {*SAMPLING, "reasoning", "prediction_config"}
+    config = prediction_config({name: settings._pick(name, changes) for name in names} | _given_stop(stop))
+    return {
+        "config": config or None,
+        "preset": settings._pick("preset", changes),
+        "draft_model": settings._pick("draft_model", changes),
+        "timeout": changes.get("timeout"),
+        "on_prompt_processing_progress": settings._pick("on_prompt_progress", changes),
+        "on_load_progress": settings._pick("on_load_progress", changes),
+        "on_first_token": settings._pick("on_first_token", changes),
+    }
+
+
+def _given_stop(stop: list[str] | None) -> dict[str, Any]:
+    return {} if stop is None else {"stop": stop}

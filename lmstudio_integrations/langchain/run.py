@@ -1,0 +1,102 @@
+"""A prediction under way: the one blocking loop and its awaiting twin. What they hand out is decided by the reader."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import Any, Protocol, TypeVar
+
+from lmstudio_integrations.errors import LMStudioConnectionError, LMStudioServerError, LMStudioServerNotFoundError
+from lmstudio_integrations.langchain.errors import LangChainErrors
+from lmstudio_integrations.langchain.progress import PROGRESS_EVENTS, Announcer
+from lmstudio_integrations.langchain.request import Request
+from lmstudio_integrations.langchain.settings import GenerationSettings
+from lmstudio_integrations.langchain.uploads import Uploads
+
+__all__ = ["Reader", "arun", "run"]
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Reader(Protocol[T_co]):
+    """Makes of a prediction's events what LangChain wants; pure."""
+
+    def begin(self) -> Iterable[T_co]:
+        """What comes before the first event."""
+        ...
+
+    def read(self, event: Any) -> Iterable[T_co]:
+        """What one event gives, and at the end the ``PredictionResult``."""
+        ...
+
+
+def run(settings: GenerationSettings, request: Request, reader: Reader[T_co]) -> Iterator[T_co]:
+    """Everything that ``reader`` makes of the prediction. Closing the iterator cancels it at the server."""
+    announcer, again = Announcer(), _Again(settings.max_retries)
+    uploads = Uploads(request.pictures, server=settings.base_url, fetch=_may_fetch(settings))
+    with LangChainErrors():
+        client = settings._client()
+        uploads.place(client)
+        llm = client.llm.just_in_time(request.model, **request.load)
+        yield from reader.begin()
+        while True:
+            try:
+                with getattr(llm, request.method)(request.subject, **request.options) as stream:
+                    for event in stream.events():
+                        if isinstance(event, PROGRESS_EVENTS):
+                            announcer.tell(event)
+                        yield from reader.read(event)
+                    yield from reader.read(stream.result())
+                return
+            except LMStudioConnectionError as error:
+                again.or_raise(error)
+            except LMStudioServerError:
+                uploads.forget()
+                raise
+
+
+async def arun(settings: GenerationSettings, request: Request, reader: Reader[T_co]) -> AsyncIterator[T_co]:
+    """The same for coroutines, line by line."""
+    announcer, again = Announcer(), _Again(settings.max_retries)
+    uploads = Uploads(request.pictures, server=settings.base_url, fetch=_may_fetch(settings))
+    with LangChainErrors():
+        client = settings._aclient()
+        await uploads.aplace(client)
+        llm = client.llm.just_in_time(request.model, **request.load)
+        for made in reader.begin():
+            yield made
+        while True:
+            try:
+                async with await getattr(llm, request.method)(request.subject, **request.options) as stream:
+                    async for event in stream.events():
+                        if isinstance(event, PROGRESS_EVENTS):
+                            await announcer.atell(event)
+                        for made in reader.read(event):
+                            yield made
+                    for made in reader.read(await stream.result()):
+                        yield made
+                return
+            except LMStudioConnectionError as error:
+                again.or_raise(error)
+            except LMStudioServerError:
+                uploads.forget()
+                raise
+
+
+class _Again:
+    """Counts the attempts at one prediction."""
+
+    def __init__(self, retries: int) -> None:
+        self._left = retries
+
+    def or_raise(self, error: LMStudioConnectionError) -> None:
+        """Nothing, if the request may go out once more; else ``error`` itself.
+
+        A prediction that has begun is never asked for twice, and where nobody listens, asking again at once is of no use.
+        """
+        if self._left == 0 or getattr(error, "begun", True) or isinstance(error, LMStudioServerNotFoundError):
+            raise error
+        self._left -= 1
+
+
+def _may_fetch(settings: GenerationSettings) -> bool:
+    return bool(getattr(settings, "fetch_images", False))

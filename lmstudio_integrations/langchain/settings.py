@@ -1,0 +1,141 @@
+"""The settings that the chat model, the text-completion model and the embeddings share, as pydantic fields.
+
+Nothing here opens a socket. Connections live in the client's process-wide pool, so objects pickle and copy freely.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from langchain_core.utils.utils import secret_from_env
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from lmstudio_integrations import AsyncClient, Client, Timeout
+
+__all__ = ["ConnectionSettings", "GenerationSettings", "Reasoning"]
+
+_OTHER_NAMES = {"api_key": "api_token", "model_name": "model", "stop_sequences": "stop"}
+
+Reasoning = bool | int | Literal["on", "off"]
+
+
+class ConnectionSettings(BaseModel):
+    """Where LM Studio is, which model, and how it is loaded if it is not there yet."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=(), arbitrary_types_allowed=True)
+
+    model: str | None = None
+    """Model key or instance identifier (also ``model_name``); ``None``: any model that is loaded."""
+
+    base_url: str | None = None
+    """``ws://``, ``http://`` or ``host:port``; ``None`` reads ``LMSTUDIO_BASE_URL``, then looks at LM Studio's usual ports."""
+
+    api_token: SecretStr | None = Field(
+        default_factory=secret_from_env(["LMSTUDIO_API_TOKEN", "LM_API_TOKEN"], default=None)
+    )
+    """LM Studio's API token (also ``api_key``); read from ``LMSTUDIO_API_TOKEN``, then ``LM_API_TOKEN``."""
+
+    timeout: float | Timeout | Mapping[str, float | None] | None = None
+    """Seconds for connecting, for the first answer and for silence; a ``Timeout`` for each; ``None``: the client's limits.
+    There is no limit on the whole unless ``Timeout(total=…)`` sets one, and loading a model is not silence."""
+
+    max_retries: int = Field(2, ge=0)
+    """How often a request is sent again that failed on the network before the server had begun to answer."""
+
+    ttl: float | None = Field(3600, gt=0)
+    """Seconds of idleness after which LM Studio unloads a model that this object caused to be loaded; ``None``: never."""
+
+    context_length: int | None = Field(None, ge=1)
+    """Context length (tokens) to load the model with. A model that is loaded already stays as it is."""
+
+    load_config: Mapping[str, Any] | None = None
+    """Other load options under LM Studio's names (``gpu``, ``flashAttention``, …), snake_case or camelCase."""
+
+    on_load_progress: Callable[[float], Any] | None = Field(None, exclude=True, repr=False)
+    """Called with 0.0 to 1.0 while a model is being loaded."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _other_names(cls, values: Any) -> Any:
+        """Names that other integrations have for the same things."""
+        if not isinstance(values, dict):
+            return values
+        values = dict(values)
+        for other, name in _OTHER_NAMES.items():
+            if other in values and name in cls.model_fields:
+                if name in values:
+                    raise ValueError(f"{other!r} and {name!r} are one setting under two names: pass one of them")
+                values[name] = values.pop(other)
+        return values
+
+    def _load_options(self, **changes: Any) -> dict[str, Any]:
+        """``ttl`` and ``config`` for the client's ``just_in_time``; ``changes`` of a call win over the fields."""
+        config = dict(self._pick("load_config", changes) or {})
+        context_length = self._pick("context_length", changes)
+        if context_length is not None:
+            config.pop("context_length", None)
+            config["contextLength"] = context_length
+        return {"ttl": self._pick("ttl", changes), "config": config or None}
+
+    def _pick(self, name: str, changes: Mapping[str, Any]) -> Any:
+        """The value of a setting: the call's, even ``None``, else the field's."""
+        return changes[name] if name in changes else getattr(self, name)
+
+    def _client(self) -> Client:
+        return Client(self.base_url, api_token=self._token(), timeout=self.timeout)
+
+    def _aclient(self) -> AsyncClient:
+        return AsyncClient(self.base_url, api_token=self._token(), timeout=self.timeout)
+
+    def _token(self) -> str | None:
+        return self.api_token.get_secret_value() if self.api_token is not None else None
+
+
+class GenerationSettings(ConnectionSettings):
+    """How the model answers. ``None`` leaves a setting to the preset, the model or LM Studio; ``False`` switches it off."""
+
+    temperature: float | None = None
+    """0.0 and up; 0.0 always takes the likeliest token."""
+
+    max_tokens: int | Literal[False] | None = None
+    """At most so many tokens are generated."""
+
+    stop: list[str] | None = None
+    """Texts that end the answer and are not part of it (also ``stop_sequences``). A call's own ``stop`` replaces them."""
+
+    top_p: float | Literal[False] | None = None
+    """Nucleus sampling, 0.0 to 1.0."""
+
+    top_k: int | None = None
+    """Sample among the likeliest k tokens, -1 to 500."""
+
+    min_p: float | Literal[False] | None = None
+    """Drop tokens less likely than this share of the likeliest, 0.0 to 1.0."""
+
+    repeat_penalty: float | Literal[False] | None = None
+    """1.0 is none."""
+
+    seed: int | Literal[False] | None = None
+    """The same seed gives the same tokens, as far as the engine allows."""
+
+    reasoning: Reasoning | None = None
+    """Thinking of models that can switch it: on, off, or a budget in tokens; ``None``: as the model likes."""
+
+    draft_model: str | None = None
+    """Key of a small model that drafts tokens (speculative decoding)."""
+
+    preset: str | None = None
+    """Name or identifier of a preset in LM Studio."""
+
+    context_overflow_policy: Literal["stopAtLimit", "truncateMiddle", "rollingWindow"] | None = None
+    """What happens when the context is full; LM Studio's default cuts out the middle."""
+
+    prediction_config: Mapping[str, Any] | None = None
+    """Other prediction settings under LM Studio's names (``presencePenalty``, ``cpuThreads``, …)."""
+
+    on_prompt_progress: Callable[[float], Any] | None = Field(None, exclude=True, repr=False)
+    """Called with 0.0 to 1.0 while the prompt is read."""
+
+    on_first_token: Callable[[], Any] | None = Field(None, exclude=True, repr=False)
+    """Called once, when the answer begins."""

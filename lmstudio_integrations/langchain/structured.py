@@ -1,0 +1,94 @@
+"""``with_structured_output``: the chain behind it, for each of LangChain's three methods."""
+
+from __future__ import annotations
+
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Literal
+
+from langchain_core.output_parsers import BaseOutputParser, JsonOutputParser, PydanticOutputParser
+from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
+from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from langchain_core.utils.pydantic import is_basemodel_subclass
+
+from lmstudio_integrations.errors import LMStudioValueError
+from lmstudio_integrations.langchain.convert.tools import json_schema_of, schema_name
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import LanguageModelInput
+    from langchain_core.language_models.chat_models import BaseChatModel
+
+__all__ = ["Method", "structured_chain"]
+
+Method = Literal["json_schema", "function_calling", "json_mode"]
+
+
+def structured_chain(
+    model: BaseChatModel,
+    schema: dict[str, Any] | type | None,
+    *,
+    method: Method,
+    include_raw: bool,
+    strict: bool | None,
+    options: dict[str, Any],
+) -> Runnable[LanguageModelInput, Any]:
+    """``model``, asked for ``schema`` in the way of ``method``, then a parser that also streams partial objects."""
+    if schema is None and method != "json_mode":
+        raise LMStudioValueError(f"schema=None: the method {method!r} needs a schema; json_mode does without")
+    traced = {"kwargs": {"method": method, "strict": strict}, "schema": schema}
+    if schema is not None:
+        options = {**options, "ls_structured_output_format": traced}
+    bound: Runnable[LanguageModelInput, Any]
+    if method == "function_calling":
+        assert schema is not None
+        tool = _as_tool(schema)
+        name = tool["function"]["name"]
+        bound = model.bind_tools([tool], tool_choice=name, parallel_tool_calls=False, strict=strict, **options)
+        return _with_raw(bound, _tool_parser(schema, name), include_raw=include_raw)
+    if method == "json_schema":
+        named: dict[str, Any] = {"name": schema_name(schema), "schema": json_schema_of(schema)}
+        if strict is not None:
+            named["strict"] = strict
+        response_format: dict[str, Any] = {"type": "json_schema", "json_schema": named}
+    elif method == "json_mode":
+        response_format = {"type": "json_object"}
+    else:
+        raise LMStudioValueError(f"method={method!r}: there are 'json_schema', 'function_calling' and 'json_mode'")
+    bound = model.bind(response_format=response_format, **options)
+    return _with_raw(bound, _text_parser(schema), include_raw=include_raw)
+
+
+def _is_model_class(schema: Any) -> bool:
+    return isinstance(schema, type) and is_basemodel_subclass(schema)
+
+
+def _as_tool(schema: dict[str, Any] | type) -> dict[str, Any]:
+    """A tool whose parameters are the schema. Bare JSON schemas get a name if they have none."""
+    if isinstance(schema, dict) and not ({"title", "name", "function", "json_schema"} & set(schema)):
+        schema = {**schema, "title": schema_name(schema)}
+    if isinstance(schema, dict) and "json_schema" in schema:
+        schema = {**json_schema_of(schema), "title": schema_name(schema)}
+    return convert_to_openai_tool(schema)
+
+
+def _tool_parser(schema: Any, name: str) -> BaseOutputParser[Any]:
+    if _is_model_class(schema):
+        return PydanticToolsParser(tools=[schema], first_tool_only=True)
+    return JsonOutputKeyToolsParser(key_name=name, first_tool_only=True)
+
+
+def _text_parser(schema: Any) -> BaseOutputParser[Any]:
+    if _is_model_class(schema):
+        return PydanticOutputParser(pydantic_object=schema)
+    return JsonOutputParser()
+
+
+def _with_raw(
+    bound: Runnable[LanguageModelInput, Any], parser: BaseOutputParser[Any], *, include_raw: bool
+) -> Runnable[LanguageModelInput, Any]:
+    """With ``include_raw``: ``raw``, ``parsed`` and ``parsing_error``, and nothing is raised for an unreadable answer."""
+    if not include_raw:
+        return bound | parser
+    parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)
+    failed = RunnablePassthrough.assign(parsed=lambda _: None)
+    return RunnableMap(raw=bound) | parsed.with_fallbacks([failed], exception_key="parsing_error")
