@@ -1,0 +1,30 @@
+"""LlamaIndex over LM Studio's own protocol: ``LMStudio`` (a language model) and ``LMStudioEmbedding``.
+
+``events`` has the instrumentation events (prompt progress, load progress, statistics) and a ready progress bar.
+"""
+
+from __future__ import annotations
+
+try:
+    import llama_index.core  # noqa: F401  # only to say what to install where it is missing
+except ImportError as error:  # the extra is not installed
+    raise ImportError(
+        "lmstudio_integrations.llama_index needs llama-index-core (0.14.5 or newer): "
+        'pip install "lmstudio-integrations[llama-index]"'
+    ) from error
+
+from lmstudio_integrations.llama_index.embedding import LMStudioEmbedding
+from lmstudio_integrations.llama_index.events import LoadProgressEvent, PredictionStatsEvent, PromptProgressEvent
+from lmstudio_integrations.llama_index.llm import LMStudio
+from lmstudio_integrations.llama_index.progress import ProgressBarEventHandler
+from lmstudio_integrations.llama_index.tokens import LMStudioTokenizer
+
+__all__ = [
+    "LMStudio",
+    "LMStudioEmbedding",
+    "LMStudioTokenizer",
+    "LoadProgressEvent",
+    "PredictionStatsEvent",
+    "ProgressBarEventHandler",
+    "PromptProgressEvent",
+]

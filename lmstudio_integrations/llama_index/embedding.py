@@ -1,0 +1,82 @@
+"""``LMStudioEmbedding``: a LlamaIndex embedding model over LM Studio's own protocol."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
+from pydantic import Field
+
+from lmstudio_integrations import AsyncClient, Client
+from lmstudio_integrations.llama_index.settings import ServerSettings
+
+if TYPE_CHECKING:
+    from lmstudio_integrations.client.aio import AsyncEmbeddingModel
+    from lmstudio_integrations.client.sync import EmbeddingModel
+
+__all__ = ["LMStudioEmbedding"]
+
+ANY_MODEL = "unknown"
+"""What LlamaIndex calls a model without a name; here it means any embedding model that is loaded."""
+
+
+class LMStudioEmbedding(ServerSettings, BaseEmbedding):
+    """An embedding model in LM Studio.
+
+    Examples::
+
+        embed = LMStudioEmbedding(
+            model_name="nomic-embed-text", query_instruction="search_query:", text_instruction="search_document:"
+        )
+        index = VectorStoreIndex.from_documents(documents, embed_model=embed)
+
+    ``model_name`` (or ``model``) left out means any embedding model that is loaded. LM Studio embeds one text per
+    call; the client sends a batch's calls at once, a bounded number of them unanswered at any time, and returns the
+    vectors in the order of the texts. All methods raise the client's errors (``lmstudio_integrations.errors``).
+    """
+
+    SYNONYMS: ClassVar[dict[str, str]] = {**ServerSettings.SYNONYMS, "model": "model_name"}
+
+    query_instruction: str | None = Field(default=None, description="Put before every query, for models that want it.")
+    text_instruction: str | None = Field(default=None, description="Put before every text that is to be found.")
+
+    @classmethod
+    def class_name(cls) -> str:
+        return "LMStudioEmbedding"
+
+    def _model(self) -> EmbeddingModel:
+        client = Client(self.base_url, api_token=self.token, timeout=self.timeout)
+        return client.embedding.just_in_time(self._key(), ttl=self.ttl, config=self.load_config or None)
+
+    def _amodel(self) -> AsyncEmbeddingModel:
+        client = AsyncClient(self.base_url, api_token=self.token, timeout=self.timeout)
+        return client.embedding.just_in_time(self._key(), ttl=self.ttl, config=self.load_config or None)
+
+    def _key(self) -> str | None:
+        return None if self.model_name == ANY_MODEL else self.model_name
+
+    def _get_query_embedding(self, query: str) -> Embedding:
+        return self._model().embed(instructed(self.query_instruction, query))
+
+    async def _aget_query_embedding(self, query: str) -> Embedding:
+        return await self._amodel().embed(instructed(self.query_instruction, query))
+
+    def _get_text_embedding(self, text: str) -> Embedding:
+        return self._model().embed(instructed(self.text_instruction, text))
+
+    async def _aget_text_embedding(self, text: str) -> Embedding:
+        return await self._amodel().embed(instructed(self.text_instruction, text))
+
+    def _get_text_embeddings(self, texts: list[str]) -> list[Embedding]:
+        return self._model().embed([instructed(self.text_instruction, text) for text in texts])
+
+    async def _aget_text_embeddings(self, texts: list[str]) -> list[Embedding]:
+        return await self._amodel().embed([instructed(self.text_instruction, text) for text in texts])
+
+
+def instructed(instruction: str | None, text: str) -> str:
+    """The text with its instruction before it; one space between them unless the instruction ends with its own."""
+    if not instruction:
+        return text
+    glue = "" if instruction[-1].isspace() else " "
+    return f"{instruction}{glue}{text}"

@@ -1,0 +1,64 @@
+"""What LM Studio tells beyond tokens, as LlamaIndex instrumentation events.
+
+They go through the dispatcher ``lmstudio_integrations.llama_index.events``, whose parent is the root dispatcher, so a
+handler on ``llama_index.core.instrumentation.get_dispatcher()`` receives them. Each bears the id of the span of the
+method that was called (``stream_chat``, ``achat``, …). Inside a generator that span is no longer the active one, so the
+id is taken in the method's body and handed on.
+
+LlamaIndex: https://docs.llamaindex.ai/en/stable/module_guides/observability/instrumentation/
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llama_index.core import instrumentation
+from llama_index.core.instrumentation.events import BaseEvent
+from pydantic import Field
+
+__all__ = ["LoadProgressEvent", "PredictionStatsEvent", "PromptProgressEvent", "dispatcher"]
+
+dispatcher = instrumentation.get_dispatcher(__name__)  # type: ignore[attr-defined]  # a re-export
+
+
+class PromptProgressEvent(BaseEvent):
+    """How much of the prompt has been processed. The counts are tokens, ``None`` where an older server omits them."""
+
+    progress: float = Field(description="0.0 to 1.0")
+    processed_tokens: int | None = None
+    unprocessed_tokens: int | None = None
+    cached_tokens: int | None = None
+    total_tokens: int | None = None
+
+    @classmethod
+    def class_name(cls) -> str:
+        return "PromptProgressEvent"
+
+
+class LoadProgressEvent(BaseEvent):
+    """How far the model has been loaded that this call needs."""
+
+    progress: float = Field(description="0.0 to 1.0")
+    model: str | None = Field(default=None, description="identifier of the model")
+
+    @classmethod
+    def class_name(cls) -> str:
+        return "LoadProgressEvent"
+
+
+class PredictionStatsEvent(BaseEvent):
+    """Once at the end of each prediction: what ``raw`` of the last response holds.
+
+    ``usage`` counts tokens as OpenAI names them; ``stats`` has LM Studio's own figures (``tokens_per_second``,
+    ``time_to_first_token_sec``, ``stop_reason``, …); ``finish_reason`` is ``stop``, ``length``, ``tool_calls``,
+    ``cancelled`` or ``error``.
+    """
+
+    model: str | None = None
+    finish_reason: str
+    usage: dict[str, Any]
+    stats: dict[str, Any]
+
+    @classmethod
+    def class_name(cls) -> str:
+        return "PredictionStatsEvent"

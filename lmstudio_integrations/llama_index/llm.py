@@ -1,0 +1,218 @@
+"""``LMStudio``: a LlamaIndex language model over LM Studio's own protocol."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    ChatResponseAsyncGen,
+    ChatResponseGen,
+    CompletionResponse,
+    CompletionResponseAsyncGen,
+    CompletionResponseGen,
+    MessageRole,
+)
+from llama_index.core.instrumentation.span import active_span_id
+from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
+from llama_index.core.llms.llm import ToolSelection
+
+from lmstudio_integrations.errors import LMStudioValueError
+from lmstudio_integrations.llama_index.answer import Answer
+from lmstudio_integrations.llama_index.base import Call
+from lmstudio_integrations.llama_index.convert import to_history
+from lmstudio_integrations.llama_index.options import CallOptions, call_options
+from lmstudio_integrations.llama_index.reply import Reply
+from lmstudio_integrations.llama_index.structured import GrammarLLM
+from lmstudio_integrations.llama_index.tokens import LMStudioTokenizer
+from lmstudio_integrations.llama_index.tools import chosen_tool, conversation, tool_selections, wire_tools
+
+if TYPE_CHECKING:
+    from llama_index.core.tools.types import BaseTool
+
+__all__ = ["LMStudio"]
+
+
+class LMStudio(GrammarLLM):
+    """A model in LM Studio.
+
+    Examples::
+
+        llm = LMStudio(model="qwen/qwen3-4b", temperature=0.2, context_window=8192)
+        for response in llm.stream_chat([ChatMessage(role="user", content="Why is the sky blue?")]):
+            print(response.delta, end="")
+        print(response.raw["stats"]["tokens_per_second"], response.raw["usage"]["completion_tokens"])
+
+    A model that is not loaded is loaded by the first call (``LoadProgressEvent``), and unloaded by LM Studio after
+    ``ttl`` seconds of idleness. Every chat and complete method takes the settings' names as keywords for one call, and
+    ``tools`` (OpenAI form), ``tool_choice``, ``response_format`` (JSON schema), ``raw_completion`` and ``config`` (LM
+    Studio's own names) besides. Unknown keywords are errors.
+
+    The last response of every call has ``raw`` with ``usage``, ``stats``, ``finish_reason`` and ``model_info``; while a
+    model reasons, ``additional_kwargs["thinking_delta"]`` holds what came, and a ``ThinkingBlock`` all of it.
+
+    All methods raise the client's errors (``lmstudio_integrations.errors``). In a stream they reach whoever iterates,
+    after everything that had come; ``error.partial`` holds that once more.
+    """
+
+    @classmethod
+    def class_name(cls) -> str:
+        return "LMStudio_llm"
+
+    def to_payload(self) -> dict[str, Any]:
+        """For observability: metadata as far as it is known (this asks no server) and harmless settings; no secrets."""
+        return {
+            "class_name": self.class_name(),
+            **self._known_metadata().model_dump(mode="json"),
+            "temperature": self.temperature,
+            "max_tokens": self.max_tokens,
+        }
+
+    # Chat
+
+    @llm_chat_callback()
+    def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        call = self._call_for(messages, call_options(self, kwargs))
+        (response,) = self._answers(call, self._answer("chat", call.options, whole=True))
+        return cast("ChatResponse", response)
+
+    @llm_chat_callback()
+    async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        call = self._call_for(messages, call_options(self, kwargs))
+        return cast("ChatResponse", await _only(self._aanswers(call, self._answer("chat", call.options, whole=True))))
+
+    @llm_chat_callback()
+    def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
+        call = self._call_for(messages, call_options(self, kwargs))
+        return self._answers(call, self._answer("chat", call.options))
+
+    @llm_chat_callback()
+    async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
+        call = self._call_for(messages, call_options(self, kwargs))
+        return self._aanswers(call, self._answer("chat", call.options))
+
+    # Completion: a chat of one user message, or the bare text (`raw_completion`)
+
+    @llm_completion_callback()
+    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        call = self._completion_call(prompt, formatted, kwargs)
+        (response,) = self._answers(call, self._answer("completion", call.options, whole=True))
+        return cast("CompletionResponse", response)
+
+    @llm_completion_callback()
+    async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        call = self._completion_call(prompt, formatted, kwargs)
+        answers = self._aanswers(call, self._answer("completion", call.options, whole=True))
+        return cast("CompletionResponse", await _only(answers))
+
+    @llm_completion_callback()
+    def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
+        call = self._completion_call(prompt, formatted, kwargs)
+        return self._answers(call, self._answer("completion", call.options))
+
+    @llm_completion_callback()
+    async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
+        call = self._completion_call(prompt, formatted, kwargs)
+        return self._aanswers(call, self._answer("completion", call.options))
+
+    def _completion_call(self, prompt: str, formatted: bool, kwargs: dict[str, Any]) -> Call:
+        options = call_options(self, kwargs)
+        if not isinstance(prompt, str):
+            raise LMStudioValueError(f"a completion continues a text, not {type(prompt).__name__}: pass a str")
+        if not options.raw_completion:
+            return self._call_for([ChatMessage(role=MessageRole.USER, content=prompt)], options)
+        if "tools" in options.arguments:
+            raise LMStudioValueError("a raw completion has no chat template, so it takes no tools: use chat")
+        text = prompt if formatted or self.completion_to_prompt is None else self.completion_to_prompt(prompt)
+        return Call(options=options, prompt=text)
+
+    def _answer(self, kind: Literal["chat", "completion"], options: CallOptions, *, whole: bool = False) -> Answer:
+        """Made in the body of the public method, where its span is the active one."""
+        reply = Reply(
+            single_call=options.single_call,
+            surface_failed_calls=self.surface_failed_tool_calls,
+            logprobs=options.logprobs,
+        )
+        return Answer(kind=kind, reply=reply, span_id=active_span_id.get(), model=options.model, whole=whole)
+
+    # Tools
+
+    def _prepare_chat_with_tools(
+        self,
+        tools: Sequence[BaseTool],
+        user_msg: str | ChatMessage | None = None,
+        chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,
+        allow_parallel_tool_calls: bool = False,
+        tool_required: bool = False,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Keywords for ``chat``. A ``tool_choice`` among them wins over ``tool_required``; no tools is a plain chat."""
+        wire = wire_tools(tools)
+        choice = chosen_tool(kwargs.pop("tool_choice", None), wire, required=tool_required and bool(wire))
+        prepared: dict[str, Any] = {"messages": conversation(user_msg, chat_history), **kwargs}
+        if wire:
+            prepared |= {"tools": wire, "allow_parallel_tool_calls": allow_parallel_tool_calls}
+            if choice is not None:
+                prepared["tool_choice"] = choice
+        return prepared
+
+    def get_tool_calls_from_response(
+        self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
+    ) -> list[ToolSelection]:
+        """The tool calls of a response, whole or still growing.
+
+        Raises:
+            ValueError: There is none, and ``error_on_no_tool_call`` is set.
+        """
+        selections = tool_selections(response)
+        if not selections and error_on_no_tool_call:
+            failed = (response.raw or {}).get("failed_tool_calls") if isinstance(response.raw, dict) else None
+            detail = f"; a call that could not be read: {failed}" if failed else f": {response.message.content!r}"
+            raise ValueError(f"the model called no tool{detail}")
+        return selections
+
+    # Tokens, counted by the server with the model's own tokenizer
+
+    @property
+    def tokenizer(self) -> LMStudioTokenizer:
+        """For ``Settings.tokenizer`` and ``TokenCountingHandler``: a callable from text to token ids."""
+        return LMStudioTokenizer(self)
+
+    def tokenize(self, text: str) -> list[int]:
+        """Token ids of ``text``. Loads the model if need be."""
+        return self._handle(self._client(), self.model).tokenize(text)
+
+    async def atokenize(self, text: str) -> list[int]:
+        """``tokenize`` without blocking."""
+        return await self._async_handle(self._async_client(), self.model).tokenize(text)
+
+    def count_tokens(self, messages: str | Sequence[ChatMessage], tools: Sequence[Any] | None = None) -> int:
+        """Tokens of a text, or of a conversation in the model's chat template with its tools.
+
+        Exact for text: LM Studio formats and counts. Images count as nothing here, the model decides about them.
+        """
+        model = self._handle(self._client(), self.model)
+        if isinstance(messages, str):
+            return model.count_tokens(messages)
+        formatted = model.apply_prompt_template(self._countable(messages), tools=wire_tools(tools or ()) or None)
+        return model.count_tokens(formatted)
+
+    async def acount_tokens(self, messages: str | Sequence[ChatMessage], tools: Sequence[Any] | None = None) -> int:
+        """``count_tokens`` without blocking."""
+        model = self._async_handle(self._async_client(), self.model)
+        if isinstance(messages, str):
+            return await model.count_tokens(messages)
+        formatted = await model.apply_prompt_template(self._countable(messages), tools=wire_tools(tools or ()) or None)
+        return await model.count_tokens(formatted)
+
+    def _countable(self, messages: Sequence[ChatMessage]) -> dict[str, Any]:
+        return to_history(messages, skip_images=True, replay_thinking=self.replay_thinking)
+
+
+async def _only(answers: AsyncGenerator[Any, None]) -> Any:
+    """The one response of a call that wanted only the finished one."""
+    (response,) = [response async for response in answers]
+    return response

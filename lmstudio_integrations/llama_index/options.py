@@ -1,0 +1,111 @@
+"""From settings and per-call keywords to what the client is asked for. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lmstudio_integrations.errors import LMStudioValueError
+from lmstudio_integrations.llama_index.settings import PredictionSettings, unknown_name
+from lmstudio_integrations.llama_index.tools import chosen_tool, wire_tools
+
+__all__ = ["CallOptions", "call_options", "load_config"]
+
+_CONFIG_NAMES = {
+    "temperature": "temperature",
+    "stop": "stopStrings",
+    "top_p": "topPSampling",
+    "top_k": "topKSampling",
+    "min_p": "minPSampling",
+    "repeat_penalty": "repeatPenalty",
+    "seed": "seed",
+    "logprobs": "logProbs",
+    "context_overflow_policy": "contextOverflowPolicy",
+}
+_SETTINGS = {*_CONFIG_NAMES, "max_tokens", "thinking", "model", "preset", "draft_model", "timeout", "additional_kwargs"}
+_CALL_ONLY = {"tools", "tool_choice", "response_format", "allow_parallel_tool_calls", "raw_completion", "config"}
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """One call: which model, and the keywords for the client's ``respond_stream`` or ``complete_stream``."""
+
+    model: str | None
+    arguments: dict[str, Any] = field(default_factory=dict)
+    single_call: bool = False
+    raw_completion: bool = False
+    logprobs: bool = False
+
+
+def load_config(settings: PredictionSettings) -> dict[str, Any]:
+    """How to load the model, under LM Studio's names; ``context_window`` is its ``contextLength``."""
+    config = dict(settings.load_config)
+    if settings.context_window is not None and "context_length" not in config:
+        config.setdefault("contextLength", settings.context_window)
+    return config
+
+
+def call_options(settings: PredictionSettings, given: Mapping[str, Any]) -> CallOptions:
+    """The settings with the keywords of one call laid over them.
+
+    Keywords bear the names of the settings (synonyms too); besides them ``tools`` (OpenAI form), ``tool_choice``,
+    ``response_format`` (JSON schema), ``allow_parallel_tool_calls``, ``raw_completion`` and ``config`` (LM Studio's
+    names, wins over everything).
+
+    Raises:
+        LMStudioValueError: A keyword that is none of these, a tool choice that names no tool.
+    """
+    call = _understood(settings, given)
+    config: dict[str, Any] = dict(settings.additional_kwargs)
+    config |= call.get("additional_kwargs") or {}
+    merged = {name: call[name] if name in call else getattr(settings, name) for name in _SETTINGS}
+    config |= {_CONFIG_NAMES[name]: merged[name] for name in _CONFIG_NAMES if merged[name] is not None}
+    if isinstance(config.get("stopStrings"), str):
+        config["stopStrings"] = [config["stopStrings"]]
+    if merged["max_tokens"] is not None:
+        config["maxTokens"] = False if merged["max_tokens"] == -1 else merged["max_tokens"]
+    config |= _thinking(merged["thinking"])
+    config |= call.get("config") or {}
+    arguments: dict[str, Any] = {"config": config or None, "timeout": call.get("timeout")}
+    arguments |= {name: merged[name] for name in ("preset", "draft_model") if merged[name] is not None}
+    arguments |= _tool_arguments(call)
+    if call.get("response_format") is not None:
+        arguments["response_format"] = call["response_format"]
+    return CallOptions(
+        model=merged["model"],
+        arguments={name: value for name, value in arguments.items() if value is not None},
+        single_call=call.get("allow_parallel_tool_calls") is False,
+        raw_completion=bool(call.get("raw_completion", settings.raw_completion)),
+        logprobs=merged["logprobs"] is not None,
+    )
+
+
+def _understood(settings: PredictionSettings, given: Mapping[str, Any]) -> dict[str, Any]:
+    known = _SETTINGS | _CALL_ONLY
+    call: dict[str, Any] = {}
+    for name, value in given.items():
+        field_name = settings.SYNONYMS.get(name, name)
+        if field_name == "parallel_tool_calls":
+            field_name = "allow_parallel_tool_calls"
+        if field_name not in known:
+            raise unknown_name(name, known | set(settings.SYNONYMS), "keyword")
+        call[field_name] = value
+    return call
+
+
+def _thinking(value: bool | int | None) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if isinstance(value, bool):
+        return {"enableThinking": value}
+    if value < 0:
+        raise LMStudioValueError(f"thinking={value}: pass True, False, or a budget of 0 tokens or more")
+    return {"enableThinking": True, "reasoningBudget": value}
+
+
+def _tool_arguments(call: Mapping[str, Any]) -> dict[str, Any]:
+    tools = wire_tools(call.get("tools") or ())
+    if not tools:
+        return {}
+    return {"tools": tools, "tool_choice": chosen_tool(call.get("tool_choice"), tools)}

@@ -1,0 +1,175 @@
+"""The settings of ``LMStudio`` and ``LMStudioEmbedding``: plain values only, so that they copy, pickle and store well.
+
+Field names are LlamaIndex's own. Other integrations' names for the same things are understood, too (``SYNONYMS``), and
+a name that nobody knows is an error instead of being dropped in silence.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
+
+from lmstudio_integrations.errors import LMStudioValueError
+
+__all__ = ["PredictionSettings", "ServerSettings", "unknown_name"]
+
+
+def unknown_name(name: str, known: set[str], what: str) -> LMStudioValueError:
+    """The error for a name that is not among ``known``, with the nearest one that is."""
+    near = difflib.get_close_matches(name, sorted(known), n=1)
+    return LMStudioValueError(f"unknown {what} {name!r}" + (f": did you mean {near[0]!r}?" if near else ""))
+
+
+class ServerSettings(BaseModel):
+    """Where the server is, how to be let in, how long to wait, and how a model is to be loaded."""
+
+    SYNONYMS: ClassVar[dict[str, str]] = {
+        "api_base": "base_url",
+        "url": "base_url",
+        "api_token": "api_key",
+        "request_timeout": "timeout",
+        "keep_alive": "ttl",
+    }
+
+    base_url: str | None = Field(
+        default=None,
+        description="Address of LM Studio, such as 'ws://localhost:1234'; http://…/v1 is understood. "
+        "None: LMSTUDIO_BASE_URL, else LM Studio's usual ports on this machine.",
+    )
+    api_key: SecretStr | None = Field(
+        default=None,
+        exclude=True,
+        repr=False,
+        description="LM Studio API token. None: LMSTUDIO_API_TOKEN, then LM_API_TOKEN. "
+        "Neither to_dict() nor a pickle has it.",
+    )
+    timeout: float | dict[str, float | None] | None = Field(
+        default=None,
+        description="Seconds for connecting, for the first answer and between two packets; or a mapping with the "
+        "names of lmstudio_integrations.Timeout. None: its defaults. Loading a model has its own limit.",
+    )
+    max_retries: int = Field(
+        default=2,
+        ge=0,
+        description="How often to try again after a lost connection or an unloaded model, as long as no part of the "
+        "answer has come. A prediction that has begun is never repeated.",
+    )
+    ttl: float | None = Field(
+        default=3600,
+        gt=0,
+        description="Seconds of idleness after which LM Studio unloads a model that this call loaded. None: never.",
+    )
+    load_config: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Settings for loading the model, under LM Studio's names (contextLength, gpu, flashAttention, …). "
+        "They apply when the model is loaded by this call; one that is loaded already stays as it is.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _understand_synonyms(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        known: dict[str, Any] = {}
+        for name, value in data.items():
+            field = cls.SYNONYMS.get(name, name) if name not in cls.model_fields else name
+            if field not in cls.model_fields:
+                raise unknown_name(name, {*cls.model_fields, *cls.SYNONYMS}, "setting")
+            if field in known and known[field] != value:
+                raise LMStudioValueError(f"{name!r} is another name of {field!r}: pass one of them")
+            known[field] = value
+        return known
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Without the API token: a pickle travels and is kept. The other side reads its own environment."""
+        state = super().__getstate__()
+        state["__dict__"] = {**state["__dict__"], "api_key": None}
+        return state
+
+    @property
+    def token(self) -> str | None:
+        """The API token as plain text, for the client."""
+        return None if self.api_key is None else self.api_key.get_secret_value()
+
+
+class PredictionSettings(ServerSettings):
+    """What a language model needs beyond that. ``None`` leaves a setting to LM Studio's own configuration."""
+
+    SYNONYMS: ClassVar[dict[str, str]] = {
+        **ServerSettings.SYNONYMS,
+        "model_name": "model",
+        "stop_sequences": "stop",
+        "reasoning": "thinking",
+        "context_length": "context_window",
+        "num_ctx": "context_window",
+        "prediction_config": "additional_kwargs",
+    }
+
+    model: str | None = Field(
+        default=None, description="Model key or instance identifier. None: any model that is loaded."
+    )
+    temperature: float | None = Field(default=None, ge=0, description="0.0 and up.")
+    max_tokens: int | None = Field(default=None, description="Most tokens to generate; -1 for no limit.")
+    stop: list[str] | None = Field(default=None, description="Texts at which to stop; they are not in the answer.")
+    top_p: float | None = Field(default=None, ge=0, le=1, description="0.0 to 1.0.")
+    top_k: int | None = Field(default=None, ge=-1, le=500)
+    min_p: float | None = Field(default=None, ge=0, le=1, description="0.0 to 1.0.")
+    repeat_penalty: float | None = Field(default=None, description="1.0 is none.")
+    seed: int | None = None
+    logprobs: int | None = Field(
+        default=None, ge=0, le=100, description="How many candidates to report for each token (0 to 100)."
+    )
+    thinking: bool | int | None = Field(
+        default=None,
+        description="True or False switches the reasoning of a model that can do both; a number is its budget "
+        "in tokens.",
+    )
+    draft_model: str | None = Field(default=None, description="Key of the model for speculative decoding; '' is none.")
+    preset: str | None = Field(default=None, description="Name of a preset in LM Studio.")
+    context_window: int | None = Field(
+        default=None,
+        ge=1,
+        description="Context length in tokens to load the model with. metadata tells what the loaded model has.",
+    )
+    context_overflow_policy: Literal["stopAtLimit", "truncateMiddle", "rollingWindow"] | None = Field(
+        default=None, description="What to do when prompt and answer outgrow the context. LM Studio: truncateMiddle."
+    )
+    check_context: bool = Field(
+        default=False,
+        description="Count the prompt's tokens at the server before each chat, and raise LMStudioContextOverflowError "
+        "if it does not fit. Costs two short calls.",
+    )
+    raw_completion: bool = Field(
+        default=False, description="complete() continues the bare text, without the chat template."
+    )
+    replay_thinking: bool = Field(
+        default=False,
+        description="Send earlier ThinkingBlocks back as text between their tags. Most chat templates leave earlier "
+        "reasoning out, so the default is to leave it out, too.",
+    )
+    surface_failed_tool_calls: bool = Field(
+        default=False,
+        description="Put the raw text of a tool call that could not be parsed into the answer. It is in "
+        "raw['failed_tool_calls'] in any case.",
+    )
+    is_function_calling_model: bool | None = Field(
+        default=None, description="Overrides what LM Studio says about the model's training for tools."
+    )
+    additional_kwargs: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Further prediction settings under LM Studio's names (presencePenalty, promptTemplate, …).",
+    )
+
+    @field_validator("stop", mode="before")
+    @classmethod
+    def _one_stop_is_a_list(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("max_tokens")
+    @classmethod
+    def _limit_is_positive(cls, value: int | None) -> int | None:
+        if value is not None and value < 1 and value != -1:
+            raise LMStudioValueError(f"max_tokens={value}: pass 1 or more, or -1 for no limit")
+        return value

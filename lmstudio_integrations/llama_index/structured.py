@@ -1,0 +1,166 @@
+"""Structured answers through LM Studio's grammar: the model can only write what the schema allows.
+
+With ``pydantic_program_mode`` at its default the four ``structured_predict`` forms send the class's JSON schema as the
+grammar. The other modes (``FUNCTION``, ``LLM``, …) are LlamaIndex's own programs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator
+from typing import Any, TypeVar
+
+import pydantic_core
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, ThinkingBlock
+from llama_index.core.instrumentation.events.llm import LLMStructuredPredictEndEvent, LLMStructuredPredictStartEvent
+from llama_index.core.program.utils import FlexibleModel, create_flexible_model
+from llama_index.core.prompts import BasePromptTemplate, PromptTemplate
+from llama_index.core.types import PydanticProgramMode
+from pydantic import BaseModel, ValidationError
+
+from lmstudio_integrations.llama_index.base import ServedLLM
+from lmstudio_integrations.llama_index.events import dispatcher
+
+__all__ = ["GrammarLLM", "PartialObjects", "parse_document"]
+
+_M = TypeVar("_M", bound=BaseModel)
+
+
+def parse_document(response: ChatResponse, output_cls: type[_M]) -> _M:
+    """The object of a finished answer.
+
+    Reasoning models at times write the document among their thoughts and leave the answer empty; then it is read there.
+
+    Raises:
+        ValueError: The answer is no document of that class (cut off by a token limit, for one).
+    """
+    text = response.message.content or ""
+    if not text.strip():
+        thoughts = [block.content or "" for block in response.message.blocks if isinstance(block, ThinkingBlock)]
+        text = "\n".join(thoughts) or text
+    try:
+        return output_cls.model_validate_json(text)
+    except ValidationError as error:
+        raw = response.raw if isinstance(response.raw, dict) else {}
+        reason = raw.get("finish_reason", "unknown")
+        hint = " The token limit or the context cut it off: raise max_tokens." if reason == "length" else ""
+        raise ValueError(
+            f"the answer is no {output_cls.__name__} (finish reason {reason!r}): {text!r}.{hint} {error}"
+        ) from error
+
+
+class PartialObjects:
+    """A document that grows: the object so far, whenever it has changed. Never raises on what is still incomplete."""
+
+    def __init__(self, output_cls: type[BaseModel]) -> None:
+        self._output_cls = output_cls
+        self._flexible: type[FlexibleModel] = create_flexible_model(output_cls)
+        self._seen: Any = None
+
+    def take(self, text: str) -> Any:
+        """An ``output_cls`` if the text so far makes one, else a model with whatever fields there are, or ``None``."""
+        try:
+            value = pydantic_core.from_json(text, allow_partial="trailing-strings")
+        except ValueError:
+            return None
+        if not isinstance(value, dict) or value == self._seen:
+            return None
+        self._seen = value
+        for kind in (self._output_cls, self._flexible):
+            try:
+                return kind.model_validate(value)
+            except ValidationError:
+                continue
+        return None
+
+
+class GrammarLLM(ServedLLM):
+    """The part of ``LMStudio`` that gives structured answers."""
+
+    def _by_grammar(self) -> bool:
+        return self.pydantic_program_mode == PydanticProgramMode.DEFAULT
+
+    def _document_call(
+        self, output_cls: type[BaseModel], prompt: BasePromptTemplate, llm_kwargs: dict[str, Any] | None, args: Any
+    ) -> tuple[list[ChatMessage], dict[str, Any]]:
+        messages = self._extend_messages(prompt.format_messages(llm=self, **args))
+        # Keywords that only tool calling knows; LlamaIndex's own programs drop them, too.
+        tool_words = {"tool_required", "tool_choice", "allow_parallel_tool_calls"}
+        kwargs = {name: value for name, value in (llm_kwargs or {}).items() if name not in tool_words}
+        return messages, {**kwargs, "response_format": output_cls.model_json_schema()}
+
+    def structured_predict(
+        self, output_cls: type[_M], prompt: PromptTemplate, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
+    ) -> _M:
+        """An ``output_cls`` as the answer to the prompt.
+
+        Raises:
+            ValueError: The schema cannot be expressed, or the answer was cut off.
+        """
+        if not self._by_grammar():
+            made: _M = super().structured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
+            return made
+        _start(output_cls, prompt, prompt_args)
+        messages, kwargs = self._document_call(output_cls, prompt, llm_kwargs, prompt_args)
+        output: _M = parse_document(self.chat(messages, **kwargs), output_cls)
+        dispatcher.event(LLMStructuredPredictEndEvent(output=output))
+        return output
+
+    async def astructured_predict(
+        self, output_cls: type[_M], prompt: PromptTemplate, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
+    ) -> _M:
+        """``structured_predict`` without blocking."""
+        if not self._by_grammar():
+            made: _M = await super().astructured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
+            return made
+        _start(output_cls, prompt, prompt_args)
+        messages, kwargs = self._document_call(output_cls, prompt, llm_kwargs, prompt_args)
+        output: _M = parse_document(await self.achat(messages, **kwargs), output_cls)
+        dispatcher.event(LLMStructuredPredictEndEvent(output=output))
+        return output
+
+    def _structured_stream_call(
+        self,
+        output_cls: type[Any],
+        prompt: PromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> Generator[Any, None, None]:
+        """The objects of ``stream_structured_predict``: each more complete than the last, the last one whole."""
+        if not self._by_grammar():
+            yield from super()._structured_stream_call(output_cls, prompt, llm_kwargs, **prompt_args)
+            return
+        messages, kwargs = self._document_call(output_cls, prompt, llm_kwargs, prompt_args)
+        partial = PartialObjects(output_cls)
+        response = None
+        for response in self.stream_chat(messages, **kwargs):
+            if response.delta and (found := partial.take(response.message.content or "")) is not None:
+                yield found
+        if response is not None:
+            yield parse_document(response, output_cls)
+
+    async def _structured_astream_call(
+        self,
+        output_cls: type[Any],
+        prompt: PromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> AsyncGenerator[Any, None]:
+        """The objects of ``astream_structured_predict``."""
+        if not self._by_grammar():
+            return await super()._structured_astream_call(output_cls, prompt, llm_kwargs, **prompt_args)
+        messages, kwargs = self._document_call(output_cls, prompt, llm_kwargs, prompt_args)
+
+        async def objects() -> AsyncGenerator[Any, None]:
+            partial = PartialObjects(output_cls)
+            response = None
+            async for response in await self.astream_chat(messages, **kwargs):
+                if response.delta and (found := partial.take(response.message.content or "")) is not None:
+                    yield found
+            if response is not None:
+                yield parse_document(response, output_cls)
+
+        return objects()
+
+
+def _start(output_cls: type[BaseModel], prompt: PromptTemplate, prompt_args: dict[str, Any]) -> None:
+    dispatcher.event(LLMStructuredPredictStartEvent(output_cls=output_cls, template=prompt, template_args=prompt_args))

@@ -1,0 +1,104 @@
+"""Tools out, tool calls in: LlamaIndex's forms and OpenAI's, which the client takes. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pydantic_core
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, ToolCallBlock
+from llama_index.core.llms.llm import ToolSelection
+
+from lmstudio_integrations.errors import LMStudioValueError
+
+if TYPE_CHECKING:
+    from llama_index.core.tools.types import BaseTool
+
+__all__ = ["arguments_so_far", "chosen_tool", "conversation", "tool_selections", "wire_tools"]
+
+
+def wire_tools(tools: Sequence[Any]) -> list[dict[str, Any]]:
+    """Tools in OpenAI's form, whatever they came as: LlamaIndex tools, or mappings that are passed through.
+
+    The name is the tool's own: agents look tools up by it.
+    """
+    return [dict(tool) if isinstance(tool, Mapping) else _described(tool) for tool in tools]
+
+
+def _described(tool: BaseTool) -> dict[str, Any]:
+    metadata = getattr(tool, "metadata", None)
+    if metadata is None:
+        raise LMStudioValueError(f"{tool!r} is no tool: pass LlamaIndex tools (FunctionTool.from_defaults(…))")
+    described: dict[str, Any] = metadata.to_openai_tool(skip_length_check=True)
+    described["function"]["name"] = metadata.get_name()
+    return described
+
+
+def chosen_tool(choice: Any, tools: Sequence[Mapping[str, Any]], *, required: bool = False) -> str | None:
+    """The client's ``tool_choice``: ``None``, ``"auto"``, ``"none"``, ``"required"`` or the name of a tool.
+
+    ``choice`` may also be ``"any"``, a bool, or OpenAI's ``{"type": "function", "function": {"name": …}}``.
+    ``required`` (LlamaIndex's ``tool_required``) counts where no choice is given.
+
+    Raises:
+        LMStudioValueError: The name is none of the tools'.
+    """
+    if choice is None or choice == "":
+        return "required" if required else None
+    if isinstance(choice, bool):
+        return "required" if choice else "none"
+    if isinstance(choice, Mapping):
+        function = choice.get("function")
+        name = function.get("name") if isinstance(function, Mapping) else choice.get("name", choice.get("type"))
+    else:
+        name = choice
+    if name in ("auto", "none", "required"):
+        return str(name)
+    if name == "any":
+        return "required"
+    names = [_name(tool) for tool in tools]
+    if name not in names:
+        raise LMStudioValueError(
+            f"tool_choice={choice!r} names no tool: pass 'auto', 'none', 'required' or one of {names}"
+        )
+    return str(name)
+
+
+def _name(tool: Mapping[str, Any]) -> Any:
+    function = tool.get("function")
+    return function.get("name") if isinstance(function, Mapping) else tool.get("name")
+
+
+def conversation(user_msg: str | ChatMessage | None, chat_history: Sequence[ChatMessage] | None) -> list[ChatMessage]:
+    """History and new message as a new list; the caller's own stays as it is."""
+    messages = list(chat_history or ())
+    if user_msg is not None:
+        if isinstance(user_msg, str):
+            user_msg = ChatMessage(role=MessageRole.USER, content=user_msg)
+        messages.append(user_msg)
+    return messages
+
+
+def tool_selections(response: ChatResponse) -> list[ToolSelection]:
+    """The calls of a response, finished or still growing; what the arguments lack so far is left out."""
+    return [
+        ToolSelection(
+            tool_id=block.tool_call_id or f"call_{index}",
+            tool_name=block.tool_name,
+            tool_kwargs=arguments_so_far(block.tool_kwargs),
+        )
+        for index, block in enumerate(block for block in response.message.blocks if isinstance(block, ToolCallBlock))
+    ]
+
+
+def arguments_so_far(arguments: Any) -> dict[str, Any]:
+    """Arguments as an object. JSON text that is cut off gives what is certain; nonsense gives nothing. Never raises."""
+    if isinstance(arguments, Mapping):
+        return dict(arguments)
+    if not isinstance(arguments, str) or not arguments.strip():
+        return {}
+    try:
+        value = pydantic_core.from_json(arguments, allow_partial="trailing-strings")
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

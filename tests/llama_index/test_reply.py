@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    CompletionResponse,
+    TextBlock,
+    ThinkingBlock,
+    ToolCallBlock,
+)
+
+from lmstudio_integrations.client.prediction import PredictionReader
+from lmstudio_integrations.llama_index.cheap import chat_response, completion_response, text_block
+from lmstudio_integrations.llama_index.reply import Reply
+from lmstudio_integrations.llama_index.tools import tool_selections
+from lmstudio_integrations.llama_index.usage import finish_reason
+from tests.llama_index.packets import (
+    call_arguments,
+    call_end,
+    call_failed,
+    call_name,
+    call_start,
+    fragment,
+    progress,
+    responses,
+    success,
+)
+
+
+def calls_of(response: ChatResponse) -> list[ToolCallBlock]:
+    return [block for block in response.message.blocks if isinstance(block, ToolCallBlock)]
+
+
+def test_cheap_responses_equal_constructed_ones() -> None:
+    message = ChatMessage(role="assistant", blocks=[TextBlock(text="abc")])
+    cheap = chat_response([text_block("abc")], delta="c")
+    built = ChatResponse(message=message, delta="c")
+    assert cheap == built
+    assert cheap.model_dump() == built.model_dump()
+    assert cheap.message.content == "abc"
+    assert cheap.message.model_copy(deep=True) == message
+    assert ChatResponse.model_validate_json(cheap.model_dump_json()) == built
+    assert completion_response("ab", delta="b") == CompletionResponse(text="ab", delta="b")
+
+
+def test_cheap_responses_share_no_state() -> None:
+    first, second = (chat_response([text_block("")], delta="") for _ in range(2))
+    first.additional_kwargs["x"] = first.message.additional_kwargs["x"] = 1
+    assert second.additional_kwargs == second.message.additional_kwargs == {}
+
+
+def test_content_grows_and_delta_is_what_was_added() -> None:
+    got = list(responses(Reply(), fragment("Hel"), fragment("lo "), fragment("👋🏽"), success()))
+    assert [response.delta for response in got] == ["Hel", "lo ", "👋🏽", ""]
+    assert [response.message.content for response in got] == ["Hel", "Hello ", "Hello 👋🏽", "Hello 👋🏽"]
+    assert all(len(response.message.blocks) == 1 for response in got)
+
+
+def test_earlier_responses_do_not_change_when_later_ones_come() -> None:
+    stream = responses(Reply(), fragment("a"), fragment("b"), success())
+    first = next(stream)
+    list(stream)
+    assert first.message.content == "a"
+
+
+def test_empty_and_structural_fragments_show_nothing() -> None:
+    got = list(responses(Reply(), fragment(""), fragment("<|end|>", isStructural=True), fragment("a"), success()))
+    assert [response.delta for response in got] == ["a", ""]
+
+
+def test_reasoning_is_a_block_of_its_own_and_a_thinking_delta() -> None:
+    got = list(
+        responses(
+            Reply(),
+            fragment("<think>", "reasoningStartTag"),
+            fragment("Let ", "reasoning"),
+            fragment("me.", "reasoning"),
+            fragment("</think>", "reasoningEndTag"),
+            fragment("Yes."),
+            success(),
+        )
+    )
+    assert [response.additional_kwargs.get("thinking_delta") for response in got] == ["Let ", "me.", None, None]
+    assert [response.delta for response in got] == ["", "", "Yes.", ""]
+    thinking, text = got[-1].message.blocks
+    assert isinstance(thinking, ThinkingBlock)
+    assert thinking.content == "Let me."
+    assert thinking.num_tokens == 2
+    assert thinking.additional_information == {"start_tag": "<think>", "end_tag": "</think>"}
+    assert isinstance(text, TextBlock)
+    assert got[-1].message.content == "Yes."
+
+
+def test_an_answer_that_ends_in_its_reasoning_keeps_it_and_says_why() -> None:
+    got = list(responses(Reply(), fragment("hm", "reasoning"), success(stopReason="maxPredictedTokensReached")))
+    assert got[-1].raw["finish_reason"] == "length"
+    assert got[-1].message.content == ""
+    assert got[-1].message.blocks[0].content == "hm"
+
+
+def test_the_last_response_tells_usage_stats_and_model() -> None:
+    *_, last = responses(Reply(), progress(0.5, cached=4), fragment("a"), success())
+    assert last.raw["usage"] == {
+        "prompt_tokens": 11,
+        "completion_tokens": 7,
+        "total_tokens": 18,
+        "prompt_tokens_details": {"cached_tokens": 4},
+    }
+    assert last.raw["stats"]["tokens_per_second"] == 50.5
+    assert last.raw["stats"]["stop_reason"] == last.raw["stop_reason"] == "eosFound"
+    assert last.raw["finish_reason"] == "stop"
+    assert last.raw["model"] == "test/model:2"
+    assert last.raw["model_key"] == last.raw["model_info"]["model_key"] == "test/model"
+    assert last.additional_kwargs == {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
+    json.dumps(last.raw)
+
+
+def test_only_the_last_response_has_raw() -> None:
+    *before, last = responses(Reply(), fragment("a"), fragment("b"), success())
+    assert [response.raw for response in before] == [None, None]
+    assert last.raw
+
+
+def test_reasoning_tokens_are_counted() -> None:
+    *_, last = responses(Reply(), fragment("hm", "reasoning"), fragment("a"), success())
+    assert last.raw["usage"]["completion_tokens_details"] == {"reasoning_tokens": 1}
+
+
+def test_counts_that_an_older_server_leaves_out_are_left_out() -> None:
+    reader = PredictionReader()
+    packet = success()
+    packet["stats"] = {"stopReason": "eosFound"}
+    reader.read(packet)
+    assert reader.result is not None
+    last = Reply().finished_chat(reader.result)
+    assert last.raw["usage"] == {}
+    assert last.additional_kwargs == {}
+
+
+@pytest.mark.parametrize(
+    ("stop_reason", "expected"),
+    [
+        ("eosFound", "stop"),
+        ("stopStringFound", "stop"),
+        ("toolCalls", "tool_calls"),
+        ("maxPredictedTokensReached", "length"),
+        ("contextLengthReached", "length"),
+        ("userStopped", "cancelled"),
+        ("failed", "error"),
+        ("modelUnloaded", "error"),
+        ("somethingNew", "somethingNew"),
+    ],
+)
+def test_stop_reasons_have_finish_reasons(stop_reason: str, expected: str) -> None:
+    assert finish_reason(stop_reason) == expected
+
+
+def test_a_tool_call_grows_as_json_text_and_ends_as_an_object() -> None:
+    got = list(
+        responses(
+            Reply(),
+            call_start("c1"),
+            call_name("add"),
+            call_arguments('{"a": 1, '),
+            call_arguments('"b": 2}'),
+            call_end("add", {"a": 1, "b": 2}, "c1"),
+            success(stopReason="toolCalls"),
+        )
+    )
+    assert [calls_of(response)[0].tool_kwargs for response in got] == [
+        "",
+        '{"a": 1, ',
+        '{"a": 1, "b": 2}',
+        {"a": 1, "b": 2},
+        {"a": 1, "b": 2},
+    ]
+    assert [tool_selections(response)[0].tool_kwargs for response in got] == [
+        {},
+        {"a": 1},
+        {"a": 1, "b": 2},
+        {"a": 1, "b": 2},
+        {"a": 1, "b": 2},
+    ]
+    assert {response.delta for response in got} == {""}
+    assert {calls_of(response)[0].tool_call_id for response in got} == {"c1"}
+    assert got[-1].raw["finish_reason"] == "tool_calls"
+
+
+def test_a_call_without_name_and_argument_packets_comes_whole() -> None:
+    got = list(responses(Reply(), call_start("c1"), call_end("add", {"a": 1}, "c1"), success()))
+    assert [calls_of(response)[0].tool_kwargs for response in got] == [{"a": 1}, {"a": 1}]
+
+
+def test_identical_parallel_calls_are_two_calls() -> None:
+    packets = [call_start("c1"), call_end("add", {"a": 1}, "c1"), call_start("c2"), call_end("add", {"a": 1}, "c2")]
+    *_, last = responses(Reply(), *packets, success())
+    assert [block.tool_call_id for block in calls_of(last)] == ["c1", "c2"]
+
+
+@pytest.mark.parametrize("given", [None, "same"])
+def test_ids_are_unique_even_if_the_server_gives_none_or_one_twice(given: str | None) -> None:
+    packets = [call_start(given), call_end("add", {}, given), call_start(given), call_end("add", {}, given)]
+    *_, last = responses(Reply(), *packets, success())
+    ids = [block.tool_call_id for block in calls_of(last)]
+    assert len(set(ids)) == 2
+    assert all(ids)
+
+
+def test_an_id_stays_the_same_while_its_call_grows() -> None:
+    got = list(responses(Reply(), call_start(), call_name("f"), call_arguments("{}"), call_end("f", {}), success()))
+    assert len({calls_of(response)[0].tool_call_id for response in got}) == 1
+
+
+def test_a_single_call_is_kept_where_parallel_calls_are_off() -> None:
+    packets = [call_start("c1"), call_end("add", {"a": 1}, "c1"), call_start("c2"), call_end("mul", {}, "c2")]
+    for response in responses(Reply(single_call=True), *packets, success()):
+        assert [block.tool_name for block in calls_of(response)] == ["add"]
+
+
+def test_a_call_that_failed_is_no_call_and_is_told_of() -> None:
+    packets = [call_start("c1"), call_name("add"), call_failed(), fragment("Sorry."), success()]
+    *_, last = responses(Reply(), *packets)
+    assert calls_of(last) == []
+    assert last.message.content == "Sorry."
+    (failed,) = last.raw["failed_tool_calls"]
+    assert failed["name"] == "add"
+    assert failed["raw_content"] == "<tool>broken"
+    assert failed["error"]["title"] == "no JSON"
+
+
+def test_a_failed_call_can_be_shown_as_text() -> None:
+    *_, last = responses(Reply(surface_failed_calls=True), call_start("c1"), call_failed("<tool>x"), success())
+    assert last.message.content == "<tool>x"
+
+
+def test_the_next_call_counts_where_the_first_of_a_single_one_failed() -> None:
+    packets = [call_start("c1"), call_name("add"), call_failed(), call_start("c2"), call_end("mul", {}, "c2")]
+    *_, last = responses(Reply(single_call=True), *packets, success())
+    assert [block.tool_name for block in calls_of(last)] == ["mul"]
+
+
+def test_parts_of_llama_index_that_know_no_blocks_find_the_calls_too() -> None:
+    *_, last = responses(Reply(), call_start("c1"), call_end("add", {"a": "é"}, "c1"), success())
+    assert last.message.additional_kwargs["tool_calls"] == [
+        {"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a": "é"}'}}
+    ]
+
+
+def test_text_thinking_and_calls_are_three_blocks_in_order() -> None:
+    packets = [fragment("hm", "reasoning"), fragment("Now."), call_start("c1"), call_end("f", {}, "c1"), success()]
+    *_, last = responses(Reply(), *packets)
+    assert [block.block_type for block in last.message.blocks] == ["thinking", "text", "tool_call"]
+
+
+def test_log_probabilities_are_collected_where_they_were_asked_for() -> None:
+    token = {"text": "Hi", "id": 1, "logProb": -0.1, "candidates": [{"text": "Hi", "id": 1, "logProb": -0.1}]}
+    packets = [fragment("Hi", tokens=[token]), fragment("!", tokens=[{"text": "!", "id": 2, "logProb": -0.5}])]
+    *_, last = responses(Reply(logprobs=True), *packets, success())
+    assert last.logprobs is not None
+    assert [[(entry.token, entry.logprob) for entry in entries] for entries in last.logprobs] == [
+        [("Hi", -0.1)],
+        [("!", -0.5)],
+    ]
+    *_, without = responses(Reply(), *packets, success())
+    assert without.logprobs is None

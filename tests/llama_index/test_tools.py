@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, TextBlock, ToolCallBlock
+from llama_index.core.tools import FunctionTool, ToolMetadata
+
+from lmstudio_integrations.errors import LMStudioValueError
+from lmstudio_integrations.llama_index.tools import (
+    arguments_so_far,
+    chosen_tool,
+    conversation,
+    tool_selections,
+    wire_tools,
+)
+
+
+def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+ADD = FunctionTool.from_defaults(fn=add)
+WIRE = wire_tools([ADD, {"type": "function", "function": {"name": "mul"}}])
+
+
+def test_a_llama_index_tool_is_described_with_its_parameters() -> None:
+    function = WIRE[0]["function"]
+    assert function["name"] == "add"
+    assert "Add two numbers." in function["description"]
+    assert set(function["parameters"]["properties"]) == {"a", "b"}
+    assert function["parameters"]["required"] == ["a", "b"]
+
+
+def test_a_long_description_is_passed_on() -> None:
+    tool = FunctionTool.from_defaults(fn=add, description="x" * 5000)
+    assert wire_tools([tool])[0]["function"]["description"] == "x" * 5000
+
+
+def test_the_name_is_the_tools_own_so_that_agents_find_it() -> None:
+    tool = FunctionTool(fn=add, metadata=ToolMetadata(name="add.v2", description="d"))
+    assert wire_tools([tool])[0]["function"]["name"] == "add.v2"
+
+
+def test_what_is_no_tool_is_refused() -> None:
+    with pytest.raises(LMStudioValueError, match="no tool"):
+        wire_tools([add])
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        (None, None),
+        ("", None),
+        ("auto", "auto"),
+        ("none", "none"),
+        ("required", "required"),
+        ("any", "required"),
+        (True, "required"),
+        (False, "none"),
+        ("add", "add"),
+        ({"type": "function", "function": {"name": "mul"}}, "mul"),
+        ({"type": "tool", "name": "add"}, "add"),
+        ({"type": "auto"}, "auto"),
+    ],
+)
+def test_every_form_of_a_tool_choice_is_understood(choice: Any, expected: str | None) -> None:
+    assert chosen_tool(choice, WIRE) == expected
+
+
+def test_required_counts_only_without_a_choice() -> None:
+    assert chosen_tool(None, WIRE, required=True) == "required"
+    assert chosen_tool("auto", WIRE, required=True) == "auto"
+
+
+@pytest.mark.parametrize("choice", ["sub", {"type": "function", "function": {"name": "sub"}}, 7])
+def test_a_choice_that_names_no_tool_is_refused_with_the_names_there_are(choice: Any) -> None:
+    with pytest.raises(ValueError, match=r"\['add', 'mul'\]"):
+        chosen_tool(choice, WIRE)
+
+
+def test_the_new_message_is_put_after_a_copy_of_the_history() -> None:
+    history = [ChatMessage(role="system", content="s")]
+    messages = conversation("hello", history)
+    assert [message.content for message in messages] == ["s", "hello"]
+    assert messages[1].role == "user"
+    assert len(history) == 1
+    assert conversation(ChatMessage(role="user", content="x"), None)[0].content == "x"
+    assert conversation(None, None) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({"a": 1}, {"a": 1}),
+        ("", {}),
+        ("  ", {}),
+        ("{", {}),
+        ('{"a', {}),
+        ('{"a": 1, "b": "x', {"a": 1, "b": "x"}),
+        ('{"a": [1, 2', {"a": [1, 2]}),
+        ('{"a": 1}', {"a": 1}),
+        ("nonsense", {}),
+        ("[1]", {}),
+        (None, {}),
+        ('{"a": 1}}', {"a": 1}),
+    ],
+)
+def test_arguments_that_still_grow_never_raise(arguments: Any, expected: dict[str, Any]) -> None:
+    assert arguments_so_far(arguments) == expected
+
+
+def test_identical_calls_are_two_selections_with_ids_of_their_own() -> None:
+    blocks = [ToolCallBlock(tool_call_id=None, tool_name="add", tool_kwargs={"a": 1}) for _ in range(2)]
+    response = ChatResponse(message=ChatMessage(role="assistant", blocks=[TextBlock(text=""), *blocks]))
+    selections = tool_selections(response)
+    assert [selection.tool_kwargs for selection in selections] == [{"a": 1}, {"a": 1}]
+    assert len({selection.tool_id for selection in selections}) == 2
