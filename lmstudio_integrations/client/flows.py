@@ -237,6 +237,8 @@ async def _converse(
     loading: bool = False,
 ) -> None:
     """One channel, to its orderly end."""
+    if control is not None and control.cancelled:  # between a lost socket and the second try
+        raise asyncio.CancelledError
     exchange = _Exchange(connection, endpoint, deliver, limits)
     if loading:
         exchange.load_silence()
