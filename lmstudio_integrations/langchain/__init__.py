@@ -1,4 +1,4 @@
-"""LangChain over LM Studio: ``ChatLMStudio``, ``LMStudioLLM`` (text completion), ``LMStudioEmbeddings``, ``ProgressBar``.
+"""LangChain over LM Studio: chat model, text completion, embeddings, and a progress bar.
 
 Needs the extra ``langchain``: ``pip install "lmstudio-integrations[langchain]"``.
 """

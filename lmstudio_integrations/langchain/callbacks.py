@@ -1,4 +1,4 @@
-"""``ProgressBar``: bars while a model is loaded and a prompt is read, the speed while it answers, the statistics at the end."""
+"""``ProgressBar``: bars for loading and for the prompt, the speed of the answer, the statistics at its end."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class ProgressBar(BaseCallbackHandler):
     """Shows the progress of every LM Studio model that it is passed to, in terminals and in notebooks.
 
     ``model.stream(…, config={"callbacks": [ProgressBar()]})``, or in a chain's or agent's config. ``console``: a
-    ``rich.console.Console`` to draw on; ``transient``: whether the bars go away at the end; ``summary``: whether a line with
-    tokens, seconds to the first token and tokens per second stays.
+    ``rich.console.Console`` to draw on; ``transient``: whether the bars go away at the end; ``summary``: whether a
+    line with tokens, seconds to the first token and tokens per second stays.
 
     Raises ``ImportError`` without ``rich``: ``pip install "lmstudio-integrations[progress]"``.
     """

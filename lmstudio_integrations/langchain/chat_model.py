@@ -1,4 +1,4 @@
-"""``ChatLMStudio``: LangChain's chat model over LM Studio's own protocol. Fields and promises; the work is done elsewhere.
+"""``ChatLMStudio``: LangChain's chat model over LM Studio's own protocol. Fields and promises, no work.
 
 * messages, tools, schemas and answers are converted in ``convert``; one request is put together in ``request``
 * the prediction itself runs in ``run``, over the client
@@ -48,13 +48,13 @@ _CALLABLES = ("on_prompt_progress", "on_load_progress", "on_first_token")
 class ChatLMStudio(GenerationSettings, BaseChatModel):
     """A chat model that LM Studio runs.
 
-    ``ChatLMStudio(model="qwen/qwen3-4b", temperature=0)`` opens no connection; the first call does, and loads the model if
-    it is not loaded. Every setting may also be given per call (``model.invoke(…, temperature=0.7)``) or by ``bind``; the call
-    wins. An unknown keyword is a ``TypeError`` that names it.
+    ``ChatLMStudio(model="qwen/qwen3-4b", temperature=0)`` opens no connection; the first call does, and loads the
+    model if it is not loaded. Every setting may also be given per call (``model.invoke(…, temperature=0.7)``) or by
+    ``bind``; the call wins. An unknown keyword is a ``TypeError`` that names it.
 
     Answers have ``usage_metadata`` and, in ``response_metadata``, ``stats`` (tokens per second, time to first token in
-    seconds, …), ``model_info``, ``finish_reason`` and ``stop_reason``; when streaming, on the last chunk. Reasoning is a
-    ``reasoning`` block in ``content_blocks``.
+    seconds, …), ``model_info``, ``finish_reason`` and ``stop_reason``; when streaming, on the last chunk. Reasoning is
+    a ``reasoning`` block in ``content_blocks``.
 
     Raises the errors of ``lmstudio_integrations.langchain.errors``, which are the client's and LangChain's at once.
     """
@@ -63,10 +63,10 @@ class ChatLMStudio(GenerationSettings, BaseChatModel):
     """``True``: ``invoke`` streams, too (for handlers that want tokens); ``False``: ``stream`` does not."""
 
     send_reasoning: bool = True
-    """Whether the model's earlier reasoning goes back to it with the conversation; its template decides what is shown."""
+    """Whether the model's earlier reasoning goes back to it; its template decides what of it the model sees."""
 
     fetch_images: bool = False
-    """Whether this process may fetch images that messages name by an http(s) address. LM Studio itself fetches nothing."""
+    """Whether this process may fetch images that messages name by an http(s) address. LM Studio fetches nothing."""
 
     # What it is called
 
@@ -113,7 +113,8 @@ class ChatLMStudio(GenerationSettings, BaseChatModel):
             "ls_max_tokens": self._pick("max_tokens", kwargs) or None,
             "ls_stop": stop if stop is not None else self.stop,
         }
-        params.update({name: value for name, value in values.items() if value is not None})  # type: ignore[typeddict-item]
+        given: Any = {name: value for name, value in values.items() if value is not None}
+        params.update(given)
         return params
 
     # Answering
@@ -213,8 +214,8 @@ class ChatLMStudio(GenerationSettings, BaseChatModel):
 
         ``tool_choice``: ``None`` or "auto" leaves it to the model, "any" (also "required", ``True``) makes it call some
         tool, a tool's name or ``{"type": "function", "function": {"name": …}}`` that one, "none" no tool.
-        ``parallel_tool_calls=False`` keeps the first call of an answer. ``strict`` is accepted: LM Studio's grammar always is.
-        ``response_format`` together with tools: the model calls a tool or gives the answer in that form.
+        ``parallel_tool_calls=False`` keeps the first call of an answer. ``strict`` is accepted: LM Studio's grammar
+        always is. ``response_format`` together with tools: the model calls a tool or gives the answer in that form.
 
         Raises ``ValueError`` for a ``tool_choice`` that names no tool.
         """
@@ -238,7 +239,7 @@ class ChatLMStudio(GenerationSettings, BaseChatModel):
         strict: bool | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, Any]:
-        """This model, answering with objects of ``schema``: pydantic (v1, v2), ``TypedDict``, JSON schema, OpenAI's forms.
+        """This model, answering in the form of ``schema``: pydantic, ``TypedDict``, JSON schema, OpenAI's forms of it.
 
         ``method``: "json_schema" has LM Studio's grammar force the form, "function_calling" forces a call of one tool,
         "json_mode" forces JSON of any form. ``include_raw``: a dict of ``raw``, ``parsed`` and ``parsing_error``.

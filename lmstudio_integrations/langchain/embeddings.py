@@ -16,8 +16,9 @@ __all__ = ["LMStudioEmbeddings"]
 class LMStudioEmbeddings(ConnectionSettings, Embeddings):
     """Embeddings by a model that LM Studio runs.
 
-    ``LMStudioEmbeddings(model="nomic-embed-text-v1.5")`` opens no connection; the first call does, and loads the model if it
-    is not loaded. Texts go as they are, never as tokens; those of one call are embedded several at once, in their order.
+    ``LMStudioEmbeddings(model="nomic-embed-text-v1.5")`` opens no connection; the first call does, and loads the model
+    if it is not loaded. Texts go as they are, never as tokens; those of one call are embedded several at once, in
+    their order.
 
     ``query_prefix`` and ``document_prefix`` are put before each text, for models that were trained with them
     (nomic: "search_query: " and "search_document: "; e5: "query: " and "passage: ").

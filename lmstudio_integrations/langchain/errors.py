@@ -1,7 +1,8 @@
 """Each of the client's exceptions, once more as a child of LangChain's own: ``except`` works in either style.
 
-LangChain's agents read ``is_retryable`` (``ModelRetryMiddleware``) and the class (``ContextOverflowError``); the fields of
-the client's error (``needed``, ``available``, ``partial``, ``suggestion``) are all kept, and the client's error is the cause.
+LangChain's agents read ``is_retryable`` (``ModelRetryMiddleware``) and the class (``ContextOverflowError``); the
+fields of the client's error (``needed``, ``available``, ``partial``, ``suggestion``) are all kept, and the client's
+error is the cause.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``LMStudioLLM``: text completion without a chat template. Fields and promises; the work is done in ``convert`` and ``run``."""
+"""``LMStudioLLM``: text completion without a chat template. Fields and promises, no work."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ __all__ = ["LMStudioLLM"]
 class LMStudioLLM(GenerationSettings, BaseLLM):
     """A model that continues a text as it stands. For conversations take ``ChatLMStudio``.
 
-    The settings are those of ``ChatLMStudio``, and calls may change them in the same way. ``generation_info`` of a result, or
-    of the last chunk of a stream, holds ``usage_metadata``, ``stats``, ``model_info``, ``finish_reason`` and ``stop_reason``.
+    The settings are those of ``ChatLMStudio``, and calls may change them in the same way. ``generation_info`` of a
+    result, or of the last chunk of a stream, holds ``usage_metadata``, ``stats``, ``model_info``, ``finish_reason``
+    and ``stop_reason``.
     """
 
     @property

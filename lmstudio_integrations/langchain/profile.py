@@ -1,7 +1,7 @@
-"""What a model can do, as LangChain's ``ModelProfile``: agents choose by it, and fractions of the context need its size.
+"""What a model can do, as LangChain's ``ModelProfile``: agents choose by it, and fractions need the context's size.
 
-Building a model object asks nobody. What is known then is what holds for LM Studio as such, the ``context_length`` that the
-object itself asks for, and what earlier answers in this process have said about the model.
+Building a model object asks nobody. What is known then is what holds for LM Studio as such, the ``context_length``
+that the object itself asks for, and what earlier answers in this process have said about the model.
 """
 
 from __future__ import annotations

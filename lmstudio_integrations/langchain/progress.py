@@ -1,8 +1,9 @@
 """How the progress of a prediction reaches LangChain's callback handlers.
 
-Inside a run (a chain, a graph, a runnable) it is dispatched as a custom event, which handlers and ``astream_events`` see.
-A model that is called bare has no parent run, and langchain-core dispatches nothing then; a handler that wants progress all
-the same (``ProgressBar``) says so in ``on_chat_model_start`` by ``listen``, which runs in the same context just before.
+Inside a run (a chain, a graph, a runnable) it is dispatched as a custom event, which handlers and ``astream_events``
+see. A model that is called bare has no parent run, and langchain-core dispatches nothing then; a handler that wants
+progress all the same (``ProgressBar``) says so in ``on_chat_model_start`` by ``listen``, which runs in the same
+context just before.
 """
 
 from __future__ import annotations

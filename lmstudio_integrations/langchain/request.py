@@ -1,4 +1,4 @@
-"""One prediction as it is asked for: settings of the model, changes of the call, messages or prompt, all in LM Studio's terms."""
+"""One prediction as it is asked for: settings, changes of the call, messages or prompt, all in LM Studio's terms."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from lmstudio_integrations.langchain.settings import GenerationSettings
 
 __all__ = ["CHAT_KEYWORDS", "Request", "chat_request", "text_request"]
 
-# langchain-core itself passes `stream` and `ls_…`; `strict` and `stream_usage` are what callers of other providers pass:
-# LM Studio's grammar is always strict, and usage always comes.
+# langchain-core itself passes `stream` and `ls_…`; `strict` and `stream_usage` are what callers of other providers
+# pass: LM Studio's grammar is always strict, and usage always comes.
 _TOLERATED = frozenset({"stream", "stream_usage", "strict", "ls_structured_output_format"})
 
 CHAT_KEYWORDS = CALL_KEYWORDS | _TOLERATED | {"tools", "tool_choice", "parallel_tool_calls", "response_format"}

@@ -91,7 +91,7 @@ class _Again:
     def or_raise(self, error: LMStudioConnectionError) -> None:
         """Nothing, if the request may go out once more; else ``error`` itself.
 
-        A prediction that has begun is never asked for twice, and where nobody listens, asking again at once is of no use.
+        A prediction that has begun is never asked for twice; and where nobody listens, there is no use in it.
         """
         if self._left == 0 or getattr(error, "begun", True) or isinstance(error, LMStudioServerNotFoundError):
             raise error

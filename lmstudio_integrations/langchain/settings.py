@@ -29,7 +29,7 @@ class ConnectionSettings(BaseModel):
     """Model key or instance identifier (also ``model_name``); ``None``: any model that is loaded."""
 
     base_url: str | None = None
-    """``ws://``, ``http://`` or ``host:port``; ``None`` reads ``LMSTUDIO_BASE_URL``, then looks at LM Studio's usual ports."""
+    """``ws://``, ``http://`` or ``host:port``; ``None``: ``LMSTUDIO_BASE_URL``, else LM Studio's usual ports."""
 
     api_token: SecretStr | None = Field(
         default_factory=secret_from_env(["LMSTUDIO_API_TOKEN", "LM_API_TOKEN"], default=None)
@@ -37,14 +37,14 @@ class ConnectionSettings(BaseModel):
     """LM Studio's API token (also ``api_key``); read from ``LMSTUDIO_API_TOKEN``, then ``LM_API_TOKEN``."""
 
     timeout: float | Timeout | Mapping[str, float | None] | None = None
-    """Seconds for connecting, for the first answer and for silence; a ``Timeout`` for each; ``None``: the client's limits.
+    """Seconds for connecting, the first answer and silence; a ``Timeout`` for each; ``None``: the client's limits.
     There is no limit on the whole unless ``Timeout(total=…)`` sets one, and loading a model is not silence."""
 
     max_retries: int = Field(2, ge=0)
     """How often a request is sent again that failed on the network before the server had begun to answer."""
 
     ttl: float | None = Field(3600, gt=0)
-    """Seconds of idleness after which LM Studio unloads a model that this object caused to be loaded; ``None``: never."""
+    """Seconds of idleness after which LM Studio unloads a model that it loaded for this object; ``None``: never."""
 
     context_length: int | None = Field(None, ge=1)
     """Context length (tokens) to load the model with. A model that is loaded already stays as it is."""
@@ -93,7 +93,7 @@ class ConnectionSettings(BaseModel):
 
 
 class GenerationSettings(ConnectionSettings):
-    """How the model answers. ``None`` leaves a setting to the preset, the model or LM Studio; ``False`` switches it off."""
+    """How the model answers. ``None`` leaves a setting to the preset, the model or LM Studio; ``False`` is off."""
 
     temperature: float | None = None
     """0.0 and up; 0.0 always takes the likeliest token."""
@@ -102,7 +102,7 @@ class GenerationSettings(ConnectionSettings):
     """At most so many tokens are generated."""
 
     stop: list[str] | None = None
-    """Texts that end the answer and are not part of it (also ``stop_sequences``). A call's own ``stop`` replaces them."""
+    """Texts that end the answer and are not part of it; a call's own ``stop`` replaces them."""
 
     top_p: float | Literal[False] | None = None
     """Nucleus sampling, 0.0 to 1.0."""

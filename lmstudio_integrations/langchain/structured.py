@@ -86,7 +86,7 @@ def _text_parser(schema: Any) -> BaseOutputParser[Any]:
 def _with_raw(
     bound: Runnable[LanguageModelInput, Any], parser: BaseOutputParser[Any], *, include_raw: bool
 ) -> Runnable[LanguageModelInput, Any]:
-    """With ``include_raw``: ``raw``, ``parsed`` and ``parsing_error``, and nothing is raised for an unreadable answer."""
+    """With ``include_raw``: ``raw``, ``parsed``, ``parsing_error``, and nothing is raised for an unreadable answer."""
     if not include_raw:
         return bound | parser
     parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)

@@ -1,11 +1,10 @@
-"""Images on their way into a conversation: fetched if the user allows it, uploaded once per server, remembered by hash."""
+"""Images on their way into a conversation: fetched if allowed, uploaded once per server, remembered by hash."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import threading
-import urllib.error
 import urllib.request
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -21,13 +20,14 @@ _MOST_REMEMBERED = 512
 _MOST_BYTES = 75_000_000
 _FETCH_SECONDS = 30.0
 
-# (server, hash of the bytes) -> what the server calls the file. Shared by all models of the process, and small: no bytes.
+# (server, hash of the bytes) -> what the server calls the file. Shared by all models of the process, and small: no
+# bytes.
 _remembered: OrderedDict[tuple[str | None, str], tuple[str, str, int, str]] = OrderedDict()
 _lock = threading.Lock()
 
 
 class Uploads:
-    """The images of one prediction. ``server`` is the address that the user gave; ``fetch``: whether http(s) is allowed."""
+    """The images of one prediction. ``server``: the address as the user gave it; ``fetch``: whether http is allowed."""
 
     def __init__(self, pictures: Iterable[Picture], *, server: str | None, fetch: bool) -> None:
         self._pictures = list(pictures)
@@ -82,18 +82,19 @@ class Uploads:
         assert picture.url is not None
         if not self._fetch:
             raise LMStudioValueError(
-                f"the image {picture.url!r} is on the network, and LM Studio fetches nothing: pass its bytes, or allow this "
-                "process to fetch images with fetch_images=True"
+                f"the image {picture.url!r} is on the network, and LM Studio fetches nothing: pass its bytes, or allow "
+                "this process to fetch images with fetch_images=True"
             )
         return check_image(_download(picture.url))
 
 
 def _download(url: str) -> bytes:
-    request = urllib.request.Request(url, headers={"User-Agent": "lmstudio-integrations"})  # noqa: S310  # http(s) was checked
+    # The address was found to be http(s) when it was read.
+    request = urllib.request.Request(url, headers={"User-Agent": "lmstudio-integrations"})  # noqa: S310
     try:
-        with urllib.request.urlopen(request, timeout=_FETCH_SECONDS) as answer:  # noqa: S310  # the same
+        with urllib.request.urlopen(request, timeout=_FETCH_SECONDS) as answer:  # noqa: S310
             data: bytes = answer.read(_MOST_BYTES + 1)
-    except (urllib.error.URLError, OSError, ValueError) as error:
+    except (OSError, ValueError) as error:  # urllib's own errors are OSErrors
         raise LMStudioConnectionError(f"the image {url!r} could not be fetched: {error}") from error
     if len(data) > _MOST_BYTES:
         raise LMStudioValueError(f"the image {url!r} has more than {_MOST_BYTES} bytes: make it smaller")

@@ -1,8 +1,8 @@
 """A whole prediction -> ``AIMessage``, with usage and metadata.
 
 Usage and metadata are the same for streamed and whole answers and are given once. ``response_metadata`` holds
-``model_provider`` ("lmstudio"), ``model_name``, ``finish_reason`` (LangChain's usual words), ``stop_reason`` (LM Studio's
-own word), ``stats`` (LM Studio's statistics: tokens, seconds, tokens per second) and ``model_info``.
+``model_provider`` ("lmstudio"), ``model_name``, ``finish_reason`` (LangChain's usual words), ``stop_reason`` (LM
+Studio's own word), ``stats`` (LM Studio's statistics: tokens, seconds, tokens per second) and ``model_info``.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class AnswerReader:
 
 
 def ai_message(result: PredictionResult, wanted: Wanted, tags: Tags) -> AIMessage:
-    """The answer as one message. Reasoning is in ``additional_kwargs["reasoning_content"]``, as with other providers."""
+    """The answer as a message; reasoning is in ``additional_kwargs["reasoning_content"]``, as with other providers."""
     taken = set(wanted.taken_ids)
     calls = [call for call in result.tool_calls if call.name != wanted.answer_tool]
     if not wanted.parallel:

@@ -1,7 +1,8 @@
 """The block translator: what ``AIMessage.content_blocks`` shows of an answer of ours.
 
-Registered for the provider "lmstudio" (LangChain's documentation of ``block_translators``, "outside langchain-core"). Without
-it langchain-core numbers blocks by their position, and a tool call after reasoning or text is merged into them.
+Registered for the provider "lmstudio" (LangChain's documentation of ``block_translators``, "outside langchain-core").
+Without it langchain-core numbers blocks by their position, and a tool call after reasoning or text is merged into
+them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Events of a prediction -> LangChain's chunks: one kind per chunk, everything else once, on the last.
 
-What was measured in langchain-core 1.7 decides the form: plain text carries nothing but its text (metadata on every chunk
-costs time and is merged by adding); tool calls and reasoning carry ``model_provider``, so that ``content_blocks`` of a chunk
-goes through our own translator.
+What was measured in langchain-core 1.7 decides the form: plain text carries nothing but its text (metadata on every
+chunk costs time and is merged by adding); tool calls and reasoning carry ``model_provider``, so that
+``content_blocks`` of a chunk goes through our own translator.
 """
 
 from __future__ import annotations

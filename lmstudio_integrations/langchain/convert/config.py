@@ -1,4 +1,4 @@
-"""Settings of a model and of one call -> LM Studio's prediction configuration. Which keywords a call may have is decided here."""
+"""Settings of a model and of one call -> LM Studio's prediction configuration; and which keywords a call may have."""
 
 from __future__ import annotations
 

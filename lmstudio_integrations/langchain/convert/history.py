@@ -3,7 +3,8 @@
 The same messages always become the same bytes, and a longer conversation begins with those of the shorter one, so that
 LM Studio can reuse what it has already read:
 
-* one text part per assistant message, all its texts joined, then its tool calls with the arguments as the model gave them;
+* one text part per assistant message, all its texts joined, then its tool calls with the arguments as the model gave
+  them;
 * all results of one round in one tool message, in the order in which they stand;
 * images from tools follow in a user message of their own, because LM Studio's tool results hold only text;
 * an assistant message's reasoning goes back before its text, in the tags that it came in, unless those are special

@@ -1,4 +1,4 @@
-"""Image blocks in every form that LangChain has -> a file part of LM Studio's history, or what must be uploaded first."""
+"""Image blocks in every form of LangChain's -> a file part of LM Studio's history, or what must be uploaded first."""
 
 from __future__ import annotations
 

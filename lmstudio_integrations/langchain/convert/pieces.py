@@ -1,6 +1,7 @@
 """The events of a prediction -> pieces of text, reasoning and tool calls, each of one kind.
 
-Both of LangChain's streams (chunks, and the protocol's events) are made of these, so there is one reading of tool calls:
+Both of LangChain's streams (chunks, and the protocol's events) are made of these, so there is one reading of tool
+calls:
 
 * a call's name and id come with its first piece, the arguments as JSON text after it; a call without a name yet waits;
 * arguments are streamed as they come while they can be JSON, and are made from the parsed arguments where the server
@@ -141,10 +142,9 @@ class CallReader:
 
 def fresh_id(id: str | None, taken: set[str]) -> str:
     """``id`` if it is one and new, else a made-up one; LM Studio may leave it out, and may count anew in each round."""
-    if not id or id in taken:
-        id = f"call_{uuid4().hex}"
-    taken.add(id)
-    return id
+    made = f"call_{uuid4().hex}" if not id or id in taken else id
+    taken.add(made)
+    return made
 
 
 def _json(text: str) -> Any:

@@ -1,7 +1,8 @@
 """Events of a prediction -> LangChain's content-block protocol (``stream_events(version="v3")``), natively.
 
 Each block runs start, deltas, finish before the next begins, in the order in which the model wrote them. Progress rides
-along as events of our own, ``lmstudio-prompt-progress`` and ``lmstudio-load-progress``, which LangChain passes on as they are.
+along as events of our own, ``lmstudio-prompt-progress`` and ``lmstudio-load-progress``, which LangChain passes on as
+they are.
 """
 
 from __future__ import annotations

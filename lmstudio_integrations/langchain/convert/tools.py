@@ -1,9 +1,9 @@
 """Tools, ``tool_choice`` and ``response_format``, in all the forms LangChain has -> what LM Studio is asked for.
 
-LM Studio has tools (``llm.prediction.tools``, ``toolChoice``) and a grammar for the answer (``structured``). Both in one
-prediction exclude each other: under the grammar of an answer no tool call can be written. Where a caller wants both, as
-LangChain's agents do, the answer becomes one more tool that the model may choose, some call is required, and a call of
-that tool is handed out as the answer's text.
+LM Studio has tools (``llm.prediction.tools``, ``toolChoice``) and a grammar for the answer (``structured``). Both in
+one prediction exclude each other: under the grammar of an answer no tool call can be written. Where a caller wants
+both, as LangChain's agents do, the answer becomes one more tool that the model may choose, some call is required, and
+a call of that tool is handed out as the answer's text.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def openai_tools(
 
 
 def tool_choice_of(choice: Any, tools: Sequence[Mapping[str, Any]]) -> str | None:
-    """``choice`` in any of LangChain's forms -> ``None``, "auto", "none", "required", or the name of one of ``tools``."""
+    """``choice`` in any of LangChain's forms -> ``None``, "auto", "none", "required" or the name of a tool."""
     if isinstance(choice, Mapping):
         function = choice.get("function")
         given = function.get("name") if isinstance(function, Mapping) else choice.get("name") or choice.get("type")
@@ -98,8 +98,8 @@ def _required(tools: Sequence[Mapping[str, Any]]) -> str:
 def response_schema(response_format: Any) -> dict[str, Any] | None:
     """``response_format`` in any form -> LM Studio's ``structured`` value, or ``None`` for plain text.
 
-    Takes OpenAI's ``{"type": "json_schema" | "json_object" | "text"}``, LM Studio's own ``{"type": "json" | "gbnf"}``, a
-    JSON schema, a pydantic class (v1 or v2) and a ``TypedDict``.
+    Takes OpenAI's ``{"type": "json_schema" | "json_object" | "text"}``, LM Studio's own ``{"type": "json" | "gbnf"}``,
+    a JSON schema, a pydantic class (v1 or v2) and a ``TypedDict``.
     """
     if response_format is None:
         return None
@@ -161,7 +161,7 @@ def _inner_schema(given: dict[str, Any]) -> dict[str, Any]:
     for key in ("parameters", "input_schema"):
         if "name" in given and isinstance(given.get(key), Mapping):
             return dict(given[key])
-    if not given or "type" in given and not isinstance(given["type"], (str, list)):
+    if not given or not isinstance(given.get("type", ""), (str, list)):
         raise LMStudioValueError(f"{given!r} is no JSON schema")
     return given
 
