@@ -39,9 +39,7 @@ _PROMPT_TEMPLATE = record(
     {"type": text(choices=("manual", "jinja")), "stopStrings": _STRINGS},
     {"manualPromptTemplate": _MANUAL, "jinjaPromptTemplate": record({"template": text()})},
 )
-_STRUCTURED = record(
-    {"type": text(choices=("none", "json", "gbnf"))}, {"jsonSchema": anything, "gbnfGrammar": text()}
-)
+_STRUCTURED = record({"type": text(choices=("none", "json", "gbnf"))}, {"jsonSchema": anything, "gbnfGrammar": text()})
 _TOOLS = tagged("type", {"none": record({}), "toolArray": record({}, {"tools": array(tool)})})
 _CHOICE = record({"type": constant("generic"), "mode": text(choices=("none", "auto", "required"))})
 _PARSING = record({"enabled": boolean, "startString": text(), "endString": text()})
@@ -105,7 +103,10 @@ LLM_LOAD: dict[str, tuple[Shape, Any]] = {
     _L + "autoFitMinContextLength": (integer(minimum=0), 0),
     _L + "numExperts": (integer(minimum=0), None),
     _L + "seed": (checkbox(integer(minimum=-1)), _off(-1)),
-    _L + "promptTemplate": (record({"type": constant("jinja"), "jinjaPromptTemplate": record({"template": text()})}), None),
+    _L + "promptTemplate": (
+        record({"type": constant("jinja"), "jinjaPromptTemplate": record({"template": text()})}),
+        None,
+    ),
     _L + "offloadKVCacheToGpu": (boolean, True),
     _L + "numCpuExpertLayersRatio": (_RATIO, None),
     _L + "numParallelSessions": (integer(minimum=1, maximum=1023), 4),

@@ -171,7 +171,9 @@ class Connection:
             case _:
                 what, kind = _SIGNALS[type(message)]
                 where = getattr(message, "endpoint", None) or message.subscribe_id
-                self._spawn(self._warn(kind, f"Received {what} for unknown endpoint or subscription, endpoint = {where}"))
+                self._spawn(
+                    self._warn(kind, f"Received {what} for unknown endpoint or subscription, endpoint = {where}")
+                )
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.create_task(work)

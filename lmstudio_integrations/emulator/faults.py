@@ -60,7 +60,13 @@ class Fault:
     """One fault. ``hits`` counts the events that it met; ``release()`` lets go what it holds."""
 
     def __init__(
-        self, name: str, namespace: str | None, endpoint: str | None, after: int, times: int | None, options: dict[str, Any]
+        self,
+        name: str,
+        namespace: str | None,
+        endpoint: str | None,
+        after: int,
+        times: int | None,
+        options: dict[str, Any],
     ) -> None:
         self.name = name
         self.namespace = namespace

@@ -69,9 +69,7 @@ class _Prediction:
         if settings.draft_model:
             self._house.models.model(settings.draft_model, "llm")
         engine = self._house.engine
-        request.prompt = (
-            template.plain(self._messages) if raw else await engine.prompt(self._messages, settings.tools)
-        )
+        request.prompt = template.plain(self._messages) if raw else await engine.prompt(self._messages, settings.tools)
         sequence = await engine.tokenize(request.prompt)
         available = instance.context_length
         if len(sequence) >= available:
@@ -151,9 +149,7 @@ class _Prediction:
                     self._answer.append(event.raw or "")
                 await self._call.send(event.packet())
 
-    async def _scripted(
-        self, reply: Reply, request: PredictionRequest
-    ) -> AsyncIterator[Progress | Event | Finish]:
+    async def _scripted(self, reply: Reply, request: PredictionRequest) -> AsyncIterator[Progress | Event | Finish]:
         """A reply as events in time: progress, pace, holds and errors included."""
         total = len(request.prompt_tokens) if reply.prompt_tokens is None else reply.prompt_tokens
         cached = request.instance.cache.reusable(request.prompt_tokens)

@@ -92,4 +92,6 @@ class Record:
 
     def _latest(self, direction: Direction) -> str:
         frames = [frame for frame in self._frames if frame.direction == direction][-3:]
-        return "the last were " + ", ".join(f"{frame.message!r:.160}" for frame in frames) if frames else "there was none"
+        return (
+            "the last were " + ", ".join(f"{frame.message!r:.160}" for frame in frames) if frames else "there was none"
+        )

@@ -97,7 +97,9 @@ class Reply:
     hold: Gate | threading.Event | None = None
     hold_after: int | None = None
 
-    def events(self, tags: tuple[str, str], *, thinking: bool, budget: int | None, ids: Iterator[str]) -> Iterator[Event]:
+    def events(
+        self, tags: tuple[str, str], *, thinking: bool, budget: int | None, ids: Iterator[str]
+    ) -> Iterator[Event]:
         """The reply as the model would produce it, before limits and stop strings are applied."""
         if self.reasoning and thinking:
             thoughts = tokens.pieces(self.reasoning)

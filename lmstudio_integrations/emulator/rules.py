@@ -1,12 +1,92 @@
-"""The rule source: what the emulator answers when nobody has scripted a reply. Deterministic, and honest about itself."""
+"""The rule source: what the emulator answers when nobody has scripted a reply.
+
+Deterministic, and honest about itself: texts say that an emulator made them, made-up strings begin with
+"emulated". Tools are called when they must be, or when the last message is a user's that names or clearly means
+one; a schema or grammar gets a document that it accepts.
+"""
 
 from __future__ import annotations
 
-from .replies import Reply
-from .request import PredictionRequest
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from .failures import EndpointError
+from .grammar import GrammarError, from_gbnf
+from .hints import Hints
+from .replies import Reply, ToolCall
+from .request import PredictionRequest, text_of
+from .samples import document
+from .tool_picking import picked
+
+_KEYS = re.compile(r"[\"'`]([A-Za-z_][\w-]*)[\"'`]")
+_LISTED = re.compile(r"\b(?:keys?|fields?|properties|attributes)\b[:\s]+((?:[A-Za-z_]\w*(?:\s*,\s*|\s+and\s+)?)+)", re.I)
 
 
 def rule_reply(request: PredictionRequest) -> Reply:
-    """The reply to a request."""
+    """The reply to a request.
+
+    Raises:
+        EndpointError: the grammar cannot be read.
+    """
+    call = tool_call(request)
+    if call is not None:
+        return Reply(tool_calls=[call])
+    structured = request.settings.structured
+    if structured["type"] == "json":
+        return Reply(_json(_structured_document(request, structured.get("jsonSchema"))))
+    if structured["type"] == "gbnf":
+        try:
+            return Reply(from_gbnf(structured.get("gbnfGrammar", "")))
+        except GrammarError as error:
+            raise EndpointError("Failed to parse the grammar", cause=str(error)) from None
+    results = request.tool_results
+    if results:
+        return Reply(f"This is the LM Studio emulator, not a language model. The tools said: {' | '.join(results)}")
     asked = request.last_user_text.strip()
     return Reply(f"This is the LM Studio emulator, not a language model. You said: {asked}")
+
+
+def tool_call(request: PredictionRequest) -> ToolCall | None:
+    """The tool call that the rule makes, if it makes one."""
+    settings = request.settings
+    forced = settings.tool_choice == "required"
+    asks = bool(request.messages) and request.messages[-1]["role"] == "user"
+    if not settings.tools or not (forced or asks):
+        return None
+    text = request.last_user_text
+    tool = picked(settings.tools, text, forced=forced, called=_called(request))
+    return None if tool is None else ToolCall(tool["name"], arguments(tool, text))
+
+
+def arguments(tool: Mapping[str, Any], text: str) -> dict[str, Any]:
+    """Arguments that the tool's schema accepts, with the numbers and words of the text where they fit."""
+    schema = tool.get("parameters") or {"type": "object", "properties": {}}
+    made = document(schema, hints=Hints(text), optional=False)
+    return made if isinstance(made, dict) else {}
+
+
+def _called(request: PredictionRequest) -> list[str]:
+    """The tools that were called since the last user message."""
+    names: list[str] = []
+    for message in reversed(request.messages):
+        if message["role"] == "user":
+            break
+        parts = (part for part in message["content"] if part["type"] == "toolCallRequest")
+        names += [part["toolCallRequest"]["name"] for part in parts]
+    return names
+
+
+def _structured_document(request: PredictionRequest, schema: Any) -> Any:
+    if isinstance(schema, Mapping):
+        return document(schema)
+    text = "\n".join(text_of(message) for message in request.messages if message["role"] in ("system", "user"))
+    keys = list(dict.fromkeys(_KEYS.findall(text)))
+    if not keys and (listed := _LISTED.search(text)):
+        keys = [key for key in re.split(r"\s*,\s*|\s+and\s+|\s+", listed[1].strip()) if key and key != "and"]
+    return {key: f"emulated {key}" for key in keys or ["answer"]}
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
