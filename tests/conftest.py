@@ -42,7 +42,7 @@ class _Watched:
 
 
 @pytest.fixture(scope="session")
-def _watched_emulators() -> Iterator[_Watched]:
+def watched_emulators() -> Iterator[_Watched]:
     watched = _Watched()
     with pytest.MonkeyPatch.context() as patch:
         try:
@@ -73,10 +73,10 @@ def _watched_emulators() -> Iterator[_Watched]:
 
 
 @pytest.fixture(autouse=True)
-def _emulators_speak_the_protocol(request: pytest.FixtureRequest, _watched_emulators: _Watched) -> Iterator[None]:
+def _emulators_speak_the_protocol(request: pytest.FixtureRequest, watched_emulators: _Watched) -> Iterator[None]:
     yield
     client = request.node.get_closest_marker("invalid_frames") is None
     try:
-        _watched_emulators.check(client=client)
+        watched_emulators.check(client=client)
     finally:
-        _watched_emulators.forget()
+        watched_emulators.forget()

@@ -341,7 +341,14 @@ def decode(frame: str | bytes) -> Any:
         return from_json(frame, allow_inf_nan=False)
     except ValueError:
         # JavaScript may cut a pair of surrogates in two and escape the halves, which the fast parser refuses.
+        return _slow_decode(frame)
+
+
+def _slow_decode(frame: str | bytes) -> Any:
+    try:
         return json.loads(frame, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def _refuse_constant(name: str) -> Any:

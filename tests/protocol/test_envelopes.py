@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from lmstudio_integrations.errors import LMStudioValueError
+from lmstudio_integrations.protocol import envelopes
+from lmstudio_integrations.protocol.envelopes import (
+    ChannelCreate,
+    ChannelSend,
+    RpcCall,
+    RpcError,
+    RpcResult,
+    SerializedError,
+    decode,
+    encode,
+    parse_client_message,
+    parse_server_message,
+)
+from tests.protocol.strategies import json_values
+from tests.witnesses import transcripts
+from tests.witnesses.shared import needs_shared
+
+
+@given(json_values)
+def test_whatever_json_can_hold_comes_back_as_it_went(value: Any) -> None:
+    assert decode(encode(value)) == value
+    assert decode(encode(value).encode()) == value
+
+
+@given(json_values)
+def test_the_same_value_makes_the_same_text_every_time(value: Any) -> None:
+    assert encode(value) == encode(json.loads(json.dumps(value)))
+
+
+def test_keys_keep_their_order_and_nothing_is_padded() -> None:
+    assert encode({"b": 1, "a": [1.0, None, "ä😀"]}) == '{"b":1,"a":[1.0,null,"ä😀"]}'
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        ({"a": [1, {"b": math.nan}]}, "$.a[1].b"),
+        ({"a": math.inf}, "$.a"),
+        ({"a": ["ok", "half \ud83d"]}, "$.a[1]"),
+        ({"half \ud83d": 1}, "$"),
+        ({"a": {1, 2}}, "$.a"),
+        ({"a": b"bytes"}, "$.a"),
+        ({"a": {(1, 2): 3}}, "$.a"),
+        ([object()], "$[0]"),
+    ],
+)
+def test_what_json_cannot_hold_is_refused_with_its_path(value: Any, path: str) -> None:
+    with pytest.raises(LMStudioValueError) as caught:
+        encode(value)
+    assert str(caught.value).startswith(path)
+
+
+def test_what_contains_itself_or_is_endless_is_refused() -> None:
+    loop: list[Any] = []
+    loop.append(loop)
+    with pytest.raises(LMStudioValueError, match="contains itself"):
+        encode({"a": loop})
+    deep: Any = 1
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(LMStudioValueError, match="too deeply"):
+        encode(deep)
+
+
+@pytest.mark.parametrize(
+    "frame", ["", "{", "nonsense", "NaN", '{"a":Infinity}', '{"a":1}x', b"\xff\xfe", "[" * 100_000]
+)
+def test_garbage_is_a_value_error(frame: str | bytes) -> None:
+    with pytest.raises(ValueError):
+        decode(frame)
+
+
+def test_half_a_character_that_a_server_escaped_is_read() -> None:
+    assert decode('{"content":"\\ud83d"}') == {"content": "\ud83d"}
+
+
+def test_a_call_without_parameter_has_no_such_key() -> None:
+    assert RpcCall(endpoint="version", call_id=0).to_wire() == {"type": "rpcCall", "endpoint": "version", "callId": 0}
+    assert encode(RpcCall(endpoint="version", call_id=0)) == '{"type":"rpcCall","endpoint":"version","callId":0}'
+
+
+def test_absent_and_null_parameters_can_be_told_apart() -> None:
+    call = {"type": "rpcCall", "endpoint": "version", "callId": 1}
+    absent, null = parse_client_message(call), parse_client_message(call | {"parameter": None})
+    assert isinstance(absent, RpcCall)
+    assert isinstance(null, RpcCall)
+    assert (absent.has_parameter, null.has_parameter) == (False, True)
+    create = {"type": "channelCreate", "endpoint": "alive", "channelId": 1}
+    opened = parse_client_message(create | {"creationParameter": None})
+    assert isinstance(opened, ChannelCreate)
+    assert opened.has_creation_parameter
+    result = parse_server_message({"type": "rpcResult", "callId": 1, "result": None})
+    assert isinstance(result, RpcResult)
+    assert result.has_result
+    assert not RpcResult(call_id=1).has_result
+
+
+@pytest.mark.parametrize(
+    ("number", "accepted"),
+    [(0, True), (-3, True), (1.0, True), (1.5, False), ("1", False), (True, False), (None, False), ([1], False)],
+)
+def test_an_id_is_an_integer_as_json_has_it(number: Any, accepted: bool) -> None:
+    raw = {"type": "channelSend", "channelId": number, "message": {}}
+    if accepted:
+        message = parse_client_message(raw)
+        assert isinstance(message, ChannelSend)
+        assert type(message.channel_id) is int
+        assert message.channel_id == number
+    else:
+        with pytest.raises(ValueError):
+            parse_client_message(raw)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        None,
+        [],
+        "keepAlive",
+        {},
+        {"type": None},
+        {"type": ["rpcCall"]},
+        {"type": "nonsense"},
+        {"type": "channelClose", "channelId": 1},
+        {"type": "rpcResult", "callId": 1},
+        {"type": "rpcCall", "callId": 1},
+        {"type": "rpcCall", "endpoint": 5, "callId": 1},
+        {"type": "rpcCall", "endpoint": "version", "call_id": 1},
+        {"type": "writableSignalUpdate", "subscribeId": 1},
+    ],
+)
+def test_what_is_no_message_of_a_client_is_a_value_error(raw: Any) -> None:
+    with pytest.raises(ValueError):
+        parse_client_message(raw)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {"type": "keepAlive"},
+        {"type": "signalSubscribe", "endpoint": "x", "subscribeId": 1},
+        {"type": "signalUnsubscribe", "subscribeId": 1},
+        {"type": "writableSignalSubscribe", "endpoint": "x", "subscribeId": 1, "creationParameter": {}},
+        {"type": "writableSignalUnsubscribe", "subscribeId": 1},
+        {"type": "writableSignalUpdate", "subscribeId": 1, "patches": [], "tags": []},
+        {"type": "communicationWarning", "warning": "w", "kind": "unknown"},
+        {"type": "channelAck", "channelId": 1, "ackId": 2},
+        {"type": "channelSend", "channelId": 1, "message": {"type": "cancel"}, "ackId": 2},
+    ],
+)
+def test_every_message_of_a_client_is_recognised_and_written_again(raw: dict[str, Any]) -> None:
+    assert parse_client_message(raw).to_wire() == raw
+
+
+@needs_shared
+@pytest.mark.parametrize("name", transcripts.names())
+def test_every_recorded_envelope_comes_back_as_it_was(name: str) -> None:
+    for frame in transcripts.load(name):
+        if "type" in frame.frame:
+            parse = parse_client_message if frame.direction == "c2s" else parse_server_message
+            assert parse(frame.frame).to_wire() == frame.frame
+
+
+@given(json_values)
+def test_no_error_object_is_ever_fatal(value: Any) -> None:
+    assert isinstance(SerializedError.from_any(value).title, str)
+    for name in ("title", "cause", "suggestion", "errorData", "displayData", "stack", "rootTitle"):
+        error = SerializedError.from_any({name: value})
+        kept = error.to_wire()
+        wanted = dict if name.endswith("Data") else str
+        assert kept.get(name, "Unknown error") == (value if isinstance(value, wanted) else "Unknown error")
+
+
+@pytest.mark.parametrize("error", [None, "text", 5, [], {}, {"title": 5}])
+def test_an_error_answer_with_a_strange_error_is_still_read(error: Any) -> None:
+    message = parse_server_message({"type": "rpcError", "callId": 1, "error": error})
+    assert isinstance(message, RpcError)
+    assert message.error.title == "Unknown error"
+
+
+def test_an_error_that_is_missing_is_an_unknown_error() -> None:
+    message = parse_server_message({"type": "channelError", "channelId": 1})
+    assert isinstance(message, envelopes.ChannelError)
+    assert message.error.title == "Unknown error"
+
+
+def test_the_kinds_of_warnings_are_all_there() -> None:
+    assert len(envelopes.WARNING_KINDS) == 27
+    assert {"rpcEndpointUnknown", "channelMessageTypeError", "channelAlreadyOpen"} <= envelopes.WARNING_KINDS

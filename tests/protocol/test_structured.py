@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from lmstudio_integrations.errors import LMStudioValueError
+from lmstudio_integrations.protocol.structured import StructuredOutput, structured_field, structured_value
+from tests.witnesses import schema, transcripts
+from tests.witnesses.shared import needs_shared
+
+
+class Book(BaseModel):
+    title: str
+    year: int
+
+
+class Shelf(BaseModel):
+    books: list[Book]
+
+
+class _Duck:
+    def model_json_schema(self) -> dict[str, Any]:
+        return {"type": "object"}
+
+
+JSON_SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
+ACCEPTED: list[tuple[Any, dict[str, Any]]] = [
+    (None, {"type": "none"}),
+    ({"type": "none"}, {"type": "none"}),
+    ({"type": "text"}, {"type": "none"}),
+    (Book, {"type": "json", "jsonSchema": Book.model_json_schema()}),
+    (Shelf, {"type": "json", "jsonSchema": Shelf.model_json_schema()}),
+    (_Duck(), {"type": "json", "jsonSchema": {"type": "object"}}),
+    (JSON_SCHEMA, {"type": "json", "jsonSchema": JSON_SCHEMA}),
+    ({"anyOf": [JSON_SCHEMA]}, {"type": "json", "jsonSchema": {"anyOf": [JSON_SCHEMA]}}),
+    ({"type": "array", "items": {}}, {"type": "json", "jsonSchema": {"type": "array", "items": {}}}),
+    ({"type": "json"}, {"type": "json"}),
+    ({"type": "json", "jsonSchema": JSON_SCHEMA}, {"type": "json", "jsonSchema": JSON_SCHEMA}),
+    ({"type": "json_object"}, {"type": "json"}),
+    (
+        {"type": "json_schema", "json_schema": {"name": "x", "schema": JSON_SCHEMA}},
+        {"type": "json", "jsonSchema": JSON_SCHEMA},
+    ),
+    ({"type": "gbnf", "gbnfGrammar": 'root ::= "a"'}, {"type": "gbnf", "gbnfGrammar": 'root ::= "a"'}),
+    (StructuredOutput(type="gbnf", gbnf_grammar="g"), {"type": "gbnf", "gbnfGrammar": "g"}),
+    (StructuredOutput(type="json", json_schema=JSON_SCHEMA), {"type": "json", "jsonSchema": JSON_SCHEMA}),
+]
+
+
+@pytest.mark.parametrize(("asked", "value"), ACCEPTED)
+def test_every_way_to_ask_has_one_wire_form(asked: Any, value: dict[str, Any]) -> None:
+    assert structured_value(asked) == value
+    assert structured_field(asked) == {"key": "llm.prediction.structured", "value": value}
+    assert structured_value(value) == value
+
+
+@needs_shared
+def test_every_wire_form_is_valid_by_the_schema() -> None:
+    for asked, _ in ACCEPTED:
+        schema.check_definition("llmStructuredPredictionSetting", structured_value(asked))
+
+
+def test_definitions_are_carried_to_defs() -> None:
+    value = structured_value({"$ref": "#/definitions/A", "definitions": {"A": {"type": "string"}}})
+    assert value["jsonSchema"] == {"$ref": "#/$defs/A", "$defs": {"A": {"type": "string"}}}
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        5,
+        "json",
+        [JSON_SCHEMA],
+        True,
+        int,
+        {"type": "json", "jsonSchema": []},
+        {"type": "json", "jsonSchema": "{}"},
+        {"type": "json", "jsonSchema": True},
+        {"type": "gbnf"},
+        {"type": "gbnf", "gbnfGrammar": 5},
+        {"type": "json_schema"},
+        {"type": "json_schema", "json_schema": {"schema": 5}},
+        {"properties": {"a": {"default": float("inf")}}},
+        {"properties": {"a": {1, 2}}},
+        {"properties": {"a": "\ud83d"}},
+    ],
+)
+def test_what_is_no_schema_or_cannot_be_sent_is_refused(asked: Any) -> None:
+    with pytest.raises(LMStudioValueError):
+        structured_value(asked)
+
+
+def test_the_schema_that_was_given_is_not_shared_with_what_is_sent() -> None:
+    given: dict[str, Any] = {"type": "object", "properties": {"a": {}}}
+    sent = structured_value(given)
+    sent["jsonSchema"]["properties"]["b"] = {}
+    assert given == {"type": "object", "properties": {"a": {}}}
+
+
+@needs_shared
+@pytest.mark.parametrize("name", ["structured.js20", "structured.py16"])
+def test_schemas_that_the_official_sdks_sent_are_sent_alike(name: str) -> None:
+    for sent in transcripts.settings(name, "predict"):
+        assert structured_value(sent["llm.prediction.structured"]) == sent["llm.prediction.structured"]

@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from lmstudio_integrations.errors import LMStudioValueError
+from lmstudio_integrations.protocol.envelopes import encode
+from lmstudio_integrations.protocol.tools import (
+    ToolChoice,
+    ToolDefinition,
+    tool_choice_value,
+    tool_definition,
+    tool_fields,
+    tools_field,
+)
+from tests.protocol.strategies import json_values, text
+from tests.witnesses import schema, transcripts
+from tests.witnesses.shared import SCHEMA_PATH, needs_shared
+
+ADD: dict[str, Any] = {
+    "name": "add",
+    "description": "Add two numbers",
+    "parameters": {"type": "object", "properties": {"a": {"type": "number"}}, "required": ["a"]},
+}
+SUB: dict[str, Any] = {"name": "sub"}
+
+
+def _parameters(parameters: Any) -> Any:
+    return tool_definition({"name": "f", "parameters": parameters}).to_wire()["function"]["parameters"]
+
+
+def test_openais_form_and_the_bare_form_mean_the_same() -> None:
+    assert tool_definition(ADD) == tool_definition({"type": "function", "function": ADD | {"strict": True}})
+    assert tool_definition(ADD).to_wire() == {"type": "function", "function": ADD}
+    assert tool_definition(tool_definition(ADD)) == tool_definition(ADD)
+
+
+def test_a_tool_without_parameters_sends_none() -> None:
+    assert tool_definition(SUB).to_wire() == {"type": "function", "function": {"name": "sub"}}
+
+
+@pytest.mark.parametrize("parameters", [{}, {"type": "object"}, {"title": "T", "description": "d", "$schema": "s"}])
+def test_properties_are_always_there(parameters: dict[str, Any]) -> None:
+    assert _parameters(parameters) == {"type": "object", "properties": {}}
+
+
+def test_definitions_move_to_defs_and_the_references_follow_but_data_stays() -> None:
+    sent = _parameters(
+        {
+            "type": "object",
+            "properties": {
+                "node": {"$ref": "#/definitions/Node"},
+                "definitions": {"type": "array", "items": {"$ref": "#/definitions/Node"}},
+                "text": {"const": {"$ref": "#/definitions/Node"}},
+            },
+            "definitions": {"Node": {"anyOf": [{"$ref": "#/definitions/Node"}, {"type": "null"}]}},
+        }
+    )
+    assert sent == {
+        "type": "object",
+        "properties": {
+            "node": {"$ref": "#/$defs/Node"},
+            "definitions": {"type": "array", "items": {"$ref": "#/$defs/Node"}},
+            "text": {"const": {"$ref": "#/definitions/Node"}},
+        },
+        "$defs": {"Node": {"anyOf": [{"$ref": "#/$defs/Node"}, {"type": "null"}]}},
+    }
+
+
+def test_two_different_definitions_of_one_name_are_refused() -> None:
+    with pytest.raises(LMStudioValueError, match="two different definitions of 'A'"):
+        _parameters({"definitions": {"A": {"type": "string"}}, "$defs": {"A": {"type": "integer"}}})
+
+
+def test_a_reference_at_the_root_is_resolved_and_recursion_goes_on_working() -> None:
+    class Node(BaseModel):
+        value: int
+        next: Node | None = None
+
+    made = Node.model_json_schema()
+    assert "$ref" in made
+    sent = _parameters(made)
+    assert sent["properties"]["next"]["anyOf"][0] == {"$ref": "#/$defs/Node"}
+    assert sent["required"] == ["value"]
+    assert set(sent) == {"type", "properties", "required", "$defs"}
+
+
+@pytest.mark.parametrize(
+    "alternatives",
+    [
+        {"anyOf": [{"type": "object", "properties": {"a": {}}}, {"type": "null"}]},
+        {"oneOf": [{"type": "object", "properties": {"a": {}}}]},
+        {"allOf": [{"type": "object", "properties": {"a": {}}}]},
+        {"allOf": [{"properties": {"a": {}}}, {"properties": {}}]},
+        {"allOf": [{"$ref": "#/$defs/A"}], "$defs": {"A": {"properties": {"a": {}}}}},
+        {"$ref": "#/definitions/A", "definitions": {"A": {"properties": {"a": {}}}}},
+    ],
+)
+def test_alternatives_that_are_one_object_are_folded_into_it(alternatives: dict[str, Any]) -> None:
+    sent = _parameters(alternatives)
+    sent.pop("$defs", None)
+    assert sent == {"type": "object", "properties": {"a": {}}}
+
+
+def test_all_of_joins_properties_and_required() -> None:
+    sent = _parameters(
+        {
+            "allOf": [
+                {"properties": {"a": {"type": "string"}}, "required": ["a"]},
+                {"properties": {"b": {}}, "required": ["b", "a"], "additionalProperties": False},
+            ],
+            "required": ["c"],
+        }
+    )
+    assert sent == {
+        "type": "object",
+        "properties": {"a": {"type": "string"}, "b": {}},
+        "required": ["c", "a", "b"],
+        "additionalProperties": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("parameters", "reason"),
+    [
+        ({"anyOf": [{"properties": {"a": {}}}, {"properties": {"b": {}}}]}, "anyOf"),
+        ({"oneOf": [{"properties": {"a": {}}}, {"properties": {"b": {}}}]}, "oneOf"),
+        ({"not": {"required": ["a"]}}, "not"),
+        ({"if": {}, "then": {}}, "if"),
+        ({"patternProperties": {"^a": {}}}, "patternProperties"),
+        ({"allOf": [{"properties": {"a": {"type": "string"}}}, {"properties": {"a": {"type": "null"}}}]}, "twice"),
+        ({"$ref": "#/$defs/Nowhere"}, "leads nowhere"),
+        ({"$ref": "https://example.org/schema"}, "leads nowhere"),
+        ({"$ref": "#/$defs/A", "$defs": {"A": {"$ref": "#/$defs/A"}}}, "back to itself"),
+        ({"type": "array"}, "type object"),
+        ({"properties": []}, "properties must be an object"),
+        ({"required": "a"}, "required must be a list"),
+        ({"properties": {"a": {"default": float("nan")}}}, "nan"),
+        ({"properties": {"a": object()}}, "object is not JSON"),
+        ([], "not list"),
+        ("{}", "not str"),
+    ],
+)
+def test_parameters_that_the_wire_would_cut_or_refuse_are_refused(parameters: Any, reason: str) -> None:
+    with pytest.raises(LMStudioValueError, match=reason) as caught:
+        _parameters(parameters)
+    assert "'f'" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "tool", [{}, {"name": ""}, {"name": 5}, {"type": "mcp", "name": "f"}, {"function": 5}, 5, "add"]
+)
+def test_what_is_no_tool_is_refused(tool: Any) -> None:
+    with pytest.raises(LMStudioValueError):
+        tool_definition(tool)
+
+
+@given(st.dictionaries(text, json_values, max_size=4), st.lists(text, max_size=3) | st.none())
+def test_any_properties_are_valid_by_the_schema_and_what_was_given_is_left_alone(
+    properties: dict[str, Any], required: list[str] | None
+) -> None:
+    given_schema = {"type": "object", "properties": properties} | ({} if required is None else {"required": required})
+    before = copy.deepcopy(given_schema)
+    sent = tool_definition({"name": "f", "parameters": given_schema}).to_wire()
+    assert given_schema == before
+    assert sent["function"]["parameters"] == given_schema
+    if SCHEMA_PATH.is_file():
+        schema.check_definition("llmTool", sent)
+
+
+def _values(fields: list[dict[str, Any]]) -> dict[str, Any]:
+    return {field["key"].removeprefix("llm.prediction."): field["value"] for field in fields}
+
+
+def test_no_tools_send_nothing() -> None:
+    assert tool_fields(None) == tool_fields([]) == tool_fields((), "auto") == tool_fields([], "none") == []
+
+
+def test_tools_send_their_array_and_keep_their_names() -> None:
+    assert _values(tool_fields([ADD, SUB])) == {
+        "tools": {"type": "toolArray", "tools": [tool_definition(ADD).to_wire(), tool_definition(SUB).to_wire()]},
+        "toolNaming": "passThrough",
+    }
+
+
+@pytest.mark.parametrize("mode", ["auto", "none", "required"])
+def test_a_mode_is_sent_and_all_tools_with_it(mode: str) -> None:
+    sent = _values(tool_fields([ADD, SUB], mode))
+    assert sent["toolChoice"] == {"type": "generic", "mode": mode}
+    assert len(sent["tools"]["tools"]) == 2
+
+
+def test_a_name_leaves_that_tool_alone_and_requires_it() -> None:
+    sent = _values(tool_fields([ADD, SUB], "sub"))
+    assert sent["toolChoice"] == {"type": "generic", "mode": "required"}
+    assert sent["tools"]["tools"] == [tool_definition(SUB).to_wire()]
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(LMStudioValueError, match=r"'mul'.*add, sub"):
+        tool_fields([ADD, SUB], "mul")
+    with pytest.raises(LMStudioValueError, match="there are none"):
+        tool_fields([], "mul")
+    with pytest.raises(LMStudioValueError, match="at least one tool"):
+        tool_fields([], "required")
+
+
+def test_two_tools_of_one_name_are_refused() -> None:
+    for call in (tool_fields, tools_field):
+        with pytest.raises(LMStudioValueError, match="Two tools are called 'add'"):
+            call([ADD, SUB, ADD])
+
+
+def test_the_same_tools_make_the_same_bytes() -> None:
+    assert encode(tool_fields([ADD, SUB], "auto")) == encode(tool_fields([copy.deepcopy(ADD), dict(SUB)], "auto"))
+
+
+def test_the_fields_of_the_tools_alone() -> None:
+    assert _values(tools_field([])) == {"tools": {"type": "none"}}
+    assert _values(tools_field([SUB], "snakeCase"))["toolNaming"] == "snakeCase"
+    with pytest.raises(LMStudioValueError, match="passThrough"):
+        tools_field([SUB], "kebab")
+
+
+def test_the_choice_is_one_of_three_modes() -> None:
+    assert tool_choice_value({"type": "generic", "mode": "none"}) == ToolChoice(mode="none").to_wire()
+    for wrong in ("any", None, {"type": "function", "mode": "auto"}, 5, ["auto"]):
+        with pytest.raises(LMStudioValueError, match="none, auto, required"):
+            tool_choice_value(wrong)
+
+
+@needs_shared
+def test_our_fields_are_valid_by_the_schema() -> None:
+    for choice in (None, "auto", "none", "required", "add"):
+        sent = _values(tool_fields([ADD, SUB], choice))
+        schema.check_definition("llmToolUseSetting", sent["tools"])
+        schema.check_definition("toolNaming", sent["toolNaming"])
+        if choice is not None:
+            schema.check_definition("llmToolChoice", sent["toolChoice"])
+
+
+@needs_shared
+@pytest.mark.parametrize("name", ["act.js20", "act.py16", "act_parallel.js20", "act_parallel.py16", "toolfail.js20"])
+def test_tools_that_the_official_sdks_sent_are_sent_alike(name: str) -> None:
+    for sent in transcripts.settings(name, "predict"):
+        value = sent["llm.prediction.tools"]
+        assert _values(tools_field(value.get("tools", [])))["tools"] == value
+        for tool in value.get("tools", []):
+            assert ToolDefinition.from_wire(tool).to_wire() == tool
