@@ -24,7 +24,7 @@ from pydantic.alias_generators import to_camel
 
 from lmstudio_integrations.errors import LMStudioValueError
 
-__all__ = ["Incoming", "Number", "WireInt", "WireModel"]
+__all__ = ["Incoming", "Number", "WireInt", "WireModel", "plain"]
 
 
 def _whole(value: Any) -> Any:
@@ -94,9 +94,9 @@ class WireModel(BaseModel):
             value = getattr(self, name)
             if value is None and not (name in self.NULLABLE and name in self.model_fields_set):
                 continue
-            wire[field.serialization_alias or name] = _plain(value)
+            wire[field.serialization_alias or name] = plain(value)
         for name, value in (self.model_extra or {}).items():
-            wire[name] = _plain(value)
+            wire[name] = plain(value)
         return wire
 
 
@@ -128,13 +128,14 @@ def _refuse_null(value: Any, path: str) -> None:
             _refuse_null(item, f"{path}[{index}]")
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """The JSON form of a value that may be, or hold, models."""
     if isinstance(value, WireModel):
         return value.to_wire()
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     return value
 
 

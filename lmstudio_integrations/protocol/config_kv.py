@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator
 
 from lmstudio_integrations.errors import LMStudioValueError
-from lmstudio_integrations.protocol._model import WireModel
+from lmstudio_integrations.protocol._model import plain
 from lmstudio_integrations.protocol.config_keys import (
     AUTO_FIT_KEYS,
     EMBEDDING_LOAD_KEYS,
@@ -157,11 +157,7 @@ def _encoded(row: KeyRow, value: Any) -> Any:
         return {"checked": False, "value": row.filler} if value is False else {"checked": True, "value": value}
     if row.user == "mlxKvCacheQuantization" and value is False:
         return dict(_MLX_OFF)
-    if isinstance(value, WireModel):
-        return value.to_wire()
-    if isinstance(value, list):
-        return [item.to_wire() if isinstance(item, WireModel) else item for item in value]
-    return value
+    return plain(value)
 
 
 def _decoded(row: KeyRow, value: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from lmstudio_integrations.errors import LMStudioValueError
+from lmstudio_integrations.protocol._model import plain
 from lmstudio_integrations.protocol.config_models import Config, GpuSetting
 from lmstudio_integrations.protocol.envelopes import encode
 
@@ -55,37 +56,33 @@ def parse_config(cls: type[C], value: Mapping[str, Any] | C | None) -> C:
         spelt[name] = key
         given[name] = parse_config(GpuSetting, item) if name == "gpu" and isinstance(item, Mapping) else item
     try:
-        made = cls.model_validate(given, by_alias=False, by_name=True)
+        made = cls.model_validate(given)
     except ValidationError as error:
-        raise LMStudioValueError(_wrong(cls, error, given, spelt)) from None
-    _sendable(made)
+        name = names[str(error.errors(include_url=False, include_context=False)[0]["loc"][0])]
+        raise LMStudioValueError(_wrong(cls, name, spelt[name], given[name])) from None
+    for name, key in spelt.items():
+        _check_sendable(key, getattr(made, name))
     return made
 
 
 def _unknown(cls: type[Config], key: Any) -> str:
-    spellings = [field.alias or name for name, field in cls.model_fields.items()]
-    snake = list(cls.model_fields)
     text = str(key)
-    close = difflib.get_close_matches(text, [*spellings, *snake], n=1, cutoff=0.6)
-    if not close:
-        lower = {spelling.lower(): spelling for spelling in spellings}
-        close = [lower[found] for found in difflib.get_close_matches(text.lower(), lower, n=1, cutoff=0.4)]
-    advice = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(spellings)}."
+    camel = [field.alias or name for name, field in cls.model_fields.items()]
+    spellings = {spelling.lower(): spelling for spelling in (cls.model_fields if "_" in text else camel)}
+    close = difflib.get_close_matches(text.lower(), spellings, n=1, cutoff=0.45)
+    advice = f"did you mean {spellings[close[0]]!r}?" if close else f"there are {', '.join(camel)}."
     return f"There is no setting {key!r} for {_WORDS[cls.__name__]}; {advice}"
 
 
-def _wrong(cls: type[Config], error: ValidationError, given: dict[str, Any], spelt: dict[str, str]) -> str:
-    name = str(error.errors(include_url=False, include_context=False)[0]["loc"][0])
-    came = repr(given.get(name))
+def _wrong(cls: type[Config], name: str, key: str, value: Any) -> str:
+    came = repr(value)
     if len(came) > 120:
         came = came[:117] + "..."
-    return f"{spelt.get(name, name)!r} must be {cls.model_fields[name].description}, not {came}."
+    return f"{key!r} must be {cls.model_fields[name].description}, not {came}."
 
 
-def _sendable(config: Config) -> None:
-    raw = getattr(config, "raw", None)
-    if raw is not None:
-        try:
-            encode(raw)
-        except LMStudioValueError as error:
-            raise LMStudioValueError(f"'raw' cannot be sent: {error}") from None
+def _check_sendable(key: str, value: Any) -> None:
+    try:
+        encode(None if isinstance(value, Config) else plain(value))
+    except LMStudioValueError as error:
+        raise LMStudioValueError(f"{key!r} cannot be sent: {error}") from None

@@ -61,6 +61,11 @@ def check_definition(name: str, value: Any) -> None:
     _validate(name, value)
 
 
+def definition(name: str) -> Any:
+    """One definition of the schema as it stands there."""
+    return _definitions()[name]
+
+
 @cache
 def _definitions() -> dict[str, Any]:
     definitions: dict[str, Any] = json.loads(SCHEMA_PATH.read_text(encoding="utf-8"))["definitions"]

@@ -1,0 +1,187 @@
+"""Settings that a person wrote: what is accepted, and what the error says if not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, get_type_hints
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from lmstudio_integrations.errors import LMStudioValueError
+from lmstudio_integrations.protocol import config as c
+
+PREDICTION, LOAD, EMBEDDING = c.LlmPredictionConfig, c.LlmLoadModelConfig, c.EmbeddingLoadModelConfig
+
+
+def test_both_spellings_mean_the_same() -> None:
+    camel = c.parse_config(PREDICTION, {"maxTokens": 5, "topPSampling": 0.5})
+    snake = c.parse_config(PREDICTION, {"max_tokens": 5, "top_p_sampling": 0.5})
+    assert camel == snake == PREDICTION(max_tokens=5, top_p_sampling=0.5)
+
+
+def test_nothing_is_no_setting_at_all() -> None:
+    for cls in (PREDICTION, LOAD, EMBEDDING):
+        assert c.to_kv(c.parse_config(cls, None)) == {"fields": []}
+        assert c.to_kv(c.parse_config(cls, {})) == {"fields": []}
+    assert c.to_kv(c.parse_config(PREDICTION, {"temperature": None, "maxTokens": None})) == {"fields": []}
+
+
+def test_settings_pass_through_and_other_mappings_are_read() -> None:
+    config = PREDICTION(temperature=1)
+    assert c.parse_config(PREDICTION, config) is config
+    read_only: Mapping[str, Any] = MappingProxyType({"temperature": 1})
+    assert c.parse_config(PREDICTION, read_only) == config
+
+
+@pytest.mark.parametrize("value", [5, "temperature", [("temperature", 1)], LOAD()])
+def test_what_is_no_mapping_is_refused(value: Any) -> None:
+    with pytest.raises(LMStudioValueError, match="settings of a prediction must be a mapping"):
+        c.parse_config(PREDICTION, value)
+
+
+@pytest.mark.parametrize(
+    ("cls", "wrong", "right"),
+    [
+        (PREDICTION, "temprature", "temperature"),
+        (PREDICTION, "maxtokens", "maxTokens"),
+        (PREDICTION, "max_token", "max_tokens"),
+        (PREDICTION, "topP", "topPSampling"),
+        (PREDICTION, "stop_string", "stop_strings"),
+        (PREDICTION, "TEMPERATURE", "temperature"),
+        (LOAD, "contextlength", "contextLength"),
+        (LOAD, "gpus", "gpu"),
+        (EMBEDDING, "context_lenght", "context_length"),
+    ],
+)
+def test_a_misspelt_name_names_the_nearest_right_one(cls: type[c.Config], wrong: str, right: str) -> None:
+    with pytest.raises(LMStudioValueError) as caught:
+        c.parse_config(cls, {wrong: 1})
+    assert f"'{wrong}'" in str(caught.value)
+    assert f"did you mean '{right}'?" in str(caught.value)
+
+
+def test_a_misspelt_name_in_gpu_is_named_too() -> None:
+    with pytest.raises(LMStudioValueError, match="'ration' for the GPU; did you mean 'ratio'"):
+        c.parse_config(LOAD, {"gpu": {"ration": 1}})
+    with pytest.raises(LMStudioValueError, match="'ratio' must be a number from 0 to 1"):
+        c.parse_config(LOAD, {"gpu": {"ratio": 2}})
+
+
+def test_a_name_like_none_lists_what_there_is() -> None:
+    with pytest.raises(LMStudioValueError, match="there are temperature, maxTokens"):
+        c.parse_config(PREDICTION, {"qqqqqqq": 1})
+    with pytest.raises(LMStudioValueError, match="no setting 5"):
+        c.parse_config(PREDICTION, {5: 1})
+
+
+def test_a_setting_given_twice_is_refused() -> None:
+    with pytest.raises(LMStudioValueError, match="'maxTokens' and 'max_tokens' are the same"):
+        c.parse_config(PREDICTION, {"maxTokens": 1, "max_tokens": 2})
+
+
+@pytest.mark.parametrize(
+    ("cls", "name", "value", "would_do"),
+    [
+        (PREDICTION, "temperature", -0.1, "a number of at least 0"),
+        (PREDICTION, "temperature", "warm", "a number of at least 0"),
+        (PREDICTION, "temperature", "0.5", "a number of at least 0"),
+        (PREDICTION, "temperature", True, "a number of at least 0"),
+        (PREDICTION, "temperature", math.nan, "a number of at least 0"),
+        (PREDICTION, "temperature", math.inf, "a number of at least 0"),
+        (PREDICTION, "maxTokens", -1, "or false for no limit"),
+        (PREDICTION, "maxTokens", 0, "or false for no limit"),
+        (PREDICTION, "maxTokens", 1.5, "or false for no limit"),
+        (PREDICTION, "max_tokens", True, "or false for no limit"),
+        (PREDICTION, "topKSampling", 501, "from -1 to 500"),
+        (PREDICTION, "topKSampling", False, "from -1 to 500"),
+        (PREDICTION, "topPSampling", 1.01, "from 0 to 1"),
+        (PREDICTION, "stopStrings", "END", "a list of texts"),
+        (PREDICTION, "stopStrings", [1], "a list of texts"),
+        (PREDICTION, "contextOverflowPolicy", "stop", "stopAtLimit"),
+        (PREDICTION, "enableThinking", 1, "true or false"),
+        (PREDICTION, "toolChoice", "any", '"none", "auto" or "required"'),
+        (PREDICTION, "structured", 5, "JSON Schema"),
+        (PREDICTION, "rawTools", {"type": "array"}, "toolArray"),
+        (PREDICTION, "rawTools", {"type": "toolArray", "tools": [{}]}, "toolArray"),
+        (PREDICTION, "promptTemplate", {"type": "jinja", "template": "x"}, "jinjaPromptTemplate"),
+        (PREDICTION, "reasoningParsing", {"enabled": "yes"}, "startString"),
+        (PREDICTION, "mirostatSampling", {"version": 3}, "learningRate"),
+        (PREDICTION, "raw", [1], "LM Studio's own keys"),
+        (PREDICTION, "seed", -2, "at least -1"),
+        (LOAD, "contextLength", 0, "at least 1"),
+        (LOAD, "maxParallelPredictions", 1024, "from 1 to 1023"),
+        (LOAD, "llamaKCacheQuantizationType", "q9", "q8_0"),
+        (LOAD, "gpu", "max", "ratio"),
+        (LOAD, "flashAttention", "on", "true or false"),
+        (EMBEDDING, "ropeFrequencyBase", -1, "at least 0"),
+    ],
+)
+def test_a_value_that_will_not_do_is_named_with_what_would(
+    cls: type[c.Config], name: str, value: Any, would_do: str
+) -> None:
+    with pytest.raises(LMStudioValueError) as caught:
+        c.parse_config(cls, {name: value})
+    message = str(caught.value)
+    assert message.startswith(f"'{name}' must be ")
+    assert would_do in message
+    assert message.endswith(f"not {value!r}.")
+
+
+def test_a_long_value_is_shortened_in_the_message() -> None:
+    with pytest.raises(LMStudioValueError) as caught:
+        c.parse_config(PREDICTION, {"temperature": "x" * 10_000})
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("value", [math.nan, {1, 2}, "\ud83d", object()])
+def test_raw_values_that_json_cannot_hold_are_refused(value: Any) -> None:
+    with pytest.raises(LMStudioValueError, match=r"'raw' cannot be sent: \$\.k"):
+        c.parse_config(PREDICTION, {"raw": {"k": value}})
+
+
+def test_text_that_json_cannot_hold_is_refused() -> None:
+    with pytest.raises(LMStudioValueError, match="'stopStrings' cannot be sent"):
+        c.parse_config(PREDICTION, {"stopStrings": ["ok", "\ud83d"]})
+
+
+def test_a_pydantic_class_is_a_structure() -> None:
+    class Book(BaseModel):
+        title: str
+
+    config = c.parse_config(PREDICTION, {"structured": Book})
+    assert config.structured == {"type": "json", "jsonSchema": Book.model_json_schema()}
+
+
+def test_tools_may_be_in_any_form() -> None:
+    tools = {"type": "toolArray", "tools": [{"name": "f", "parameters": {}}]}
+    config = c.parse_config(PREDICTION, {"rawTools": tools})
+    assert config.raw_tools == {
+        "type": "toolArray",
+        "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}],
+    }
+
+
+def test_the_models_themselves_know_no_misspelt_names() -> None:
+    with pytest.raises(ValidationError):
+        PREDICTION(temprature=1)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("cls", "dictionary"),
+    [
+        (PREDICTION, c.LlmPredictionConfigDict),
+        (LOAD, c.LlmLoadModelConfigDict),
+        (EMBEDDING, c.EmbeddingLoadModelConfigDict),
+        (c.GpuSetting, c.GpuSettingDict),
+    ],
+)
+def test_the_dictionaries_for_editors_have_the_same_names(cls: type[c.Config], dictionary: Any) -> None:
+    assert list(get_type_hints(dictionary)) == [field.alias for field in cls.model_fields.values()]
+
+
+@pytest.mark.parametrize("cls", [PREDICTION, LOAD, EMBEDDING, c.GpuSetting])
+def test_every_setting_says_what_it_takes(cls: type[c.Config]) -> None:
+    assert all(field.description for field in cls.model_fields.values())
