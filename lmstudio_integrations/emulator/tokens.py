@@ -1,4 +1,4 @@
-"""A small deterministic tokenizer: words, groups of digits, single signs. No text is ever lost or split inside a character.
+"""A small deterministic tokenizer: words, groups of digits, single signs. No character is lost or split.
 
 It is nobody's real vocabulary. What counts is that ``tokenize``, ``countTokens``, prompt progress, limits and the
 statistics of the emulator all use this one, so that their numbers agree exactly.
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 _LETTERS = "A-Za-z\u00c0-\u02af\u0300-\u1fff"  # Latin to the Indic scripts; CJK and emoji are one token each
 _PIECE = re.compile(
-    rf"<\|\w+\|>|</?\w{{1,20}}>| ?[{_LETTERS}']{{1,16}}| ?[0-9]{{1,3}}|\n+| ?[^\s0-9{_LETTERS}]|\s",
+    rf"<\|\w+\|>|</?\w{{1,20}}>| ?[{_LETTERS}][{_LETTERS}0-9']{{0,15}}| ?[0-9]{{1,3}}|\n+| ?[^\s0-9{_LETTERS}]|\s",
     re.DOTALL,
 )
 _VOCABULARY = 100_000
