@@ -13,6 +13,7 @@ except ImportError as error:  # the extra is not installed
         'pip install "lmstudio-integrations[llama-index]"'
     ) from error
 
+from lmstudio_integrations.llama_index.cancel import Cancellation
 from lmstudio_integrations.llama_index.embedding import LMStudioEmbedding
 from lmstudio_integrations.llama_index.events import LoadProgressEvent, PredictionStatsEvent, PromptProgressEvent
 from lmstudio_integrations.llama_index.llm import LMStudio
@@ -20,6 +21,7 @@ from lmstudio_integrations.llama_index.progress import ProgressBarEventHandler
 from lmstudio_integrations.llama_index.tokens import LMStudioTokenizer
 
 __all__ = [
+    "Cancellation",
     "LMStudio",
     "LMStudioEmbedding",
     "LMStudioTokenizer",

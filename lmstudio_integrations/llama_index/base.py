@@ -88,6 +88,8 @@ class ServedLLM(PredictionSettings, FunctionCallingLLM):
                     self._check_fit(_prompt_tokens(model, source, call), model.get_context_length())
                 ask = model.respond_stream if call.prompt is None else model.complete_stream
                 with ask(source, **call.options.arguments) as stream:
+                    if call.options.cancellation is not None:
+                        call.options.cancellation.attach(stream)
                     for event in stream.events():
                         response = answer.feed(event)
                         if response is not None:
@@ -111,6 +113,8 @@ class ServedLLM(PredictionSettings, FunctionCallingLLM):
                     self._check_fit(await _aprompt_tokens(model, source, call), await model.get_context_length())
                 ask = model.respond_stream if call.prompt is None else model.complete_stream
                 async with await ask(source, **call.options.arguments) as stream:
+                    if call.options.cancellation is not None:
+                        call.options.cancellation.attach(stream)
                     async for event in stream.events():
                         response = answer.feed(event)
                         if response is not None:

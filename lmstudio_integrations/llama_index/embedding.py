@@ -8,6 +8,7 @@ from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
 from pydantic import Field
 
 from lmstudio_integrations import AsyncClient, Client
+from lmstudio_integrations.errors import LMStudioDisconnectedError, LMStudioModelUnloadedError
 from lmstudio_integrations.llama_index.settings import ServerSettings
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ __all__ = ["LMStudioEmbedding"]
 
 ANY_MODEL = "unknown"
 """What LlamaIndex calls a model without a name; here it means any embedding model that is loaded."""
+
+PASSING = (LMStudioDisconnectedError, LMStudioModelUnloadedError)
+"""Failures after which the same texts may be sent again."""
 
 
 class LMStudioEmbedding(ServerSettings, BaseEmbedding):
@@ -55,23 +59,41 @@ class LMStudioEmbedding(ServerSettings, BaseEmbedding):
     def _key(self) -> str | None:
         return None if self.model_name == ANY_MODEL else self.model_name
 
+    def _embed(self, texts: list[str]) -> list[Embedding]:
+        for tries_left in range(self.max_retries, -1, -1):
+            try:
+                return self._model().embed(texts)
+            except PASSING:
+                if not tries_left:
+                    raise
+        raise AssertionError  # the last try returns or raises
+
+    async def _aembed(self, texts: list[str]) -> list[Embedding]:
+        for tries_left in range(self.max_retries, -1, -1):
+            try:
+                return await self._amodel().embed(texts)
+            except PASSING:
+                if not tries_left:
+                    raise
+        raise AssertionError  # the last try returns or raises
+
     def _get_query_embedding(self, query: str) -> Embedding:
-        return self._model().embed(instructed(self.query_instruction, query))
+        return self._embed([instructed(self.query_instruction, query)])[0]
 
     async def _aget_query_embedding(self, query: str) -> Embedding:
-        return await self._amodel().embed(instructed(self.query_instruction, query))
+        return (await self._aembed([instructed(self.query_instruction, query)]))[0]
 
     def _get_text_embedding(self, text: str) -> Embedding:
-        return self._model().embed(instructed(self.text_instruction, text))
+        return self._get_text_embeddings([text])[0]
 
     async def _aget_text_embedding(self, text: str) -> Embedding:
-        return await self._amodel().embed(instructed(self.text_instruction, text))
+        return (await self._aget_text_embeddings([text]))[0]
 
     def _get_text_embeddings(self, texts: list[str]) -> list[Embedding]:
-        return self._model().embed([instructed(self.text_instruction, text) for text in texts])
+        return self._embed([instructed(self.text_instruction, text) for text in texts])
 
     async def _aget_text_embeddings(self, texts: list[str]) -> list[Embedding]:
-        return await self._amodel().embed([instructed(self.text_instruction, text) for text in texts])
+        return await self._aembed([instructed(self.text_instruction, text) for text in texts])
 
 
 def instructed(instruction: str | None, text: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lmstudio_integrations.errors import LMStudioValueError
+from lmstudio_integrations.llama_index.cancel import Cancellation
 from lmstudio_integrations.llama_index.settings import PredictionSettings, unknown_name
 from lmstudio_integrations.llama_index.tools import chosen_tool, wire_tools
 
@@ -24,7 +25,15 @@ _CONFIG_NAMES = {
     "context_overflow_policy": "contextOverflowPolicy",
 }
 _SETTINGS = {*_CONFIG_NAMES, "max_tokens", "thinking", "model", "preset", "draft_model", "timeout", "additional_kwargs"}
-_CALL_ONLY = {"tools", "tool_choice", "response_format", "allow_parallel_tool_calls", "raw_completion", "config"}
+_CALL_ONLY = {
+    "tools",
+    "tool_choice",
+    "response_format",
+    "allow_parallel_tool_calls",
+    "raw_completion",
+    "config",
+    "cancellation",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +45,7 @@ class CallOptions:
     single_call: bool = False
     raw_completion: bool = False
     logprobs: bool = False
+    cancellation: Cancellation | None = None
 
 
 def load_config(settings: PredictionSettings) -> dict[str, Any]:
@@ -50,8 +60,8 @@ def call_options(settings: PredictionSettings, given: Mapping[str, Any]) -> Call
     """The settings with the keywords of one call laid over them.
 
     Keywords bear the names of the settings (synonyms too); besides them ``tools`` (OpenAI form), ``tool_choice``,
-    ``response_format`` (JSON schema), ``allow_parallel_tool_calls``, ``raw_completion`` and ``config`` (LM Studio's
-    names, wins over everything).
+    ``response_format`` (JSON schema), ``allow_parallel_tool_calls``, ``raw_completion``, ``cancellation`` and ``config``
+    (LM Studio's names, wins over everything).
 
     Raises:
         LMStudioValueError: A keyword that is none of these, a tool choice that names no tool.
@@ -78,6 +88,7 @@ def call_options(settings: PredictionSettings, given: Mapping[str, Any]) -> Call
         single_call=call.get("allow_parallel_tool_calls") is False,
         raw_completion=bool(call.get("raw_completion", settings.raw_completion)),
         logprobs=merged["logprobs"] is not None,
+        cancellation=call.get("cancellation"),
     )
 
 
