@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PROGRESS_EVENTS", "Announcer", "Listener", "listen", "unlisten"]
 
-PROGRESS_EVENTS = (PromptProgress, LoadProgress)
+PROGRESS_EVENTS = frozenset({PromptProgress, LoadProgress})
 
 Listener = Callable[[str, dict[str, Any]], object]
 

@@ -42,7 +42,7 @@ def run(settings: GenerationSettings, request: Request, reader: Reader[T_co]) ->
             try:
                 with getattr(llm, request.method)(request.subject, **request.options) as stream:
                     for event in stream.events():
-                        if isinstance(event, PROGRESS_EVENTS):
+                        if type(event) in PROGRESS_EVENTS:
                             announcer.tell(event)
                         yield from reader.read(event)
                     yield from reader.read(stream.result())
@@ -68,7 +68,7 @@ async def arun(settings: GenerationSettings, request: Request, reader: Reader[T_
             try:
                 async with await getattr(llm, request.method)(request.subject, **request.options) as stream:
                     async for event in stream.events():
-                        if isinstance(event, PROGRESS_EVENTS):
+                        if type(event) in PROGRESS_EVENTS:
                             await announcer.atell(event)
                         for made in reader.read(event):
                             yield made
