@@ -60,8 +60,8 @@ def call_options(settings: PredictionSettings, given: Mapping[str, Any]) -> Call
     """The settings with the keywords of one call laid over them.
 
     Keywords bear the names of the settings (synonyms too); besides them ``tools`` (OpenAI form), ``tool_choice``,
-    ``response_format`` (JSON schema), ``allow_parallel_tool_calls``, ``raw_completion``, ``cancellation`` and ``config``
-    (LM Studio's names, wins over everything).
+    ``response_format`` (JSON schema), ``allow_parallel_tool_calls``, ``raw_completion``, ``cancellation`` and
+    ``config`` (LM Studio's names, wins over everything).
 
     Raises:
         LMStudioValueError: A keyword that is none of these, a tool choice that names no tool.

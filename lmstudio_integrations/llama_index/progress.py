@@ -74,6 +74,15 @@ class ProgressBarEventHandler(BaseEventHandler):
                 self._end("load", event.span_id)
                 self._end("prompt", event.span_id)
 
+    @property
+    def showing(self) -> int:
+        """How many bars there are now."""
+        return len(self._bars)
+
+    def refresh(self) -> None:
+        """Draw at once what otherwise is drawn ten times a second."""
+        self._progress.refresh()
+
     def _show(self, kind: str, span_id: str | None, title: str, progress: float, detail: str) -> None:
         bar = self._bars.get((kind, span_id))
         if bar is None:

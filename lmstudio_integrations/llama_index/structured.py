@@ -7,11 +7,13 @@ grammar. The other modes (``FUNCTION``, ``LLM``, …) are LlamaIndex's own progr
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator
-from typing import Any, TypeVar
+from contextlib import aclosing, closing
+from typing import Any, TypeVar, cast
 
 import pydantic_core
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, ThinkingBlock
 from llama_index.core.instrumentation.events.llm import LLMStructuredPredictEndEvent, LLMStructuredPredictStartEvent
+from llama_index.core.program.function_program import FunctionCallingProgram
 from llama_index.core.program.utils import FlexibleModel, create_flexible_model
 from llama_index.core.prompts import BasePromptTemplate, PromptTemplate
 from llama_index.core.types import PydanticProgramMode
@@ -73,11 +75,21 @@ class PartialObjects:
         return None
 
 
+class _Formatted:
+    """Messages that are ready, in the place of a prompt: a program asks it for nothing else."""
+
+    def __init__(self, messages: list[ChatMessage]) -> None:
+        self._messages = messages
+
+    def format_messages(self, **kwargs: Any) -> list[ChatMessage]:
+        return self._messages
+
+
 class GrammarLLM(ServedLLM):
     """The part of ``LMStudio`` that gives structured answers."""
 
-    def _by_grammar(self) -> bool:
-        return self.pydantic_program_mode == PydanticProgramMode.DEFAULT
+    def _mode(self, mode: PydanticProgramMode) -> bool:
+        return self.pydantic_program_mode == mode
 
     def _document_call(
         self, output_cls: type[BaseModel], prompt: BasePromptTemplate, llm_kwargs: dict[str, Any] | None, args: Any
@@ -88,6 +100,12 @@ class GrammarLLM(ServedLLM):
         kwargs = {name: value for name, value in (llm_kwargs or {}).items() if name not in tool_words}
         return messages, {**kwargs, "response_format": output_cls.model_json_schema()}
 
+    def _function_program(self, output_cls: type[Any], prompt: BasePromptTemplate) -> FunctionCallingProgram[Any]:
+        """LlamaIndex's program, with the tool required also while streaming, which it does not ask for by itself."""
+        return FunctionCallingProgram.from_defaults(
+            output_cls=output_cls, prompt=prompt, llm=self, tool_choice="required"
+        )
+
     def structured_predict(
         self, output_cls: type[_M], prompt: PromptTemplate, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
     ) -> _M:
@@ -96,7 +114,7 @@ class GrammarLLM(ServedLLM):
         Raises:
             ValueError: The schema cannot be expressed, or the answer was cut off.
         """
-        if not self._by_grammar():
+        if not self._mode(PydanticProgramMode.DEFAULT):
             made: _M = super().structured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
             return made
         _start(output_cls, prompt, prompt_args)
@@ -109,12 +127,21 @@ class GrammarLLM(ServedLLM):
         self, output_cls: type[_M], prompt: PromptTemplate, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
     ) -> _M:
         """``structured_predict`` without blocking."""
-        if not self._by_grammar():
-            made: _M = await super().astructured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
-            return made
-        _start(output_cls, prompt, prompt_args)
-        messages, kwargs = self._document_call(output_cls, prompt, llm_kwargs, prompt_args)
-        output: _M = parse_document(await self.achat(messages, **kwargs), output_cls)
+        output: _M
+        if self._mode(PydanticProgramMode.FUNCTION):
+            _start(output_cls, prompt, prompt_args)
+            program = self._function_program(output_cls, prompt)
+            # The program's awaiting form leaves the system prompt out, so it gets messages that have it.
+            ready = _Formatted(self._extend_messages(prompt.format_messages(llm=self, **prompt_args)))
+            program.prompt = cast("BasePromptTemplate", ready)
+            output = cast("_M", await program.acall(llm_kwargs=llm_kwargs))
+        elif self._mode(PydanticProgramMode.DEFAULT):
+            _start(output_cls, prompt, prompt_args)
+            messages, kwargs = self._document_call(output_cls, prompt, llm_kwargs, prompt_args)
+            output = parse_document(await self.achat(messages, **kwargs), output_cls)
+        else:
+            output = await super().astructured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
+            return output
         dispatcher.event(LLMStructuredPredictEndEvent(output=output))
         return output
 
@@ -126,17 +153,23 @@ class GrammarLLM(ServedLLM):
         **prompt_args: Any,
     ) -> Generator[Any, None, None]:
         """The objects of ``stream_structured_predict``: each more complete than the last, the last one whole."""
-        if not self._by_grammar():
-            yield from super()._structured_stream_call(output_cls, prompt, llm_kwargs, **prompt_args)
-            return
+        if self._mode(PydanticProgramMode.FUNCTION):
+            return self._function_program(output_cls, prompt).stream_call(llm_kwargs=llm_kwargs, **prompt_args)
+        if not self._mode(PydanticProgramMode.DEFAULT):
+            return super()._structured_stream_call(output_cls, prompt, llm_kwargs, **prompt_args)
         messages, kwargs = self._document_call(output_cls, prompt, llm_kwargs, prompt_args)
-        partial = PartialObjects(output_cls)
-        response = None
-        for response in self.stream_chat(messages, **kwargs):
-            if response.delta and (found := partial.take(response.message.content or "")) is not None:
-                yield found
-        if response is not None:
-            yield parse_document(response, output_cls)
+
+        def objects() -> Generator[Any, None, None]:
+            partial = PartialObjects(output_cls)
+            response = None
+            with closing(self.stream_chat(messages, **kwargs)) as responses:
+                for response in responses:
+                    if response.delta and (found := partial.take(response.message.content or "")) is not None:
+                        yield found
+            if response is not None:
+                yield parse_document(response, output_cls)
+
+        return objects()
 
     async def _structured_astream_call(
         self,
@@ -146,16 +179,20 @@ class GrammarLLM(ServedLLM):
         **prompt_args: Any,
     ) -> AsyncGenerator[Any, None]:
         """The objects of ``astream_structured_predict``."""
-        if not self._by_grammar():
+        if self._mode(PydanticProgramMode.FUNCTION):
+            program = self._function_program(output_cls, prompt)
+            return await program.astream_call(llm_kwargs=llm_kwargs, **prompt_args)
+        if not self._mode(PydanticProgramMode.DEFAULT):
             return await super()._structured_astream_call(output_cls, prompt, llm_kwargs, **prompt_args)
         messages, kwargs = self._document_call(output_cls, prompt, llm_kwargs, prompt_args)
 
         async def objects() -> AsyncGenerator[Any, None]:
             partial = PartialObjects(output_cls)
             response = None
-            async for response in await self.astream_chat(messages, **kwargs):
-                if response.delta and (found := partial.take(response.message.content or "")) is not None:
-                    yield found
+            async with aclosing(await self.astream_chat(messages, **kwargs)) as responses:
+                async for response in responses:
+                    if response.delta and (found := partial.take(response.message.content or "")) is not None:
+                        yield found
             if response is not None:
                 yield parse_document(response, output_cls)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from llama_index.core.base.llms.types import ChatResponse
-
 from lmstudio_integrations.client.prediction import PredictionReader
 from lmstudio_integrations.llama_index.reply import Reply
 
@@ -81,7 +79,7 @@ def success(**stats: Any) -> dict[str, Any]:
     }
 
 
-def responses(reply: Reply, *packets: dict[str, Any], structured: bool = False) -> Iterator[ChatResponse]:
+def responses(reply: Reply, *packets: dict[str, Any], structured: bool = False) -> Iterator[Any]:
     """What a stream of these packets yields; without a ``success`` among them there is no last response."""
     reader = PredictionReader(structured=structured)
     for packet in packets:

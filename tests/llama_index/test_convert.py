@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 from llama_index.core.base.llms.types import (
     AudioBlock,
+    CacheControl,
     CachePoint,
     ChatMessage,
     CitableBlock,
@@ -130,8 +131,8 @@ def test_cited_content_is_taken_out_of_its_containers() -> None:
     message = ChatMessage(
         role="user",
         blocks=[
-            CitableBlock(title="t", source="s", content="cited"),
-            CitationBlock(cited_content="quoted", source="s", title="t", additional_location_info={}),
+            CitableBlock(title="t", source="s", content=[TextBlock(text="cited")]),
+            CitationBlock(cited_content=TextBlock(text="quoted"), source="s", title="t", additional_location_info={}),
         ],
     )
     assert content_of(message) == [{"type": "text", "text": "cited\nquoted"}]
@@ -139,7 +140,8 @@ def test_cited_content_is_taken_out_of_its_containers() -> None:
 
 def test_a_cache_hint_changes_nothing() -> None:
     with_hint = ChatMessage(
-        role="user", blocks=[TextBlock(text="a"), CachePoint(cache_control={"type": "ephemeral"}), TextBlock(text="b")]
+        role="user",
+        blocks=[TextBlock(text="a"), CachePoint(cache_control=CacheControl(type="ephemeral")), TextBlock(text="b")],
     )
     without = ChatMessage(role="user", blocks=[TextBlock(text="a"), TextBlock(text="b")])
     assert to_history([with_hint]) == to_history([without])

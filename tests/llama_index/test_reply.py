@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from llama_index.core.base.llms.types import (
@@ -135,7 +136,7 @@ def test_counts_that_an_older_server_leaves_out_are_left_out() -> None:
     packet["stats"] = {"stopReason": "eosFound"}
     reader.read(packet)
     assert reader.result is not None
-    last = Reply().finished_chat(reader.result)
+    last: Any = Reply().finished_chat(reader.result)
     assert last.raw["usage"] == {}
     assert last.additional_kwargs == {}
 

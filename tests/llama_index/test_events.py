@@ -1,0 +1,231 @@
+"""Instrumentation, callbacks and the progress bar."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import sys
+from typing import Any
+
+import pytest
+from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugHandler, TokenCountingHandler
+from llama_index.core.instrumentation.events import BaseEvent
+
+from lmstudio_integrations.emulator import Emulator, Reply
+from lmstudio_integrations.errors import LMStudioError
+from lmstudio_integrations.llama_index import (
+    LMStudio,
+    LoadProgressEvent,
+    PredictionStatsEvent,
+    ProgressBarEventHandler,
+    PromptProgressEvent,
+)
+from tests.llama_index.conftest import Collected
+
+ASK = [ChatMessage(role="user", content="Hello?")]
+
+
+def start_span(events: Collected, kind: str = "Chat") -> str | None:
+    (start,) = events.of(f"LLM{kind}StartEvent")
+    return start.span_id
+
+
+def test_prompt_progress_is_told_with_its_counts(server: Emulator, llm: LMStudio, events: Collected) -> None:
+    server.script(Reply("Hi", prompt_tokens=100, cached_tokens=20, progress=(0.0, 0.5, 1.0)))
+    llm.chat(ASK)
+    told = [event for event in events.of("PromptProgressEvent") if isinstance(event, PromptProgressEvent)]
+    assert [event.progress for event in told] == [0.0, 0.5, 1.0]
+    assert all(event.cached_tokens == 20 and event.total_tokens == 100 for event in told)
+    assert (told[-1].processed_tokens, told[-1].unprocessed_tokens) == (80, 0)
+
+
+@pytest.mark.parametrize("method", ["chat", "stream_chat"])
+def test_progress_and_stats_bear_the_span_of_the_method(
+    server: Emulator, llm: LMStudio, events: Collected, method: str
+) -> None:
+    server.script(Reply("Hi"))
+    list(llm.stream_chat(ASK)) if method == "stream_chat" else llm.chat(ASK)
+    span = start_span(events)
+    assert span is not None
+    assert span.startswith(f"LMStudio.{method}-")
+    ours = events.of("PromptProgressEvent") + events.of("PredictionStatsEvent")
+    assert len(ours) > 1
+    assert {event.span_id for event in ours} == {span}
+
+
+@pytest.mark.parametrize("method", ["achat", "astream_chat"])
+async def test_the_awaiting_methods_tell_the_same(
+    server: Emulator, llm: LMStudio, events: Collected, method: str
+) -> None:
+    server.script(Reply("Hi"))
+    outcome = await getattr(llm, method)(ASK)
+    if method == "astream_chat":
+        assert [response async for response in outcome]
+    span = start_span(events)
+    assert span is not None
+    assert span.startswith(f"LMStudio.{method}-")
+    ours = events.of("PromptProgressEvent") + events.of("PredictionStatsEvent")
+    assert {event.span_id for event in ours} == {span}
+
+
+async def test_calls_at_once_keep_their_own_spans(server: Emulator, llm: LMStudio, events: Collected) -> None:
+    await asyncio.gather(*(llm.acomplete(str(number)) for number in range(5)))
+    starts = {event.span_id for event in events.of("LLMCompletionStartEvent")}
+    assert len(starts) == 5
+    assert {event.span_id for event in events.of("PredictionStatsEvent")} == starts
+
+
+def test_load_progress_is_told_with_the_model(server: Emulator, events: Collected) -> None:
+    server.load_progress = (0.0, 0.25, 1.0)
+    LMStudio(model="emulator/chat-2", base_url=server.url).complete("Hi")
+    told = [event for event in events.of("LoadProgressEvent") if isinstance(event, LoadProgressEvent)]
+    assert [event.progress for event in told][-2:] == [0.25, 1.0]
+    assert {event.model for event in told} == {"emulator/chat-2"}
+    assert {event.span_id for event in told} == {start_span(events, "Completion")}
+
+
+def test_stats_are_told_once_at_the_end(server: Emulator, llm: LMStudio, events: Collected) -> None:
+    server.script(Reply("Hi"))
+    last = list(llm.stream_chat(ASK))[-1]
+    (told,) = events.of("PredictionStatsEvent")
+    assert isinstance(told, PredictionStatsEvent)
+    assert told.usage == last.raw["usage"]
+    assert told.stats == last.raw["stats"]
+    assert (told.model, told.finish_reason) == ("emulator/chat", "stop")
+
+
+def test_llama_index_sees_start_progress_and_end_once(server: Emulator, llm: LMStudio, events: Collected) -> None:
+    server.script(Reply(fragments=["a", "b"]))
+    list(llm.stream_chat(ASK))
+    assert len(events.of("LLMChatStartEvent")) == len(events.of("LLMChatEndEvent")) == 1
+    assert len(events.of("LLMChatInProgressEvent")) == 3
+
+
+def test_complete_is_one_completion_and_no_chat(server: Emulator, llm: LMStudio, events: Collected) -> None:
+    llm.complete("Hi")
+    assert len(events.of("LLMCompletionEndEvent")) == 1
+    assert events.of("LLMChatStartEvent") == []
+
+
+def test_the_callback_manager_hears_each_call_once(server: Emulator) -> None:
+    debug = LlamaDebugHandler(print_trace_on_end=False)
+    llm = LMStudio(model="emulator/chat", base_url=server.url, callback_manager=CallbackManager([debug]))
+    llm.chat(ASK)
+    list(llm.stream_complete("Hi"))
+    asyncio.run(llm.achat(ASK))
+    assert len(debug.get_event_pairs(CBEventType.LLM)) == 3
+
+
+async def drained(llm: LMStudio) -> None:
+    assert [response async for response in await llm.astream_chat(ASK)]
+
+
+@pytest.mark.parametrize("method", ["chat", "stream_chat", "astream_chat", "complete"])
+def test_the_token_counter_counts_what_lm_studio_counted(server: Emulator, method: str) -> None:
+    def never(text: str) -> list[int]:
+        raise AssertionError("the counts are known; nothing needs to be estimated")
+
+    counter = TokenCountingHandler(tokenizer=never)
+    llm = LMStudio(model="emulator/chat", base_url=server.url, callback_manager=CallbackManager([counter]))
+    server.script(Reply("one two three", prompt_tokens=1234))
+    match method:
+        case "chat":
+            llm.chat(ASK)
+        case "stream_chat":
+            list(llm.stream_chat(ASK))
+        case "astream_chat":
+            asyncio.run(drained(llm))
+        case _:
+            llm.complete("Hi")
+    assert counter.prompt_llm_token_count == 1234
+    assert counter.completion_llm_token_count == 3
+
+
+def text_of(console_file: io.StringIO) -> str:
+    return console_file.getvalue()
+
+
+def bar(file: io.StringIO) -> ProgressBarEventHandler:
+    from rich.console import Console
+
+    return ProgressBarEventHandler(console=Console(file=file, force_terminal=True, width=100))
+
+
+def sent(handler: ProgressBarEventHandler, *events: BaseEvent) -> None:
+    for event in events:
+        handler.handle(event)
+
+
+def test_the_bar_shows_the_prompt_and_goes_away() -> None:
+    file = io.StringIO()
+    handler = bar(file)
+    halfway = PromptProgressEvent(
+        span_id="s", progress=0.5, processed_tokens=50, total_tokens=100, cached_tokens=10, unprocessed_tokens=50
+    )
+    sent(handler, PromptProgressEvent(span_id="s", progress=0.0), halfway)
+    assert handler.showing == 1
+    handler.refresh()
+    assert "Processing the prompt" in text_of(file)
+    assert "50/100 tokens, 10 cached" in text_of(file)
+    sent(handler, PromptProgressEvent(span_id="s", progress=1.0))
+    assert handler.showing == 0
+
+
+def test_loading_has_its_bar_until_the_prompt_begins() -> None:
+    file = io.StringIO()
+    handler = bar(file)
+    sent(handler, LoadProgressEvent(span_id="s", progress=0.1, model="m"))
+    handler.refresh()
+    assert "Loading m" in text_of(file)
+    sent(handler, PromptProgressEvent(span_id="s", progress=1.0))
+    assert handler.showing == 0
+
+
+def test_calls_at_once_have_a_bar_each() -> None:
+    handler = bar(io.StringIO())
+    sent(handler, PromptProgressEvent(span_id="a", progress=0.1), PromptProgressEvent(span_id="b", progress=0.2))
+    assert handler.showing == 2
+    sent(handler, PredictionStatsEvent(span_id="a", finish_reason="stop", usage={}, stats={}))
+    assert handler.showing == 1
+    sent(handler, PredictionStatsEvent(span_id="b", finish_reason="stop", usage={}, stats={}))
+    assert handler.showing == 0
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_call_that_fails_leaves_no_bar_behind(server: Emulator, llm: LMStudio, stream: bool) -> None:
+    from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]  # a re-export
+
+    handler = bar(io.StringIO())
+    shown: list[int] = []
+
+    class Watching(Collected):
+        def handle(self, event: BaseEvent, **kwargs: object) -> None:
+            shown.append(handler.showing)
+
+    root = get_dispatcher()
+    watching = Watching()
+    root.add_event_handler(handler)
+    root.add_event_handler(watching)
+    try:
+        server.script(Reply("x", progress=(0.0, 0.5), error="broken"))
+        with pytest.raises(LMStudioError):
+            list(llm.stream_chat(ASK)) if stream else llm.chat(ASK)
+    finally:
+        root.event_handlers.remove(handler)
+        root.event_handlers.remove(watching)
+    assert max(shown) == 1
+    assert handler.showing == 0
+
+
+def test_without_rich_the_bar_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("rich", "rich.console", "rich.progress"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ImportError, match=r'pip install "lmstudio-integrations\[progress\]"'):
+        ProgressBarEventHandler()
+
+
+def test_events_can_be_stored() -> None:
+    stored: Any = PromptProgressEvent(span_id="s", progress=0.5).model_dump(mode="json")
+    assert stored["class_name"] == "PromptProgressEvent"
+    assert stored["progress"] == 0.5
