@@ -74,7 +74,7 @@ def test_a_name_like_none_lists_what_there_is() -> None:
     with pytest.raises(LMStudioValueError, match="there are temperature, maxTokens"):
         c.parse_config(PREDICTION, {"qqqqqqq": 1})
     with pytest.raises(LMStudioValueError, match="no setting 5"):
-        c.parse_config(PREDICTION, {5: 1})
+        c.parse_config(PREDICTION, {5: 1})  # type: ignore[dict-item]
 
 
 def test_a_setting_given_twice_is_refused() -> None:

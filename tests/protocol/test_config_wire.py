@@ -200,11 +200,9 @@ def test_lm_studios_own_default_is_accepted_and_sent_as_it_is(kind: Kind, row: K
     value = _example(known)
     sent = _sent(kind, {row.user: value})[row.key]
     assert sent == ({"checked": True, "value": value} if row.checkbox else known["default"])
-    assert (
-        c.from_kv(_kv({row.key: known["default"]}), kind)[row.user]
-        == (value if not row.checkbox or known["default"]["checked"] else (False))
-        or row.user == "mlxKvCacheQuantization"
-    )
+    back = c.from_kv(_kv({row.key: known["default"]}), kind)[row.user]
+    off_by_default = row.checkbox and not known["default"]["checked"]
+    assert back == (False if off_by_default or row.user == "mlxKvCacheQuantization" else value)
 
 
 @needs_shared
@@ -247,9 +245,11 @@ def test_true_is_no_value_of_a_checkbox(kind: Kind, row: KeyRow) -> None:
 
 def test_auto_fit_is_switched_off_when_a_size_or_place_is_asked_for() -> None:
     off = {"llm.load.llama.autoFit": False, "llm.load.mlx.autoFit": False, "llm.load.yuzu.autoFit": False}
-    for user in ({"contextLength": 10}, {"gpu": {"ratio": "max"}}, {"gpu": {"disabledGpus": []}}):
+    asked_for: list[dict[str, Any]] = [{"contextLength": 10}, {"gpu": {"ratio": "max"}}, {"gpu": {"disabledGpus": []}}]
+    for user in asked_for:
         assert off.items() <= _sent("llm.load", user).items()
-    for user in ({}, {"gpu": {}}, {"flashAttention": True}):
+    not_asked_for: list[dict[str, Any]] = [{}, {"gpu": {}}, {"flashAttention": True}]
+    for user in not_asked_for:
         assert not any(key.endswith("autoFit") for key in _sent("llm.load", user))
     asked = _sent("llm.load", {"contextLength": 10, "autoFit": True})
     assert asked["llm.load.llama.autoFit"] is asked["llm.load.mlx.autoFit"] is True
@@ -273,9 +273,9 @@ def test_auto_fit_is_switched_off_when_a_size_or_place_is_asked_for() -> None:
 )
 def test_the_split_over_gpus(gpu: dict[str, Any], split: dict[str, Any]) -> None:
     for kind in ("llm.load", "embedding.load"):
-        sent = _sent(kind, {"gpu": gpu})  # type: ignore[arg-type]
+        sent = _sent(kind, {"gpu": gpu})
         assert sent["load.gpuSplitConfig"] == split
-        assert gpu.items() <= c.from_kv(_kv(sent), kind)["gpu"].items()  # type: ignore[arg-type]
+        assert gpu.items() <= c.from_kv(_kv(sent), kind)["gpu"].items()
 
 
 def test_a_ratio_alone_sends_no_split() -> None:

@@ -24,8 +24,8 @@ def _say(server: Emulator, *frames: dict[str, Any]) -> None:
 @pytest.mark.invalid_frames
 def test_an_invalid_frame_of_a_client_is_found_when_the_test_ends(watched_emulators: Any) -> None:
     with Emulator() as server:
-        _say(server, VERSION | {"parameter": {}})
-        with pytest.raises(AssertionError, match="version has no parameter"):
+        _say(server, VERSION | {"extra": 1})
+        with pytest.raises(AssertionError, match=r"unknown keys \[.extra.\]"):
             watched_emulators.check(client=True)
 
 

@@ -1,0 +1,219 @@
+"""Models: names, information, loading, and the calls about them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from lmstudio_integrations.errors import LMStudioValueError
+from lmstudio_integrations.protocol import embedding, files, models, system
+from lmstudio_integrations.protocol._model import WireModel
+from lmstudio_integrations.protocol.config import kv_config, kv_stack
+from lmstudio_integrations.protocol.history import ChatHistory
+from lmstudio_integrations.protocol.models import (
+    GET_OR_LOAD_PACKETS,
+    LOAD_MODEL_PACKETS,
+    GetOrLoadCreation,
+    LoadModelCreation,
+    ModelInfo,
+    ModelInstanceInfo,
+    UnloadModelParameter,
+    check_identifier,
+)
+from lmstudio_integrations.protocol.tools import tool_definition
+from tests.protocol.strategies import json_values
+from tests.witnesses import schema, transcripts
+from tests.witnesses.shared import needs_shared
+
+STACK = kv_stack(("apiOverride", kv_config({"llm.load.contextLength": 5})))
+Q = models.query("m")
+
+
+@pytest.mark.parametrize("name", ["m", "qwen/qwen3-4b", "qwen3@q4_k_m:2", "模型", "a" * 1024, "😀" * 512, " "])
+def test_good_names_pass_unchanged(name: str) -> None:
+    assert check_identifier(name) == name
+    assert models.query(name).to_wire() == {"type": "query", "query": {"identifier": name}}
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a" * 1025, "😀" * 513, "a\nb", "a\x00", "\x7f", "\x85", "__proto__", 5, None, b"m"]
+)
+def test_names_that_lm_studio_refuses_are_refused(name: Any) -> None:
+    with pytest.raises(LMStudioValueError):
+        check_identifier(name)
+
+
+def test_the_builders_make_both_kinds_of_specifiers() -> None:
+    assert models.query().to_wire() == {"type": "query", "query": {}}
+    assert models.query(path="p", domain="llm", vision=True).to_wire() == {
+        "type": "query",
+        "query": {"domain": "llm", "path": "p", "vision": True},
+    }
+    assert models.instance_reference("r").to_wire() == {"type": "instanceReference", "instanceReference": "r"}
+    with pytest.raises(LMStudioValueError):
+        models.query("__proto__")
+    with pytest.raises(LMStudioValueError):
+        models.query(path="")
+    with pytest.raises(LMStudioValueError):
+        models.instance_reference(5)  # type: ignore[arg-type]
+
+
+OURS: list[tuple[str, WireModel]] = [
+    ("llm/channel/loadModel/creationParameter", LoadModelCreation(model_key="m", load_config_stack=STACK)),
+    (
+        "llm/channel/loadModel/creationParameter",
+        LoadModelCreation(model_key="m", identifier="i", device_identifier=None, ttl_ms=1, load_config_stack=STACK),
+    ),
+    ("embedding/channel/getOrLoad/creationParameter", GetOrLoadCreation(identifier="m", load_config_stack=STACK)),
+    (
+        "llm/channel/getOrLoad/creationParameter",
+        GetOrLoadCreation(identifier="m", load_ttl_ms=3_600_000, device_identifier=None, load_config_stack=STACK),
+    ),
+    ("llm/rpc/unloadModel/parameter", UnloadModelParameter(identifier="m")),
+    ("llm/rpc/unloadModel/parameter", UnloadModelParameter(identifier="m", device_identifier=None)),
+    ("llm/rpc/getModelInfo/parameter", models.GetModelInfoParameter(specifier=Q)),
+    ("llm/rpc/getModelInfo/parameter", models.GetModelInfoParameter(specifier=Q, throw_if_not_found=True)),
+    ("llm/rpc/getLoadConfig/parameter", models.GetLoadConfigParameter(specifier=models.instance_reference("r"))),
+    ("llm/rpc/getBasePredictionConfig/parameter", models.GetBasePredictionConfigParameter(specifier=Q)),
+    ("llm/rpc/getInstanceProcessingState/parameter", models.GetInstanceProcessingStateParameter(specifier=Q)),
+    (
+        "llm/rpc/estimateModelUsage/parameter",
+        models.EstimateModelUsageParameter(model_key="m", load_config_stack=STACK),
+    ),
+    (
+        "llm/rpc/applyPromptTemplate/parameter",
+        models.ApplyPromptTemplateParameter(specifier=Q, history=ChatHistory(), prediction_config_stack=STACK),
+    ),
+    (
+        "llm/rpc/applyPromptTemplate/parameter",
+        models.ApplyPromptTemplateParameter(
+            specifier=Q,
+            history=ChatHistory(),
+            prediction_config_stack=STACK,
+            opts=models.ApplyPromptTemplateOptions(
+                omit_bos_token=True, tool_definitions=[tool_definition({"name": "f"})]
+            ),
+        ),
+    ),
+    ("llm/rpc/tokenize/parameter", models.TokenizeParameter(specifier=Q, input_string="x")),
+    ("embedding/rpc/countTokens/parameter", models.CountTokensParameter(specifier=Q, input_string="x")),
+    ("llm/rpc/preloadDraftModel/parameter", models.PreloadDraftModelParameter(specifier=Q, draft_model_key="d")),
+    ("embedding/rpc/embedString/parameter", embedding.EmbedStringParameter(model_specifier=Q, input_string="x")),
+    ("files/rpc/uploadFileBase64/parameter", files.UploadFileParameter(name="a.png", content_base64="AA==")),
+    ("system/rpc/notify/parameter", system.NotifyParameter(title="t", no_auto_dismiss=True)),
+    ("system/rpc/listDownloadedModelVariants/parameter", system.ListVariantsParameter(model_key="m")),
+]
+
+
+@needs_shared
+@pytest.mark.parametrize(("definition", "ours"), OURS)
+def test_every_parameter_of_ours_is_valid_by_the_schema(definition: str, ours: WireModel) -> None:
+    schema.check_definition(definition, ours.to_wire())
+
+
+@pytest.mark.parametrize(("definition", "ours"), OURS)
+def test_every_parameter_comes_back_as_it_went(definition: str, ours: WireModel) -> None:
+    assert type(ours).from_wire(ours.to_wire()) == ours, definition
+
+
+def test_null_is_written_only_where_it_was_set_and_is_allowed() -> None:
+    assert UnloadModelParameter(identifier="m").to_wire() == {"identifier": "m"}
+    assert UnloadModelParameter(identifier="m", device_identifier=None).to_wire() == {
+        "identifier": "m",
+        "deviceIdentifier": None,
+    }
+    assert LoadModelCreation(model_key="m", identifier=None, load_config_stack=STACK).to_wire().keys() == {
+        "modelKey",
+        "loadConfigStack",
+    }
+
+
+@pytest.mark.parametrize("ttl", [0, -1, 1.5, None, "60000", True])
+def test_a_time_to_live_is_at_least_one_millisecond_or_absent(ttl: Any) -> None:
+    with pytest.raises(ValueError):
+        LoadModelCreation.from_wire({"modelKey": "m", "ttlMs": ttl, "loadConfigStack": STACK})
+    with pytest.raises(ValueError):
+        GetOrLoadCreation.from_wire({"identifier": "m", "loadTtlMs": ttl, "loadConfigStack": STACK})
+    if ttl is not None:
+        with pytest.raises(LMStudioValueError, match="ttl"):
+            LoadModelCreation.checked(model_key="m", ttl_ms=ttl, load_config_stack=STACK)
+
+
+# --- what servers say -------------------------------------------------------------------------------------------------
+
+
+@needs_shared
+@pytest.mark.parametrize("name", transcripts.names())
+def test_every_recorded_model_comes_back_as_it_was(name: str) -> None:
+    for item in transcripts.load(name):
+        message, result = item.frame.get("message"), item.frame.get("result")
+        infos = result if isinstance(result, list) else [result]
+        if isinstance(message, dict):
+            infos += [message.get("info"), message.get("modelInfo")]
+        for info in infos:
+            if isinstance(info, dict) and "modelKey" in info:
+                kind = ModelInstanceInfo if "identifier" in info else ModelInfo
+                assert kind.model_validate(info).to_wire() == info
+
+
+@needs_shared
+@pytest.mark.parametrize(
+    "name", ["jit_load.js20", "jit_load.py16", "load_unload.js20", "load_unload.py16", "list.js20"]
+)
+def test_every_recorded_load_comes_back_as_it_was(name: str) -> None:
+    for endpoint, packets, creation in (
+        ("loadModel", LOAD_MODEL_PACKETS, LoadModelCreation),
+        ("getOrLoad", GET_OR_LOAD_PACKETS, GetOrLoadCreation),
+    ):
+        channels = set()
+        for item in transcripts.load(name):
+            if item.frame.get("endpoint") == endpoint:
+                channels.add(item.frame["channelId"])
+                raw = item.frame["creationParameter"]
+                assert creation.from_wire(raw).to_wire() == raw
+            elif item.frame.get("type") == "channelSend" and item.frame["channelId"] in channels:
+                raw = item.frame["message"]
+                assert packets[raw["type"]].model_validate(raw).to_wire() == raw
+
+
+@needs_shared
+def test_the_packets_of_loading_are_those_of_the_schema() -> None:
+    for endpoint, packets in (("loadModel", LOAD_MODEL_PACKETS), ("getOrLoad", GET_OR_LOAD_PACKETS)):
+        branches = schema.definition(f"llm/channel/{endpoint}/toClientPacket")["anyOf"]
+        assert {branch["properties"]["type"]["const"] for branch in branches} == set(packets)
+
+
+@needs_shared
+def test_the_information_about_a_model_has_all_members_of_the_schema() -> None:
+    known = set(schema.definition("llmInstanceInfo")["properties"])
+    assert known == {field.alias or name for name, field in ModelInstanceInfo.model_fields.items()}
+
+
+def test_an_older_server_says_less_and_a_newer_one_more() -> None:
+    old = ModelInstanceInfo.model_validate({"modelKey": "m", "identifier": "m", "contextLength": 4096})
+    assert (old.publisher, old.ttl_ms, old.device_identifier) == (None, None, None)
+    assert old.to_wire().get("ttlMs", "absent") == "absent"
+    new = ModelInfo.model_validate({"modelKey": "m", "format": "yuzu", "reasoning": {"levels": 3}})
+    assert new.format == "yuzu"
+    assert new.model_extra == {"reasoning": {"levels": 3}}
+
+
+@given(json_values)
+def test_no_odd_member_of_a_model_is_fatal(value: Any) -> None:
+    for name, field in ModelInstanceInfo.model_fields.items():
+        if not field.is_required():
+            raw = {"modelKey": "m", "identifier": "i", (field.alias or name): value}
+            assert ModelInstanceInfo.model_validate(raw).model_key == "m"
+
+
+def test_results_are_read() -> None:
+    assert models.TokenizeResult.model_validate({"tokens": [1, 2.0]}).tokens == [1, 2]
+    assert models.CountTokensResult.model_validate({"tokenCount": 3}).token_count == 3
+    assert models.ApplyPromptTemplateResult.model_validate({"formatted": "x"}).formatted == "x"
+    assert embedding.EmbedStringResult.model_validate({"embedding": [1, 0.5]}).embedding == [1, 0.5]
+    assert system.Version.model_validate({"version": "0.4.2", "build": 2}).build == 2
+    assert system.SystemInfo.model_validate({"pid": 5}).is_daemon is False
+    assert models.ProcessingState.model_validate({"status": "new", "queued": 2}).status == "new"
+    assert models.ResourceEstimate.model_validate({"memory": {"totalBytes": 5}}).memory.total_bytes == 5
