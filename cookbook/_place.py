@@ -51,15 +51,14 @@ def lm_studio_or_emulator() -> Iterator[Place]:
 
 def _place(url: str | None) -> Place:
     with Client(url) as client:
-        loaded = {"llm": client.llm.list_loaded(), "embedding": client.embedding.list_loaded()}
-        downloaded = client.list_downloaded_models()
-    chosen = {}
-    for kind, models in loaded.items():
-        keys = [model.identifier for model in models] + [model.model_key for model in downloaded if model.type == kind]
-        if not keys:
-            sys.exit(f"LM Studio answers, but has no model of the kind {kind!r}: download one in it, then try again.")
-        chosen[kind] = keys[0]
-    return Place(url, chosen["llm"], chosen["embedding"])
+        llms = [llm.identifier for llm in client.llm.list_loaded() if llm.identifier]
+        embedders = [one.identifier for one in client.embedding.list_loaded() if one.identifier]
+        for model in client.list_downloaded_models():
+            (llms if model.type == "llm" else embedders).append(model.model_key)
+    if not llms or not embedders:
+        kind = "language" if not llms else "embedding"
+        sys.exit(f"The server that answers has no {kind} model: download one in LM Studio, then try again.")
+    return Place(url, llms[0], embedders[0])
 
 
 def _small_model() -> Path | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from _place import lm_studio_or_emulator
 from langchain.agents import create_agent
+from langchain_core.messages import HumanMessage
 from langchain_core.tools import tool
 
 from lmstudio_integrations.langchain import ChatLMStudio
@@ -31,8 +32,8 @@ def main() -> None:
 
         print("The agent:")
         agent = create_agent(model, [depth_of_water, wind], system_prompt="You answer questions about the harbour.")
-        question = {"messages": [("user", "How deep is the water at the south quay?")]}
-        for step in agent.stream(question, {"recursion_limit": 12}, stream_mode="updates"):
+        question = HumanMessage("How deep is the water at the south quay?")
+        for step in agent.stream({"messages": [question]}, {"recursion_limit": 12}, stream_mode="updates"):
             for name, update in step.items():
                 for message in update["messages"]:
                     calls = [f"{call['name']}({call['args']})" for call in getattr(message, "tool_calls", [])]

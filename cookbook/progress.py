@@ -6,7 +6,7 @@ Run it with `.uv/bin/uv run --no-dev --extra all cookbook/progress.py`.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from _place import lm_studio_or_emulator
 from langchain_core.prompts import ChatPromptTemplate
@@ -47,10 +47,11 @@ async def from_langchain_events(place: Place) -> None:
     model = ChatLMStudio(model=place.chat_model, base_url=place.url, max_tokens=40)
     chain = ChatPromptTemplate.from_template("{question}") | model
     async for event in chain.astream_events({"question": QUESTION}, version="v2"):
+        data: Any = event["data"]
         if event["event"] == "on_custom_event" and event["name"] in (LOAD_PROGRESS, PROMPT_PROGRESS):
-            print(f"  {event['name']}: {event['data']['progress']:.0%}")
+            print(f"  {event['name']}: {data['progress']:.0%}")
         elif event["event"] == "on_chat_model_stream":
-            print(event["data"]["chunk"].text, end="", flush=True)
+            print(data["chunk"].text, end="", flush=True)
     print("\n")
 
 
