@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lmstudio_integrations.client.result import PredictionResult
+from lmstudio_integrations.langchain.convert.answer import Wanted, finish_reason, metadata_of, usage_of
+from tests.langchain.packets import call, events, fragment, success, thought
+
+
+def result(*packets: dict[str, Any]) -> PredictionResult:
+    made = events(*packets)[-1]
+    assert isinstance(made, PredictionResult)
+    return made
+
+
+def progress(cached: int) -> dict[str, Any]:
+    details = {
+        "cachedTokenCount": cached,
+        "totalPromptTokenCount": 10,
+        "processedPromptTokenCount": 10 - cached,
+        "unprocessedPromptTokenCount": 0,
+    }
+    return {"type": "promptProcessingProgress", "progress": 1, "details": details}
+
+
+def test_usage_is_what_the_server_counted() -> None:
+    assert usage_of(result()) == {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
+
+
+def test_usage_is_whole_numbers() -> None:
+    usage = usage_of(result(success(promptTokensCount=10.0)))
+    assert usage is not None
+    assert all(type(usage[key]) is int for key in ("input_tokens", "output_tokens", "total_tokens"))
+
+
+def test_cached_and_reasoning_tokens_are_details() -> None:
+    usage = usage_of(result(progress(4), *thought("a", "b")))
+    assert usage is not None
+    assert usage["input_token_details"] == {"cache_read": 4}
+    assert usage["output_token_details"] == {"reasoning": 2}
+
+
+def test_details_are_never_more_than_the_whole() -> None:
+    usage = usage_of(result(progress(99), fragment("x", "reasoning", tokens=99)))
+    assert usage is not None
+    assert usage["input_token_details"] == {"cache_read": 10}
+    assert usage["output_token_details"] == {"reasoning": 5}
+
+
+def test_a_server_that_counts_nothing_gives_no_usage() -> None:
+    assert usage_of(result(success(promptTokensCount=None, predictedTokensCount=None, totalTokensCount=None))) is None
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [
+        ("eosFound", "stop"),
+        ("stopStringFound", "stop"),
+        ("toolCalls", "stop"),
+        ("maxPredictedTokensReached", "length"),
+        ("contextLengthReached", "length"),
+        ("userStopped", "cancelled"),
+        ("somethingNew", "somethingNew"),
+    ],
+)
+def test_finish_reasons_are_langchains_words(reason: str, expected: str) -> None:
+    made = result(success(reason))
+    assert finish_reason(made, Wanted()) == expected
+    assert metadata_of(made, Wanted())["stop_reason"] == reason
+
+
+@pytest.mark.parametrize("reason", ["eosFound", "toolCalls"])
+def test_calls_are_the_reason_where_there_are_some(reason: str) -> None:
+    assert finish_reason(result(*call("add", {}), success(reason)), Wanted()) == "tool_calls"
+
+
+def test_metadata_holds_statistics_and_the_model() -> None:
+    metadata = metadata_of(result(), Wanted())
+    assert metadata["stats"]["time_to_first_token_sec"] == 0.25
+    assert metadata["model_info"]["context_length"] == 2048
+    assert metadata["model_name"] == "some/model"

@@ -1,0 +1,284 @@
+"""Streams of chunks, and what langchain-core makes of them when it adds them up, in both output versions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+
+from lmstudio_integrations.langchain.convert.answer import AnswerReader, Wanted
+from lmstudio_integrations.langchain.convert.blocks import register
+from lmstudio_integrations.langchain.convert.chunks import ChunkReader
+from tests.langchain.packets import call, events, failed_call, fragment, success, thought
+
+register()
+
+
+class Canned(BaseChatModel):
+    """langchain-core's own stream loop over a canned prediction."""
+
+    given: list[Any]
+    wanted: Wanted = Wanted()
+
+    @property
+    def _llm_type(self) -> str:
+        return "canned"
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        raise NotImplementedError
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        reader = ChunkReader(self.wanted)
+        yield from reader.begin()
+        for event in self.given:
+            yield from reader.read(event)
+
+
+def streamed(*packets: dict[str, Any], version: str = "v0", wanted: Wanted | None = None, **options: bool) -> list[Any]:
+    model = Canned(given=events(*packets, **options), wanted=wanted or Wanted(), output_version=version)
+    return list(model.stream("x"))
+
+
+def added(*packets: dict[str, Any], **options: Any) -> AIMessageChunk:
+    first, *rest = streamed(*packets, **options)
+    whole = first + rest
+    assert isinstance(whole, AIMessageChunk)
+    return whole
+
+
+def answered(*packets: dict[str, Any], wanted: Wanted | None = None, **options: bool) -> AIMessage:
+    reader = AnswerReader(wanted or Wanted())
+    for event in events(*packets, **options):
+        reader.read(event)
+    return reader.answer
+
+
+def kinds(chunk: AIMessageChunk) -> set[str]:
+    found = {"text"} if chunk.content else set()
+    found |= {"reasoning"} if chunk.additional_kwargs.get("reasoning_content") else set()
+    return found | ({"call"} if chunk.tool_call_chunks else set())
+
+
+EVERYTHING = [
+    *thought("h", "m"),
+    fragment("I "),
+    fragment("call"),
+    *call("add", {"a": 1, "b": 2}, '{"a": 1,', ' "b": 2}', id="one"),
+    *call("add", {"a": 3}, '{"a": 3}', id="two"),
+    success("toolCalls"),
+]
+
+
+def test_each_visible_fragment_is_one_chunk_of_text() -> None:
+    chunks = streamed(fragment("a"), fragment(""), fragment("b"), fragment("<|im_end|>", structural=True))
+    assert [chunk.content for chunk in chunks] == ["a", "b", ""]
+
+
+def test_emoji_and_chinese_come_as_they_were_sent() -> None:
+    assert added(fragment("👩‍👩‍👧 "), fragment("你好")).content == "👩‍👩‍👧 你好"
+
+
+def test_each_chunk_is_of_one_kind() -> None:
+    assert all(len(kinds(chunk)) <= 1 for chunk in streamed(*EVERYTHING))
+
+
+def test_the_last_chunk_says_so_and_no_other() -> None:
+    positions = [chunk.chunk_position for chunk in streamed(*EVERYTHING)]
+    assert positions[-1] == "last"
+    assert set(positions[:-1]) == {None}
+
+
+def test_an_answer_without_text_has_a_chunk_all_the_same() -> None:
+    assert [chunk.chunk_position for chunk in streamed()] == ["last"]
+
+
+def test_usage_and_metadata_are_on_the_last_chunk_alone() -> None:
+    *others, last = streamed(*EVERYTHING)
+    assert last.usage_metadata["input_tokens"] == 10
+    assert last.response_metadata["stats"]["tokens_per_second"] == 12.5
+    assert all(chunk.usage_metadata is None for chunk in others)
+    assert all(set(chunk.response_metadata) <= {"model_provider"} for chunk in others)
+
+
+@pytest.mark.parametrize("version", ["v0", "v1"])
+def test_added_up_everything_keeps_its_place(version: str) -> None:
+    blocks = added(*EVERYTHING, version=version).content_blocks
+    assert [block["type"] for block in blocks] == ["reasoning", "text", "tool_call", "tool_call"]
+    assert blocks[0]["reasoning"] == "hm"  # type: ignore[typeddict-item]
+    assert blocks[1]["text"] == "I call"  # type: ignore[typeddict-item]
+    assert [(block["id"], block["args"]) for block in blocks[2:]] == [  # type: ignore[typeddict-item]
+        ("one", {"a": 1, "b": 2}),
+        ("two", {"a": 3}),
+    ]
+
+
+@pytest.mark.parametrize("version", ["v0", "v1"])
+def test_added_up_metadata_is_that_of_one_answer(version: str) -> None:
+    metadata = added(*EVERYTHING, version=version).response_metadata
+    assert metadata["model_name"] == "some/model"
+    assert metadata["model_provider"] == "lmstudio"
+    assert metadata["finish_reason"] == "tool_calls"
+
+
+def test_streamed_and_whole_answers_are_the_same() -> None:
+    chunk, whole = added(*EVERYTHING), answered(*EVERYTHING)
+    assert chunk.content == whole.content
+    assert chunk.tool_calls == whole.tool_calls
+    assert chunk.usage_metadata == whole.usage_metadata
+    assert chunk.response_metadata == whole.response_metadata
+    assert chunk.additional_kwargs == whole.additional_kwargs
+    assert chunk.content_blocks == whole.content_blocks
+
+
+def test_a_call_shows_its_name_before_its_arguments() -> None:
+    pieces = [piece for chunk in streamed(*EVERYTHING) for piece in chunk.tool_call_chunks if piece["index"] == 0]
+    assert [(piece["name"], piece["id"] is not None, piece["args"]) for piece in pieces] == [
+        ("add", True, ""),
+        (None, False, '{"a": 1,'),
+        (None, False, ' "b": 2}'),
+    ]
+
+
+def test_a_call_in_one_packet_is_whole() -> None:
+    made = added(*call("add", {"naïve": "é"}, brief=True))
+    assert made.tool_calls[0]["args"] == {"naïve": "é"}
+    assert json.dumps({"naïve": "é"}, ensure_ascii=False) == made.tool_call_chunks[0]["args"]
+
+
+def test_a_call_without_arguments_has_empty_ones() -> None:
+    assert added(*call("now", {})).tool_calls[0]["args"] == {}
+
+
+def test_arguments_in_another_form_than_json_come_from_what_was_parsed() -> None:
+    assert added(*call("add", {"a": 1}, "<parameter=a>", "1</parameter>")).tool_calls[0]["args"] == {"a": 1}
+
+
+def test_a_missing_bracket_is_put_behind_the_streamed_arguments() -> None:
+    made = added(*call("add", {"a": [1]}, '{"a": [1'))
+    assert json.loads(made.tool_call_chunks[0]["args"] or "") == {"a": [1]}
+
+
+def test_calls_without_ids_get_ids_of_their_own() -> None:
+    ids = [made["id"] for made in added(*call("add", {"a": 1}), *call("add", {"a": 1})).tool_calls]
+    assert all(ids)
+    assert len(set(ids)) == 2
+
+
+@pytest.mark.parametrize("read", [added, answered])
+def test_an_id_that_the_conversation_has_already_is_made_anew(read: Any) -> None:
+    made = read(*call("add", {}, id="1"), *call("add", {}, id="2"), wanted=Wanted(taken_ids=frozenset({"1"})))
+    assert made.tool_calls[0]["id"] not in {"1", None}
+    assert made.tool_calls[1]["id"] == "2"
+
+
+def test_identical_calls_are_two_calls() -> None:
+    assert len(added(*call("add", {"a": 1}, id="1"), *call("add", {"a": 1}, id="2")).tool_calls) == 2
+
+
+@pytest.mark.parametrize("read", [added, answered])
+def test_without_parallel_calls_the_first_is_kept(read: Any) -> None:
+    wanted = Wanted(parallel=False)
+    made = read(*call("add", {"a": 1}, '{"a": 1}'), *call("add", {"a": 2}, '{"a": 2}'), wanted=wanted)
+    assert [one["args"] for one in made.tool_calls] == [{"a": 1}]
+
+
+@pytest.mark.parametrize("version", ["v0", "v1"])
+@pytest.mark.parametrize(
+    "packets",
+    [
+        failed_call(),
+        failed_call("{"),
+        failed_call('{"a": 1}'),
+        failed_call('{"a": "x'),
+        failed_call('{"a": [1, {"b": 2'),
+        failed_call('{"a": "x\\'),
+        failed_call(name=None, raw='{"name": "add", "arguments": {"a": 1}}'),
+        failed_call(name=None, raw=""),
+    ],
+)
+def test_a_failed_call_is_never_a_call(packets: list[dict[str, Any]], version: str) -> None:
+    made = added(*packets, version=version)
+    assert made.tool_calls == []
+    assert len(made.invalid_tool_calls) == 1
+    assert made.response_metadata["failed_tool_calls"][0]["error"] == "No JSON"
+
+
+def test_a_failed_call_keeps_its_text_and_error_in_a_whole_answer() -> None:
+    (invalid,) = answered(*failed_call('{"a": ')).invalid_tool_calls
+    assert (invalid["name"], invalid["args"], invalid["error"]) == ("add", "<tool_call>broken", "No JSON")
+
+
+def test_a_failed_call_does_not_disturb_the_next() -> None:
+    made = added(*failed_call('{"a": '), *call("add", {"a": 2}, '{"a": 2}'))
+    assert [one["args"] for one in made.tool_calls] == [{"a": 2}]
+
+
+def test_the_chunks_of_a_failed_call_read_as_an_invalid_block() -> None:
+    assert [block["type"] for block in answered(*failed_call()).content_blocks] == ["invalid_tool_call"]
+
+
+def test_the_answers_tool_is_handed_out_as_text() -> None:
+    wanted = Wanted(answer_tool="Answer")
+    packets = [*call("Answer", {"a": 1}, '{"a":', " 1}"), success("toolCalls")]
+    made = added(*packets, wanted=wanted)
+    assert (made.content, made.tool_calls) == ('{"a": 1}', [])
+    assert made.response_metadata["finish_reason"] == "stop"
+    assert answered(*packets, wanted=wanted).content == '{"a": 1}'
+
+
+def test_the_answers_tool_does_not_count_among_the_calls() -> None:
+    wanted = Wanted(answer_tool="Answer")
+    made = added(*call("Answer", {"a": 1}, '{"a": 1}'), *call("add", {"a": 2}, '{"a": 2}'), wanted=wanted)
+    assert [piece["index"] for piece in made.tool_call_chunks] == [0]
+
+
+@pytest.mark.parametrize("read", [added, answered])
+def test_a_document_among_the_thoughts_is_the_answer(read: Any) -> None:
+    made = read(*thought('{"a":', " 1}"), structured=True)
+    assert made.content == '{"a": 1}'
+    assert made.response_metadata["structured_from_reasoning"] is True
+
+
+@pytest.mark.parametrize("read", [added, answered])
+def test_reasoning_that_used_up_the_tokens_is_kept_with_the_reason(read: Any) -> None:
+    made = read(
+        fragment("<think>", "reasoningStartTag"), fragment("hm", "reasoning"), success("maxPredictedTokensReached")
+    )
+    assert made.content == ""
+    assert made.additional_kwargs["reasoning_content"] == "hm"
+    assert made.response_metadata["finish_reason"] == "length"
+
+
+@pytest.mark.parametrize("read", [added, answered])
+def test_unusual_tags_are_remembered(read: Any) -> None:
+    made = read(*thought("hm", start="[THINK]", end="[/THINK]"), fragment("so"))
+    assert made.additional_kwargs == {"reasoning_content": "hm", "reasoning_tags": ["[THINK]", "[/THINK]"]}
+
+
+def test_a_piece_of_a_call_reads_as_a_piece_of_a_call() -> None:
+    chunks = [chunk for chunk in streamed(*EVERYTHING) if chunk.tool_call_chunks]
+    assert [block["type"] for chunk in chunks for block in chunk.content_blocks] == ["tool_call_chunk"] * len(chunks)
+
+
+def test_containers_are_not_shared_between_chunks() -> None:
+    first, second = streamed(fragment("a"), fragment("b"))[:2]
+    for name in ("additional_kwargs", "response_metadata", "tool_calls", "invalid_tool_calls", "tool_call_chunks"):
+        assert getattr(first, name) is not getattr(second, name)

@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import pydantic.v1
+import pytest
+from langchain_core._api import LangChainBetaWarning
+from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import BaseTool, tool
+from pydantic import BaseModel, Field
+from typing_extensions import TypedDict
+
+from lmstudio_integrations.errors import LMStudioValueError
+from lmstudio_integrations.langchain.convert.tools import (
+    ask,
+    json_schema_of,
+    openai_tools,
+    response_schema,
+    tool_choice_of,
+)
+from lmstudio_integrations.protocol.tools import tool_definition
+
+
+@tool
+def add(a: int, b: int) -> int:
+    """Add."""
+    return a + b
+
+
+def plain(a: int) -> int:
+    """Add one.
+
+    Args:
+        a: the number
+    """
+    return a + 1
+
+
+class Model(BaseModel):
+    """A form."""
+
+    a: int = Field(description="the number")
+
+
+class OldModel(pydantic.v1.BaseModel):
+    """A form."""
+
+    a: int
+
+
+class Typed(TypedDict):
+    """A form."""
+
+    a: int
+
+
+def _runnable_tool() -> BaseTool:
+    with warnings.catch_warnings(action="ignore", category=LangChainBetaWarning):
+        return RunnableLambda(lambda x: x["a"]).as_tool(name="run", description="d", arg_types={"a": int})
+
+
+PARAMETERS = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        (add, "add"),
+        (plain, "plain"),
+        (Model, "Model"),
+        (OldModel, "OldModel"),
+        (Typed, "Typed"),
+        (_runnable_tool(), "run"),
+        ({"type": "function", "function": {"name": "openai", "parameters": PARAMETERS}}, "openai"),
+        ({"name": "function", "description": "d", "parameters": PARAMETERS}, "function"),
+        ({"title": "schema", "description": "d", **PARAMETERS}, "schema"),
+        ({"name": "anthropic", "input_schema": PARAMETERS, "cache_control": {"type": "ephemeral"}}, "anthropic"),
+    ],
+)
+def test_every_form_of_a_tool_is_taken(given: Any, name: str) -> None:
+    (made,) = openai_tools([given])
+    definition = tool_definition(made)  # the client takes it
+    assert definition.function.name == name
+    assert "a" in (definition.function.parameters or {})["properties"]
+
+
+def test_a_built_in_tool_of_another_provider_is_refused() -> None:
+    with pytest.raises(LMStudioValueError, match="web_search_preview"):
+        openai_tools([{"type": "web_search_preview"}])
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        (None, None),
+        (False, None),
+        ("", None),
+        ("auto", "auto"),
+        ("none", "none"),
+        ("any", "required"),
+        ("required", "required"),
+        (True, "required"),
+        ("add", "add"),
+        ({"type": "function", "function": {"name": "add"}}, "add"),
+        ({"type": "tool", "name": "add"}, "add"),
+        ({"type": "any"}, "required"),
+        ({"type": "auto"}, "auto"),
+    ],
+)
+def test_every_form_of_tool_choice_is_taken(choice: Any, expected: str | None) -> None:
+    assert tool_choice_of(choice, openai_tools([add, plain])) == expected
+
+
+@pytest.mark.parametrize("choice", ["subtract", {"type": "function", "function": {"name": "subtract"}}])
+def test_a_choice_of_no_bound_tool_is_refused_with_the_names_there_are(choice: Any) -> None:
+    with pytest.raises(LMStudioValueError, match=r"subtract.*'add', 'plain'"):
+        tool_choice_of(choice, openai_tools([add, plain]))
+
+
+def test_a_required_call_needs_tools() -> None:
+    with pytest.raises(LMStudioValueError, match="no tools"):
+        tool_choice_of("any", [])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"type": "json_schema", "json_schema": {"name": "x", "strict": True, "schema": PARAMETERS}},
+        {"type": "json", "jsonSchema": PARAMETERS},
+        {"name": "x", "parameters": PARAMETERS},
+        {"type": "function", "function": {"name": "x", "parameters": PARAMETERS}},
+        PARAMETERS,
+    ],
+)
+def test_every_form_of_a_schema_is_taken(given: dict[str, Any]) -> None:
+    assert response_schema(given) == {"type": "json", "jsonSchema": PARAMETERS}
+
+
+@pytest.mark.parametrize("given", [Model, OldModel, Typed])
+def test_classes_are_schemas(given: type) -> None:
+    assert json_schema_of(given)["properties"]["a"]["type"] == "integer"
+
+
+def test_plain_text_is_no_schema() -> None:
+    assert response_schema(None) is None
+    assert response_schema({"type": "text"}) is None
+
+
+def test_json_mode_is_any_object() -> None:
+    assert response_schema({"type": "json_object"}) == {"type": "json", "jsonSchema": {"type": "object"}}
+
+
+def test_a_grammar_of_ones_own_is_passed_on() -> None:
+    grammar = {"type": "gbnf", "gbnfGrammar": 'root ::= "yes" | "no"'}
+    assert response_schema(grammar) == grammar
+
+
+@pytest.mark.parametrize(
+    ("schema", "named"),
+    [
+        ({"type": "object", "properties": {"a": {"not": {"type": "string"}}}}, r"properties\.a uses 'not'"),
+        ({"type": "object", "if": {}, "then": {}}, "'if'"),
+        ({"type": "object", "properties": {"a": {"$ref": "#/$defs/gone"}}}, "gone"),
+        ({"type": "object", "properties": {"a": {"$ref": "https://example.org/a.json"}}}, "example.org"),
+        ({}, "no JSON schema"),
+        ({"type": 3}, "no JSON schema"),
+    ],
+)
+def test_what_the_grammar_cannot_express_is_refused(schema: dict[str, Any], named: str) -> None:
+    with pytest.raises(LMStudioValueError, match=named):
+        json_schema_of(schema)
+
+
+def test_names_of_properties_are_no_keywords() -> None:
+    schema = {"type": "object", "properties": {"not": {"type": "string"}, "if": {"enum": ["not"]}}}
+    assert json_schema_of(schema) == schema
+
+
+def test_definitions_and_recursion_are_kept() -> None:
+    class Tree(BaseModel):
+        name: str
+        children: list[Tree] = []
+
+    schema = json_schema_of(Tree)
+    assert schema["$defs"]["Tree"]["properties"]["children"]["items"] == {"$ref": "#/$defs/Tree"}
+
+
+def test_tools_with_a_schema_make_the_answer_one_more_tool() -> None:
+    asked = ask([add], None, {"type": "json_schema", "json_schema": {"name": "Model", "schema": PARAMETERS}})
+    assert asked.response_format is None
+    assert asked.tool_choice == "required"
+    assert asked.answer_tool == "Model"
+    assert [made["function"]["name"] for made in asked.tools] == ["add", "Model"]
+    assert asked.tools[1]["function"]["parameters"] == PARAMETERS
+
+
+def test_the_answers_tool_has_a_name_of_its_own() -> None:
+    asked = ask([Model], "auto", {"type": "json_schema", "json_schema": {"name": "Model", "schema": PARAMETERS}})
+    assert asked.answer_tool == "Model_answer"
+
+
+def test_no_tool_call_with_a_schema_is_the_grammar_alone() -> None:
+    asked = ask([add], "none", PARAMETERS)
+    assert (asked.tools, asked.tool_choice) == ([], None)
+    assert asked.response_format == {"type": "json", "jsonSchema": PARAMETERS}
+
+
+def test_empty_tools_with_a_schema_are_the_grammar_alone() -> None:
+    assert ask([], None, PARAMETERS).response_format == {"type": "json", "jsonSchema": PARAMETERS}
+
+
+@pytest.mark.parametrize("choice", ["any", "add"])
+def test_a_forced_call_with_a_schema_is_refused(choice: str) -> None:
+    with pytest.raises(LMStudioValueError, match="pass one of them"):
+        ask([add], choice, PARAMETERS)
