@@ -213,8 +213,8 @@ class Connection:
             result = await endpoint.rpc(RpcCallContext(self.house, self, self.namespace, parameter))
             if result is not NOTHING:
                 answer["result"] = result
-        except EndpointError as error:
-            answer = {"type": "rpcError", "callId": call_id, "error": error.error}
+        except Exception as error:  # noqa: BLE001 - the real server, too, turns whatever an endpoint throws into an answer
+            answer = {"type": "rpcError", "callId": call_id, "error": _failure(error)}
         await faults.send(self, answer)
 
     def _create(self, message: envelopes.ChannelCreate) -> None:
@@ -255,15 +255,18 @@ class Connection:
         ending: dict[str, Any] = {"type": "channelClose", "channelId": call.id}
         try:
             await endpoint(call)
-        except EndpointError as refusal:
-            ending = {"type": "channelError", "channelId": call.id, "error": refusal.error}
         except Interrupted:
             # Guess: the wording. Only loads end so; predictions end well, with userStopped.
             cancelled = EndpointError("The operation was cancelled")
             ending = {"type": "channelError", "channelId": call.id, "error": cancelled.error}
-        except Exception as error:  # the real server turns whatever an endpoint throws into the channel's error
-            wrong = EndpointError(f"The emulator failed: {type(error).__name__}: {error}")
-            ending = {"type": "channelError", "channelId": call.id, "error": wrong.error}
+        except Exception as error:  # noqa: BLE001 - as above
+            ending = {"type": "channelError", "channelId": call.id, "error": _failure(error)}
         # Freed before the close goes out, so that a client that reuses the id at once is welcome.
         self._channels.pop(call.id, None)
         await faults.send(self, ending)
+
+
+def _failure(error: Exception) -> dict[str, Any]:
+    if isinstance(error, EndpointError):
+        return error.error
+    return EndpointError(f"The emulator failed: {type(error).__name__}: {error}").error

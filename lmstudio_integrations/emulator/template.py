@@ -1,4 +1,4 @@
-"""The emulator's prompt template: ChatML, with tools, tool calls and tool results, in the way many open models have it."""
+"""The emulator's prompt template: ChatML with tools, tool calls and tool results, as many open models have it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,18 @@ def chatml(messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, A
     """The prompt for a history (wire form), ready for the assistant's next words."""
     blocks = [(message["role"], "".join(_part(part) for part in message["content"])) for message in messages]
     if tools:
-        listed = _TOOLS.format(tools="\n".join(_json({"type": "function", "function": tool}) for tool in tools))
+        listed = tools_block(tools)
         if blocks and blocks[0][0] == "system":
             blocks[0] = ("system", f"{blocks[0][1]}\n\n{listed}")
         else:
             blocks.insert(0, ("system", listed))
     body = "".join(f"<|im_start|>{role}\n{content}<|im_end|>\n" for role, content in blocks)
     return f"{body}<|im_start|>assistant\n"
+
+
+def tools_block(tools: Sequence[Mapping[str, Any]]) -> str:
+    """The tools on offer (their ``function`` objects), as a system message tells them to the model."""
+    return _TOOLS.format(tools="\n".join(_json({"type": "function", "function": tool}) for tool in tools))
 
 
 def plain(messages: Sequence[Mapping[str, Any]]) -> str:

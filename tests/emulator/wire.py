@@ -16,7 +16,10 @@ GUEST = {"authVersion": 1, "clientIdentifier": "guest:wire", "clientPasskey": "w
 class Wire:
     """One WebSocket. Authenticates by itself unless told not to."""
 
-    def __init__(self, server: Emulator, namespace: str = "llm", *, authenticate: bool = True) -> None:
+    def __init__(
+        self, server: Emulator, namespace: str = "llm", *, authenticate: bool = True, timeout: float = 5.0
+    ) -> None:
+        self._timeout = timeout
         self._stack = ExitStack()
         url = f"{server.url}/{namespace.removeprefix('/')}"
         self._socket = self._stack.enter_context(connect(url, max_size=None, open_timeout=5))
@@ -38,9 +41,9 @@ class Wire:
         """A message as JSON; text and bytes as they stand."""
         self._socket.send(message if isinstance(message, str | bytes) else json.dumps(message))
 
-    def receive(self, timeout: float = 5.0) -> Any:
+    def receive(self, timeout: float | None = None) -> Any:
         """The next message; text that is no JSON as it stands."""
-        text = self._socket.recv(timeout=timeout)
+        text = self._socket.recv(timeout=self._timeout if timeout is None else timeout)
         try:
             return json.loads(text)
         except ValueError:

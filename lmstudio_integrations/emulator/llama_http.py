@@ -1,0 +1,95 @@
+"""Just enough HTTP to speak with llama.cpp's server on this machine: JSON in, JSON or server-sent events out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+from .failures import EndpointError, context_overflow
+
+_LINE_LIMIT = 16 * 2**20
+
+
+class LlamaHttp:
+    """A client of one server. Every request has a connection of its own; closing it cancels the request."""
+
+    def __init__(self, address: str) -> None:
+        parts = urlsplit(address)
+        self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 80
+
+    async def get(self, path: str) -> Any:
+        """The JSON answer to a GET."""
+        async with self._request("GET", path, None) as body:
+            return json.loads(b"".join([part async for part in body]))
+
+    async def post(self, path: str, value: Any) -> Any:
+        """The JSON answer to a POST.
+
+        Raises:
+            EndpointError: the server refuses.
+        """
+        async with self._request("POST", path, value) as body:
+            return json.loads(b"".join([part async for part in body]))
+
+    async def stream(self, path: str, value: Any) -> AsyncIterator[Any]:
+        """The server-sent events of an answer, each a JSON document.
+
+        Raises:
+            EndpointError: the server refuses, or an event says that it has failed.
+        """
+        async with self._request("POST", path, value) as body:
+            rest = b""
+            async for part in body:
+                *lines, rest = (rest + part).split(b"\n")
+                for line in lines:
+                    if line.startswith((b"data: {", b"error: {")):
+                        event = json.loads(line.partition(b": ")[2])
+                        if "error" in event or line.startswith(b"error"):
+                            raise _refusal(event)
+                        yield event
+
+    @asynccontextmanager
+    async def _request(self, method: str, path: str, value: Any) -> AsyncIterator[AsyncIterator[bytes]]:
+        reader, writer = await asyncio.open_connection(self._host, self._port, limit=_LINE_LIMIT)
+        try:
+            content = b"" if value is None else json.dumps(value).encode()
+            head = (
+                f"{method} {path} HTTP/1.1\r\nHost: {self._host}\r\nConnection: close\r\n"
+                f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+            )
+            writer.write(head.encode() + content)
+            status, headers = await _head(reader)
+            body = _body(reader, headers)
+            if status != 200:
+                raise _refusal(json.loads(b"".join([part async for part in body]) or b"{}"))
+            yield body
+        finally:
+            writer.close()
+
+
+async def _head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
+    lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:] if line)}
+    return int(lines[0].split(" ")[1]), headers
+
+
+async def _body(reader: asyncio.StreamReader, headers: dict[str, str]) -> AsyncIterator[bytes]:
+    if headers.get("transfer-encoding", "").lower() == "chunked":
+        while size := int((await reader.readline()).split(b";")[0], 16):
+            yield await reader.readexactly(size)
+            await reader.readline()
+    elif "content-length" in headers:
+        yield await reader.readexactly(int(headers["content-length"]))
+    else:
+        yield await reader.read()
+
+
+def _refusal(answer: Any) -> EndpointError:
+    error = answer.get("error", answer) if isinstance(answer, dict) else {}
+    if error.get("type") == "exceed_context_size_error":
+        return context_overflow(error.get("n_prompt_tokens", 0), error.get("n_ctx", 0))
+    return EndpointError("The engine refused the request", cause=str(error.get("message", answer)))

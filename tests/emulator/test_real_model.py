@@ -1,0 +1,199 @@
+"""The real small model behind the emulator. Structure, counts and validity only: never what it says."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from lmstudio_integrations.emulator import Emulator, Reply
+from lmstudio_integrations.emulator.llama_cpp import available, find_model
+from tests.emulator.wire import Wire, fragments, packets, prediction, said, stats, user
+
+WHY_NOT = available()
+pytestmark = [
+    pytest.mark.real_model,
+    pytest.mark.timeout(120),
+    pytest.mark.skipif(WHY_NOT is not None, reason=WHY_NOT or ""),
+]
+KEY = "smollm2-135m-instruct"
+ADD = {
+    "type": "function",
+    "function": {
+        "name": "add",
+        "description": "Adds two numbers.",
+        "parameters": {
+            "type": "object",
+            "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}},
+            "required": ["a", "b"],
+            "additionalProperties": False,
+        },
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Emulator]:
+    with Emulator(model_path=find_model(), threads=1) as running:
+        yield running
+
+
+def capped(tokens: int) -> dict[str, Any]:
+    return {"checked": True, "value": tokens}
+
+
+def predict(server: Emulator, prompt: Any, **fields: Any) -> list[Any]:
+    with Wire(server, timeout=60) as wire:
+        return wire.until_end(wire.create("predict", prediction(prompt, KEY, **fields)))
+
+
+def test_the_model_of_the_file_is_loaded_for_chat_and_for_embeddings(server: Emulator) -> None:
+    assert server.loaded == [KEY, f"{KEY}-embedding"]
+
+
+def test_tokens_stream_with_real_progress_and_agreeing_counts(server: Emulator) -> None:
+    seen = predict(server, "Tell me about the sea. " * 60, maxPredictedTokens=capped(12), temperature=0)
+    details = [p["details"] for p in packets(seen) if p["type"] == "promptProcessingProgress"]
+    assert len(details) >= 3
+    assert details[-1]["unprocessedPromptTokenCount"] == 0
+    assert details[-1]["totalPromptTokenCount"] == stats(seen)["promptTokensCount"]
+    assert sum(f["tokensCount"] for f in fragments(seen)) == stats(seen)["predictedTokensCount"] == 12
+    assert stats(seen)["stopReason"] == "maxPredictedTokensReached"
+
+
+def test_the_cached_count_is_what_the_engine_really_kept(server: Emulator) -> None:
+    long = "Once there was a cat that liked to count its own whiskers. " * 5
+    first = predict(server, long, maxPredictedTokens=capped(1))
+    again = predict(server, long, maxPredictedTokens=capped(1))
+    details = [p["details"] for p in packets(again) if p["type"] == "promptProcessingProgress"]
+    assert details[-1]["cachedTokenCount"] >= stats(first)["promptTokensCount"] - 2
+
+
+def test_one_seed_gives_one_text(server: Emulator) -> None:
+    options = {"seed": capped(7), "temperature": 0.9, "maxPredictedTokens": capped(10)}
+    assert said(predict(server, "Tell a story", **options)) == said(predict(server, "Tell a story", **options))
+
+
+def test_a_schema_is_kept_to_by_grammar(server: Emulator) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"colour": {"enum": ["red", "green"]}, "size": {"type": "integer", "minimum": 1, "maximum": 9}},
+        "required": ["colour", "size"],
+        "additionalProperties": False,
+    }
+    seen = predict(server, "A big tomato.", structured={"type": "json", "jsonSchema": schema})
+    jsonschema.validate(json.loads(said(seen)), schema)
+
+
+def test_a_forced_tool_call_has_valid_arguments_in_fragments_that_join(server: Emulator) -> None:
+    seen = predict(
+        server,
+        "Add 2 and 3.",
+        tools={"type": "toolArray", "tools": [ADD]},
+        toolChoice={"type": "generic", "mode": "required"},
+        temperature=0,
+    )
+    end = next(p for p in packets(seen) if p["type"] == "toolCallGenerationEnd")
+    parts = [p["content"] for p in packets(seen) if p["type"] == "toolCallGenerationArgumentFragmentGenerated"]
+    request = end["toolCallRequest"]
+    assert request["name"] == "add"
+    jsonschema.validate(request["arguments"], ADD["function"]["parameters"])  # type: ignore[index]
+    assert json.loads("".join(parts)) == request["arguments"]
+    assert stats(seen)["stopReason"] == "toolCalls"
+
+
+def test_tokenize_and_count_and_template_come_from_the_model(server: Emulator) -> None:
+    specifier = {"type": "query", "query": {"identifier": KEY}}
+    with Wire(server, timeout=60) as wire:
+        ids = wire.call("tokenize", {"specifier": specifier, "inputString": "Hello 世界"})["result"]["tokens"]
+        count = wire.call("countTokens", {"specifier": specifier, "inputString": "Hello 世界"})["result"]["tokenCount"]
+        parameter = {"specifier": specifier, "history": {"messages": [user("hi")]}, "opts": {}}
+        made = wire.call("applyPromptTemplate", {**parameter, "predictionConfigStack": {"layers": []}})
+    assert count == len(ids) > 1
+    assert "hi<|im_end|>" in made["result"]["formatted"]
+    assert made["result"]["formatted"].startswith("<|im_start|>system\n")
+
+
+def test_embeddings_of_like_texts_are_closer_and_long_ones_fit(server: Emulator) -> None:
+    specifier = {"type": "query", "query": {"identifier": f"{KEY}-embedding"}}
+    texts = ["A cat sleeps on the sofa.", "A kitten naps on the couch.", "Interest rates rose in May.", "word " * 300]
+    with Wire(server, "embedding", timeout=60) as wire:
+        made = [
+            wire.call("embedString", {"modelSpecifier": specifier, "inputString": text})["result"]["embedding"]
+            for text in texts
+        ]
+    cat, kitten, rates, long = made
+    dot = lambda one, other: sum(x * y for x, y in zip(one, other, strict=True))  # noqa: E731
+    assert dot(cat, kitten) > dot(cat, rates)
+    assert len(long) == len(cat)
+
+
+def test_cancel_ends_a_generation_and_frees_the_engine(server: Emulator) -> None:
+    with Wire(server, timeout=60) as wire:
+        number = wire.create("predict", prediction("Count to a million.", KEY, temperature=0, llama__xtcThreshold=capped(0)))
+        while (message := wire.receive()).get("message", {}).get("type") != "fragment":
+            assert message["type"] == "channelSend"
+        wire.send({"type": "channelSend", "channelId": number, "message": {"type": "cancel"}})
+        seen = wire.until_end(number)
+        assert stats(seen)["stopReason"] == "userStopped"
+        after = wire.until_end(wire.create("predict", prediction("Hi", KEY, maxPredictedTokens=capped(1))))
+    assert stats(after)["predictedTokensCount"] <= 1
+
+
+def test_a_prompt_that_does_not_fit_is_refused_with_both_counts(server: Emulator) -> None:
+    seen = predict(server, "hello " * 5000, contextOverflowPolicy="stopAtLimit")
+    assert seen[-1]["type"] == "channelError"
+    assert "4096 tokens" in seen[-1]["error"]["title"]
+
+
+def test_scripted_replies_go_before_the_model(server: Emulator) -> None:
+    server.script(Reply("exactly this"))
+    assert said(predict(server, "Hi")) == "exactly this"
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    state = Path(f"/proc/{pid}/stat")
+    return not state.exists() or state.read_text().split()[2] != "Z"
+
+
+PROGRAM = """
+import sys, time
+from lmstudio_integrations.emulator import Emulator
+from lmstudio_integrations.emulator.llama_cpp import find_model
+server = Emulator(model_path=find_model(), threads=1).start()
+print(server._house.engine.process.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_the_child_does_not_outlive_a_parent_that_is_killed() -> None:
+    parent = subprocess.Popen([sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    assert _alive(child)
+    parent.send_signal(signal.SIGKILL)
+    parent.communicate()
+    deadline = time.monotonic() + 10
+    while _alive(child) and time.monotonic() < deadline:
+        os.sched_yield()
+    assert not _alive(child)
+
+
+def test_stopping_the_emulator_ends_its_child() -> None:
+    with Emulator(model_path=find_model(), threads=1) as server:
+        child = server._house.engine.process.pid  # type: ignore[attr-defined]
+        assert _alive(child)
+    assert not _alive(child)
