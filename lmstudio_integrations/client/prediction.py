@@ -8,11 +8,30 @@ leaves out has a default.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lmstudio_integrations.client.events import (
+    Event,
+    Fragment,
+    LoadProgress,
+    PromptProgress,
+    ToolCallArguments,
+    ToolCallEnd,
+    ToolCallFailed,
+    ToolCallName,
+    ToolCallStart,
+    fragment_tokens,
+    token_count,
+)
 from lmstudio_integrations.client.result import PartialPrediction, PredictionResult, read_structured
-from lmstudio_integrations.errors import LMStudioError, LMStudioIncompleteError, LMStudioProtocolError
+from lmstudio_integrations.client.session import Closed
+from lmstudio_integrations.client.surrogates import Mender
+from lmstudio_integrations.errors import (
+    LMStudioError,
+    LMStudioIncompleteError,
+    LMStudioProtocolError,
+    server_error,
+)
 from lmstudio_integrations.protocol.config import from_kv
 from lmstudio_integrations.protocol.envelopes import SerializedError
 from lmstudio_integrations.protocol.history import ToolCallRequest
@@ -39,150 +58,7 @@ __all__ = [
 
 logger = logging.getLogger("lmstudio_integrations")
 
-
-class Fragment:
-    """A piece of the model's output, often one token; ``str(fragment)`` is its text.
-
-    ``reasoning_type`` is ``"none"`` for the answer itself, ``"reasoning"`` for the model's thoughts, and
-    ``"reasoningStartTag"`` or ``"reasoningEndTag"`` for the literal tags around them. ``is_structural`` marks text that
-    belongs to the template rather than to the answer. ``tokens`` holds ids and log probabilities where they were asked
-    for, in LM Studio's own form.
-    """
-
-    __slots__ = ("_data", "content")
-
-    content: str
-
-    def __init__(self, data: dict[str, Any]) -> None:
-        content = data["content"]
-        if type(content) is not str:
-            raise TypeError(f"content is {type(content).__name__}")
-        self.content = content
-        self._data = data
-
-    @property
-    def tokens_count(self) -> int:
-        """How many tokens the piece holds, 1 where the server does not say."""
-        return int(self._data.get("tokensCount", 1))
-
-    @property
-    def contains_drafted(self) -> bool:
-        """Whether a draft model guessed part of it."""
-        return bool(self._data.get("containsDrafted", False))
-
-    @property
-    def reasoning_type(self) -> str:
-        """``none``, ``reasoning``, ``reasoningStartTag``, ``reasoningEndTag``, or what a newer server says."""
-        return str(self._data.get("reasoningType", "none"))
-
-    @property
-    def is_structural(self) -> bool:
-        """Whether it belongs to the template."""
-        return bool(self._data.get("isStructural", False))
-
-    @property
-    def is_visible(self) -> bool:
-        """Whether it is part of the answer: neither reasoning nor structure."""
-        return self.reasoning_type == "none" and not self.is_structural
-
-    @property
-    def is_reasoning(self) -> bool:
-        """Whether it is part of the model's thoughts (their tags are not)."""
-        return self.reasoning_type == "reasoning"
-
-    @property
-    def tokens(self) -> list[dict[str, Any]]:
-        """The tokens with ``text``, ``id``, ``logProb`` and ``candidates``, where log probabilities were asked for."""
-        return list(self._data.get("tokens") or ())
-
-    def __str__(self) -> str:
-        return self.content
-
-    def __repr__(self) -> str:
-        return f"Fragment({self.content!r}, reasoning_type={self.reasoning_type!r})"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Fragment) and self._data == other._data
-
-    __hash__ = None  # type: ignore[assignment]  # equality by content, and the content is a mutable mapping
-
-
-@dataclass(frozen=True, slots=True)
-class PromptProgress:
-    """How much of the prompt has been read: ``progress`` 0.0 to 1.0, the rest in tokens, ``None`` from older servers.
-
-    ``cached_tokens`` were known from before and not read again.
-    """
-
-    progress: float
-    cached_tokens: int | None = None
-    total_tokens: int | None = None
-    processed_tokens: int | None = None
-    unprocessed_tokens: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LoadProgress:
-    """How much of a model has been loaded before the prediction can begin: ``progress`` 0.0 to 1.0."""
-
-    progress: float
-    identifier: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCallStart:
-    """The model began tool call number ``index`` (0, 1, … in one prediction); ``id`` where the server gives one."""
-
-    index: int
-    id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCallName:
-    """The name of the tool is known. Some servers leave this event out."""
-
-    index: int
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCallArguments:
-    """A piece of the arguments' JSON text. Some servers leave these events out."""
-
-    index: int
-    content: str
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCallEnd:
-    """The whole call, its arguments parsed; ``raw_content`` is the text as the model wrote it."""
-
-    index: int
-    tool_call: ToolCallRequest
-    raw_content: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCallFailed:
-    """What the model wrote is no valid call: the error, the name and arguments so far, and the raw text."""
-
-    index: int
-    error: SerializedError
-    name: str | None = None
-    arguments: str = ""
-    raw_content: str | None = None
-
-
-Event = (
-    Fragment
-    | PromptProgress
-    | LoadProgress
-    | ToolCallStart
-    | ToolCallName
-    | ToolCallArguments
-    | ToolCallEnd
-    | ToolCallFailed
-)
+_MOST_NOTES = 20
 
 
 class PredictionReader:
@@ -205,6 +81,9 @@ class PredictionReader:
         self._tool_calls: list[ToolCallRequest] = []
         self._failed: list[ToolCallFailed] = []
         self._strange: set[str] = set()
+        self._told: LMStudioError | None = None
+        self._text = Mender()
+        self._argument_text = Mender()
         self.prompt_progress: PromptProgress | None = None
         self.result: PredictionResult | None = None
         self.error: LMStudioError | None = None
@@ -236,24 +115,25 @@ class PredictionReader:
             if kind == "fragment":
                 data = packet["fragment"]  # type: ignore[index]
                 fragment = Fragment(data)
-                reasoning = data.get("reasoningType", "none")
+                fragment.content = self._text.mend(fragment.content)
+                reasoning = data.get("reasoningType") or "none"
                 if reasoning == "none":
                     if not data.get("isStructural"):
                         self._visible.append(fragment.content)
                 elif reasoning == "reasoning":
                     self._reasoning.append(fragment.content)
-                    self._reasoning_tokens += data.get("tokensCount", 1)
+                    self._reasoning_tokens += fragment_tokens(data)
                 return fragment
             read = _READERS.get(kind)
             if read is not None:
                 return read(self, packet)  # type: ignore[arg-type]
             problem = f"a packet of the unknown type {kind!r}"
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            if not isinstance(packet, dict):
+            if isinstance(packet, Closed | LMStudioError):
                 self._read_end(packet)
                 return None
             problem = f"a packet that cannot be read ({type(error).__name__}: {error})"
-        if problem not in self._strange:
+        if problem not in self._strange and len(self._strange) < _MOST_NOTES:
             self._strange.add(problem)
             logger.warning("%s was passed over in a prediction", problem)
         return None
@@ -261,12 +141,13 @@ class PredictionReader:
     def _read_end(self, outcome: object) -> None:
         if self.result is not None:
             return
-        error = outcome if isinstance(outcome, LMStudioError) else None
+        error = outcome if isinstance(outcome, LMStudioError) else self._told
         if error is None:
             error = LMStudioIncompleteError(
                 "LM Studio ended the prediction without its final packet, so the answer is not whole; "
                 "what had come is on this error as 'partial'"
             )
+        if outcome is not error:
             error.begun = True
         error.partial = self.partial()
         self.error = error
@@ -283,13 +164,15 @@ class PredictionReader:
         )
 
     def _read_prompt_progress(self, packet: dict[str, Any]) -> Event:
-        details = packet.get("details") or {}
+        details = packet.get("details")
+        if not isinstance(details, dict):
+            details = {}
         self.prompt_progress = PromptProgress(
             _fraction(packet["progress"]),
-            details.get("cachedTokenCount"),
-            details.get("totalPromptTokenCount"),
-            details.get("processedPromptTokenCount"),
-            details.get("unprocessedPromptTokenCount"),
+            token_count(details.get("cachedTokenCount")),
+            token_count(details.get("totalPromptTokenCount")),
+            token_count(details.get("processedPromptTokenCount")),
+            token_count(details.get("unprocessedPromptTokenCount")),
         )
         return self.prompt_progress
 
@@ -303,10 +186,11 @@ class PredictionReader:
     def _read_loaded(self, packet: dict[str, Any]) -> None:
         """The model is there; its ``LoadProgress(1.0)`` came before, and the caller asks for no more."""
 
-    def _begin_tool_call(self, id: str | None) -> None:
+    def _begin_tool_call(self, id: Any) -> None:
         self._tool_index += 1
         self._tool_open = True
-        self._tool_name, self._tool_id, self._tool_arguments = None, id, []
+        self._tool_name, self._tool_id, self._tool_arguments = None, _id(id), []
+        self._argument_text = Mender()
 
     def _finish_tool_call(self) -> None:
         if not self._tool_open:  # an older server that sends the whole call in one packet
@@ -318,36 +202,47 @@ class PredictionReader:
         return ToolCallStart(self._tool_index, self._tool_id)
 
     def _read_tool_name(self, packet: dict[str, Any]) -> Event:
-        self._tool_name = str(packet["name"])
-        return ToolCallName(self._tool_index, self._tool_name)
+        name = str(packet["name"])
+        if not self._tool_open:
+            self._begin_tool_call(None)
+        self._tool_name = name
+        return ToolCallName(self._tool_index, name)
 
     def _read_tool_arguments(self, packet: dict[str, Any]) -> Event:
-        self._tool_arguments.append(packet["content"])
-        return ToolCallArguments(self._tool_index, packet["content"])
+        content = packet["content"]
+        if not isinstance(content, str) or not self._tool_open:
+            raise ValueError("a piece of arguments that belongs to no tool call")
+        content = self._argument_text.mend(content)
+        self._tool_arguments.append(content)
+        return ToolCallArguments(self._tool_index, content)
 
     def _read_tool_end(self, packet: dict[str, Any]) -> Event:
-        request = packet["toolCallRequest"]
-        name = request["name"]
         self._finish_tool_call()
-        call = ToolCallRequest(
-            id=request.get("id") or self._tool_id, name=name, arguments=request.get("arguments") or {}
-        )
+        raw = packet.get("rawContent")
+        request = packet.get("toolCallRequest")
+        try:
+            call = ToolCallRequest(
+                id=_id(request.get("id")) or self._tool_id,  # type: ignore[union-attr]  # whatever came is told apart below
+                name=request["name"],  # type: ignore[index]
+                arguments=request.get("arguments") or {},  # type: ignore[union-attr]
+            )
+        except (KeyError, TypeError, ValueError, AttributeError):
+            # It was announced, so it must not vanish: what the model wrote is in the failure.
+            return self._fail_tool_call(SerializedError(title=f"A tool call that cannot be read: {request!r}"), raw)
         self._tool_calls.append(call)
-        return ToolCallEnd(self._tool_index, call, packet.get("rawContent"))
+        return ToolCallEnd(self._tool_index, call, raw)
 
     def _read_tool_failed(self, packet: dict[str, Any]) -> Event:
         self._finish_tool_call()
-        failed = ToolCallFailed(
-            self._tool_index,
-            SerializedError.from_any(packet.get("error")),
-            self._tool_name,
-            "".join(self._tool_arguments),
-            packet.get("rawContent"),
-        )
+        return self._fail_tool_call(SerializedError.from_any(packet.get("error")), packet.get("rawContent"))
+
+    def _fail_tool_call(self, error: SerializedError, raw: str | None) -> ToolCallFailed:
+        failed = ToolCallFailed(self._tool_index, error, self._tool_name, "".join(self._tool_arguments), raw)
         self._failed.append(failed)
         return failed
 
     def _read_success(self, packet: dict[str, Any]) -> None:
+        self._visible.append(self._text.end())
         content, reasoning = self.content, self.reasoning
         structured, parsed, parsed_from_reasoning, parse_error = read_structured(self._structured, content, reasoning)
         try:
@@ -374,6 +269,7 @@ class PredictionReader:
 
     def _read_error(self, packet: dict[str, Any]) -> None:
         """Older servers sent errors as packets; the channel's own error or close follows."""
+        self._told = server_error(packet.get("error"))
 
 
 def load_progress(packet: dict[str, Any]) -> float | None:
@@ -384,6 +280,11 @@ def load_progress(packet: dict[str, Any]) -> float | None:
         return _fraction(packet["progress"]) if packet["type"] in ("loadProgress", "progress") else None
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def _id(value: Any) -> str | None:
+    """A tool call's id; numbers are taken for what they look like, and an empty one is none."""
+    return str(value) if isinstance(value, str | int) and value != "" else None
 
 
 def _fraction(value: Any) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lmstudio_integrations.client.prediction import PromptProgress, ToolCallFailed
+    from lmstudio_integrations.client.events import PromptProgress, ToolCallFailed
     from lmstudio_integrations.protocol.history import ToolCallRequest
     from lmstudio_integrations.protocol.models import ModelInstanceInfo
     from lmstudio_integrations.protocol.prediction import PredictionStats
@@ -77,6 +77,6 @@ def read_structured(asked: bool, content: str, reasoning: str) -> tuple[bool, An
     from_reasoning = not content.strip() and bool(reasoning.strip())
     try:
         parsed = json.loads(reasoning if from_reasoning else content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return False, content, False, f"the answer is no JSON document: {error}"
     return True, parsed, from_reasoning, None

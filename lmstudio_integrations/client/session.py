@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic_core import from_json
 
+from lmstudio_integrations.client.warning import read_warning, shorten
 from lmstudio_integrations.errors import (
     LMStudioAuthenticationError,
     LMStudioError,
@@ -82,8 +83,8 @@ class Conversation:
 
 Outcome = Answer | Closed | LMStudioError
 
-# Warnings that answer a request which will get no other answer. The others concern channels that live on or are gone.
-_WARNS_OF_NO_CHANNEL = ("channelUnknown", "channelMessageTypeError", "unknown channel", "channelMessage")
+# So many kinds of strangeness are logged for one socket; a server that makes up ever new ones is not worth more.
+_MOST_NOTES = 20
 
 
 class Session:
@@ -148,27 +149,27 @@ class Session:
     def receive(self, data: str | bytes | bytearray) -> None:
         """Hand one frame to whom it concerns. Never raises: what cannot be understood is logged and passed over."""
         try:
-            try:
-                frame = from_json(data)
-            except ValueError:
-                frame = decode(
-                    data if isinstance(data, str) else bytes(data)
-                )  # half a surrogate pair, escaped, is JSON all the same
+            frame = _parse(data)
             if frame["type"] == "channelSend":
-                conversation = self._channels.get(frame["channelId"])
-                if conversation is not None:
-                    packet = frame["message"]
-                    conversation.answered = True
-                    conversation.heard = time.monotonic()
-                    conversation.last = packet
-                    conversation.deliver(packet)
-                return
+                conversation, packet = self._channels.get(frame["channelId"]), frame["message"]
+            else:
+                conversation = packet = None
         except (ValueError, KeyError, TypeError) as error:
             self._note(
                 f"garbage:{type(error).__name__}", f"a frame that is none of LM Studio's was passed over: {error}"
             )
             return
-        self._receive_rare(frame)
+        if conversation is None:
+            if frame["type"] != "channelSend":
+                self._receive_rare(frame)
+            return
+        conversation.answered = True
+        conversation.heard = time.monotonic()
+        if type(packet) is dict:
+            conversation.last = packet
+            conversation.deliver(packet)
+        else:
+            self._note("packet", f"a packet that is no object ({type(packet).__name__}) was passed over")
 
     def _receive_rare(self, frame: dict[str, Any]) -> None:
         kind = frame["type"]
@@ -186,7 +187,8 @@ class Session:
             self._note(f"type:{kind}", f"a message of the unknown type {kind!r} was passed over")
 
     def _end(self, table: dict[int, Conversation], key: object, outcome: Callable[[], Outcome]) -> None:
-        conversation = table.get(key) if isinstance(key, int) else None
+        # JSON has one kind of number: 1.0 is the id 1, but true is none.
+        conversation = table.get(key) if isinstance(key, int | float) and not isinstance(key, bool) else None  # type: ignore[arg-type]
         if conversation is not None:
             conversation.answered = True
             self._finish(conversation, outcome())
@@ -197,18 +199,26 @@ class Session:
         conversation.finish(outcome)
 
     def _warned(self, warning: str, kind: str) -> None:
-        """A warning bears no id: it ends the unanswered requests that it can mean (PROTOCOL, the hang table)."""
+        """A warning bears no id: it ends the unanswered requests that it can mean (PROTOCOL, the hang table).
+
+        If it names an endpoint, those are the requests to it, else all of its kind: better an error than a hang. One
+        that names an endpoint for which nobody waits came too late for the request that it means.
+        """
         self.warned = True
-        logger.warning("LM Studio warns: %s", warning)
-        if kind in _WARNS_OF_NO_CHANNEL or (not kind and any(word in warning for word in _WARNS_OF_NO_CHANNEL)):
+        logger.warning("LM Studio warns: %s", shorten(warning))
+        meaning = read_warning(warning, kind)
+        if meaning is None:
             return
-        unanswered = [c for c in (*self._calls.values(), *self._channels.values()) if not c.answered]
-        meant = [c for c in unanswered if _names(warning, c.endpoint)] or unanswered
-        for conversation in meant:
+        unanswered = [
+            conversation
+            for conversation in (*self._calls.values(), *self._channels.values())
+            if not conversation.answered and meaning.fits(conversation.endpoint, is_channel=conversation.is_channel)
+        ]
+        for conversation in [c for c in unanswered if meaning.names(c.endpoint)] or unanswered:
             self._finish(
                 conversation,
                 LMStudioRequestRejectedError(
-                    f"LM Studio did not accept a request to {conversation.endpoint!r}: {warning}\n"
+                    f"LM Studio did not accept a request to {conversation.endpoint!r}: {shorten(warning)}\n"
                     "This LM Studio may be older or newer than this package knows; updating it or the package would do."
                 ),
             )
@@ -227,20 +237,16 @@ class Session:
 
     def _note(self, key: str, message: str) -> None:
         """Log what is strange once per socket, so that a newer server does not flood the log."""
-        if key not in self._strange:
+        if key not in self._strange and len(self._strange) < _MOST_NOTES:
             self._strange.add(key)
             logger.warning("%s", message)
 
 
-def _names(warning: str, endpoint: str) -> bool:
-    """Whether the prose of a warning names ``endpoint`` as a whole word."""
-    at = warning.find(endpoint)
-    while at >= 0:
-        before, after = warning[at - 1 : at], warning[at + len(endpoint) : at + len(endpoint) + 1]
-        if not before.isalnum() and not after.isalnum():
-            return True
-        at = warning.find(endpoint, at + 1)
-    return False
+def _parse(data: str | bytes | bytearray) -> Any:
+    try:
+        return from_json(data)
+    except ValueError:  # half a surrogate pair, escaped, is JSON all the same
+        return decode(data if isinstance(data, str) else bytes(data))
 
 
 def read_authentication(data: str | bytes, authentication: Authentication) -> None:
@@ -256,7 +262,8 @@ def read_authentication(data: str | bytes, authentication: Authentication) -> No
             "what answered does not speak LM Studio's protocol: no reply to the authentication"
         ) from None
     if success is not True:
-        words = reply.get("error") or "no reason given"
+        # In case that the reason repeats what was sent.
+        words = str(reply.get("error") or "no reason given").replace(authentication.client_passkey, "…")
         kind = "guest" if authentication.client_identifier.startswith("guest:") else "API token"
         raise LMStudioAuthenticationError(
             f"LM Studio refused the {kind}: {words}\n"

@@ -1,0 +1,41 @@
+"""Text that was cut in the middle of a character.
+
+LM Studio's server counts text in UTF-16 units, so that an emoji may arrive as two halves in two fragments. Neither half
+can be printed or sent on by itself.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["Mender"]
+
+_HALF = re.compile("[\ud800-\udfff]")
+_FIRST_HALF = re.compile("[\ud800-\udbff]$")
+_REPLACEMENT = "\ufffd"
+
+
+class Mender:
+    """Puts the halves of one stream of text together again: the first waits for the second.
+
+    A half whose other half never comes is replaced by U+FFFD.
+    """
+
+    __slots__ = ("_held",)
+
+    def __init__(self) -> None:
+        self._held = ""
+
+    def mend(self, text: str) -> str:
+        """The next piece, whole; what it lacks at its end comes with the next piece."""
+        if not self._held and (text.isascii() or _HALF.search(text) is None):
+            return text
+        text, self._held = self._held + text, ""
+        if _FIRST_HALF.search(text):
+            text, self._held = text[:-1], text[-1]
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+    def end(self) -> str:
+        """What is left when no further piece will come."""
+        held, self._held = self._held, ""
+        return _REPLACEMENT if held else ""
