@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from lmstudio_integrations.client.prediction import LoadProgress, PromptProgress
+from lmstudio_integrations import LoadProgress, PromptProgress
 from lmstudio_integrations.errors import LMStudioDisconnectedError, LMStudioError, LMStudioModelUnloadedError
 from lmstudio_integrations.llama_index.events import (
     LoadProgressEvent,
@@ -17,8 +17,8 @@ from lmstudio_integrations.llama_index.events import (
 if TYPE_CHECKING:
     from llama_index.core.base.llms.types import ChatResponse, CompletionResponse
 
-    from lmstudio_integrations.client.prediction import Event
-    from lmstudio_integrations.client.result import PredictionResult
+    from lmstudio_integrations import PredictionResult
+    from lmstudio_integrations.client.events import Event
     from lmstudio_integrations.llama_index.reply import Reply
 
 __all__ = ["Answer"]

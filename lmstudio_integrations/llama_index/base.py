@@ -28,9 +28,7 @@ from lmstudio_integrations.llama_index.settings import PredictionSettings
 if TYPE_CHECKING:
     from llama_index.core.base.llms.types import ImageBlock
 
-    from lmstudio_integrations.client.aio import AsyncLLM
-    from lmstudio_integrations.client.result import PredictionResult
-    from lmstudio_integrations.client.sync import LLM
+    from lmstudio_integrations import LLM, AsyncLLM, PredictionResult
     from lmstudio_integrations.llama_index.answer import Answer
 
 __all__ = ["Call", "ServedLLM"]

@@ -12,8 +12,7 @@ from lmstudio_integrations.errors import LMStudioDisconnectedError, LMStudioMode
 from lmstudio_integrations.llama_index.settings import ServerSettings
 
 if TYPE_CHECKING:
-    from lmstudio_integrations.client.aio import AsyncEmbeddingModel
-    from lmstudio_integrations.client.sync import EmbeddingModel
+    from lmstudio_integrations import AsyncEmbeddingModel, EmbeddingModel
 
 __all__ = ["LMStudioEmbedding"]
 

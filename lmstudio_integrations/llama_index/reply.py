@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from llama_index.core.base.llms.types import ChatResponse, CompletionResponse, LogProb, ThinkingBlock, ToolCallBlock
 
-from lmstudio_integrations.client.prediction import (
+from lmstudio_integrations import (
     Fragment,
     ToolCallArguments,
     ToolCallEnd,
@@ -24,8 +24,8 @@ from lmstudio_integrations.llama_index.cheap import chat_response, completion_re
 from lmstudio_integrations.llama_index.usage import counts_of, raw_of
 
 if TYPE_CHECKING:
-    from lmstudio_integrations.client.prediction import Event
-    from lmstudio_integrations.client.result import PredictionResult
+    from lmstudio_integrations import PredictionResult
+    from lmstudio_integrations.client.events import Event
 
 __all__ = ["Reply"]
 

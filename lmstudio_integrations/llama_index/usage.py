@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lmstudio_integrations.client.prediction import PromptProgress, ToolCallFailed
-    from lmstudio_integrations.client.result import PredictionResult
+    from lmstudio_integrations import PredictionResult, PromptProgress, ToolCallFailed
 
 __all__ = ["counts_of", "finish_reason", "raw_of", "usage_of"]
 

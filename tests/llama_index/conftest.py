@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
+import llama_index.core
 import pytest
 from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]  # a re-export
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
@@ -12,6 +15,16 @@ from pydantic import PrivateAttr
 
 from lmstudio_integrations.emulator import Emulator
 from lmstudio_integrations.llama_index import LMStudio, LMStudioEmbedding
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nltk_data_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """LlamaIndex's sentence splitter reads NLTK data, and NLTK refuses files with several hard links, as uv makes them."""
+    data = tmp_path_factory.mktemp("nltk") / "data"
+    shutil.copytree(Path(llama_index.core.__file__).parent / "_static" / "nltk_cache", data)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NLTK_DATA", str(data))
+        yield
 
 
 @pytest.fixture

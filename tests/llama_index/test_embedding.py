@@ -1,0 +1,165 @@
+"""Embeddings: queries and texts, batches, instructions, order."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import pickle
+from typing import Any
+
+import pytest
+from llama_index.core.base.embeddings.base import BaseEmbedding
+from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugHandler
+from llama_index.core.schema import TextNode
+
+from lmstudio_integrations.emulator import Emulator
+from lmstudio_integrations.errors import LMStudioDisconnectedError, LMStudioModelNotFoundError
+from lmstudio_integrations.llama_index import LMStudioEmbedding
+from lmstudio_integrations.llama_index.embedding import instructed
+from tests.llama_index.wire import calls, creations, settings
+
+
+def sent(server: Emulator) -> list[str]:
+    return [call["inputString"] for call in calls(server, "embedString")]
+
+
+def test_it_is_an_embedding_model(embed_model: LMStudioEmbedding) -> None:
+    assert isinstance(embed_model, BaseEmbedding)
+    assert embed_model.class_name() == "LMStudioEmbedding"
+
+
+async def test_a_vector_is_a_list_of_floats(embed_model: LMStudioEmbedding) -> None:
+    vectors = [
+        embed_model.get_query_embedding("one"),
+        embed_model.get_text_embedding("one"),
+        await embed_model.aget_query_embedding("one"),
+        await embed_model.aget_text_embedding("one"),
+    ]
+    assert all(type(vector) is list and len(vector) == 768 for vector in vectors)
+    assert all(type(value) is float for value in vectors[0])
+    assert vectors[0] == vectors[1] == vectors[2] == vectors[3]
+
+
+TEXTS = [f"text number {number}" for number in range(150)]
+
+
+async def test_batches_keep_the_order(server: Emulator, embed_model: LMStudioEmbedding) -> None:
+    one_by_one = [embed_model.get_text_embedding(text) for text in TEXTS]
+    assert embed_model.get_text_embedding_batch(TEXTS) == one_by_one
+    assert await embed_model.aget_text_embedding_batch(TEXTS) == one_by_one
+    assert len(sent(server)) == 3 * len(TEXTS)
+
+
+async def test_no_texts_are_no_vectors(embed_model: LMStudioEmbedding) -> None:
+    assert embed_model.get_text_embedding_batch([]) == []
+    assert await embed_model.aget_text_embedding_batch([]) == []
+
+
+def test_the_calls_of_a_batch_that_are_unanswered_are_bounded(server: Emulator) -> None:
+    embed_model = LMStudioEmbedding(model="emulator/embedding", base_url=server.url, embed_batch_size=500)
+    embed_model.get_text_embedding_batch([str(number) for number in range(500)])
+    frames = sorted([*server.requests, *server.sent], key=lambda frame: frame.order)
+    unanswered = most = 0
+    for frame in frames:
+        if frame.message.get("type") == "rpcCall" and frame.message["endpoint"] == "embedString":
+            unanswered += 1
+        elif frame.direction == "server" and frame.message.get("type") == "rpcResult":
+            unanswered -= 1
+        most = max(most, unanswered)
+    assert 1 < most <= 64
+
+
+async def test_instructions_stand_before_queries_and_texts(server: Emulator) -> None:
+    embed_model = LMStudioEmbedding(
+        model_name="emulator/embedding",
+        base_url=server.url,
+        query_instruction="search_query:",
+        text_instruction="search_document: ",
+    )
+    embed_model.get_query_embedding("q")
+    await embed_model.aget_query_embedding("q")
+    embed_model.get_text_embedding("t")
+    embed_model.get_text_embedding_batch(["t"])
+    await embed_model.aget_text_embedding_batch(["t"])
+    assert sent(server) == ["search_query: q"] * 2 + ["search_document: t"] * 3
+
+
+@pytest.mark.parametrize(
+    ("instruction", "expected"),
+    [(None, " t\n"), ("", " t\n"), ("do:", "do:  t\n"), ("do: ", "do:  t\n"), ("do\n", "do\n t\n")],
+)
+def test_the_text_itself_is_never_changed(instruction: str | None, expected: str) -> None:
+    assert instructed(instruction, " t\n") == expected
+
+
+def test_without_a_name_any_loaded_embedding_model_answers(server: Emulator) -> None:
+    assert len(LMStudioEmbedding(base_url=server.url).get_text_embedding("x")) == 768
+
+
+def test_an_unknown_model_is_an_error_that_says_so(server: Emulator) -> None:
+    with pytest.raises(LMStudioModelNotFoundError):
+        LMStudioEmbedding(model="nobody/nothing", base_url=server.url).get_text_embedding("x")
+
+
+def test_load_options_and_ttl_reach_the_loading(server: Emulator) -> None:
+    embed_model = LMStudioEmbedding(
+        model="emulator/embedding", base_url=server.url, ttl=60, load_config={"contextLength": 2048}
+    )
+    embed_model.get_text_embedding("x")
+    (creation,) = creations(server, "getOrLoad")
+    assert creation["loadTtlMs"] == 60_000
+    assert settings(creation, "loadConfigStack")["embedding.load.contextLength"] == 2048
+
+
+async def test_many_batches_at_once_stay_apart(embed_model: LMStudioEmbedding) -> None:
+    batches = [[f"{batch}/{number}" for number in range(10)] for batch in range(5)]
+    got = await asyncio.gather(*(embed_model.aget_text_embedding_batch(batch) for batch in batches))
+    assert got == [embed_model.get_text_embedding_batch(batch) for batch in batches]
+
+
+def test_nodes_get_their_vectors(embed_model: LMStudioEmbedding) -> None:
+    nodes: list[Any] = [TextNode(text="a"), TextNode(text="b")]
+    embedded = embed_model(nodes)
+    assert [node.embedding for node in embedded] == embed_model.get_text_embedding_batch(["a", "b"])
+
+
+def test_related_texts_are_nearer(embed_model: LMStudioEmbedding) -> None:
+    cat, kitten, car = embed_model.get_text_embedding_batch(["the cat sat", "the cat slept", "engines need oil"])
+    assert embed_model.similarity(cat, kitten) > embed_model.similarity(cat, car)
+
+
+def test_a_lost_connection_is_tried_again(server: Emulator) -> None:
+    embed_model = LMStudioEmbedding(model="emulator/embedding", base_url=server.url, max_retries=2)
+    server.faults.add("drop", endpoint="embedString", times=3)
+    assert len(embed_model.get_text_embedding("x")) == 768
+
+
+async def test_retries_end(server: Emulator) -> None:
+    embed_model = LMStudioEmbedding(model="emulator/embedding", base_url=server.url, max_retries=1)
+    server.faults.add("drop", endpoint="embedString", times=None)
+    with pytest.raises(LMStudioDisconnectedError):
+        embed_model.get_text_embedding("x")
+    with pytest.raises(LMStudioDisconnectedError):
+        await embed_model.aget_text_embedding("x")
+
+
+def test_llama_index_hears_each_batch_once(server: Emulator) -> None:
+    debug = LlamaDebugHandler(print_trace_on_end=False)
+    embed_model = LMStudioEmbedding(
+        model="emulator/embedding", base_url=server.url, callback_manager=CallbackManager([debug]), embed_batch_size=2
+    )
+    embed_model.get_text_embedding_batch(["a", "b", "c"])
+    assert len(debug.get_event_pairs(CBEventType.EMBEDDING)) == 2
+
+
+def test_it_copies_and_travels_without_its_token(server: Emulator) -> None:
+    embed_model = LMStudioEmbedding(
+        model="emulator/embedding", base_url=server.url, api_key="sk-lm-secret00:01234567890123456789"
+    )
+    for stored in (embed_model.to_dict(), embed_model.to_payload(), repr(embed_model), embed_model.to_json()):
+        assert "secret" not in str(stored)
+    assert b"secret" not in pickle.dumps(embed_model)
+    vector = embed_model.get_text_embedding("x")
+    assert copy.deepcopy(embed_model).get_text_embedding("x") == vector
+    assert pickle.loads(pickle.dumps(embed_model)).get_text_embedding("x") == vector
+    assert LMStudioEmbedding.from_dict(embed_model.to_dict()).get_text_embedding("x") == vector

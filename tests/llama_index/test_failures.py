@@ -1,0 +1,282 @@
+"""What goes wrong: each failure has its error, what had come is kept, and nothing waits for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from typing import Any
+
+import pytest
+from llama_index.core.base.llms.types import ChatMessage
+
+from lmstudio_integrations.emulator import Emulator, Gate, Reply
+from lmstudio_integrations.errors import (
+    LMStudioCancelledError,
+    LMStudioContextOverflowError,
+    LMStudioDisconnectedError,
+    LMStudioError,
+    LMStudioIncompleteError,
+    LMStudioModelNotFoundError,
+    LMStudioModelUnloadedError,
+    LMStudioServerError,
+    LMStudioServerNotFoundError,
+    LMStudioTimeoutError,
+)
+from lmstudio_integrations.llama_index import Cancellation, LMStudio
+from tests.llama_index.conftest import Collected
+from tests.llama_index.wire import cancels, creations
+
+ASK = [ChatMessage(role="user", content="Hello?")]
+FOUR = Reply(fragments=["one ", "two ", "three ", "four"])
+
+
+def drain(stream: Any, seen: list[str]) -> None:
+    for response in stream:
+        seen.append(response.delta)  # noqa: PERF401  # what came before an error is the point
+
+
+async def adrain(stream: Any, seen: list[str]) -> None:
+    async for response in stream:
+        seen.append(response.delta)  # noqa: PERF401  # the same
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ("drop", LMStudioDisconnectedError),
+        ("error_mid_stream", LMStudioServerError),
+        ("unloaded", LMStudioModelUnloadedError),
+    ],
+)
+def test_a_broken_stream_reaches_its_consumer_after_what_had_come(
+    server: Emulator, llm: LMStudio, events: Collected, fault: str, error: type[LMStudioError]
+) -> None:
+    server.script(FOUR)
+    server.faults.add(fault, after=2)
+    seen: list[str] = []
+    with pytest.raises(error) as caught:
+        drain(llm.stream_chat(ASK), seen)
+    assert seen == ["one ", "two "]
+    assert caught.value.partial.content == "one two "
+    assert len(events.of("ExceptionEvent")) == 1
+    assert events.of("LLMChatEndEvent") == events.of("PredictionStatsEvent") == []
+
+
+@pytest.mark.parametrize("fault", ["drop", "error_mid_stream", "unloaded"])
+async def test_the_same_for_those_who_await(server: Emulator, llm: LMStudio, fault: str) -> None:
+    server.script(FOUR)
+    server.faults.add(fault, after=2)
+    seen: list[str] = []
+    with pytest.raises(LMStudioError) as caught:
+        await adrain(await llm.astream_chat(ASK), seen)
+    assert seen == ["one ", "two "]
+    assert caught.value.partial.content == "one two "
+
+
+@pytest.mark.parametrize("method", ["chat", "complete"])
+def test_half_an_answer_is_never_passed_off_as_whole(server: Emulator, llm: LMStudio, method: str) -> None:
+    server.script(FOUR)
+    server.faults.add("no_success")
+    with pytest.raises(LMStudioIncompleteError) as caught:
+        getattr(llm, method)(ASK if method == "chat" else "Hello?")
+    assert caught.value.partial.content == "one two three four"
+
+
+def test_a_lost_socket_is_mended_unseen_before_the_answer_began(server: Emulator, llm: LMStudio) -> None:
+    llm.chat(ASK)
+    server.drop_connections()
+    server.script(Reply("Here again."))
+    assert llm.chat(ASK).message.content == "Here again."
+
+
+def never_begun(server: Emulator) -> None:
+    """The next predictions lose their socket before the first packet."""
+    server.faults.add("drop", times=3)
+
+
+def test_calls_are_tried_again_as_often_as_set(server: Emulator) -> None:
+    quiet = Reply("At last.", progress=())
+    server.script(quiet, quiet, quiet, quiet)
+    never_begun(server)
+    llm = LMStudio(model="emulator/chat", base_url=server.url, max_retries=3)
+    assert llm.chat(ASK).message.content == "At last."
+
+
+def test_without_retries_the_error_comes_at_once(server: Emulator) -> None:
+    quiet = Reply("At last.", progress=())
+    server.script(quiet, quiet, quiet, quiet)
+    never_begun(server)
+    with pytest.raises(LMStudioDisconnectedError):
+        LMStudio(model="emulator/chat", base_url=server.url, max_retries=0).chat(ASK)
+
+
+def test_a_prediction_that_has_begun_is_never_repeated(server: Emulator) -> None:
+    server.script(FOUR)
+    server.faults.add("drop", after=1)
+    llm = LMStudio(model="emulator/chat", base_url=server.url, max_retries=5)
+    with pytest.raises(LMStudioDisconnectedError):
+        llm.chat(ASK)
+    assert len(creations(server)) == 1
+
+
+def test_prompt_processing_counts_as_begun(server: Emulator) -> None:
+    server.script(Reply("x", progress=(0.0, 0.5, 1.0)))
+    server.faults.add("drop")
+    with pytest.raises(LMStudioDisconnectedError):
+        LMStudio(model="emulator/chat", base_url=server.url, max_retries=5).chat(ASK)
+    assert len(creations(server)) == 1
+
+
+LONG = [ChatMessage(role="user", content="word " * 5000)]
+
+
+def test_a_prompt_that_is_too_long_tells_needed_and_available(server: Emulator, llm: LMStudio) -> None:
+    with pytest.raises(LMStudioContextOverflowError) as caught:
+        llm.chat(LONG, context_overflow_policy="stopAtLimit")
+    assert caught.value.available == 4096
+    assert caught.value.needed is not None
+    assert caught.value.needed > 5000
+
+
+async def drained(llm: LMStudio, method: str) -> None:
+    if method == "achat":
+        await llm.achat(LONG)
+    else:
+        list(llm.stream_chat(LONG))
+
+
+@pytest.mark.parametrize("method", ["stream_chat", "achat"])
+async def test_it_can_be_checked_before_anything_is_predicted(server: Emulator, method: str) -> None:
+    llm = LMStudio(model="emulator/chat", base_url=server.url, check_context=True)
+    with pytest.raises(LMStudioContextOverflowError) as caught:
+        await drained(llm, method)
+    assert caught.value.needed == llm.count_tokens(LONG)
+    assert caught.value.available == 4096
+    assert creations(server) == []
+    assert llm.chat(ASK).message.content
+
+
+def test_an_unknown_model_is_named(server: Emulator) -> None:
+    with pytest.raises(LMStudioModelNotFoundError, match="nobody/nothing"):
+        LMStudio(model="nobody/nothing", base_url=server.url).chat(ASK)
+
+
+def test_no_server_is_an_error_that_names_the_address(server: Emulator) -> None:
+    url = server.url
+    server.stop()
+    with pytest.raises(LMStudioServerNotFoundError) as caught:
+        LMStudio(model="m", base_url=url).chat(ASK)
+    assert str(server.port) in str(caught.value)
+
+
+@pytest.mark.parametrize("fault", ["silent", "stall"])
+def test_silence_ends_with_a_timeout_and_a_cancel(server: Emulator, fault: str) -> None:
+    server.script(Reply("one two", progress=()))
+    server.faults.add(fault)
+    llm = LMStudio(model="emulator/chat", base_url=server.url, timeout={"first_answer": 0.2, "silence": 0.2})
+    with pytest.raises(LMStudioTimeoutError):
+        llm.chat(ASK)
+    server.wait_until(lambda: cancels(server) == 1)
+
+
+def test_a_callers_timeout_is_for_that_call(server: Emulator, llm: LMStudio) -> None:
+    server.script(Reply("one two", progress=()))
+    server.faults.add("silent")
+    with pytest.raises(LMStudioTimeoutError):
+        llm.chat(ASK, timeout=0.2)
+
+
+@pytest.mark.parametrize("fault", ["unknown_packet", "garbage", "extra_fields", "missing_new_fields", "unknown_enum"])
+def test_what_a_newer_or_older_server_sends_does_no_harm(server: Emulator, llm: LMStudio, fault: str) -> None:
+    server.script(FOUR)
+    server.faults.add(fault, after=1)
+    assert llm.chat(ASK).message.content == "one two three four"
+
+
+# Leaving early
+
+
+def held(server: Emulator) -> Gate:
+    gate = Gate()
+    server.script(Reply(fragments=["one ", "two ", "three "], hold=gate, hold_after=2))
+    return gate
+
+
+def test_leaving_the_loop_cancels(server: Emulator, llm: LMStudio) -> None:
+    held(server)
+    for response in llm.stream_chat(ASK):
+        if response.delta == "two ":
+            break
+    gc.collect()
+    server.wait_until(lambda: cancels(server) == 1)
+
+
+def test_closing_the_generator_cancels(server: Emulator, llm: LMStudio) -> None:
+    held(server)
+    stream = llm.stream_chat(ASK)
+    next(stream)
+    stream.close()
+    server.wait_until(lambda: cancels(server) == 1)
+
+
+async def test_closing_an_async_generator_cancels(server: Emulator, llm: LMStudio) -> None:
+    held(server)
+    stream = await llm.astream_chat(ASK)
+    await anext(stream)
+    await stream.aclose()
+    del stream
+    await asyncio.to_thread(server.wait_until, lambda: cancels(server) == 1)
+
+
+@pytest.mark.parametrize("method", ["achat", "astream_chat"])
+async def test_cancelling_the_task_cancels(server: Emulator, llm: LMStudio, method: str) -> None:
+    gate = held(server)
+
+    async def work() -> None:
+        outcome = await getattr(llm, method)(ASK)
+        if method == "astream_chat":
+            await adrain(outcome, [])
+
+    task = asyncio.create_task(work())
+    two = "two "
+    await asyncio.to_thread(server.wait_for_sent, lambda frame: two in str(frame.message))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.to_thread(server.wait_until, lambda: cancels(server) == 1)
+    gate.release()
+
+
+def test_a_cancellation_stops_a_stream_from_another_thread(server: Emulator, llm: LMStudio) -> None:
+    held(server)
+    stop = Cancellation()
+    seen = []
+    for response in llm.stream_chat(ASK, cancellation=stop):
+        seen.append(response)
+        if response.delta == "two ":
+            thread = threading.Thread(target=stop.cancel)
+            thread.start()
+            thread.join()
+    assert seen[-1].message.content == "one two "
+    assert seen[-1].raw["finish_reason"] == "cancelled"
+    assert seen[-1].raw["stop_reason"] == "userStopped"
+
+
+async def test_a_cancellation_stops_an_async_stream_from_another_task(server: Emulator, llm: LMStudio) -> None:
+    held(server)
+    stop = Cancellation()
+    seen = []
+    async for response in await llm.astream_chat(ASK, cancellation=stop):
+        seen.append(response)
+        if response.delta == "two ":
+            asyncio.get_running_loop().call_soon(stop.cancel)
+    assert seen[-1].raw["finish_reason"] == "cancelled"
+
+
+def test_a_call_that_was_cancelled_beforehand_never_answers(server: Emulator, llm: LMStudio) -> None:
+    stop = Cancellation()
+    stop.cancel()
+    assert stop.cancelled
+    with pytest.raises(LMStudioCancelledError):
+        llm.chat(ASK, cancellation=stop)

@@ -1,0 +1,260 @@
+"""Settings, copies, storage, and what the model says about itself."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import pickle
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import pytest
+from llama_index.core.base.llms.types import ChatMessage
+from pydantic import ValidationError
+
+from lmstudio_integrations.emulator import EmulatedModel, Emulator, Reply
+from lmstudio_integrations.llama_index import LMStudio
+from lmstudio_integrations.llama_index.facts import ModelFacts, metadata_of
+from lmstudio_integrations.llama_index.options import call_options, load_config
+from tests.llama_index.conftest import Collected
+from tests.llama_index.wire import calls, creations, settings
+
+TOKEN = "sk-lm-abcdefgh:01234567890123456789"
+ASK = [ChatMessage(role="user", content="Hello?")]
+
+
+@pytest.mark.parametrize(
+    ("synonym", "name", "value"),
+    [
+        ("model_name", "model", "m"),
+        ("api_base", "base_url", "http://localhost:1234/v1"),
+        ("url", "base_url", "localhost:1234"),
+        ("request_timeout", "timeout", 30.0),
+        ("keep_alive", "ttl", 60),
+        ("stop_sequences", "stop", ["a"]),
+        ("reasoning", "thinking", True),
+        ("context_length", "context_window", 8192),
+        ("num_ctx", "context_window", 8192),
+        ("prediction_config", "additional_kwargs", {"presencePenalty": 1.0}),
+    ],
+)
+def test_other_integrations_names_are_understood(synonym: str, name: str, value: Any) -> None:
+    assert getattr(LMStudio(**{synonym: value}), name) == value
+
+
+def test_a_token_is_accepted_under_both_names() -> None:
+    assert LMStudio(api_key=TOKEN).token == LMStudio(api_token=TOKEN).token == TOKEN
+
+
+def test_a_setting_under_two_names_is_refused_unless_they_agree() -> None:
+    with pytest.raises(ValidationError, match="another name of 'model'"):
+        LMStudio(model="a", model_name="b")
+    assert LMStudio(model="a", model_name="a").model == "a"
+
+
+@pytest.mark.parametrize(("name", "meant"), [("temprature", "temperature"), ("max_token", "max_tokens")])
+def test_a_misspelt_setting_is_refused_with_the_right_one(name: str, meant: str) -> None:
+    with pytest.raises(ValidationError, match=f"did you mean '{meant}'"):
+        LMStudio(**{name: 1})
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"temperature": -1},
+        {"max_tokens": 0},
+        {"max_tokens": -2},
+        {"top_p": 1.5},
+        {"min_p": -0.1},
+        {"top_k": 501},
+        {"max_retries": -1},
+        {"ttl": 0},
+        {"context_window": 0},
+        {"context_overflow_policy": "shrink"},
+        {"stop": 7},
+    ],
+)
+def test_values_that_make_no_sense_are_refused_at_once(bad: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        LMStudio(**bad)
+
+
+def test_thinking_knows_a_switch_from_a_budget() -> None:
+    assert call_options(LMStudio(thinking=True), {}).arguments["config"] == {"enableThinking": True}
+    assert call_options(LMStudio(thinking=1), {}).arguments["config"] == {"enableThinking": True, "reasoningBudget": 1}
+    with pytest.raises(ValueError, match="budget"):
+        call_options(LMStudio(), {"thinking": -1})
+
+
+def test_context_window_is_the_context_length_to_load_with(server: Emulator) -> None:
+    llm = LMStudio(
+        model="emulator/chat-2", base_url=server.url, context_window=8192, ttl=90, load_config={"flashAttention": True}
+    )
+    response = llm.chat(ASK)
+    (creation,) = creations(server, "getOrLoad")
+    assert creation["loadTtlMs"] == 90_000
+    assert settings(creation, "loadConfigStack")["llm.load.contextLength"] == 8192
+    assert settings(creation, "loadConfigStack")["llm.load.llama.flashAttention"] is True
+    assert response.raw["model_info"]["context_length"] == 8192
+    assert llm.metadata.context_window == 8192
+
+
+def test_an_explicit_context_length_is_left_alone() -> None:
+    llm = LMStudio(context_window=8192, load_config={"contextLength": 1024})
+    assert load_config(llm) == {"contextLength": 1024}
+    assert load_config(LMStudio(context_window=8192, load_config={"context_length": 1024})) == {"context_length": 1024}
+
+
+# What the model says about itself
+
+
+def test_metadata_tells_the_loaded_context_and_the_abilities(server: Emulator, llm: LMStudio) -> None:
+    metadata = llm.metadata
+    assert metadata.context_window == 4096
+    assert metadata.is_function_calling_model is True
+    assert metadata.is_chat_model is True
+    assert metadata.model_name == "emulator/chat"
+
+
+def test_metadata_is_asked_for_once(server: Emulator, llm: LMStudio) -> None:
+    for _ in range(5):
+        assert llm.metadata.context_window == 4096
+    assert len(calls(server, "listLoaded")) == 1
+
+
+def test_metadata_loads_nothing(server: Emulator) -> None:
+    llm = LMStudio(model="emulator/chat-2", base_url=server.url)
+    assert llm.metadata.context_window == 4096
+    assert server.loaded == ["emulator/chat", "emulator/embedding"]
+
+
+def test_an_answer_brings_the_metadata_up_to_date(server: Emulator) -> None:
+    llm = LMStudio(model="emulator/chat-2", base_url=server.url, context_window=16384)
+    llm.chat(ASK)
+    assert llm.metadata.context_window == 16384
+    assert calls(server, "listLoaded") == []
+
+
+def test_another_models_answer_changes_nothing(server: Emulator, llm: LMStudio) -> None:
+    llm.chat(ASK, model="emulator/chat-2")
+    assert llm._facts is None
+
+
+def test_a_model_that_is_not_trained_for_tools_says_so_unless_overridden() -> None:
+    with Emulator(models=[EmulatedModel("plain", loaded=True, tools=False)]) as server:
+        assert LMStudio(model="plain", base_url=server.url).metadata.is_function_calling_model is False
+        overridden = LMStudio(model="plain", base_url=server.url, is_function_calling_model=True)
+        assert overridden.metadata.is_function_calling_model is True
+
+
+@pytest.mark.parametrize(
+    ("max_tokens", "context", "expected"), [(None, 4096, 256), (-1, 4096, 256), (512, 4096, 512), (9999, 4096, 2048)]
+)
+def test_there_is_always_room_for_a_prompt(max_tokens: int | None, context: int, expected: int) -> None:
+    facts = ModelFacts(name="m", context_length=context, loaded=True)
+    metadata = metadata_of(LMStudio(max_tokens=max_tokens), facts)
+    assert metadata.num_output == expected
+    assert metadata.context_window - metadata.num_output > 0
+
+
+def test_without_a_server_the_settings_stand_in(server: Emulator) -> None:
+    url = server.url
+    server.stop()
+    llm = LMStudio(model="m", base_url=url, context_window=1234, max_tokens=100)
+    assert (llm.metadata.context_window, llm.metadata.num_output) == (1234, 100)
+    assert llm.metadata.model_name == "m"
+
+
+async def test_metadata_never_waits_on_an_event_loop(server: Emulator, llm: LMStudio) -> None:
+    fault = server.faults.add("stall", endpoint="listLoaded")
+    assert llm.metadata.context_window == 4096  # at once, although the server keeps silent
+    (asking,) = [thread for thread in threading.enumerate() if thread.name == "lmstudio-metadata"]
+    fault.release()
+    await asyncio.to_thread(asking.join)
+    assert llm._facts is not None
+    assert llm._facts.loaded
+
+
+async def test_metadata_can_be_awaited(llm: LMStudio) -> None:
+    assert (await llm.arefresh_metadata()).context_window == 4096
+    assert llm.refresh_metadata() == llm.metadata
+
+
+def test_the_payload_asks_no_server_and_tells_no_secret(server: Emulator, events: Collected) -> None:
+    llm = LMStudio(model="emulator/chat", base_url=server.url, api_key=TOKEN, temperature=0.5)
+    payload = llm.to_payload()
+    assert payload["class_name"] == "LMStudio_llm"
+    assert payload["model_name"] == "emulator/chat"
+    assert payload["temperature"] == 0.5
+    assert server.requests == []
+    json.dumps(payload)
+    llm.chat(ASK)
+    assert all(TOKEN not in str(event.model_dump()) for event in events.of("LLMChatStartEvent"))
+
+
+# Copies and storage
+
+
+def test_stored_forms_have_no_secret() -> None:
+    llm = LMStudio(model="m", api_key=TOKEN)
+    for stored in (llm.to_dict(), llm.to_json(), llm.model_dump_json(), llm.to_payload(), repr(llm), str(llm)):
+        assert "abcdefgh" not in str(stored)
+    assert b"abcdefgh" not in pickle.dumps(llm)
+
+
+def test_a_copy_in_the_process_keeps_the_token() -> None:
+    llm = LMStudio(model="m", api_key=TOKEN)
+    assert copy.deepcopy(llm).token == llm.model_copy().token == copy.copy(llm).token == TOKEN
+
+
+FULL: dict[str, Any] = {
+    "model": "emulator/chat",
+    "temperature": 0.5,
+    "max_tokens": 50,
+    "stop": ["x"],
+    "seed": 3,
+    "thinking": False,
+    "ttl": 60,
+    "system_prompt": "Be kind.",
+    "load_config": {"contextLength": 2048},
+    "additional_kwargs": {"presencePenalty": 0.5},
+    "timeout": {"total": 20.0},
+}
+
+
+@pytest.mark.parametrize("way", ["pickle", "deepcopy", "dict", "json"])
+def test_settings_survive_every_way_of_storing(server: Emulator, way: str) -> None:
+    llm = LMStudio(**FULL, base_url=server.url)
+    llm.chat(ASK)  # a used one is no different
+    match way:
+        case "pickle":
+            made = pickle.loads(pickle.dumps(llm))
+        case "deepcopy":
+            made = copy.deepcopy(llm)
+        case "dict":
+            made = LMStudio.from_dict(llm.to_dict())
+        case _:
+            made = LMStudio.from_json(llm.to_json())
+    assert made.to_dict() == llm.to_dict()
+    assert {name: getattr(made, name) for name in FULL} == FULL
+    server.script(Reply("Still here."))
+    assert made.chat(ASK).message.content == "Still here."
+
+
+def test_nothing_is_opened_before_the_first_call(server: Emulator) -> None:
+    LMStudio(model="emulator/chat", base_url=server.url)
+    assert server.connections == 0
+    assert server.requests == []
+
+
+def test_importing_without_llama_index_says_what_to_install() -> None:
+    program = (
+        "import sys; sys.modules['llama_index.core'] = None\n"
+        "try:\n    import lmstudio_integrations.llama_index\n"
+        "except ImportError as error:\n    print(error)\n"
+    )
+    outcome = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert 'pip install "lmstudio-integrations[llama-index]"' in outcome.stdout
