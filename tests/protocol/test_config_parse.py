@@ -80,6 +80,7 @@ def test_a_name_like_none_lists_what_there_is() -> None:
 def test_a_setting_given_twice_is_refused() -> None:
     with pytest.raises(LMStudioValueError, match="'maxTokens' and 'max_tokens' are the same"):
         c.parse_config(PREDICTION, {"maxTokens": 1, "max_tokens": 2})
+    assert c.parse_config(PREDICTION, {"maxTokens": None, "max_tokens": 2}).max_tokens == 2
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,7 @@ def test_definitions_move_to_defs_and_the_references_follow_but_data_stays() -> 
                 "node": {"$ref": "#/definitions/Node"},
                 "definitions": {"type": "array", "items": {"$ref": "#/definitions/Node"}},
                 "text": {"const": {"$ref": "#/definitions/Node"}},
+                "default": {"$ref": "#/definitions/Node"},
             },
             "definitions": {"Node": {"anyOf": [{"$ref": "#/definitions/Node"}, {"type": "null"}]}},
         }
@@ -67,6 +68,7 @@ def test_definitions_move_to_defs_and_the_references_follow_but_data_stays() -> 
             "node": {"$ref": "#/$defs/Node"},
             "definitions": {"type": "array", "items": {"$ref": "#/$defs/Node"}},
             "text": {"const": {"$ref": "#/definitions/Node"}},
+            "default": {"$ref": "#/$defs/Node"},
         },
         "$defs": {"Node": {"anyOf": [{"$ref": "#/$defs/Node"}, {"type": "null"}]}},
     }
@@ -214,6 +216,8 @@ def test_two_tools_of_one_name_are_refused() -> None:
     for call in (tool_fields, tools_field):
         with pytest.raises(LMStudioValueError, match="Two tools are called 'add'"):
             call([ADD, SUB, ADD])
+    with pytest.raises(LMStudioValueError, match="Two tools are called 'add'"):
+        tool_fields([ADD, SUB, ADD], "sub")
 
 
 def test_the_same_tools_make_the_same_bytes() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeGuard
 
 Direction = Literal["c2s", "s2c"]
 Part = Literal["parameter", "returns", "creationParameter", "toClientPacket", "toServerPacket"]
@@ -58,63 +58,85 @@ class Socket:
 
 
 def check_client_frame(witness: Witness, namespace: str, frame: Any, socket: Socket) -> None:
-    """One frame that a client sent. Raises ``AssertionError`` with the reason; notes what it opens."""
+    """One frame that a client sent. Raises ``AssertionError`` with the reason; notes what it opens in any case."""
     if isinstance(frame, dict) and "authVersion" in frame:
-        _check_authentication(frame)
         socket.offered = True
+        _check_authentication(frame)
         return
-    if socket.offered and not socket.admitted:
-        raise AssertionError('sent before {"success": true}, so it would be swallowed')
+    open_already = _note_request(frame, socket)
+    _require(socket.admitted or not socket.offered, 'sent before {"success": true}, so it would be swallowed')
     kind = _envelope(frame, _CLIENT_KEYS)
     if kind == "rpcCall":
         witness.complain(namespace, "rpc", frame["endpoint"], "parameter", frame.get("parameter", ABSENT))
-        socket.calls[frame["callId"]] = frame["endpoint"]
     elif kind == "channelCreate":
-        channel = frame["channelId"]
-        _require(channel not in socket.channels, f"channel {channel} is open already")
+        _require(not open_already, f"channel {frame['channelId']} is open already")
         creation = frame.get("creationParameter", ABSENT)
         witness.complain(namespace, "channel", frame["endpoint"], "creationParameter", creation)
-        socket.channels[channel] = frame["endpoint"]
-        socket.closed.pop(channel, None)
     elif kind == "channelSend":
         # A cancel may cross the server's close on the way; that is nobody's fault.
         endpoint = socket.channels.get(frame["channelId"]) or socket.closed.get(frame["channelId"])
         _require(endpoint is not None or not socket.whole, f"channel {frame['channelId']} was never open")
         if endpoint is not None:
             witness.complain(namespace, "channel", endpoint, "toServerPacket", frame["message"])
-    elif kind == "keepAlive":
+
+
+def _note_request(frame: Any, socket: Socket) -> bool:
+    """Remember what a frame opens, also if something else in it is wrong; whether its channel was open before."""
+    if not isinstance(frame, dict):
+        return False
+    kind, endpoint = frame.get("type"), frame.get("endpoint")
+    number = frame.get("callId", frame.get("channelId"))
+    if kind == "keepAlive":
         socket.keep_alives += 1
+    elif not _is_whole(number) or not isinstance(endpoint, str):
+        return False
+    elif kind == "rpcCall":
+        socket.calls[number] = endpoint
+    elif kind == "channelCreate":
+        if number in socket.channels:
+            return True
+        socket.channels[number] = endpoint
+        socket.closed.pop(number, None)
+    return False
 
 
 def check_server_frame(witness: Witness, namespace: str, frame: Any, socket: Socket) -> None:
-    """One frame that a server sent. Raises ``AssertionError`` with the reason; notes what it ends."""
+    """One frame that a server sent. Raises ``AssertionError`` with the reason; notes what it ends in any case."""
     if isinstance(frame, dict) and "success" in frame and "type" not in frame:
-        _check_admission(frame)
         socket.admitted = bool(frame["success"])
+        _check_admission(frame)
         return
+    endpoint = _note_answer(frame, socket)
     kind = _envelope(frame, _SERVER_KEYS)
     if kind in ("rpcResult", "rpcError"):
-        endpoint = socket.calls.pop(frame["callId"], None)
         _require(endpoint is not None or not socket.whole, f"nobody waits for call {frame['callId']}")
-        if kind == "rpcError":
-            witness.complain_of_error(frame["error"])
-        elif endpoint is not None:
-            witness.complain(namespace, "rpc", endpoint, "returns", frame.get("result", ABSENT))
     elif kind.startswith("channel"):
-        channel = frame["channelId"]
-        endpoint = socket.channels.get(channel)
-        _require(endpoint is not None or not socket.whole, f"channel {channel} is not open")
-        if endpoint is None:
-            return
-        if kind == "channelSend":
-            witness.complain(namespace, "channel", endpoint, "toClientPacket", frame["message"])
-        elif kind in ("channelClose", "channelError"):
-            socket.closed[channel] = socket.channels.pop(channel)
-            if kind == "channelError":
-                witness.complain_of_error(frame["error"])
+        _require(endpoint is not None or not socket.whole, f"channel {frame['channelId']} is not open")
     elif kind == "keepAliveAck":
-        _require(socket.keep_alives > 0 or not socket.whole, "a keepAliveAck that nobody asked for")
+        _require(socket.keep_alives >= 0 or not socket.whole, "a keepAliveAck that nobody asked for")
+    if kind in ("rpcError", "channelError"):
+        witness.complain_of_error(frame["error"])
+    elif kind == "rpcResult" and endpoint is not None:
+        witness.complain(namespace, "rpc", endpoint, "returns", frame.get("result", ABSENT))
+    elif kind == "channelSend" and endpoint is not None:
+        witness.complain(namespace, "channel", endpoint, "toClientPacket", frame["message"])
+
+
+def _note_answer(frame: Any, socket: Socket) -> str | None:
+    """Remember what a frame ends, also if something else in it is wrong; the endpoint that it belongs to."""
+    if not isinstance(frame, dict):
+        return None
+    kind, number = frame.get("type"), frame.get("callId", frame.get("channelId"))
+    if kind == "keepAliveAck":
         socket.keep_alives -= 1
+    if not _is_whole(number):
+        return None
+    if kind in ("rpcResult", "rpcError"):
+        return socket.calls.pop(number, None)
+    if kind in ("channelClose", "channelError") and number in socket.channels:
+        socket.closed[number] = socket.channels.pop(number)
+        return socket.closed[number]
+    return socket.channels.get(number)
 
 
 class Conversation:
@@ -204,7 +226,7 @@ def _check_admission(frame: dict[str, Any]) -> None:
         _require(isinstance(frame.get("error"), str), "a refusal without a reason")
 
 
-def _is_whole(value: Any) -> bool:
+def _is_whole(value: Any) -> TypeGuard[int]:
     """An integer as JSON has it, written ``1`` or ``1.0``; ``true`` is none."""
     return type(value) is int or (type(value) is float and value.is_integer())
 

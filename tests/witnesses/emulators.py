@@ -64,8 +64,14 @@ class Watch:
         for way, frame in new:
             self._read[way] = frame.order
             counts = client if way == "c2s" else server
+            complaints = []
             for conversation in self._conversations:
-                conversation.read(way, frame.namespace, frame.connection, frame.message, counts=counts)
+                try:
+                    conversation.read(way, frame.namespace, frame.connection, frame.message, counts=counts)
+                except AssertionError as complaint:  # the other witness sees the frame, too
+                    complaints.append(complaint)
+            if complaints:
+                raise complaints[0]
         return len(new)
 
 
