@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
 
 from lmstudio_integrations.client import calls
+from lmstudio_integrations.client.callbacks import check_callback
 from lmstudio_integrations.client.files import FileSource, read_image
 from lmstudio_integrations.client.front import ClientFront, ModelFront, PredictionOptions, RawOptions, StreamFront
 from lmstudio_integrations.client.mailbox import AsyncMailbox
@@ -123,7 +124,7 @@ class _AsyncModel(ModelFront):
         """Token ids of a text, or of each of several."""
         if isinstance(text, str):
             return await _wait(self._ask(self._calls.tokenize(text)))
-        return [await _wait(future) for future in [self._ask(self._calls.tokenize(item)) for item in text]]
+        return [await _wait(future) for future in self._tokenize_all(text)]
 
     async def count_tokens(self, text: str) -> int:
         """How many tokens a text has."""
@@ -260,6 +261,7 @@ class AsyncModels(Generic[M]):
     async def _load(
         self, endpoint: str, creation: dict[str, Any], on_load_progress: LoadProgressCallback | None
     ) -> str:
+        check_callback("on_load_progress", on_load_progress)
         mailbox = AsyncMailbox(asyncio.get_running_loop())
         future = self._client._load(self._namespace, endpoint, creation, mailbox.put)
         future.add_done_callback(lambda _: mailbox.put(None))

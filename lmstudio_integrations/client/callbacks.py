@@ -6,11 +6,12 @@ One that raises ends that prediction (it is cancelled at the server) and its err
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, TypedDict
 
-from lmstudio_integrations.client.prediction import (
+from lmstudio_integrations.client.events import (
     Event,
     Fragment,
     LoadProgress,
@@ -23,7 +24,7 @@ from lmstudio_integrations.client.prediction import (
 )
 from lmstudio_integrations.errors import LMStudioValueError
 
-__all__ = ["CallbackOptions", "Callbacks"]
+__all__ = ["CallbackOptions", "Callbacks", "check_callback", "refuse_coroutine"]
 
 Callback = Callable[..., Any]
 
@@ -70,13 +71,16 @@ class Callbacks:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = getattr(self, field.name)
-            if value is not None and not callable(value):
-                raise LMStudioValueError(f"{field.name}={value!r} cannot be called: pass a function, or None")
+            check_callback(field.name, getattr(self, field.name))
         if self.on_progress is not None and self.on_prompt_processing_progress is not None:
             raise LMStudioValueError(
                 "on_progress and on_prompt_processing_progress are one callback under two names: pass one"
             )
+
+    def refuse_coroutines(self) -> None:
+        """A blocking front cannot await: a coroutine function would be called, and never run."""
+        for field in fields(self):
+            refuse_coroutine(field.name, getattr(self, field.name))
 
     @property
     def on_fragment(self) -> bool:
@@ -109,6 +113,18 @@ class Callbacks:
         """The call to make once the answer is whole, with what ``message`` makes of it; one time only."""
         on_message, self.on_message = self.on_message, None
         return () if on_message is None else ((on_message, (message(),)),)
+
+
+def check_callback(name: str, callback: Any) -> None:
+    """Raise ``LMStudioValueError`` unless ``callback`` can be called or is ``None``."""
+    if callback is not None and not callable(callback):
+        raise LMStudioValueError(f"{name}={callback!r} cannot be called: pass a function, or None")
+
+
+def refuse_coroutine(name: str, callback: Callback | None) -> None:
+    """Raise ``LMStudioValueError`` if ``callback`` is a coroutine function."""
+    if inspect.iscoroutinefunction(callback):
+        raise LMStudioValueError(f"{name} is a coroutine function: pass a plain one, or use AsyncClient")
 
 
 def _calls(*wanted: tuple[Callback | None, tuple[Any, ...]]) -> tuple[tuple[Callback, tuple[Any, ...]], ...]:

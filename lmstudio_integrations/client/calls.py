@@ -26,12 +26,13 @@ from lmstudio_integrations.protocol.config import (
     parse_config,
     to_kv,
 )
+from lmstudio_integrations.protocol.envelopes import encode
 from lmstudio_integrations.protocol.files import UploadFileResult
 from lmstudio_integrations.protocol.history import FilePart
 from lmstudio_integrations.protocol.models import ModelInfo, ModelInstanceInfo, check_identifier
-from lmstudio_integrations.protocol.structured import structured_field
+from lmstudio_integrations.protocol.structured import STRUCTURED_KEY, structured_field
 from lmstudio_integrations.protocol.system import Version
-from lmstudio_integrations.protocol.tools import tool_definition, tool_fields
+from lmstudio_integrations.protocol.tools import TOOL_CHOICE_KEY, TOOLS_KEY, tool_definition, tool_fields
 
 __all__ = ["Call", "Prediction", "Specifier", "model_reference"]
 
@@ -39,6 +40,8 @@ T = TypeVar("T")
 
 DEFAULT_TTL = 3600.0
 """Seconds of idleness after which a model that we had loaded goes again (the official Python SDK's default)."""
+
+_DRAFT_MODEL_KEY = "llm.prediction.speculativeDecoding.draftModel"
 
 # Raw completion in the form that LM Studio of both generations takes: the template is the prompt itself.
 _RAW_TEMPLATE = {
@@ -77,7 +80,8 @@ class Prediction:
 def _seconds_to_ms(ttl: Any) -> int | None:
     if ttl is None:
         return None
-    if isinstance(ttl, bool) or not isinstance(ttl, (int, float)) or not math.isfinite(ttl) or ttl * 1000 < 1:
+    # Below a millisecond nothing is left of it; the upper end is where JSON numbers stop being exact.
+    if isinstance(ttl, bool) or not isinstance(ttl, (int, float)) or not 0.001 <= ttl <= 2**53 / 1000:
         raise LMStudioValueError(
             f"ttl={ttl!r} is no time to live: pass seconds of idleness above 0, or None for no limit"
         )
@@ -148,27 +152,14 @@ def prediction(
 
     What is given by name wins over the same setting in ``config``.
     """
-    fields = kv_fields(to_kv(parse_config(LlmPredictionConfig, config)))
-    if draft_model is not None:
-        fields["llm.prediction.speculativeDecoding.draftModel"] = check_identifier(draft_model) if draft_model else ""
-    if response_format is not None:
-        field = structured_field(response_format)
-        fields[field["key"]] = field["value"]
-    for field in tool_fields(_tools(tools), tool_choice):
-        fields[field["key"]] = field["value"]
-    structured = fields.get("llm.prediction.structured", {}).get("type", "none")
-    if structured != "none" and tools and tool_choice != "none":
-        raise LMStudioValueError(
-            "response_format and tools exclude each other in one request: the grammar leaves no room for a tool call. "
-            "Ask for one of them, or pass tool_choice='none'."
-        )
+    fields = _prediction_fields(config, response_format, draft_model, tools, tool_choice)
     layers = [("apiOverride", kv_config(fields))]
     if raw_prompt:
         if not isinstance(history, str):
             raise LMStudioValueError(
                 f"complete() takes the prompt as text, not {type(history).__name__}; respond() takes chats"
             )
-        if tools:
+        if _mode(fields, TOOLS_KEY, "type") not in ("", "none"):
             raise LMStudioValueError("complete() has no template that could show tools to the model: use respond()")
         layers.append(("completeModeFormatting", kv_config({"llm.prediction.promptTemplate": _RAW_TEMPLATE})))
     creation: dict[str, Any] = {
@@ -180,7 +171,38 @@ def prediction(
         if not isinstance(preset, str) or not preset:
             raise LMStudioValueError(f"preset={preset!r} is no preset: pass the name of one")
         creation["fuzzyPresetIdentifier"] = preset
-    return Prediction("predict", creation, structured == "json")
+    encode(creation)  # what JSON cannot hold is refused now, before a model is loaded for it
+    return Prediction("predict", creation, _mode(fields, STRUCTURED_KEY, "type") == "json")
+
+
+def _prediction_fields(
+    config: Any, response_format: Any, draft_model: str | None, tools: Sequence[Any] | None, tool_choice: str | None
+) -> dict[str, Any]:
+    """Every setting of a prediction by its key."""
+    fields = kv_fields(to_kv(parse_config(LlmPredictionConfig, config)))
+    if draft_model is not None:
+        fields[_DRAFT_MODEL_KEY] = "" if draft_model == "" else check_identifier(draft_model)
+    if response_format is not None:
+        field = structured_field(response_format)
+        fields[field["key"]] = field["value"]
+    for field in tool_fields(_tools(tools), tool_choice):
+        fields[field["key"]] = field["value"]
+    if (
+        _mode(fields, STRUCTURED_KEY, "type") not in ("", "none")
+        and _mode(fields, TOOLS_KEY, "type") not in ("", "none")
+        and _mode(fields, TOOL_CHOICE_KEY, "mode") != "none"
+    ):
+        raise LMStudioValueError(
+            "response_format and tools exclude each other in one request: the grammar leaves no room for a tool call. "
+            "Ask for one of them, or pass tool_choice='none'."
+        )
+    return fields
+
+
+def _mode(fields: Mapping[str, Any], key: str, member: str) -> str:
+    """``fields[key][member]``, or ``""``: what was passed as ``raw`` may have any shape."""
+    value = fields.get(key)
+    return str(value.get(member, "")) if isinstance(value, Mapping) else ""
 
 
 def _tools(tools: Any) -> Sequence[Any] | None:
@@ -231,6 +253,7 @@ class Specifier:
             "predictionConfigStack": kv_stack(("apiOverride", kv)) if kv["fields"] else kv_stack(),
             "opts": options,
         }
+        encode(parameter)
         return self._call("applyPromptTemplate", parameter, lambda result: str(result["formatted"]))
 
     def get_info(self) -> Call[ModelInstanceInfo]:
@@ -261,6 +284,10 @@ class Specifier:
 def _string(text: object) -> str:
     if not isinstance(text, str):
         raise LMStudioValueError(f"text was expected, not {type(text).__name__}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise LMStudioValueError(f"the text has half a character (a lone surrogate) at {error.start}") from None
     return text
 
 

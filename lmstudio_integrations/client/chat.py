@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 from pydantic import ValidationError
 
@@ -30,7 +30,7 @@ from lmstudio_integrations.protocol.history import (
 
 __all__ = ["Chat", "History", "as_history"]
 
-History = "str | Mapping[str, Any] | Sequence[Mapping[str, Any]] | Chat | ChatHistory"
+History: TypeAlias = "str | Mapping[str, Any] | Sequence[Mapping[str, Any] | Message] | Chat | ChatHistory"
 """What ``respond`` takes: a user's text, a JSON history, a list of messages, or a ``Chat``."""
 
 _MESSAGES: dict[str, type[SystemMessage | UserMessage | AssistantMessage | ToolMessage]] = {
@@ -49,6 +49,7 @@ _PART_KEYS: dict[str, tuple[set[str], tuple[str, ...]]] = {
     "toolCallRequest": ({"type", "toolCallRequest", "tool_call_request"}, ("assistant",)),
     "toolCallResult": ({"type", "content", "toolCallId", "tool_call_id", "name"}, ("tool",)),
 }
+_CALL_KEYS = {"id", "type", "name", "arguments"}
 
 
 class Chat:
@@ -243,11 +244,12 @@ def _part(part: Any, role: str, where: str) -> Any:
     unknown = set(part) - keys
     if unknown:
         raise LMStudioValueError(f"{where}: a part of the type {kind!r} has no key {min(map(str, unknown))!r}")
-    nulls = [key for key, value in part.items() if value is None]
+    given = {key: value for key, value in part.items() if value is not None}
+    for key in ("toolCallRequest", "tool_call_request"):
+        if key in given:
+            given[key] = _tool_call(given[key], f"{where}: ")
     try:
-        made = _PARTS[kind].model_validate(
-            {key: value for key, value in part.items() if key not in nulls}, strict=False
-        )
+        made = _PARTS[kind].model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
         at = ".".join(map(str, first["loc"])) or kind
@@ -271,10 +273,16 @@ def _text(value: object, what: str) -> str:
     return value
 
 
-def _tool_call(call: ToolCallRequest | Mapping[str, Any]) -> ToolCallRequest:
+def _tool_call(call: Any, where: str = "") -> ToolCallRequest:
     if isinstance(call, ToolCallRequest):
         return call
     try:
-        return ToolCallRequest.model_validate(dict(call))
+        unknown = set(call) - _CALL_KEYS
+        if not unknown:
+            return ToolCallRequest.model_validate(dict(call))
+        why = f"it has no key {min(map(str, unknown))!r}"
     except (ValidationError, TypeError, ValueError):
-        raise LMStudioValueError(f"{call!r} is no tool call: pass {{'name': …, 'arguments': {{…}}, 'id': …}}") from None
+        why = "a value will not do"
+    raise LMStudioValueError(
+        f"{where}{call!r} is no tool call ({why}): pass {{'name': …, 'arguments': {{…}}, 'id': …}}"
+    )

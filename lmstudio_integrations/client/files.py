@@ -34,12 +34,14 @@ def sniff(data: bytes) -> str | None:
     return None
 
 
-def read_image(source: Any, name: str | None = None) -> tuple[str, str]:
+def read_image(source: Any, name: Any = None) -> tuple[str, str]:
     """``(name, base64)`` of an image: a path, bytes, or a binary file object.
 
     Raises ``LMStudioValueError`` for anything else, for what is no PNG, JPEG, WebP, GIF or BMP, and for more than
     75 MB; ``OSError`` where the file cannot be read.
     """
+    if name is not None and not isinstance(name, str):
+        raise LMStudioValueError(f"the name of an image is text, not {type(name).__name__}")
     if isinstance(source, (bytes, bytearray, memoryview)):
         data = bytes(source)
     elif isinstance(source, (str, os.PathLike)):

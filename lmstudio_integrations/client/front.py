@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from weakref import WeakSet
 
 from lmstudio_integrations.client import calls, flows
@@ -70,9 +70,12 @@ class ClientFront:
         api_token: Any = None,
         timeout: float | Timeout | Mapping[str, float | None] | None = None,
     ) -> None:
-        self._address = parse_address(url)
-        self._authentication: Authentication | None = parse_token(api_token)
-        self._timeout = Timeout.of(timeout)
+        self._set_up(parse_address(url), parse_token(api_token), Timeout.of(timeout))
+
+    def _set_up(self, address: str | None, authentication: Authentication | None, timeout: Timeout) -> None:
+        self._address = address
+        self._authentication = authentication
+        self._timeout = timeout
         self._streams: WeakSet[StreamFront] = WeakSet()
         self._closed = False
 
@@ -89,7 +92,19 @@ class ClientFront:
         return {"url": self._address, "timeout": self._timeout}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["url"], timeout=state["timeout"])  # type: ignore[misc]  # as pickle's own rebuilding would
+        self._set_up(state["url"], parse_token(), state["timeout"])
+
+    def __copy__(self) -> Self:
+        return self._again()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        # A copy stays in this process, so unlike a pickle it keeps the token.
+        return self._again()
+
+    def _again(self) -> Self:
+        made = object.__new__(type(self))
+        made._set_up(self._address, self._authentication, self._timeout)
+        return made
 
     def _link(self) -> Link:
         """On the loop: the way to the server."""
@@ -159,15 +174,19 @@ class ModelFront:
     def _ask(self, call: calls.Call[T]) -> Future[T]:
         return self._client._ask(call, self._reference)
 
+    def _tokenize_all(self, texts: Sequence[str]) -> list[Future[list[int]]]:
+        """Start to tokenize texts, once all of them are known to be text."""
+        return [self._ask(call) for call in [self._calls.tokenize(text) for text in _texts(texts, "tokenize")]]
+
     def _embed(self, texts: Sequence[str]) -> Future[list[Any]]:
         """Start to embed texts; the results are for ``_read_embeddings``."""
         self._client._check_open()
-        if isinstance(texts, (bytes, Mapping)) or not isinstance(texts, Sequence):
-            raise LMStudioValueError(f"embed() takes a text or a list of texts, not {type(texts).__name__}")
-        parameters = [self._calls.embed(text).parameter or {} for text in texts]
+        parameters = [self._calls.embed(text).parameter or {} for text in _texts(texts, "embed")]
         limits = self._client._timeout
 
         async def run() -> list[Any]:
+            if not parameters:  # nothing to ask, so no model is loaded for it
+                return []
             return await flows.embed(self._client._link(), self._reference, parameters, limits)
 
         return engine().submit(run())
@@ -196,6 +215,12 @@ class ModelFront:
         engine().spawn(run())
         self._client._streams.add(stream)
         return stream
+
+
+def _texts(texts: Any, method: str) -> Sequence[Any]:
+    if isinstance(texts, (bytes, bytearray, Mapping)) or not isinstance(texts, Sequence):
+        raise LMStudioValueError(f"{method}() takes a text or a list of texts, not {type(texts).__name__}")
+    return texts
 
 
 def _unknown_option(name: str) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import os
+import re
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,11 @@ DEFAULT_PORTS = (41343, 52993, 16141, 39414, 22931)
 USER_PORT = 1234
 """The port of the server that users switch on by hand; it serves the same WebSocket paths (documented usage)."""
 
+TOKEN_VARIABLES = ("LMSTUDIO_API_TOKEN", "LM_API_TOKEN")
+"""Environment variables with the API token: the Python SDK's name first, then the JavaScript SDK's."""
+
 _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
+_NEVER_IN_URL = re.compile(r"[\x00-\x20\x7f\\\"<>^`{|}]")
 _LIMITS = ("connect", "first_answer", "silence", "total", "load")
 
 
@@ -66,9 +70,9 @@ class Timeout:
             raise LMStudioValueError(
                 f"timeout={value!r} is no time limit: pass seconds, a Timeout, or a mapping of {', '.join(_LIMITS)}"
             ) from None
-        unknown = set(given) - set(_LIMITS)
+        unknown = [name for name in given if name not in _LIMITS]
         if unknown:
-            raise LMStudioValueError(f"unknown time limit {min(unknown)!r}: there are {', '.join(_LIMITS)}")
+            raise LMStudioValueError(f"unknown time limit {unknown[0]!r}: there are {', '.join(_LIMITS)}")
         changes: dict[str, Any] = given
         return replace(base, **changes)
 
@@ -76,13 +80,13 @@ class Timeout:
 def _check_seconds(name: str, value: object) -> None:
     if value is None:
         return
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value) or value <= 0:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
         raise LMStudioValueError(
             f"{name}={value!r} is no time limit: pass a number of seconds above 0, or None for none"
         )
 
 
-def parse_address(url: str | None) -> str | None:
+def parse_address(url: Any) -> str | None:
     """The base URL of the server's WebSockets, ``ws[s]://host:port[/prefix]``, or ``None`` to look for LM Studio here.
 
     Takes ``ws://``, ``wss://``, ``http://``, ``https://`` and bare ``host:port``, with a path prefix (a reverse proxy)
@@ -93,23 +97,22 @@ def parse_address(url: str | None) -> str | None:
         url = os.environ.get("LMSTUDIO_BASE_URL") or None
         if url is None:
             return None
-    if not url.strip():
+    if not isinstance(url, str) or not url.strip():
         raise LMStudioValueError(f"{url!r} is no address: pass one like 'ws://localhost:1234' or 'localhost:1234'")
     text = url.strip()
     bare = "://" not in text
+    shown = _safe(text)
     try:
         parts = urlsplit(f"ws://{text}" if bare else text)
         port = parts.port
-    except ValueError as error:
-        raise LMStudioValueError(f"{url!r} is no address: {error}") from None
+    except ValueError:
+        raise LMStudioValueError(f"{shown!r} is no address: the host or the port cannot be read") from None
     if parts.scheme not in _SCHEMES:
-        raise LMStudioValueError(
-            f"{_safe(text)!r}: LM Studio is reached through {', '.join(_SCHEMES)}, not {parts.scheme!r}"
-        )
+        raise LMStudioValueError(f"{shown!r}: LM Studio is reached through {', '.join(_SCHEMES)}, not {parts.scheme!r}")
     if parts.username is not None or parts.password is not None:
         raise LMStudioValueError("an address must not hold a user or password: pass a token as api_token")
-    if parts.query or parts.fragment or not parts.hostname:
-        raise LMStudioValueError(f"{text!r} is no address: a host, a port and a path prefix are all that it may hold")
+    if parts.query or parts.fragment or not parts.hostname or _NEVER_IN_URL.search(text):
+        raise LMStudioValueError(f"{shown!r} is no address: a host, a port and a path prefix are all that it may hold")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     if port is None and bare:
         port = USER_PORT
@@ -118,8 +121,8 @@ def parse_address(url: str | None) -> str | None:
 
 
 def _safe(url: str) -> str:
-    """``url`` without a user's name or password, for messages."""
-    return url.rsplit("@", 1)[-1]
+    """``url`` without a user's name or password and without its query, where people put tokens: for messages."""
+    return re.split(r"[?#]", url.rsplit("@", 1)[-1], maxsplit=1)[0]
 
 
 def is_local(base: str) -> bool:
@@ -143,7 +146,8 @@ def parse_token(api_token: Any = None) -> Authentication | None:
     if hasattr(api_token, "get_secret_value"):
         api_token = api_token.get_secret_value()
     if api_token is None:
-        api_token = os.environ.get("LMSTUDIO_API_TOKEN") or os.environ.get("LM_API_TOKEN") or None
+        # Stripped, because a variable that is read from a file ends in a line break.
+        api_token = next(filter(None, (os.environ.get(name, "").strip() for name in TOKEN_VARIABLES)), None)
     if api_token is None:
         return None
     if not isinstance(api_token, str):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
 
 from lmstudio_integrations.client import calls
+from lmstudio_integrations.client.callbacks import check_callback, refuse_coroutine
 from lmstudio_integrations.client.files import FileSource, read_image
 from lmstudio_integrations.client.front import ClientFront, ModelFront, PredictionOptions, RawOptions, StreamFront
 from lmstudio_integrations.client.prediction import Event, Fragment, load_progress
@@ -49,6 +50,7 @@ class PredictionStream(StreamFront):
     """
 
     def __init__(self, reader: PredictionReader, callbacks: Callbacks) -> None:
+        callbacks.refuse_coroutines()
         self._mailbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         super().__init__(reader, callbacks, self._mailbox.put)
 
@@ -106,7 +108,7 @@ class _Model(ModelFront):
         """Token ids of a text, or of each of several."""
         if isinstance(text, str):
             return _wait(self._ask(self._calls.tokenize(text)))
-        return [_wait(future) for future in [self._ask(self._calls.tokenize(item)) for item in text]]
+        return [_wait(future) for future in self._tokenize_all(text)]
 
     def count_tokens(self, text: str) -> int:
         """How many tokens a text has."""
@@ -241,6 +243,8 @@ class Models(Generic[M]):
         return [self.just_in_time(info.identifier) for info in infos]
 
     def _load(self, endpoint: str, creation: dict[str, Any], on_load_progress: LoadProgressCallback | None) -> str:
+        check_callback("on_load_progress", on_load_progress)
+        refuse_coroutine("on_load_progress", on_load_progress)
         mailbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         future = self._client._load(self._namespace, endpoint, creation, mailbox.put)
         future.add_done_callback(lambda _: mailbox.put(None))
