@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .house import House
 
 
-class Interrupted(Exception):
+class InterruptedByClient(Exception):  # noqa: N818 - no error: what the client wanted
     """The client has cancelled the channel."""
 
 
@@ -85,16 +85,16 @@ class ChannelCall:
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Where a cancel of the client, an earlier one too, raises ``Interrupted``, whatever is being awaited."""
+        """Where a cancel of the client, an earlier one too, raises ``InterruptedByClient`` out of any await."""
         if self.cancelled:
-            raise Interrupted
+            raise InterruptedByClient
         self._interruptible = True
         try:
             yield
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if self.cancelled and task is not None and task.uncancel() == 0:
-                raise Interrupted from None
+                raise InterruptedByClient from None
             raise
         finally:
             self._interruptible = False

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from websockets.asyncio.server import ServerConnection
@@ -12,9 +14,9 @@ from lmstudio_integrations.protocol import envelopes
 from lmstudio_integrations.protocol.auth import Authentication
 from lmstudio_integrations.protocol.envelopes import decode, encode
 
-from .calls import NOTHING, ChannelCall, ChannelEndpoint, Interrupted, RpcCallContext
-from .faults import ChannelFaults, Fault
+from .calls import NOTHING, ChannelCall, ChannelEndpoint, InterruptedByClient, RpcCallContext
 from .failures import EndpointError
+from .faults import ChannelFaults, Fault
 from .parameters import CANCEL
 
 if TYPE_CHECKING:
@@ -69,15 +71,14 @@ class Connection:
             await self._stalled.wait()
         text = encode(message)
         self.house.record.add("server", self.namespace, self.number, message)
-        try:
+        with suppress(ConnectionClosed):
             await self._socket.send(text)
-        except ConnectionClosed:
-            pass
 
     async def send_text(self, text: str) -> None:
         """Send a frame as it stands."""
         self.house.record.add("server", self.namespace, self.number, text)
-        await self._socket.send(text)
+        with suppress(ConnectionClosed):
+            await self._socket.send(text)
 
     def stall(self, gate: Gate) -> None:
         """Send nothing more until the gate opens."""
@@ -112,10 +113,10 @@ class Connection:
             return await self._refuse("Authentication timed out")
         faults = self.house.faults
         if faults.take_connection("never_auth", self.namespace):
-            await asyncio.get_running_loop().create_future()
+            await self._while_open(asyncio.get_running_loop().create_future())
         if slow := faults.take_connection("slow_auth", self.namespace):
             slow.strike()
-            await slow.gate.wait()
+            await self._while_open(slow.gate.wait())
         if refused := faults.take_connection("refuse_auth", self.namespace):
             refused.strike()
             return await self._refuse(refused.options.get("error", "Invalid LM Studio API token."))
@@ -136,6 +137,13 @@ class Connection:
             return Authentication.from_wire(message)
         except ValueError:
             return None  # a malformed one is ignored; a correct one may follow
+
+    async def _while_open(self, awaited: Awaitable[None]) -> None:
+        """Wait for something, but no longer than the socket lives."""
+        waiting = [asyncio.ensure_future(awaited), asyncio.ensure_future(self._socket.wait_closed())]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for each in waiting:
+            each.cancel()
 
     async def _refuse(self, error: str) -> bool:
         await self.send({"success": False, "error": error})
@@ -255,7 +263,7 @@ class Connection:
         ending: dict[str, Any] = {"type": "channelClose", "channelId": call.id}
         try:
             await endpoint(call)
-        except Interrupted:
+        except InterruptedByClient:
             # Guess: the wording. Only loads end so; predictions end well, with userStopped.
             cancelled = EndpointError("The operation was cancelled")
             ending = {"type": "channelError", "channelId": call.id, "error": cancelled.error}

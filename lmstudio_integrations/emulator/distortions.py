@@ -35,19 +35,19 @@ def unknown_enum(message: dict[str, Any], options: Mapping[str, Any]) -> dict[st
     def change(entries: dict[str, Any]) -> dict[str, Any]:
         return {key: "emulatedUnknownMember" if key in keys else value for key, value in entries.items()}
 
-    return _everywhere(message, change)
+    return _changed(message, change)
 
 
 def extra_fields(message: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """A field more in every object whose fields are fixed."""
-    return _everywhere(message, lambda entries: {**entries, "emulatedExtraField": {"nested": [1, None]}})
+    return _changed(message, lambda entries: {**entries, "emulatedExtraField": {"nested": [1, None]}})
 
 
 def missing_new_fields(message: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """The fields that an older server does not send."""
     if "tokens" in (message.get("result") or ()):  # the answer of tokenize, which is as old as can be
         return message
-    return _everywhere(message, lambda entries: {key: value for key, value in entries.items() if key not in _NEW_KEYS})
+    return _changed(message, lambda entries: {key: value for key, value in entries.items() if key not in _NEW_KEYS})
 
 
 BY_NAME: dict[str, Callable[[dict[str, Any], Mapping[str, Any]], dict[str, Any]]] = {
@@ -55,6 +55,11 @@ BY_NAME: dict[str, Callable[[dict[str, Any], Mapping[str, Any]], dict[str, Any]]
     "extra_fields": extra_fields,
     "missing_new_fields": missing_new_fields,
 }
+
+
+def _changed(message: dict[str, Any], change: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
+    changed: dict[str, Any] = _everywhere(message, change)
+    return changed
 
 
 def _everywhere(value: Any, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:

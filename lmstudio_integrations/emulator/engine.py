@@ -1,4 +1,4 @@
-"""The two things that can stand behind the emulated endpoints: the made-up engine here, the real one in ``llama_cpp``."""
+"""What stands behind the emulated endpoints: the made-up engine here, or the real one in ``llama_cpp``."""
 
 from __future__ import annotations
 

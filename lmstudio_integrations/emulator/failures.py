@@ -7,7 +7,7 @@ from typing import Any
 
 
 class EndpointError(Exception):
-    """An endpoint refuses: becomes ``rpcError`` or ``channelError`` with this title, cause, suggestion, display data."""
+    """An endpoint refuses: becomes ``rpcError`` or ``channelError`` with these words and data."""
 
     def __init__(
         self,

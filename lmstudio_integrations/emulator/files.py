@@ -45,7 +45,7 @@ class FileStore:
         return self._files.get((client, identifier), b"")
 
     def require(self, client: str, identifier: str) -> None:
-        """Guess: a file that this client has not uploaded is an error. Inline ``base64:`` identifiers are taken as they are."""
+        """Guess: a file that this client has not uploaded is an error; a ``base64:`` identifier is the file itself."""
         if not identifier.startswith("base64:") and (client, identifier.removeprefix("local:")) not in self._files:
             raise EndpointError(f"File not found: {identifier}", cause="This client has uploaded no such file.")
 

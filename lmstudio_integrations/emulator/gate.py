@@ -49,7 +49,7 @@ async def opened(gate: Gate | threading.Event) -> None:
     if isinstance(gate, Gate):
         await gate.wait()
         return
-    while not gate.is_set():
+    while not gate.is_set():  # noqa: ASYNC110 - it belongs to another thread, and cannot be awaited
         await asyncio.sleep(_POLL_SECONDS)
 
 

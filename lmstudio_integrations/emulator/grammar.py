@@ -193,7 +193,7 @@ class _Reader:
                 mark = self._next()
                 high = self._escape() if mark == "\\" else mark
             ranges.append((low, high))
-        candidates = (*_PREFERRED, *(low for low, _ in ranges), *map(chr, range(33, 127)))
+        candidates: tuple[str, ...] = (*_PREFERRED, *(low for low, _ in ranges), *map(chr, range(33, 127)))
         for candidate in candidates:
             if any(low <= candidate <= high for low, high in ranges) != negated:
                 return candidate

@@ -14,7 +14,8 @@ class Limits:
 
     ``feed`` returns what may be sent now. Once ``stop_reason`` is set the stream is over. Visible text that
     could be the beginning of a stop string is held back until it is known not to be; the stop string itself
-    never gets out. ``generated`` counts the tokens so far. Guess: stop strings are looked for in the visible answer only, not in the reasoning.
+    never gets out. ``generated`` counts the tokens so far. Guess: stop strings are looked for in the visible
+    answer only, not in the reasoning.
 
     Args:
         max_tokens: of reasoning, answer and tool calls together; ``None`` for no limit.
@@ -25,7 +26,10 @@ class Limits:
     def __init__(self, max_tokens: int | None, room: int | None, stop_strings: Sequence[str]) -> None:
         candidates = [(max_tokens, "maxPredictedTokensReached"), (room, "contextLengthReached")]
         known = [(limit, reason) for limit, reason in candidates if limit is not None]
-        self._limit, self._reason = min(known, default=(None, ""), key=lambda pair: pair[0])
+        self._limit: int | None = None
+        self._reason = ""
+        if known:
+            self._limit, self._reason = min(known)
         self._stops = tuple(stop_strings)
         self._held: list[Text] = []
         self.generated = 0
@@ -114,7 +118,7 @@ def _dangling(text: str, stops: Sequence[str]) -> int:
 
 
 def _split(parts: list[Text], at: int, *, whole: bool = False) -> tuple[list[Text], list[Text]]:
-    """The parts up to character ``at``, and the rest; ``whole`` keeps a part that lies across the border in the rest."""
+    """The parts up to character ``at``, and the rest; ``whole`` leaves a part across the border in the rest."""
     before: list[Text] = []
     for place, part in enumerate(parts):
         if at < len(part.content) or (at == 0 and not part.content):

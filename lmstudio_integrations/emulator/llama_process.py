@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from lmstudio_integrations.errors import LMStudioError
 
@@ -30,14 +30,7 @@ class LlamaProcess:
             LMStudioError: it ended before the model was loaded; says with which words.
         """
         with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-P", str(_PROGRAM)],  # -P: this folder's modules are none of its business
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
-            self._process = process
+            process = self._process = _launch(log)
             assert process.stdin is not None
             assert process.stdout is not None
             process.stdin.write(json.dumps(self._settings) + "\n")
@@ -64,3 +57,9 @@ class LlamaProcess:
     def pid(self) -> int | None:
         """The child's process number while it runs."""
         return None if self._process is None else self._process.pid
+
+
+def _launch(log: IO[str]) -> subprocess.Popen[str]:
+    # -P: the modules that lie beside the program are none of its business.
+    command = [sys.executable, "-P", str(_PROGRAM)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)  # noqa: S603

@@ -1,4 +1,4 @@
-"""The shape of every parameter that a client may send, endpoint by endpoint (LM Studio's public schema, August 2026)."""
+"""The shape of every parameter that a client may send, by endpoint (LM Studio's public schema, August 2026)."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import settings as prediction_settings
 from . import template, tokens
-from .calls import Interrupted
+from .calls import InterruptedByClient
 from .config_fields import kv_config
 from .events import CallEnd, CallFailed, Event, Finish, Progress, Text
 from .failures import EndpointError, context_overflow, error_object, preset_not_found
@@ -113,7 +113,7 @@ class _Prediction:
         try:
             with self._call.interruptible():
                 return await self._consume(source, limits, request)
-        except Interrupted:
+        except InterruptedByClient:
             return "userStopped"
 
     async def _consume(

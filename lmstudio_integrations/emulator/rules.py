@@ -21,7 +21,10 @@ from .samples import document
 from .tool_picking import picked
 
 _KEYS = re.compile(r"[\"'`]([A-Za-z_][\w-]*)[\"'`]")
-_LISTED = re.compile(r"\b(?:keys?|fields?|properties|attributes)\b[:\s]+((?:[A-Za-z_]\w*(?:\s*,\s*|\s+and\s+)?)+)", re.I)
+_LISTED = re.compile(
+    r"\b(?:keys?|fields?|properties|attributes)\b[:\s]+([A-Za-z_]\w*(?:(?:\s*,\s*(?:and\s+)?|\s+and\s+)[A-Za-z_]\w*)*)",
+    re.IGNORECASE,
+)
 
 
 def rule_reply(request: PredictionRequest) -> Reply:
@@ -84,7 +87,7 @@ def _structured_document(request: PredictionRequest, schema: Any) -> Any:
     text = "\n".join(text_of(message) for message in request.messages if message["role"] in ("system", "user"))
     keys = list(dict.fromkeys(_KEYS.findall(text)))
     if not keys and (listed := _LISTED.search(text)):
-        keys = [key for key in re.split(r"\s*,\s*|\s+and\s+|\s+", listed[1].strip()) if key and key != "and"]
+        keys = [key for key in re.findall(r"\w+", listed[1]) if key != "and"]
     return {key: f"emulated {key}" for key in keys or ["answer"]}
 
 

@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.http11 import Request, Response
-
 from lmstudio_integrations.errors import LMStudioError, LMStudioValueError
 
 from .clients import Clients
-from .connection import Connection
 from .endpoints import ENDPOINTS
 from .engine import Engine, MadeUpEngine
 from .faults import Faults
 from .gate import Gate
 from .house import House, ReplyFunction
+from .listener import Listener
 from .models import DEFAULT_MODELS, EmulatedModel
 from .record import Record, Recorded
 from .replies import Reply
-
-_MAX_FRAME = 100 * 2**20  # the limit of the library under LM Studio's server
-_GREETING = '{"lmstudio":true}'
 
 
 class Emulator:
@@ -87,20 +79,14 @@ class Emulator:
             auth_timeout=auth_timeout,
             evict_just_in_time=evict_just_in_time,
             reply_function=replies if callable(replies) else None,
-            restart_soon=self._restart_soon,
         )
         if replies is not None and not callable(replies):
             self._house.add_replies(replies)
-        self._host = host
         self._wanted_port = port
-        self.port = port
-        self._connections: set[Connection] = set()
-        self._numbers = itertools.count(1)
+        self._listener = Listener(self._house, host, port)
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._server: Server | None = None
         self._stopping: asyncio.Event | None = None
-        self._errands: set[asyncio.Task[None]] = set()
 
     # --- life
 
@@ -145,12 +131,17 @@ class Emulator:
     @property
     def url(self) -> str:
         """Where it listens: ``ws://127.0.0.1:PORT``."""
-        return f"ws://{self._host}:{self.port}"
+        return f"ws://{self._listener.host}:{self._listener.port}"
+
+    @property
+    def port(self) -> int:
+        """The port it listens on; before ``start()`` the one that was asked for."""
+        return self._listener.port
 
     @property
     def connections(self) -> int:
         """How many sockets are open."""
-        return len(self._connections)
+        return len(self._listener.connections)
 
     @property
     def requests(self) -> list[Recorded]:
@@ -251,18 +242,18 @@ class Emulator:
 
     def drop_connections(self) -> None:
         """Cut every socket without a word."""
-        self._do(self._drop())
+        self._do(self._listener.drop())
 
     def restart(self) -> None:
         """Cut every socket and listen again on the same port, with the models of the start under new references."""
-        self._do(self._restart())
+        self._do(self._listener.restart())
 
     # --- on the emulator's own thread
 
     def _run(self, ready: threading.Event, failed: list[BaseException]) -> None:
         try:
             asyncio.run(self._main(ready))
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - start() raises it in the caller's thread
             failed.append(error)
         finally:
             ready.set()
@@ -272,71 +263,13 @@ class Emulator:
         self._stopping = asyncio.Event()
         try:
             await self._house.engine.start()
-            await self._listen(self._wanted_port)
+            await self._listener.open(self._wanted_port)
             ready.set()
             await self._stopping.wait()
-            await self._close()
         finally:
+            await self._listener.close()
             self._house.faults.clear()
             await self._house.engine.stop()
-
-    async def _listen(self, port: int) -> None:
-        self._server = await serve(
-            self._serve,
-            self._host,
-            port,
-            process_request=self._process_request,
-            compression=None,
-            open_timeout=None,
-            ping_interval=None,
-            max_size=_MAX_FRAME,
-            max_queue=None,
-            write_limit=2**30,
-            server_header=None,
-        )
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def _close(self) -> None:
-        server, self._server = self._server, None
-        if server is not None:
-            server.close(close_connections=False)
-            for connection in list(self._connections):
-                connection.goodbye(1001)
-            if self._stopping is not None:
-                self._stopping.set()
-            await server.wait_closed()
-
-    async def _process_request(self, socket: ServerConnection, request: Request) -> Response | None:
-        path = request.path.partition("?")[0]
-        if "Upgrade" not in request.headers:
-            found = path == "/lmstudio-greeting"
-            text = _GREETING if found else '{"error":"Unexpected endpoint or method."}'
-            response = socket.respond(HTTPStatus.OK if found else HTTPStatus.NOT_FOUND, text)
-            del response.headers["Content-Type"]
-            response.headers["Content-Type"] = "application/json"
-            return response
-        namespace = path.removeprefix("/")
-        if namespace in ENDPOINTS and path.startswith("/"):
-            if fault := self.faults.take_connection("no_upgrade", namespace):
-                fault.strike()
-                await fault.gate.wait()
-            return None
-        # As the real one: the upgrade is neither granted nor refused, the connection just stays open.
-        assert self._stopping is not None
-        await self._stopping.wait()
-        return None
-
-    async def _serve(self, socket: ServerConnection) -> None:
-        assert socket.request is not None
-        namespace = socket.request.path.partition("?")[0].removeprefix("/")
-        connection = Connection(self._house, socket, namespace, next(self._numbers))
-        self._connections.add(connection)
-        self._house.record.wake()
-        try:
-            await connection.serve()
-        finally:
-            self._connections.discard(connection)
-            self._house.record.wake()
 
     def _do(self, work: Any) -> None:
         """Run something on the emulator's loop and wait for it."""
@@ -347,25 +280,6 @@ class Emulator:
 
     async def _unload(self, identifier: str) -> None:
         self._house.models.unload(identifier)
-
-    async def _drop(self) -> None:
-        for connection in list(self._connections):
-            connection.drop()
-
-    async def _restart(self) -> None:
-        await self._drop()
-        server, self._server = self._server, None
-        if server is not None:
-            server.close(close_connections=False)
-            await server.wait_closed()
-        self._house.reset()
-        await self._listen(self.port)
-
-    def _restart_soon(self) -> None:
-        """Asked for by a fault, on the loop itself: the one who asks goes down with the sockets."""
-        task = asyncio.get_running_loop().create_task(self._restart())
-        self._errands.add(task)
-        task.add_done_callback(self._errands.discard)
 
 
 def _engine(

@@ -9,9 +9,12 @@ from typing import Any
 Tool = Mapping[str, Any]
 
 _COMMON = frozenset(
-    "a an and are as at be by can could do does for from get give how i in is it its me my no not of on or our please "
-    "tell that the their them this to tool tools use using value was we what when where which who will with would you "
-    "your function functions call calls".split()
+    re.findall(
+        r"\w+",
+        "a an and are as at be by can could do does for from get give how i in is it its me my no not of on or our "
+        "please tell that the their them this to tool tools use using value was we what when where which who will "
+        "with would you your function functions call calls",
+    )
 )
 _SIGNS = (
     (re.compile(r"\d\s*\+\s*-?\d"), ("add", "adder", "sum", "plus", "addition")),

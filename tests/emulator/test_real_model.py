@@ -132,14 +132,15 @@ def test_embeddings_of_like_texts_are_closer_and_long_ones_fit(server: Emulator)
             for text in texts
         ]
     cat, kitten, rates, long = made
-    dot = lambda one, other: sum(x * y for x, y in zip(one, other, strict=True))  # noqa: E731
     assert dot(cat, kitten) > dot(cat, rates)
     assert len(long) == len(cat)
 
 
 def test_cancel_ends_a_generation_and_frees_the_engine(server: Emulator) -> None:
     with Wire(server, timeout=60) as wire:
-        number = wire.create("predict", prediction("Count to a million.", KEY, temperature=0, llama__xtcThreshold=capped(0)))
+        number = wire.create(
+            "predict", prediction("Count to a million.", KEY, temperature=0, llama__xtcThreshold=capped(0))
+        )
         while (message := wire.receive()).get("message", {}).get("type") != "fragment":
             assert message["type"] == "channelSend"
         wire.send({"type": "channelSend", "channelId": number, "message": {"type": "cancel"}})
@@ -158,6 +159,10 @@ def test_a_prompt_that_does_not_fit_is_refused_with_both_counts(server: Emulator
 def test_scripted_replies_go_before_the_model(server: Emulator) -> None:
     server.script(Reply("exactly this"))
     assert said(predict(server, "Hi")) == "exactly this"
+
+
+def dot(one: list[float], other: list[float]) -> float:
+    return sum(x * y for x, y in zip(one, other, strict=True))
 
 
 def _alive(pid: int) -> bool:

@@ -17,12 +17,12 @@ from lmstudio_integrations.emulator.rules import arguments
 from lmstudio_integrations.emulator.samples import document
 from lmstudio_integrations.emulator.tool_picking import picked
 
-WEATHER = {
+WEATHER: dict[str, Any] = {
     "name": "get_weather",
     "description": "Get the weather at a location.",
     "parameters": {"type": "object", "properties": {"location": {"type": "string"}}, "required": ["location"]},
 }
-MAGIC = {
+MAGIC: dict[str, Any] = {
     "name": "magic_function",
     "description": "Apply a magic function to an input.",
     "parameters": {
@@ -32,7 +32,7 @@ MAGIC = {
     },
 }
 MAGIC_NO_ARGS = {"name": "magic_function_no_args", "description": "Calculate a magic function."}
-CUSTOMER = {
+CUSTOMER: dict[str, Any] = {
     "name": "unicode_customer",
     "description": "Tool for creating a customer with Unicode name.",
     "parameters": {
@@ -41,7 +41,7 @@ CUSTOMER = {
         "required": ["customer_name", "description"],
     },
 }
-ADDER = {
+ADDER: dict[str, Any] = {
     "name": "my_adder_tool",
     "description": "Takes two integers, a and b, and returns their sum.",
     "parameters": {
@@ -50,7 +50,7 @@ ADDER = {
         "required": ["a", "b"],
     },
 }
-ALL = [WEATHER, MAGIC, MAGIC_NO_ARGS, CUSTOMER, ADDER]
+ALL: list[dict[str, Any]] = [WEATHER, MAGIC, MAGIC_NO_ARGS, CUSTOMER, ADDER]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,124 @@
+"""The emulator's ear: HTTP greeting, WebSocket upgrades, and the sockets that are open."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable
+from http import HTTPStatus
+
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.http11 import Request, Response
+
+from .connection import Connection
+from .house import House
+
+_MAX_FRAME = 100 * 2**20  # the limit of the library under LM Studio's server
+_GREETING = '{"lmstudio":true}'
+
+
+class Listener:
+    """Listens for one emulator. Lives on the emulator's loop."""
+
+    def __init__(self, house: House, host: str, port: int) -> None:
+        self.host = host
+        self.port = port
+        self.connections: set[Connection] = set()
+        self._house = house
+        self._numbers = itertools.count(1)
+        self._server: Server | None = None
+        self._closing = asyncio.Event()
+        self._errands: set[asyncio.Task[None]] = set()
+        house.restart_soon = self._restart_soon
+
+    async def open(self, port: int) -> None:
+        """Listen; port 0 takes a free one."""
+        self._closing = asyncio.Event()
+        self._server = await serve(
+            self._serve,
+            self.host,
+            port,
+            process_request=self._process_request,
+            compression=None,
+            open_timeout=None,
+            ping_interval=None,
+            max_size=_MAX_FRAME,
+            max_queue=None,
+            write_limit=2**30,
+            server_header=None,
+        )
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        """Stop listening and end every socket, politely but without waiting for the other side."""
+        for connection in list(self.connections):
+            connection.goodbye(1001)
+        await self._stop_listening()
+
+    async def drop(self) -> None:
+        """Cut every socket."""
+        for connection in list(self.connections):
+            connection.drop()
+
+    async def restart(self) -> None:
+        """Cut every socket, forget what was loaded, and listen again on the same port."""
+        await self.drop()
+        await self._stop_listening()
+        self._house.reset()
+        await self.open(self.port)
+
+    async def _stop_listening(self) -> None:
+        server, self._server = self._server, None
+        if server is not None:
+            server.close(close_connections=False)
+            self._closing.set()  # those that were left without an upgrade
+            await server.wait_closed()
+
+    def _restart_soon(self) -> None:
+        """Asked for by a fault, on the loop itself: the one who asks goes down with the sockets."""
+        task = asyncio.get_running_loop().create_task(self.restart())
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
+
+    async def _process_request(self, socket: ServerConnection, request: Request) -> Response | None:
+        path = request.path.partition("?")[0]
+        if "Upgrade" not in request.headers:
+            return _http_answer(socket, path)
+        namespace = path.removeprefix("/")
+        if path.startswith("/") and namespace in self._house.endpoints:
+            if fault := self._house.faults.take_connection("no_upgrade", namespace):
+                fault.strike()
+                await _first(fault.gate.wait(), self._closing.wait())
+            return None
+        # As the real one: the upgrade is neither granted nor refused, the connection just stays open.
+        await self._closing.wait()
+        return None
+
+    async def _serve(self, socket: ServerConnection) -> None:
+        assert socket.request is not None
+        namespace = socket.request.path.partition("?")[0].removeprefix("/")
+        connection = Connection(self._house, socket, namespace, next(self._numbers))
+        self.connections.add(connection)
+        self._house.record.wake()
+        try:
+            await connection.serve()
+        finally:
+            self.connections.discard(connection)
+            self._house.record.wake()
+
+
+async def _first(*awaited: Awaitable[object]) -> None:
+    """Return when one of them is done."""
+    waiting = [asyncio.ensure_future(each) for each in awaited]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for each in waiting:
+        each.cancel()
+
+
+def _http_answer(socket: ServerConnection, path: str) -> Response:
+    found = path == "/lmstudio-greeting"
+    text = _GREETING if found else '{"error":"Unexpected endpoint or method."}'
+    response = socket.respond(HTTPStatus.OK if found else HTTPStatus.NOT_FOUND, text)
+    del response.headers["Content-Type"]
+    response.headers["Content-Type"] = "application/json"
+    return response

@@ -1,0 +1,317 @@
+"""What LM Studio answers with silence or a warning, the emulator answers so (PROTOCOL, the hang table), and the rest."""
+
+from __future__ import annotations
+
+import json
+import socket
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from lmstudio_integrations.emulator import Emulator
+from tests.emulator.wire import GUEST, Wire, prediction, said, stats, user
+
+pytestmark = [pytest.mark.timeout(30), pytest.mark.invalid_frames]
+
+CHAT = {"type": "query", "query": {"identifier": "emulator/chat"}}
+TOKEN = "sk-lm-AbCd1234:abcdefghij0123456789"
+
+
+@pytest.fixture
+def server() -> Iterator[Emulator]:
+    with Emulator() as running:
+        yield running
+
+
+@pytest.fixture
+def wire(server: Emulator) -> Iterator[Wire]:
+    with Wire(server) as opened:
+        yield opened
+
+
+def still_silent(wire: Wire) -> None:
+    """Nothing was sent: the answer to a later call is the next that comes."""
+    wire.send({"type": "keepAlive"})
+    assert wire.receive() == {"type": "keepAliveAck"}
+
+
+def test_the_greeting_needs_no_authentication(server: Emulator) -> None:
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/lmstudio-greeting", timeout=5) as answer:
+        assert answer.headers["Content-Type"] == "application/json"
+        assert json.loads(answer.read()) == {"lmstudio": True}
+
+
+@pytest.mark.parametrize("path", ["/", "/llm/", "/LLM", "/nothing"])
+def test_an_upgrade_on_another_path_is_never_answered(server: Emulator, path: str) -> None:
+    with socket.create_connection(("127.0.0.1", server.port)) as plain:
+        key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13"
+        head = f"GET {path} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{key}\r\n\r\n"
+        plain.sendall(head.encode())
+        plain.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            plain.recv(1)
+
+
+def test_a_query_behind_the_path_does_no_harm(server: Emulator) -> None:
+    with Wire(server, "llm?x=1") as wire:
+        still_silent(wire)
+
+
+@pytest.mark.parametrize("bad", ["nonsense", "[]", '{"authVersion":2}', '{"authVersion":1,"clientIdentifier":1}'])
+def test_a_malformed_authentication_is_ignored_and_a_right_one_may_follow(server: Emulator, bad: str) -> None:
+    with Wire(server, authenticate=False) as wire:
+        wire.send(bad)
+        wire.send(GUEST)
+        assert wire.receive() == {"success": True}
+
+
+def test_a_call_before_the_authentication_is_swallowed(server: Emulator) -> None:
+    with Wire(server, authenticate=False) as wire:
+        wire.send({"type": "rpcCall", "endpoint": "listLoaded", "callId": 1})
+        wire.send(GUEST)
+        assert wire.receive() == {"success": True}
+        still_silent(wire)
+
+
+@pytest.mark.parametrize(
+    ("identifier", "passkey", "error"),
+    [
+        ("AbCd1234", "abcdefghij0123456789", None),
+        ("AbCd1234", "wrong", "Invalid LM Studio API token."),
+        ("guest:1", "x", "An LM Studio API token is required to access this server."),
+    ],
+)
+def test_with_a_token_only_the_token_comes_in(identifier: str, passkey: str, error: str | None) -> None:
+    with Emulator(api_token=TOKEN) as server, Wire(server, authenticate=False) as wire:
+        wire.send({"authVersion": 1, "clientIdentifier": identifier, "clientPasskey": passkey})
+        answer = wire.receive()
+        assert answer == ({"success": True} if error is None else {"success": False, "error": error})
+        if error is not None:
+            with pytest.raises(ConnectionClosed) as closed:
+                wire.receive()
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 1005
+
+
+def test_the_first_passkey_of_a_live_identifier_is_binding(server: Emulator) -> None:
+    other = {**GUEST, "clientPasskey": "another"}
+    with Wire(server), Wire(server, "system", authenticate=False) as second:
+        second.send(other)
+        assert "Invalid client passkey" in second.receive()["error"]
+    server.wait_until(lambda: server.connections == 0)
+    with Wire(server, authenticate=False) as later:
+        later.send(other)
+        assert later.receive() == {"success": True}
+
+
+def test_a_client_that_does_not_authenticate_is_sent_away() -> None:
+    with Emulator(auth_timeout=0.05) as server, Wire(server, authenticate=False) as wire:
+        assert wire.receive() == {"success": False, "error": "Authentication timed out"}
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        "not JSON",
+        '{"type":"rpcCall","endpoint":"listLoaded","callId":NaN}',
+        {"type": "unheard"},
+        {"type": "rpcCall", "endpoint": "listLoaded"},
+        {"type": "rpcCall", "endpoint": "listLoaded", "callId": "1"},
+        {"type": "rpcCall", "endpoint": "listLoaded", "callId": 1.5},
+        {"type": "channelClose", "channelId": 1},
+        {"type": "communicationWarning", "warning": "x"},
+        [],
+    ],
+)
+def test_an_invalid_envelope_vanishes(wire: Wire, frame: Any) -> None:
+    wire.send(frame)
+    still_silent(wire)
+
+
+def test_binary_frames_and_ids_like_1_0_are_taken(wire: Wire) -> None:
+    wire.send(b'{"type":"rpcCall","endpoint":"listLoaded","callId":-1.0}')
+    assert wire.receive()["callId"] == -1
+
+
+@pytest.mark.parametrize(
+    ("message", "kind", "words"),
+    [
+        ({"type": "rpcCall", "endpoint": "nope", "callId": 1}, "rpcEndpointUnknown", "endpoint = nope"),
+        ({"type": "channelCreate", "endpoint": "nope", "channelId": 1}, "channelEndpointUnknown", "endpoint = nope"),
+        ({"type": "signalSubscribe", "endpoint": "nope", "subscribeId": 1}, "signalEndpointUnknown", "nope"),
+        ({"type": "rpcCall", "endpoint": "listLoaded", "callId": 1, "parameter": None}, "rpcParameterTypeError", "listLoaded"),
+        ({"type": "rpcCall", "endpoint": "listLoaded", "callId": 1, "parameter": {}}, "rpcParameterTypeError", "listLoaded"),
+        ({"type": "rpcCall", "endpoint": "tokenize", "callId": 1}, "rpcParameterTypeError", "tokenize"),
+        ({"type": "channelSend", "channelId": 9, "message": {"type": "cancel"}}, "channelUnknown", "channelId = 9"),
+        ({"type": "channelAck", "channelId": 9, "ackId": 1}, "channelUnknown", "channelId = 9"),
+    ],
+)  # fmt: skip
+def test_what_is_unknown_or_ill_typed_brings_a_warning_without_an_id(
+    wire: Wire, message: dict[str, Any], kind: str, words: str
+) -> None:
+    wire.send(message)
+    answer = wire.receive()
+    assert answer["type"] == "communicationWarning"
+    assert answer["kind"] == kind
+    assert words in answer["warning"]
+    assert "callId" not in answer
+    still_silent(wire)
+
+
+def test_after_five_warnings_there_is_silence(wire: Wire) -> None:
+    for number in range(7):
+        wire.send({"type": "rpcCall", "endpoint": "nope", "callId": number})
+    assert [wire.receive()["type"] for _ in range(5)] == ["communicationWarning"] * 5
+    still_silent(wire)
+
+
+BAD_PREDICTIONS: list[dict[str, Any]] = [
+    {"modelSpecifier": None},
+    {"modelSpecifier": {"type": "query", "query": {"identifier": "__proto__"}}},
+    {"modelSpecifier": {"type": "query", "query": {"identifier": "a\nb"}}},
+    {"history": {"messages": [{"role": "developer", "content": []}]}},
+    {"history": {"messages": [{"role": "user", "content": "text"}]}},
+    {"history": {"messages": [{"role": "tool", "content": [{"type": "text", "text": "x"}]}]}},
+    {"history": {"messages": [{"role": "user", "content": [{"type": "toolCallRequest", "toolCallRequest": {"type": "function", "name": "f"}}]}]}},
+    {"history": {"messages": [{"role": "tool", "content": [{"type": "toolCallResult", "content": {"a": 1}}]}]}},
+    {"predictionConfigStack": {"layers": [{"layerName": "mine", "config": {"fields": []}}]}},
+    {"predictionConfigStack": None},
+    {"fuzzyPresetIdentifier": None},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", BAD_PREDICTIONS)
+def test_an_ill_typed_prediction_is_refused_by_a_warning_only(wire: Wire, change: dict[str, Any]) -> None:
+    wire.create("predict", {**prediction(), **change})
+    answer = wire.receive()
+    assert (answer["type"], answer["kind"]) == ("communicationWarning", "channelCreationParameterTypeError")
+    assert "endpointName = predict" in answer["warning"]
+    still_silent(wire)
+
+
+@pytest.mark.parametrize("ttl", [0, None, 1.5, -1, "60"])
+def test_a_bad_time_to_live_is_refused(wire: Wire, ttl: Any) -> None:
+    parameter = {"identifier": "emulator/chat-2", "loadTtlMs": ttl, "loadConfigStack": {"layers": []}}
+    wire.create("getOrLoad", parameter)
+    assert wire.receive()["kind"] == "channelCreationParameterTypeError"
+
+
+def test_unknown_extra_keys_are_stripped_without_a_word(wire: Wire) -> None:
+    seen = wire.until_end(wire.create("predict", {**prediction(), "temperatur": 1}))
+    assert seen[-1]["type"] == "channelClose"
+
+
+def test_a_field_of_the_wrong_type_is_the_channels_error(wire: Wire) -> None:
+    seen = wire.predict(maxPredictedTokens={"checked": True, "value": False})
+    assert seen[-1]["error"]["title"].startswith("Field with key llm.prediction.maxPredictedTokens does not satisfy")
+
+
+def test_an_unknown_field_is_ignored(wire: Wire) -> None:
+    assert wire.predict(nobody__knows=[1])[-1]["type"] == "channelClose"
+
+
+def test_a_bad_packet_on_an_open_channel_leaves_it_alive(server: Emulator, wire: Wire) -> None:
+    from lmstudio_integrations.emulator import Gate, Reply
+
+    gate = Gate()
+    server.script(Reply("a b", hold=gate, hold_after=1))
+    number = wire.create("predict", prediction())
+    wire.send({"type": "channelSend", "channelId": number, "message": {"type": "stop"}})
+    seen: list[Any] = []
+    while not seen or seen[-1].get("kind") != "channelMessageTypeError":
+        seen.append(wire.receive())
+    gate.release()
+    assert said(seen + wire.until_end(number)) == "a b"
+
+
+def test_a_channel_id_that_is_open_is_refused_and_free_again_after_the_close(server: Emulator, wire: Wire) -> None:
+    from lmstudio_integrations.emulator import Gate, Reply
+
+    gate = Gate()
+    server.script(Reply("first", hold=gate), Reply("second"))
+    message = {"type": "channelCreate", "endpoint": "predict", "channelId": 7, "creationParameter": prediction()}
+    wire.send(message)
+    wire.send(message)
+    seen: list[Any] = []
+    while not seen or seen[-1].get("kind") != "channelAlreadyOpen":
+        seen.append(wire.receive())
+    gate.release()
+    assert said(seen + wire.until_end(7)) == "first"
+    wire.send(message)
+    assert said(wire.until_end(7)) == "second"
+
+
+def test_a_cancel_right_behind_the_creation_is_heard(server: Emulator, wire: Wire) -> None:
+    from lmstudio_integrations.emulator import Gate, Reply
+
+    server.script(Reply("never", hold=Gate()))
+    number = wire.create("predict", prediction())
+    wire.send({"type": "channelSend", "channelId": number, "message": {"type": "cancel"}})
+    assert stats(wire.until_end(number))["stopReason"] == "userStopped"
+
+
+def test_void_results_have_no_result_key(server: Emulator, wire: Wire) -> None:
+    missing = {"type": "query", "query": {"identifier": "nope"}}
+    assert wire.call("getModelInfo", {"specifier": missing, "throwIfNotFound": False}) == {"type": "rpcResult", "callId": 1}
+    error = wire.call("getModelInfo", {"specifier": missing, "throwIfNotFound": True})["error"]
+    assert error["displayData"]["code"] == "generic.noModelMatchingQuery"
+    assert wire.call("unloadModel", {"identifier": "emulator/chat"}) == {"type": "rpcResult", "callId": 3}
+
+
+def test_frames_beyond_100_mib_close_the_socket(server: Emulator) -> None:
+    with connect(f"{server.url}/llm", max_size=None) as plain:
+        plain.send(json.dumps(GUEST))
+        plain.recv(timeout=5)
+        with pytest.raises(ConnectionClosed) as closed:
+            plain.send("x" * (100 * 2**20 + 1))
+            plain.recv(timeout=20)
+        assert closed.value.rcvd is None or closed.value.rcvd.code == 1009
+
+
+def test_the_system_namespace_says_what_it_is(server: Emulator) -> None:
+    with Wire(server, "system") as wire:
+        assert wire.call("version")["result"] == {"version": "emulator", "build": 0}
+        assert wire.call("info")["result"]["version"] == "emulator"
+        assert {model["publisher"] for model in wire.call("listDownloadedModels")["result"]} == {"emulator"}
+
+
+def test_a_file_belongs_to_the_client_that_uploaded_it(server: Emulator) -> None:
+    with Wire(server, "files") as files:
+        made = files.call("uploadFileBase64", {"name": "a.png", "contentBase64": "iVBORw0KGgo="})["result"]
+        assert (made["fileType"], made["sizeBytes"]) == ("image", 8)
+        refused = files.call("uploadFileBase64", {"name": "a.png", "contentBase64": "***"})
+        assert "base64" in refused["error"]["title"]
+    part = {"type": "file", "name": "a.png", "identifier": made["identifier"], "sizeBytes": 8, "fileType": "image"}
+    message = {"role": "user", "content": [part]}
+    with Wire(server) as owner:
+        assert owner.until_end(owner.create("predict", prediction([message])))[-1]["type"] == "channelClose"
+        with_blind = owner.until_end(owner.create("getOrLoad", {"identifier": "emulator/chat-2", "loadConfigStack": {"layers": []}}))
+        assert with_blind[-1]["type"] == "channelClose"
+        blind = owner.until_end(owner.create("predict", prediction([message], "emulator/chat-2")))
+        assert "images" in blind[-1]["error"]["title"]
+    server.wait_until(lambda: server.connections == 0)
+    with Wire(server, authenticate=False) as stranger:
+        stranger.send({**GUEST, "clientIdentifier": "guest:stranger"})
+        stranger.receive()
+        seen = stranger.until_end(stranger.create("predict", prediction([message])))
+        assert seen[-1]["error"]["title"].startswith("File not found")
+
+
+def test_the_template_has_system_tools_calls_and_results(wire: Wire) -> None:
+    history = [
+        {"role": "system", "content": [{"type": "text", "text": "Be brief."}]},
+        user("1+2?"),
+        {"role": "assistant", "content": [{"type": "text", "text": ""}, {"type": "toolCallRequest", "toolCallRequest": {"type": "function", "name": "add", "arguments": {"a": 1}}}]},
+        {"role": "tool", "content": [{"type": "toolCallResult", "content": "3"}]},
+    ]  # fmt: skip
+    tool = {"type": "function", "function": {"name": "add"}}
+    parameter = {"specifier": CHAT, "history": {"messages": history}, "predictionConfigStack": {"layers": []}}
+    made = wire.call("applyPromptTemplate", {**parameter, "opts": {"toolDefinitions": [tool]}})["result"]["formatted"]
+    order = ["<|im_start|>system\nBe brief.", '{"name":"add"}', "1+2?", '<tool_call>{"name":"add","arguments":{"a":1}}']
+    assert [made.find(part) for part in order] == sorted(made.find(part) for part in order)
+    assert -1 not in [made.find(part) for part in order]
+    assert made.endswith("<tool_response>3</tool_response><|im_end|>\n<|im_start|>assistant\n")
