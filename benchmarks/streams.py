@@ -1,0 +1,107 @@
+"""Time one contender: ``python -m benchmarks.streams NAME PORT TOKENS REPEATS`` prints one line of JSON.
+
+``cpu_us`` and ``wall_us`` are microseconds for each token, all threads of the process together; ``first_ms`` is
+milliseconds from the call to the first token. All are medians over the repeats, after one that warms up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from .contenders import CONTENDERS
+from .orders import Order, text
+
+
+@dataclass(slots=True)
+class Timing:
+    """One streamed answer."""
+
+    wall: float
+    cpu: float
+    first: float
+
+
+class Watch:
+    """Takes the time of one answer and keeps its text."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self._first = 0.0
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+
+    def token(self, word: str) -> None:
+        """A token has come."""
+        if word:
+            if not self.said:
+                self._first = time.perf_counter() - self._wall
+            self.said.append(word)
+
+    def stop(self, order: Order) -> Timing:
+        """The answer is complete; the wrong text is no result."""
+        wall, cpu = time.perf_counter() - self._wall, time.process_time() - self._cpu
+        if "".join(self.said) != text(order.count, order.start):
+            raise ValueError(f"the wrong text came: {''.join(self.said)[:80]!r}")
+        return Timing(wall, cpu, self._first)
+
+
+def blocking(tokens: Callable[[], Iterator[str]], order: Order, repeats: int) -> list[Timing]:
+    """Repeat a blocking stream."""
+    timings = []
+    for _ in range(repeats + 1):
+        watch = Watch()
+        note = watch.token
+        for word in tokens():
+            note(word)
+        timings.append(watch.stop(order))
+    return timings[1:]
+
+
+async def awaiting(tokens: Callable[[], AsyncIterator[str]], order: Order, repeats: int) -> list[Timing]:
+    """Repeat an awaiting stream."""
+    timings = []
+    for _ in range(repeats + 1):
+        watch = Watch()
+        note = watch.token
+        async for word in tokens():
+            note(word)
+        timings.append(watch.stop(order))
+    return timings[1:]
+
+
+def measure(name: str, port: int, count: int, repeats: int) -> dict[str, Any]:
+    """One contender's medians."""
+    contender, order = CONTENDERS[name], Order(count)
+    if contender.awaits:
+
+        async def main() -> list[Timing]:
+            return await awaiting(await contender.start(port, order), order, repeats)
+
+        timings = asyncio.run(main())
+    else:
+        timings = blocking(contender.start(port, order), order, repeats)
+    return summary(name, timings, count)
+
+
+def summary(name: str, timings: list[Timing], count: int) -> dict[str, Any]:
+    """Medians in the units of the table."""
+    median = statistics.median
+    return {
+        "name": name,
+        "tokens": count,
+        "cpu_us": round(median(t.cpu for t in timings) / count * 1e6, 2),
+        "wall_us": round(median(t.wall for t in timings) / count * 1e6, 2),
+        "first_ms": round(median(t.first for t in timings) * 1e3, 3),
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))), flush=True)  # noqa: T201
+    os._exit(0)  # some peers leave tasks and sockets behind, and their end is none of the figures
