@@ -16,7 +16,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
-from pydantic import model_validator
+from pydantic import ConfigDict, model_validator
 
 from lmstudio_integrations._version import __version__
 from lmstudio_integrations.client.sync import LLM
@@ -58,6 +58,8 @@ class ChatLMStudio(GenerationSettings, BaseChatModel):
 
     Raises the errors of ``lmstudio_integrations.langchain.errors``, which are the client's and LangChain's at once.
     """
+
+    model_config = ConfigDict(extra="forbid")  # a misspelt setting is an error; LangChain's base would drop it
 
     streaming: bool | None = None
     """``True``: ``invoke`` streams, too (for handlers that want tokens); ``False``: ``stream`` does not."""

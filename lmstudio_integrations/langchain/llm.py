@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.language_models import LangSmithParams
 from langchain_core.language_models.llms import BaseLLM
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
+from pydantic import ConfigDict
 
 from lmstudio_integrations.langchain.convert.answer import PROVIDER
 from lmstudio_integrations.langchain.convert.config import SAMPLING
@@ -31,6 +32,8 @@ class LMStudioLLM(GenerationSettings, BaseLLM):
     result, or of the last chunk of a stream, holds ``usage_metadata``, ``stats``, ``model_info``, ``finish_reason``
     and ``stop_reason``.
     """
+
+    model_config = ConfigDict(extra="forbid")  # a misspelt setting is an error; LangChain's base would drop it
 
     @property
     def _llm_type(self) -> str:

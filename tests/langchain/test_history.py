@@ -46,14 +46,14 @@ def test_each_role_is_said_in_lm_studios_words() -> None:
     [("user", "user"), ("human", "user"), ("system", "system"), ("developer", "system"), ("assistant", "assistant")],
 )
 def test_a_chat_message_is_taken_by_its_role(role: str, expected: str) -> None:
-    assert [message["role"] for message in written(ChatMessage("x", role=role))] == [expected]
+    assert [message["role"] for message in written(ChatMessage(content="x", role=role))] == [expected]
 
 
 @pytest.mark.parametrize(
     ("message", "named"),
     [
-        (ChatMessage("x", role="narrator"), "'narrator'"),
-        (FunctionMessage("x", name="f"), "FunctionMessage"),
+        (ChatMessage(content="x", role="narrator"), "'narrator'"),
+        (FunctionMessage(content="x", name="f"), "FunctionMessage"),
         (RemoveMessage(id="1"), "RemoveMessage"),
     ],
 )
@@ -164,7 +164,9 @@ def test_v1_content_becomes_the_same_as_v0_content() -> None:
 
 
 def test_a_merged_chunk_becomes_the_same_as_a_message() -> None:
-    chunk = AIMessageChunk("so", tool_call_chunks=[{"name": "add", "args": '{"b": 1, "a": 2}', "id": "c1", "index": 0}])
+    chunk = AIMessageChunk(
+        content="so", tool_call_chunks=[{"name": "add", "args": '{"b": 1, "a": 2}', "id": "c1", "index": 0}]
+    )
     assert written(chunk) == written(AIMessage("so", tool_calls=[CALL]))
 
 
@@ -195,7 +197,7 @@ def test_anthropics_thinking_is_reasoning() -> None:
 
 def test_a_failed_call_is_shown_as_the_model_wrote_it() -> None:
     invalid = {"name": "add", "args": '{"a": ', "id": "c1", "error": "cut", "type": "invalid_tool_call"}
-    assert written(AIMessage("", invalid_tool_calls=[invalid]))[0]["content"] == [text('{"a": ')]  # type: ignore[list-item]
+    assert written(AIMessage("", invalid_tool_calls=[invalid]))[0]["content"] == [text('{"a": ')]
 
 
 def test_a_longer_conversation_begins_with_the_bytes_of_the_shorter() -> None:

@@ -13,7 +13,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_tests.integration_tests import ChatModelIntegrationTests, EmbeddingsIntegrationTests
 
-from lmstudio_integrations.emulator import Emulator, Reply
+from lmstudio_integrations.emulator import Emulator, PredictionRequest, Reply
 from lmstudio_integrations.langchain import ChatLMStudio, LMStudioEmbeddings
 
 _PNG = base64.b64decode(
@@ -22,10 +22,18 @@ _PNG = base64.b64decode(
 _LAST: list[Emulator] = []
 
 
+def _follow_the_words(request: PredictionRequest) -> Reply | None:
+    """JSON mode gives the model no schema: only a model can follow the prompt's words, so this one reply is canned."""
+    structured = request.settings.structured
+    if structured.get("jsonSchema") == {"type": "object"} and "'setup' and 'punchline' keys" in request.last_user_text:
+        return Reply('{"setup": "Why do cats purr?", "punchline": "They are proud of it."}')
+    return None
+
+
 @pytest.fixture(scope="module", autouse=True)
 def server() -> Iterator[Emulator]:
     """One emulator for all of them: the suite's properties have no way to ask for a fixture."""
-    with Emulator() as server:
+    with Emulator(replies=_follow_the_words) as server:
         _LAST.append(server)
         yield server
         _LAST.pop()

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import base64
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+
+from lmstudio_integrations.emulator import Emulator, Reply
+from lmstudio_integrations.errors import LMStudioConnectionError, LMStudioServerError, LMStudioValueError
+from lmstudio_integrations.langchain import ChatLMStudio, uploads
+from lmstudio_integrations.langchain.convert.history import conversation
+from lmstudio_integrations.langchain.convert.images import Picture, image_block, picture_name
+from tests.langchain.wire import history
+
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+TEXT = base64.b64encode(PNG).decode()
+DATA_URL = f"data:image/png;base64,{TEXT}"
+WEBP = b"RIFF\x24\x00\x00\x00WEBPVP8 "
+JPEG = b"\xff\xd8\xff\xe0" + b"\x00" * 16
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ports come back in the life of a test process, and files are remembered by address."""
+    uploads._remembered.clear()
+
+
+def uploaded(server: Emulator) -> int:
+    return sum(record.message.get("endpoint") == "uploadFileBase64" for record in server.requests)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "image_url", "image_url": {"url": DATA_URL, "detail": "low"}},
+        {"type": "image_url", "image_url": DATA_URL},
+        {"type": "image", "base64": TEXT, "mime_type": "image/png"},
+        {"type": "image", "base64": PNG},
+        {"type": "image", "data": PNG},
+        {"type": "image", "url": DATA_URL},
+        {"type": "image", "source_type": "base64", "data": TEXT, "mime_type": "image/png"},
+        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": TEXT}},
+        {"type": "input_image", "image_url": DATA_URL},
+        {"type": "media", "mime_type": "image/png", "data": PNG},
+    ],
+)
+def test_every_form_of_an_image_gives_its_bytes(block: dict[str, Any]) -> None:
+    (found,) = conversation([HumanMessage([block])]).pictures
+    assert found.data == PNG
+
+
+@pytest.mark.parametrize(("data", "ending"), [(PNG, ".png"), (JPEG, ".jpg"), (WEBP, ".webp")])
+def test_the_kind_is_told_by_the_bytes_and_not_by_what_is_said(data: bytes, ending: str) -> None:
+    found = image_block({"type": "image", "base64": base64.b64encode(data).decode(), "mime_type": "image/gif"})
+    assert isinstance(found, Picture)
+    assert picture_name(data).endswith(ending)
+
+
+def test_a_file_id_is_a_file_part_at_once() -> None:
+    block = {"type": "image", "file_id": "local:1", "extras": {"name": "a.png", "size_bytes": 5}}
+    assert image_block(block) == {
+        "type": "file",
+        "name": "a.png",
+        "identifier": "local:1",
+        "sizeBytes": 5,
+        "fileType": "image",
+    }
+
+
+@pytest.mark.parametrize(
+    ("block", "named"),
+    [
+        ({"type": "image", "base64": base64.b64encode(b"GIF89a....").decode()}, "a GIF"),
+        ({"type": "image", "base64": base64.b64encode(b"<svg xmlns=''/>").decode()}, "an SVG"),
+        ({"type": "image", "base64": base64.b64encode(b"nonsense").decode()}, "nonsense"),
+        ({"type": "image", "base64": "not base64!"}, "no base64"),
+        ({"type": "image", "url": "file:///etc/passwd"}, "file:///etc/passwd"),
+        ({"type": "image_url", "image_url": {"url": "data:image/png,raw"}}, "data:image/png,raw"),
+        ({"type": "image"}, "'file_id'"),
+    ],
+)
+def test_what_is_no_image_for_lm_studio_is_refused_by_what_it_is(block: dict[str, Any], named: str) -> None:
+    with pytest.raises(LMStudioValueError, match=named):
+        image_block(block)
+
+
+def test_an_image_is_uploaded_and_put_where_it_stood(
+    chat: Callable[..., ChatLMStudio], lmstudio_emulator: Emulator
+) -> None:
+    chat().invoke([HumanMessage(["before", {"type": "image", "base64": TEXT, "mime_type": "image/png"}, "after"])])
+    before, file, after = history(lmstudio_emulator)[0]["content"]
+    assert (before["text"], after["text"]) == ("before", "after")
+    assert list(file) == ["type", "name", "identifier", "sizeBytes", "fileType"]
+    assert (file["sizeBytes"], file["fileType"]) == (len(PNG), "image")
+
+
+async def test_the_same_bytes_are_uploaded_once(chat: Callable[..., ChatLMStudio], lmstudio_emulator: Emulator) -> None:
+    messages = [
+        HumanMessage(
+            [{"type": "image", "base64": TEXT, "mime_type": "image/png"}, {"type": "image_url", "image_url": DATA_URL}]
+        )
+    ]
+    chat().invoke(messages)
+    await chat().ainvoke(messages)
+    assert uploaded(lmstudio_emulator) == 1
+    assert history(lmstudio_emulator, 0) == history(lmstudio_emulator, 1)
+
+
+def test_another_server_gets_its_own_copy(chat: Callable[..., ChatLMStudio]) -> None:
+    messages = [HumanMessage([{"type": "image", "base64": TEXT, "mime_type": "image/png"}])]
+    chat().invoke(messages)
+    with Emulator() as other:
+        ChatLMStudio(model="emulator/chat", base_url=other.url).invoke(messages)
+        assert uploaded(other) == 1
+
+
+def test_files_are_forgotten_when_the_server_fails(
+    chat: Callable[..., ChatLMStudio], lmstudio_emulator: Emulator
+) -> None:
+    messages = [HumanMessage([{"type": "image", "base64": TEXT, "mime_type": "image/png"}])]
+    lmstudio_emulator.script(Reply(error="the file is gone"))
+    with pytest.raises(LMStudioServerError):
+        chat().invoke(messages)
+    chat().invoke(messages)
+    assert uploaded(lmstudio_emulator) == 2
+
+
+def test_a_tools_image_follows_in_a_message_of_its_own(
+    chat: Callable[..., ChatLMStudio], lmstudio_emulator: Emulator
+) -> None:
+    call = {"name": "draw", "args": {}, "id": "1", "type": "tool_call"}
+    result = ToolMessage(
+        [{"type": "text", "text": "done"}, {"type": "image", "base64": TEXT, "mime_type": "image/png"}],
+        tool_call_id="1",
+    )
+    chat().invoke([HumanMessage("draw"), AIMessage("", tool_calls=[call]), result])
+    *_, tool, user = history(lmstudio_emulator)
+    assert tool["content"][0]["content"] == "done"
+    assert [part["type"] for part in user["content"]] == ["text", "file"]
+
+
+@pytest.fixture
+def picture_url() -> Iterator[str]:
+    """A web server with one picture."""
+
+    class Pictures(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == "/a.png" else 404)
+            self.end_headers()
+            self.wfile.write(PNG)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Keep the test's output clean."""
+
+    with HTTPServer(("127.0.0.1", 0), Pictures) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/a.png"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_an_image_on_the_network_is_not_fetched_unasked(chat: Callable[..., ChatLMStudio], picture_url: str) -> None:
+    with pytest.raises(ValueError, match="fetch_images=True"):
+        chat().invoke([HumanMessage([{"type": "image", "url": picture_url}])])
+
+
+async def test_an_image_on_the_network_is_fetched_where_that_is_allowed(
+    chat: Callable[..., ChatLMStudio], lmstudio_emulator: Emulator, picture_url: str
+) -> None:
+    messages = [HumanMessage([{"type": "image_url", "image_url": {"url": picture_url}}])]
+    chat(fetch_images=True).invoke(messages)
+    await chat(fetch_images=True).ainvoke(messages)
+    assert history(lmstudio_emulator)[0]["content"][0]["sizeBytes"] == len(PNG)
+    assert uploaded(lmstudio_emulator) == 1
+
+
+def test_an_image_that_cannot_be_fetched_is_an_error_that_names_it(
+    chat: Callable[..., ChatLMStudio], picture_url: str
+) -> None:
+    with pytest.raises(LMStudioConnectionError, match=r"gone\.png"):
+        chat(fetch_images=True).invoke(
+            [HumanMessage([{"type": "image", "url": picture_url.replace("a.png", "gone.png")}])]
+        )

@@ -1,0 +1,111 @@
+"""The native stream of protocol events (``stream_events(version="v3")``), judged by langchain-tests' own validator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from langchain_core.language_models.chat_model_stream import ChatModelStream
+from langchain_core.messages import AIMessage
+from langchain_tests.utils.stream_lifecycle import assert_valid_event_stream
+
+from lmstudio_integrations.langchain.convert.answer import Wanted
+from lmstudio_integrations.langchain.convert.protocol import ProtocolReader
+from tests.langchain.packets import call, events, failed_call, fragment, success, thought
+from tests.langchain.test_chunks import EVERYTHING
+
+
+def produced(*packets: dict[str, Any], wanted: Wanted | None = None, **options: bool) -> list[Any]:
+    reader = ProtocolReader(wanted or Wanted(), message_id="lc_run--1", model="some/model")
+    made: list[Any] = list(reader.begin())
+    for event in events(*packets, **options):
+        made += reader.read(event)
+    return made
+
+
+def assembled(*packets: dict[str, Any], **options: Any) -> AIMessage:
+    stream = ChatModelStream()
+    for event in produced(*packets, **options):
+        stream.dispatch(event)
+    assert stream.output_message is not None
+    return stream.output_message
+
+
+PREDICTIONS = {
+    "text": [fragment("a"), fragment("b")],
+    "nothing": [],
+    "everything": EVERYTHING,
+    "thoughts between texts": [fragment("a"), *thought("b"), fragment("c"), *thought("d")],
+    "calls in one packet": [*call("add", {"a": 1}, brief=True), *call("add", {"a": 2}, brief=True)],
+    "no arguments": call("now", {}),
+    "failed": [fragment("a"), *failed_call('{"a": '), *call("add", {"a": 2}, '{"a": 2}')],
+    "failed without a name": failed_call(name=None),
+    "progress": [{"type": "promptProcessingProgress", "progress": 0.5}, fragment("a")],
+}
+
+
+@pytest.mark.parametrize("packets", PREDICTIONS.values(), ids=PREDICTIONS.keys())
+def test_every_stream_keeps_the_protocols_order(packets: list[dict[str, Any]]) -> None:
+    made = produced(*packets)
+    assert_valid_event_stream(made)
+    assert made[-1]["event"] == "message-finish"
+
+
+def test_the_message_has_the_runs_id_and_the_model_from_the_start() -> None:
+    assert produced()[0] == {
+        "event": "message-start",
+        "role": "ai",
+        "id": "lc_run--1",
+        "metadata": {"provider": "lmstudio", "model": "some/model"},
+    }
+
+
+def test_progress_rides_along_as_events_of_our_own() -> None:
+    made = produced(
+        {"type": "startLoading", "identifier": "some/model", "info": {}},
+        {"type": "promptProcessingProgress", "progress": 0.5},
+    )
+    assert [event["event"] for event in made[1:3]] == ["lmstudio-load-progress", "lmstudio-prompt-progress"]
+    assert made[2]["progress"] == 0.5
+
+
+def test_the_assembled_message_has_every_block_in_its_order() -> None:
+    message = assembled(*EVERYTHING)
+    assert [block["type"] for block in message.content_blocks] == ["reasoning", "text", "tool_call", "tool_call"]
+    assert [(made["id"], made["args"]) for made in message.tool_calls] == [("one", {"a": 1, "b": 2}), ("two", {"a": 3})]
+    assert message.text == "I call"
+
+
+def test_the_assembled_message_has_usage_and_metadata() -> None:
+    message = assembled(*EVERYTHING)
+    assert message.usage_metadata is not None
+    assert message.usage_metadata["total_tokens"] == 15
+    assert message.response_metadata["stats"]["tokens_per_second"] == 12.5
+    assert message.id == "lc_run--1"
+
+
+def test_a_failed_call_is_an_invalid_block_with_its_error() -> None:
+    message = assembled(*failed_call('{"a": 1}'))
+    assert message.tool_calls == []
+    assert [(made["name"], made["error"]) for made in message.invalid_tool_calls] == [("add", "No JSON")]
+
+
+def test_texts_around_thoughts_stay_apart() -> None:
+    types = [block["type"] for block in assembled(*PREDICTIONS["thoughts between texts"]).content_blocks]
+    assert types == ["text", "reasoning", "text", "reasoning"]
+
+
+def test_the_answers_tool_is_text() -> None:
+    message = assembled(*call("Answer", {"a": 1}, '{"a": 1}'), wanted=Wanted(answer_tool="Answer"))
+    assert message.text == '{"a": 1}'
+    assert message.tool_calls == []
+
+
+def test_a_document_among_the_thoughts_is_text_at_the_end() -> None:
+    message = assembled(*thought('{"a": 1}'), success(), structured=True)
+    assert [block["type"] for block in message.content_blocks] == ["reasoning", "text"]
+
+
+def test_unusual_tags_are_remembered() -> None:
+    message = assembled(*thought("hm", start="[THINK]", end="[/THINK]"))
+    assert message.additional_kwargs == {"reasoning_tags": ["[THINK]", "[/THINK]"]}
