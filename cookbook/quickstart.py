@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from _handbook import HANDBOOK
 from _place import lm_studio_or_emulator
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.output_parsers import StrOutputParser
@@ -31,24 +32,6 @@ if TYPE_CHECKING:
     from langchain_core.messages import AIMessage
     from langchain_core.outputs import LLMResult
     from llama_index.core.instrumentation.events import BaseEvent
-
-HANDBOOK = {
-    "ferry": (
-        "The ferry to the island leaves the north pier at seven in the morning and at four in the afternoon. "
-        "A crossing takes fifty minutes. Bicycles travel free of charge, cars need a ticket from the harbour office. "
-        "In a storm the ferry stays in port, and the blue flag is taken down from the mast above the ticket hall."
-    ),
-    "crane": (
-        "The yellow crane on the south quay lifts up to forty tons. Only the two crane drivers may operate it. "
-        "It is inspected on the first Monday of each month and is not used while the wind is stronger than force six. "
-        "Orders for the crane are taken by telephone, at least one day before the ship arrives."
-    ),
-    "canteen": (
-        "The canteen serves soup, bread and fried fish from eleven to two. On Fridays there is pea soup. "
-        "The cook buys the fish from the boats at dawn, so the menu is written on the blackboard only at ten. "
-        "Guests are welcome; they pay two coins more than those who work in the harbour."
-    ),
-}
 
 console = Console()
 
@@ -113,7 +96,7 @@ def langchain_chain(place: Place) -> dict[str, Any]:
     console.print(f"[bold]{question}[/bold]")
     bar, last = PromptBar(), LastMessage()
     prompt = ChatPromptTemplate.from_messages(
-        [("system", "You are a helpful assistant. Answer in one sentence."), ("user", "{handbook}\n\n{question}")]
+        [("system", "You are a helpful assistant."), ("user", "{handbook}\n\n{question}")]
     )
     model = ChatLMStudio(
         model=place.chat_model, base_url=place.url, temperature=0, max_tokens=80, on_prompt_progress=bar.move
@@ -133,7 +116,7 @@ def langchain_chain(place: Place) -> dict[str, Any]:
 
 def llama_index_query(place: Place) -> dict[str, Any]:
     """Ask a query engine over the handbook; returns what the statistics event tells."""
-    console.rule("LlamaIndex: a query engine over three documents")
+    console.rule("LlamaIndex: a query engine over a handbook")
     question = "How many tons does the crane lift?"
     console.print(f"[bold]{question}[/bold]")
     llm = LMStudio(model=place.chat_model, base_url=place.url, temperature=0, max_tokens=80)

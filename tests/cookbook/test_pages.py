@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 import runpy
+import socket
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from lmstudio_integrations.client import probe
 from lmstudio_integrations.emulator import EmulatedModel, Emulator
+from lmstudio_integrations.emulator.llama_cpp import find_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,6 +72,33 @@ def test_quickstart_names_the_documents_that_it_used(server: Emulator, run: Run)
 
 def test_quickstart_draws_a_full_bar_for_each_prompt(server: Emulator, run: Run) -> None:
     assert run("quickstart").count("100%") == 2
+
+
+@pytest.mark.real_model
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_quickstart_streams_real_tokens_where_no_lm_studio_answers(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    if find_spec("xllamacpp") is None or find_model() is None:
+        pytest.skip("needs the extra `emulator` and the dependency group `model`")
+    monkeypatch.delenv("LMSTUDIO_BASE_URL", raising=False)
+    # A machine may well have an LM Studio; the quickstart is to find none.
+    monkeypatch.setattr(probe, "DEFAULT_PORTS", ())
+    monkeypatch.setattr(probe, "USER_PORT", _free_port())
+    printed = run("quickstart")
+    assert "No LM Studio here" in printed
+    assert "SmolLM2-135M-Instruct" in printed
+    assert printed.count("100%") == 2
+    for row in ("prompt tokens", "generated tokens", "time to first token", "tokens per second"):
+        line = next(line for line in printed.splitlines() if row in line)
+        figures = [float(figure) for figure in re.findall(r"\d+(?:\.\d+)?", line)]
+        assert len(figures) == 2
+        assert min(figures) > 0, line
+
+
+def _free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
 
 
 def test_a_server_without_an_embedding_model_is_named_as_the_reason(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
