@@ -190,23 +190,27 @@ _BY_CODE: dict[str, type[LMStudioServerError]] = {
     "generic.missingRuntimeExtension": LMStudioUnsupportedError,
 }
 
-# Guess: LM Studio has no code of its own for an overflow; these are the sentences that users report.
+# Guess: LM Studio has no code of its own for an overflow; these are the sentences that users report, of LM Studio
+# itself (lmstudio-bug-tracker 237, 546, 2256) and of llama.cpp below it (llama.cpp 15780).
 _OVERFLOW = re.compile(
-    r"context (?:length|size|window)[^.]*(?:overflow|exceed|too|not enough)|exceed\w*[^.]*context"
-    r"|n_keep\D*\d+\D*>=\D*n_ctx|context[_ ]overflow|(?:greater|larger) than the context"
-    r"|tokens to keep from the initial prompt",
+    r"context (?:length|size|window)[^.]*(?:overflow|exceed|too (?:small|short)|not enough)|exceed\w*[^.]*context"
+    r"|n_keep\D*\d+\D*>=\D*n_ctx|context[_ ]overflow|(?:greater|longer|larger) than the context"
+    r"|tokens to keep from the initial prompt|maximum context length is",
     re.IGNORECASE,
 )
+# A context that is too large for the machine or the model is another matter.
+_NO_OVERFLOW = re.compile(r"failed to load|requested context length", re.IGNORECASE)
 _OVERFLOW_COUNTS = (
-    re.compile(r"n_keep\D*(?P<needed>\d+)\D*>=\D*n_ctx\D*(?P<available>\d+)", re.IGNORECASE),
+    re.compile(r"n_(?:keep|prompt_tokens)\D*(?P<needed>\d+)\D*n_ctx\D*(?P<available>\d+)", re.IGNORECASE),
     re.compile(
-        r"\((?P<needed>\d+)(?: tokens)?\)\D*(?:exceeds|>=|>)[^(]*\((?P<available>\d+)(?: tokens)?\)", re.IGNORECASE
+        r"\((?P<needed>\d+)(?: tokens)?\)\D*(?:exceeds?|>=|>)[^(\d]*\(?(?P<available>\d+)(?: tokens)?", re.IGNORECASE
     ),
     re.compile(
-        r"(?P<needed>\d+) tokens?\b.*?\b(?:context|limit|only|available)\D*?(?P<available>\d+)",
+        r"(?P<needed>\d+) tokens?\b(?! with).*?\b(?:context|limit|only|available)\D*?(?P<available>\d+)",
         re.IGNORECASE | re.DOTALL,
     ),
-    re.compile(r"context length of only (?P<available>\d+)", re.IGNORECASE),
+    re.compile(r"length (?P<needed>\d+) exceeds\D*context length\D*?(?P<available>\d+)", re.IGNORECASE),
+    re.compile(r"context (?:length|size|window)(?: of| is)?(?: only)? (?P<available>\d+)", re.IGNORECASE),
 )
 
 
@@ -227,7 +231,8 @@ def server_error(error: Any) -> LMStudioServerError:
     words = "\n".join(filter(None, (title, cause)))
     kind = _BY_CODE.get(code or "")
     if kind is None:
-        kind = LMStudioContextOverflowError if _OVERFLOW.search(words) else LMStudioServerError
+        overflow = _OVERFLOW.search(words) and not _NO_OVERFLOW.search(words)
+        kind = LMStudioContextOverflowError if overflow else LMStudioServerError
     made = kind(
         title,
         cause=cause,

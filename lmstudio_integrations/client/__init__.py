@@ -2,4 +2,56 @@
 
 ``session`` and ``prediction`` know the protocol and do no I/O; ``engine`` (with ``connection``, ``probe`` and
 ``flows``) does all of it, on one thread; ``sync`` and ``aio`` are what users hold.
+
+What adapters need is here: the two clients, what they take (``Chat``, ``History``, ``PredictionOptions``,
+``Timeout``), and what they give (events and results).
 """
+
+from __future__ import annotations
+
+from lmstudio_integrations.client.aio import AsyncClient, AsyncEmbeddingModel, AsyncLLM, AsyncPredictionStream
+from lmstudio_integrations.client.callbacks import CallbackOptions
+from lmstudio_integrations.client.chat import Chat, History
+from lmstudio_integrations.client.events import (
+    Event,
+    Fragment,
+    LoadProgress,
+    PromptProgress,
+    ToolCallArguments,
+    ToolCallEnd,
+    ToolCallFailed,
+    ToolCallName,
+    ToolCallStart,
+)
+from lmstudio_integrations.client.front import PredictionOptions, RawOptions
+from lmstudio_integrations.client.result import PartialPrediction, PredictionResult
+from lmstudio_integrations.client.settings import Timeout
+from lmstudio_integrations.client.sync import LLM, Client, EmbeddingModel, PredictionStream
+
+__all__ = [
+    "LLM",
+    "AsyncClient",
+    "AsyncEmbeddingModel",
+    "AsyncLLM",
+    "AsyncPredictionStream",
+    "CallbackOptions",
+    "Chat",
+    "Client",
+    "EmbeddingModel",
+    "Event",
+    "Fragment",
+    "History",
+    "LoadProgress",
+    "PartialPrediction",
+    "PredictionOptions",
+    "PredictionResult",
+    "PredictionStream",
+    "PromptProgress",
+    "RawOptions",
+    "Timeout",
+    "ToolCallArguments",
+    "ToolCallEnd",
+    "ToolCallFailed",
+    "ToolCallName",
+    "ToolCallStart",
+]
