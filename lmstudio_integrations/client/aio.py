@@ -7,6 +7,7 @@ engine's, on its own thread: what blocks this loop does not stop an answer from 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
@@ -17,6 +18,7 @@ from lmstudio_integrations.client.files import FileSource, read_image
 from lmstudio_integrations.client.front import ClientFront, ModelFront, PredictionOptions, RawOptions, StreamFront
 from lmstudio_integrations.client.mailbox import AsyncMailbox
 from lmstudio_integrations.client.prediction import Event, Fragment, load_progress
+from lmstudio_integrations.client.session import CLOSED
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -43,8 +45,28 @@ LoadProgressCallback = Callable[[float], Any]
 
 
 async def _wait(future: Future[T]) -> T:
-    """The future's outcome. Cancelling the task that waits cancels the request."""
-    return await asyncio.wrap_future(future)
+    """The future's outcome. Cancelling the task that waits cancels the request.
+
+    ``asyncio.wrap_future`` would do the same, but complains on standard error where the loop was closed meanwhile.
+    """
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[None] = loop.create_future()
+
+    def wake() -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+
+    def done(_: Future[T]) -> None:
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(wake)
+
+    future.add_done_callback(done)
+    try:
+        await waiter
+    except BaseException:
+        future.cancel()
+        raise
+    return future.result()
 
 
 async def _run(callback: Callable[..., Any], *arguments: Any) -> None:
@@ -69,6 +91,7 @@ class AsyncPredictionStream(StreamFront):
     async def _read(self, only_fragments: bool) -> AsyncIterator[Any]:
         reader, callbacks, items = self._reader, self._callbacks, self._mailbox.items
         take, get, read, on_fragment = items.popleft, self._mailbox.get, reader.read, callbacks.on_fragment
+        self._check_source()
         try:
             while not reader.ended:
                 event = read(take() if items else await get())
@@ -83,7 +106,9 @@ class AsyncPredictionStream(StreamFront):
             for callback, arguments in callbacks.for_message(self._message):
                 await _run(callback, *arguments)
         finally:
-            if not reader.ended:
+            if reader.ended:
+                self._mailbox.put(CLOSED)  # for another task that may be waiting here, too
+            else:
                 self.cancel()
 
     def __aiter__(self) -> AsyncIterator[Fragment]:

@@ -6,11 +6,12 @@ Everything here runs on the engine's loop.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus, WebSocketException
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 
@@ -26,11 +27,12 @@ from lmstudio_integrations.errors import (
 from lmstudio_integrations.protocol.envelopes import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
+    from lmstudio_integrations.client.session import Conversation
     from lmstudio_integrations.protocol.auth import Authentication
 
-__all__ = ["HOW_TO_START", "Connection"]
+__all__ = ["HOW_TO_START", "Connection", "Opening"]
 
 HOW_TO_START = (
     "Start LM Studio's server: in the app under Developer, or with the command 'lms server start'. "
@@ -46,6 +48,9 @@ _PROBE = 1.0
 _PING_INTERVAL = 20.0
 _PING_TIMEOUT = 60.0
 
+# How long the server has to answer a close frame, and how long to take it at all: it may not read any more.
+_CLOSE_TIMEOUT = 1.0
+_CLOSE = 2.0
 
 Bytes = bytes | bytearray | memoryview
 
@@ -79,62 +84,77 @@ class _Socket(ClientConnection):
             super().process_event(event)
 
 
+class Opening:
+    """How far an attempt to connect has come, for those whose time runs out meanwhile."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.awaited = "the connection"
+        self.heard = "nothing"
+
+    def overdue(self, seconds: float) -> LMStudioTimeoutError:
+        """What to tell who has waited ``seconds`` and waits no longer."""
+        return LMStudioTimeoutError(
+            f"{self.url}: {self.awaited} did not come within {seconds:g} s. Is it LM Studio that listens there?\n"
+            f"{HOW_TO_START}",
+            limit="connect",
+            seconds=seconds,
+            last_heard=self.heard,
+        )
+
+
 class Connection:
     """A live socket: requests go out through it, and ``session`` routes what comes in."""
+
+    clock: Callable[[], float] = staticmethod(time.time)
+    """Seconds. The wall clock, because the monotonic one may stand still while a machine sleeps."""
 
     def __init__(self, socket: _Socket, name: str) -> None:
         self._socket = socket
         self._name = name
-        self._sending: set[asyncio.Task[None]] = set()
+        self._errands: set[asyncio.Task[None]] = set()
         self._probing: asyncio.Task[bool] | None = None
+        self._closing = False
         self.session = Session()
         self.retired = False
-        self.heard_at = time.time()
+        self.heard_at = self.clock()
         self.ready: set[str] = set()
         """Identifiers of models that were loaded when last heard of; a restarted server begins with none."""
-        self.loading: dict[str, Any] = {}
-        """Loads under way, by identifier, for others who need the same model."""
+        self.loading: dict[Any, Any] = {}
+        """Loads under way, for others who need the same model."""
         socket.on_message = self._receive
         self._watching = asyncio.create_task(self._watch())
 
     @classmethod
-    async def open(cls, base: str, namespace: str, authentication: Authentication, limit: float | None) -> Connection:
-        """Connect and authenticate within ``limit`` seconds.
+    async def open(cls, base: str, namespace: str, authentication: Authentication, opening: Opening) -> Connection:
+        """Connect and authenticate, however long it takes; ``opening`` tells how far it has come.
 
-        Raises ``LMStudioServerNotFoundError``, ``LMStudioConnectionError``, ``LMStudioTimeoutError``,
-        ``LMStudioAuthenticationError`` or ``LMStudioProtocolError``.
+        Raises ``LMStudioServerNotFoundError``, ``LMStudioConnectionError``, ``LMStudioAuthenticationError`` or
+        ``LMStudioProtocolError``.
         """
-        url = f"{base}/{namespace}"
-        stage = "the connection"
+        url = opening.url = f"{base}/{namespace}"
+        opening.awaited = "the connection"
         socket: _Socket | None = None
         try:
-            async with asyncio.timeout(limit):
-                connected = await connect(
-                    url,
-                    create_connection=_Socket,
-                    compression=None,
-                    max_size=None,
-                    open_timeout=None,
-                    ping_interval=_PING_INTERVAL,
-                    ping_timeout=_PING_TIMEOUT,
-                    close_timeout=1.0,
-                    # A proxy that the environment names is for the world outside.
-                    proxy=None if is_local(base) else True,
-                )
-                assert isinstance(connected, _Socket)
-                socket = connected
-                stage = "the reply to the authentication"
-                await socket.send(encode(authentication.to_wire()))
-                # Nothing may follow before this reply has come: LM Studio would drop it without a word.
-                read_authentication(await socket.recv(decode=False), authentication)
-                return cls(socket, url)
-        except TimeoutError as error:
-            raise LMStudioTimeoutError(
-                f"{url}: {stage} did not come within {limit:g} s. Is it LM Studio that listens there?\n{HOW_TO_START}",
-                limit="connect",
-                seconds=limit or 0.0,
-                last_heard="nothing" if socket is None else "the WebSocket handshake",
-            ) from error
+            connected = await connect(
+                url,
+                create_connection=_Socket,
+                compression=None,
+                max_size=None,
+                open_timeout=None,
+                ping_interval=_PING_INTERVAL,
+                ping_timeout=_PING_TIMEOUT,
+                close_timeout=_CLOSE_TIMEOUT,
+                # A proxy that the environment names is for the world outside.
+                proxy=None if is_local(base) else True,
+            )
+            assert isinstance(connected, _Socket)
+            socket = connected
+            opening.awaited, opening.heard = "the reply to the authentication", "the WebSocket handshake"
+            await socket.send(encode(authentication.to_wire()))
+            # Nothing may follow before this reply has come: LM Studio would drop it without a word.
+            read_authentication(await socket.recv(decode=False), authentication)
+            return cls(socket, url)
         except ConnectionClosed as error:
             raise LMStudioConnectionError(f"{url} closed the connection during the authentication") from error
         except InvalidStatus as error:
@@ -147,6 +167,11 @@ class Connection:
             raise LMStudioServerNotFoundError(
                 f"no LM Studio server at {base}: {error}\n{HOW_TO_START}", addresses=(base,)
             ) from error
+        except (WebSocketException, ValueError, ImportError, RuntimeError) as error:
+            # A host name that cannot be encoded, a redirect that leads nowhere, a proxy that needs another package.
+            if isinstance(error, LMStudioError):
+                raise
+            raise LMStudioConnectionError(f"{url} cannot be reached: {error}") from error
         finally:
             if socket is not None and socket.on_message is None:
                 socket.transport.abort()
@@ -157,10 +182,10 @@ class Connection:
         return not self.retired and not self.session.warned and self._socket.state is State.OPEN
 
     def _receive(self, data: Bytes) -> None:
-        self.heard_at = time.time()
+        self.heard_at = self.clock()
         self.session.receive(bytes(data) if type(data) is memoryview else data)
-        if (self.session.warned or self.retired) and not self.session.open_conversations:
-            self.retire()
+        if self.session.warned or self.retired:
+            self._close_if_idle()
 
     async def _watch(self) -> None:
         """Wait for the socket's end and tell all who still wait for an answer."""
@@ -168,23 +193,22 @@ class Connection:
             await self._socket.wait_closed()
         finally:
             self.retired = True
-            code = self._socket.close_code
-            self.session.lose(lambda: self._lost(code))
+            self.session.lose(self._lost)
 
-    def _lost(self, code: int | None) -> LMStudioError:
+    def _lost(self) -> LMStudioError:
         error = LMStudioDisconnectedError(
-            f"the connection to {self._name} was lost while an answer was due (close code {code}). "
+            f"the connection to {self._name} was lost while an answer was due (close code {self._socket.close_code}). "
             "LM Studio may have been stopped or restarted; the next request connects anew."
         )
-        error.__cause__ = self._socket.protocol.close_exc
+        if self._socket.state is State.CLOSED:
+            error.__cause__ = self._socket.protocol.close_exc
         return error
 
     async def alive(self) -> bool:
         """Whether the socket can be used, asking the server if it has been silent for long."""
         if not self.usable:
             return False
-        # The wall clock, because the monotonic one may stand still while a machine sleeps.
-        if abs(time.time() - self.heard_at) < _IDLE_BEFORE_PROBE:
+        if abs(self.clock() - self.heard_at) < _IDLE_BEFORE_PROBE:
             return True
         if self._probing is None:
             self._probing = asyncio.create_task(self._probe())
@@ -198,37 +222,47 @@ class Connection:
         except (TimeoutError, ConnectionClosed, OSError):
             self.retire()
             return False
-        self.heard_at = time.time()
+        self.heard_at = self.clock()
         return self.usable
 
-    async def send(self, frame: str) -> None:
-        """Send a frame. A socket that is lost here tells its conversations by itself."""
-        try:
-            await self._socket.send(frame)
-        except ConnectionClosed:
-            return
-
     def post(self, frame: str) -> None:
-        """Send a frame without waiting, as cancels are."""
-        task = asyncio.get_running_loop().create_task(self.send(frame))
-        self._sending.add(task)
-        task.add_done_callback(self._sending.discard)
+        """Send a frame, without waiting for a server that does not read. Frames leave in the order of the calls.
+
+        A socket that is lost here tells its conversations by itself.
+        """
+        self._run(self._send(frame))
+
+    async def _send(self, frame: str) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            await self._socket.send(frame)
+
+    def _run(self, errand: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(errand)
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
+
+    def give_up(self, conversation: Conversation) -> None:
+        """Nobody waits for this answer any more."""
+        self.session.give_up(conversation)
+        if self.session.warned or self.retired:
+            self._close_if_idle()
 
     def retire(self) -> None:
         """Take no new requests; close as soon as the last answer is in."""
         self.retired = True
-        if not self.session.open_conversations:
-            self.post_close()
+        self._close_if_idle()
 
-    def post_close(self) -> None:
-        """Close without waiting for it."""
-        self.retired = True
-        task = asyncio.get_running_loop().create_task(self.close())
-        self._sending.add(task)
-        task.add_done_callback(self._sending.discard)
+    def _close_if_idle(self) -> None:
+        if not self.session.open_conversations and not self._closing:
+            self._closing = True
+            self._run(self.close())
 
     async def close(self) -> None:
         """Close the socket; whoever still waits for an answer is told."""
-        self.retired = True
-        await self._socket.close()
+        self.retired = self._closing = True
+        try:
+            async with asyncio.timeout(_CLOSE):
+                await self._socket.close()
+        except TimeoutError:
+            self._socket.transport.abort()
         await asyncio.wait({self._watching})

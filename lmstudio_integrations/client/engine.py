@@ -12,92 +12,33 @@ import atexit
 import contextlib
 import os
 import threading
-from copy import copy
-from typing import TYPE_CHECKING, Any, TypeVar
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from lmstudio_integrations.client.connection import Connection
-from lmstudio_integrations.client.probe import discover
-from lmstudio_integrations.errors import LMStudioError, LMStudioServerNotFoundError
-from lmstudio_integrations.protocol.auth import Authentication, guest_authentication
+from lmstudio_integrations.client.link import Link
+from lmstudio_integrations.errors import LMStudioConnectionError, LMStudioDisconnectedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
-    from concurrent.futures import Future
 
-__all__ = ["Engine", "Link", "engine", "join"]
+    from lmstudio_integrations.protocol.auth import Authentication
+
+__all__ = ["Consumer", "Engine", "Link", "engine"]
 
 T = TypeVar("T")
 
+# How long the interpreter's exit may be held up (seconds), by a server that does not take its leave.
 _EXIT_SECONDS = 1.0
 
 
-async def join(task: asyncio.Task[T]) -> T:
-    """Wait for a task that others wait for too: a cancelled waiter leaves it running, each is told by its own error."""
-    try:
-        return await asyncio.shield(task)
-    except LMStudioError as error:
-        raise copy(error) from error.__cause__
+class Consumer(Protocol):
+    """Who hears of a flow that was spawned: through ``deliver``, which may be replaced."""
+
+    deliver: Callable[[Any], object]
 
 
-class Link:
-    """The way to one server under one identity: a socket for each namespace, opened when first needed.
-
-    Lives on the engine's loop. ``base`` is ``None`` where LM Studio has to be looked for on this machine.
-    """
-
-    def __init__(self, base: str | None, authentication: Authentication | None) -> None:
-        self._base = base
-        self._found: str | None = None
-        # One identity for all namespaces: LM Studio scopes uploaded files to it.
-        self._authentication = authentication or guest_authentication()
-        self._connections: dict[str, Connection] = {}
-        self._opening: dict[str, asyncio.Task[Connection]] = {}
-
-    async def connection(self, namespace: str, limit: float | None) -> Connection:
-        """A socket that is open and, as far as can be known, alive. Raises what ``Connection.open`` does."""
-        current = self._connections.get(namespace)
-        if current is not None and await current.alive():
-            return current
-        opening = self._opening.get(namespace)
-        if opening is None:
-            opening = self._opening[namespace] = asyncio.create_task(self._open(namespace, limit))
-            opening.add_done_callback(lambda task: self._opened(namespace, task))
-        return await join(opening)
-
-    def _opened(self, namespace: str, task: asyncio.Task[Connection]) -> None:
-        self._opening.pop(namespace, None)
-        if not task.cancelled() and task.exception() is None:
-            old = self._connections.get(namespace)
-            if old is not None:
-                old.retire()
-            self._connections[namespace] = task.result()
-
-    async def _open(self, namespace: str, limit: float | None) -> Connection:
-        if self._base is not None:
-            return await Connection.open(self._base, namespace, self._authentication, limit)
-        if self._found is not None:
-            with contextlib.suppress(LMStudioServerNotFoundError):
-                return await Connection.open(self._found, namespace, self._authentication, limit)
-        self._found = await discover()  # LM Studio may have come back on another of its ports
-        return await Connection.open(self._found, namespace, self._authentication, limit)
-
-    async def close(self) -> None:
-        """Close the idle sockets now and the others after their last answer. The next request opens new ones."""
-        closing = []
-        for connection in self._connections.values():
-            if connection.session.open_conversations:
-                connection.retire()
-            else:
-                closing.append(asyncio.create_task(connection.close()))
-        self._connections.clear()
-        if closing:
-            await asyncio.wait(closing)
-
-    async def abort(self) -> None:
-        """Close every socket, whatever is under way."""
-        connections = list(self._connections.values())
-        self._connections.clear()
-        await asyncio.gather(*(connection.close() for connection in connections), return_exceptions=True)
+def _nobody(item: object) -> None:
+    """Where packets go that nobody reads any more."""
 
 
 class Engine:
@@ -108,13 +49,27 @@ class Engine:
         self._loop = asyncio.new_event_loop()
         self._links: dict[tuple[str | None, tuple[str, str] | None], Link] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._consumers: set[Consumer] = set()
+        self._lock = threading.Lock()
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="lmstudio-engine", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:
+            self._loop.close()
+            raise
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        self._loop.run_forever()
+        try:
+            self._loop.run_forever()
+        finally:
+            self._loop.close()
+
+    @property
+    def gone(self) -> bool:
+        """Whether nothing more will come from it: Python is exiting, or this is the child of a fork."""
+        return self._stopped or self.pid != os.getpid()
 
     def link(self, base: str | None, authentication: Authentication | None) -> Link:
         """The link to a server; call it on the loop only."""
@@ -128,42 +83,106 @@ class Engine:
         return link
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
-        """Run ``coroutine`` on the loop. The future may be waited for on any other thread, or cancelled."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        """Run ``coroutine`` on the loop. The future may be waited for on any other thread, or cancelled.
 
-    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Start ``coroutine`` on the loop and hold it until it ends; its outcome goes where it leaves it."""
-        self._loop.call_soon_threadsafe(self._start, coroutine)
+        Raises ``LMStudioConnectionError`` while Python exits.
+        """
+        future: Future[T] = Future()
 
-    def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        def start() -> None:
+            task = self._start(coroutine)
+            task.add_done_callback(lambda task: self._hand_over(task, future))
+            future.add_done_callback(lambda future: self.post(task.cancel) if future.cancelled() else None)
+
+        self._call(start, coroutine)
+        return future
+
+    def _hand_over(self, task: asyncio.Task[T], future: Future[T]) -> None:
+        # The exception is asked for in any case, or asyncio would complain of it where the future was cancelled.
+        error = None if task.cancelled() else task.exception()
+        if self._stopped:
+            return  # at Python's exit only daemon threads wait, and to wake one would let it write a traceback
+        if task.cancelled():
+            future.cancel()
+        if not future.set_running_or_notify_cancel():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(task.result())
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None], consumer: Consumer) -> None:
+        """Start ``coroutine`` on the loop and hold it until it ends; its outcome goes to ``consumer.deliver``.
+
+        Raises ``LMStudioConnectionError`` while Python exits.
+        """
+
+        def start() -> None:
+            task = self._start(coroutine)
+            task.add_done_callback(lambda _: self._consumers.discard(consumer))
+
+        self._consumers.add(consumer)
+        try:
+            self._call(start, coroutine)
+        except BaseException:
+            self._consumers.discard(consumer)
+            raise
+
+    def _call(self, start: Callable[[], object], coroutine: Coroutine[Any, Any, Any]) -> None:
+        """Call ``start`` on the loop. The lock makes sure that whatever got in is there when the engine stops."""
+        with self._lock:
+            if not self.gone:
+                self._loop.call_soon_threadsafe(start)
+                return
+        coroutine.close()
+        raise LMStudioConnectionError("Python is exiting: there is no connection to LM Studio any more")
+
+    def _start(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = self._loop.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def post(self, call: Callable[[], object]) -> None:
         """Call ``call`` on the loop, soon. Safe in a finalizer on any thread: it takes no lock, and never waits.
 
         After a fork or at the interpreter's end nobody is left to do it, and nothing is done.
         """
-        if self.pid == os.getpid() and not self._stopped:
+        if not self.gone:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(call)
 
+    def left_behind(self) -> None:
+        """In a forked child: tell those who read here what the parent's thread can no longer tell them."""
+        for consumer in self._consumers:
+            consumer.deliver(
+                LMStudioDisconnectedError("this stream belongs to the parent process: after a fork the child has none")
+            )
+
     def stop(self) -> None:
-        """Close the sockets and end the thread, at the interpreter's exit: no message, no hang."""
-        if self._stopped or self.pid != os.getpid():
-            return
-        self._stopped = True
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(lambda: self._loop.create_task(self._stop()))
+        """Cancel what is under way, close the sockets and end the thread, at Python's exit: no message, no hang."""
+        if self.pid != os.getpid():
+            return  # before the lock, which may have been copied in its locked state
+        with self._lock:
+            if self._stopped:
+                return
+            self._stopped = True
+            for consumer in list(self._consumers):
+                consumer.deliver = _nobody
+            self._loop.call_soon_threadsafe(lambda: self._tasks.add(self._loop.create_task(self._stop())))
         self._thread.join(_EXIT_SECONDS)
 
     async def _stop(self) -> None:
+        this = asyncio.current_task()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_EXIT_SECONDS / 2):
+                flows = self._tasks - {this}
+                for task in flows:
+                    task.cancel()  # each sends its cancel to the server
+                if flows:
+                    await asyncio.wait(flows)
                 await asyncio.gather(*(link.abort() for link in self._links.values()), return_exceptions=True)
-        this = asyncio.current_task()
-        others = [task for task in asyncio.all_tasks() if task is not this]
+        others = asyncio.all_tasks() - {this}
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
@@ -183,6 +202,7 @@ class _Process:
         self.lock = threading.Lock()
         if self.engine is not None:
             self.left_behind.append(self.engine)
+            self.engine.left_behind()
             self.engine = None
 
 

@@ -92,15 +92,23 @@ async def call(
 async def load(
     link: Link, namespace: str, endpoint: str, creation: Mapping[str, Any], limits: Timeout, control: Control
 ) -> dict[str, Any]:
-    """``getOrLoad`` or ``loadModel``; its progress goes to ``control.deliver``. Never repeated by itself."""
-    connection = await link.connection(namespace, limits.connect)
-    info = await load_model(connection, endpoint, creation, limits, control.tell)
-    identifier = info.get("identifier")
-    if isinstance(identifier, str):
-        connection.ready.add(identifier)
-    if endpoint == "getOrLoad":
-        connection.ready.add(creation["identifier"])
-    return info
+    """``getOrLoad`` or ``loadModel``; its progress goes to ``control.deliver``.
+
+    ``loadModel`` is never repeated by itself: it would make a second instance.
+    """
+    reconnected = endpoint != "getOrLoad"
+    while True:
+        connection = await link.connection(namespace, limits.connect)
+        try:
+            info = await load_model(connection, endpoint, creation, limits, control.tell)
+        except LMStudioDisconnectedError as error:
+            if reconnected or error.begun:
+                raise
+            reconnected = True
+        else:
+            identifiers = {info.get("identifier")} | ({creation["identifier"]} if endpoint == "getOrLoad" else set())
+            connection.ready.update(name for name in identifiers if isinstance(name, str))
+            return info
 
 
 async def predict(

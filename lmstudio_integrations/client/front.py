@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from weakref import WeakSet
 
@@ -16,8 +17,6 @@ from lmstudio_integrations.errors import LMStudioConnectionError, LMStudioValueE
 from lmstudio_integrations.protocol.history import AssistantMessage, TextPart, ToolCallRequestPart
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
     from lmstudio_integrations.client.engine import Link
     from lmstudio_integrations.client.result import PredictionResult
     from lmstudio_integrations.protocol.auth import Authentication
@@ -152,7 +151,12 @@ class ClientFront:
         async def run() -> None:
             await self._link().close()
 
-        return engine().submit(run())
+        current = engine()
+        if current.gone:  # Python is exiting, and the engine has closed everything already
+            done: Future[None] = Future()
+            done.set_result(None)
+            return done
+        return current.submit(run())
 
 
 class ModelFront:
@@ -212,7 +216,7 @@ class ModelFront:
         async def run() -> None:
             await flows.predict(link(), reference, prediction.endpoint, prediction.creation, limits, control)
 
-        engine().spawn(run())
+        engine().spawn(run(), control)
         self._client._streams.add(stream)
         return stream
 
@@ -285,6 +289,13 @@ class StreamFront:
     def __repr__(self) -> str:
         state = "ended" if self._reader.ended else "under way"
         return f"<{type(self).__name__} {state}, {len(self.content)} characters>"
+
+    def _check_source(self) -> None:
+        """Before waiting for packets: whether any can still come."""
+        if self._control.orphaned and not self._reader.ended:
+            raise LMStudioConnectionError(
+                "nothing more comes in this stream: Python is exiting, or it belongs to the parent of a forked process"
+            )
 
     def _message(self) -> AssistantMessage:
         result = self._finished()

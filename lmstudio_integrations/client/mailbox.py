@@ -14,13 +14,13 @@ __all__ = ["AsyncMailbox"]
 
 
 class AsyncMailbox:
-    """Any thread puts, one task of one loop gets."""
+    """Any thread puts, tasks of one loop get."""
 
-    __slots__ = ("_awaited", "_loop", "_waiter", "items")
+    __slots__ = ("_awaited", "_loop", "_waiters", "items")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiters: set[asyncio.Future[None]] = set()
         self._awaited = False
         self.items: deque[Any] = deque()
         """What has come and not been read. A reader may take from the left without asking ``get``."""
@@ -36,20 +36,21 @@ class AsyncMailbox:
                 return
 
     def _wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
     async def get(self) -> Any:
         """The next item, waiting for it if need be."""
         while not self.items:
-            self._waiter = self._loop.create_future()
+            waiter = self._loop.create_future()
+            self._waiters.add(waiter)
             self._awaited = True
-            # The flag first, the look second: what was put in between has seen the flag or is seen here.
-            if not self.items:
-                try:
-                    await self._waiter
-                finally:
-                    self._waiter = None
-            self._awaited = False
+            # The flag first, the look second: what was put in between has seen the flag or is seen here. The flag is
+            # taken down by put() alone, and each time a wake-up follows; one too many does no harm.
+            try:
+                if not self.items:
+                    await waiter
+            finally:
+                self._waiters.discard(waiter)
         return self.items.popleft()

@@ -139,7 +139,7 @@ class PredictionReader:
         return None
 
     def _read_end(self, outcome: object) -> None:
-        if self.result is not None:
+        if self.ended:
             return
         error = outcome if isinstance(outcome, LMStudioError) else self._told
         if error is None:

@@ -15,6 +15,7 @@ from lmstudio_integrations.client.callbacks import check_callback, refuse_corout
 from lmstudio_integrations.client.files import FileSource, read_image
 from lmstudio_integrations.client.front import ClientFront, ModelFront, PredictionOptions, RawOptions, StreamFront
 from lmstudio_integrations.client.prediction import Event, Fragment, load_progress
+from lmstudio_integrations.client.session import CLOSED
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -57,6 +58,7 @@ class PredictionStream(StreamFront):
     def _read(self, only_fragments: bool) -> Iterator[Any]:
         reader, callbacks = self._reader, self._callbacks
         get, read, on_fragment = self._mailbox.get, reader.read, callbacks.on_fragment
+        self._check_source()
         try:
             while not reader.ended:
                 event = read(get())
@@ -71,7 +73,9 @@ class PredictionStream(StreamFront):
             for callback, arguments in callbacks.for_message(self._message):
                 callback(*arguments)
         finally:
-            if not reader.ended:
+            if reader.ended:
+                self._mailbox.put(CLOSED)  # for another thread that may be waiting here, too
+            else:
                 self.cancel()
 
     def __iter__(self) -> Iterator[Fragment]:
