@@ -4,8 +4,6 @@ Nothing may be sent before ``{"success": true}`` has come back: it would be take
 dropped without a word.
 """
 
-from __future__ import annotations
-
 import re
 import uuid
 from typing import Annotated, Literal

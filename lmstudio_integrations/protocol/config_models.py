@@ -5,14 +5,11 @@ server, the preset or the model says". Where a setting has a checkbox, ``False``
 says what it takes; the error messages quote it.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
-from pydantic.alias_generators import to_camel
 
-from lmstudio_integrations.protocol._model import Number, WireInt
+from lmstudio_integrations.protocol._model import Number, WireInt, to_camel
 from lmstudio_integrations.protocol.config_values import (
     CacheQuantization,
     ChatTurn,

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.protocol._model import plain
 from lmstudio_integrations.protocol.config_models import Config, GpuSetting
-from lmstudio_integrations.protocol.envelopes import encode
+from lmstudio_integrations.protocol.json_text import encode
 
 __all__ = ["parse_config"]
 

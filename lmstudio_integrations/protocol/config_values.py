@@ -1,7 +1,5 @@
 """The kinds of values that LM Studio's settings take, each with its limits (``kv-keys.json`` of the protocol notes)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 

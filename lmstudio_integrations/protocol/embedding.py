@@ -1,7 +1,5 @@
 """Embedding: one text per call, no batch (PROTOCOL: "embedding.embedString")."""
 
-from __future__ import annotations
-
 from lmstudio_integrations.protocol._model import Incoming, WireModel
 from lmstudio_integrations.protocol.models import ModelSpecifier
 

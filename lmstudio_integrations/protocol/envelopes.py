@@ -1,20 +1,16 @@
-"""The frames around every call, channel and warning, and their JSON text (PROTOCOL: "Envelope").
+"""The frames around every call, channel and warning (PROTOCOL: "Envelope").
 
 One JSON document per WebSocket frame. Ids are integers that the client chooses; a frame that is no valid envelope is
 dropped by LM Studio without an answer, so everything outgoing is checked here first.
 """
 
-from __future__ import annotations
-
-import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import field_validator
-from pydantic_core import from_json
 
-from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.protocol._model import Incoming, WireInt, WireModel
+from lmstudio_integrations.protocol.json_text import decode, encode
 
 __all__ = [
     "WARNING_KINDS",
@@ -100,7 +96,7 @@ class SerializedError(WireModel):
         return cls.model_fields[info.field_name].default
 
     @classmethod
-    def from_any(cls, raw: Any) -> SerializedError:
+    def from_any(cls, raw: Any) -> Self:
         """Read whatever came as an error; what is no object becomes an unknown error."""
         return cls.model_validate(raw if isinstance(raw, Mapping) else {})
 
@@ -311,83 +307,3 @@ def parse_server_message(raw: Any) -> ServerMessage:
     if kind is None:
         raise ValueError("no message type that a server may send")
     return kind.model_validate(raw, by_alias=True, by_name=False)
-
-
-_COMPACT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-
-
-def encode(message: object) -> str:
-    """Compact JSON, keys in the order given: the same message always makes the same text.
-
-    Raises:
-        LMStudioValueError: NaN, an infinity, a lone surrogate or something that JSON cannot hold; names its path.
-    """
-    plain = message.to_wire() if isinstance(message, WireModel) else message
-    try:
-        text = _COMPACT(plain)
-        text.encode()
-    except (ValueError, TypeError, RecursionError) as error:
-        raise LMStudioValueError(_complaint(plain) or f"This cannot be written as JSON: {error}") from None
-    return text
-
-
-def decode(frame: str | bytes) -> Any:
-    """The JSON document of a frame.
-
-    Raises:
-        ValueError: it is none.
-    """
-    try:
-        return from_json(frame, allow_inf_nan=False)
-    except ValueError:
-        # JavaScript may cut a pair of surrogates in two and escape the halves, which the fast parser refuses.
-        return _slow_decode(frame)
-
-
-def _slow_decode(frame: str | bytes) -> Any:
-    try:
-        return json.loads(frame, parse_constant=_refuse_constant)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _complaint(value: Any, path: str = "$", parents: tuple[int, ...] = ()) -> str | None:
-    """Where in ``value`` the first thing is that JSON cannot hold, and what it is."""
-    if value is None or isinstance(value, bool | int):
-        return None
-    if isinstance(value, float):
-        return None if value - value == 0 else f"{path}: {value!r} is not a number that JSON knows"
-    if isinstance(value, str):
-        return _surrogate(value, path)
-    if id(value) in parents:
-        return f"{path}: contains itself"
-    parents = (*parents, id(value))
-    if len(parents) > 200:
-        return f"{path}: nested too deeply"
-    if isinstance(value, dict):
-        found = [_complaint_of_entry(key, item, path, parents) for key, item in value.items()]
-    elif isinstance(value, list | tuple):
-        found = [_complaint(item, f"{path}[{index}]", parents) for index, item in enumerate(value)]
-    else:
-        return f"{path}: {type(value).__name__} is not JSON"
-    return next(filter(None, found), None)
-
-
-def _complaint_of_entry(key: Any, item: Any, path: str, parents: tuple[int, ...]) -> str | None:
-    if isinstance(key, str):
-        return _surrogate(key, f"{path} (key)") or _complaint(item, f"{path}.{key}", parents)
-    if key is None or isinstance(key, int | float):  # the encoder makes text of these
-        return _complaint(item, f"{path}.{key}", parents)
-    return f"{path}: a key of type {type(key).__name__} is not JSON"
-
-
-def _surrogate(text: str, path: str) -> str | None:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        return f"{path}: the text has half a character (a lone surrogate) at position {error.start}"
-    return None

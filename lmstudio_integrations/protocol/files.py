@@ -1,18 +1,9 @@
 """Uploading a file and what comes back (PROTOCOL: "Files"). The content travels as base64 in one frame."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Literal, get_args
-
 from lmstudio_integrations.protocol._model import Incoming, WireInt, WireModel
-
-if TYPE_CHECKING:
-    from lmstudio_integrations.protocol.history import FilePart
+from lmstudio_integrations.protocol.history import FILE_TYPES, FilePart, FileType
 
 __all__ = ["FILE_TYPES", "FileType", "UploadFileParameter", "UploadFileResult"]
-
-FileType = Literal["image", "text/plain", "application/pdf", "application/word", "text/other", "unknown"]
-FILE_TYPES: tuple[str, ...] = get_args(FileType)
 
 
 class UploadFileParameter(WireModel):
@@ -31,8 +22,6 @@ class UploadFileResult(Incoming):
 
     def file_part(self, name: str) -> FilePart:
         """The part of a message that shows this file; a file type of a newer server becomes ``"unknown"``."""
-        from lmstudio_integrations.protocol.history import FilePart
-
         return FilePart.model_validate(
             {
                 "name": name,

@@ -4,20 +4,19 @@ Four roles, each with its own kinds of parts; content is always a list. Anything
 an answer, so these models allow nothing else.
 """
 
-from __future__ import annotations
-
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
 from lmstudio_integrations.protocol._model import WireInt, WireModel
-from lmstudio_integrations.protocol.files import FileType
 
 __all__ = [
+    "FILE_TYPES",
     "AssistantMessage",
     "AssistantPart",
     "ChatHistory",
     "FilePart",
+    "FileType",
     "Message",
     "SystemMessage",
     "TextPart",
@@ -28,6 +27,10 @@ __all__ = [
     "UserMessage",
     "UserPart",
 ]
+
+
+FileType = Literal["image", "text/plain", "application/pdf", "application/word", "text/other", "unknown"]
+FILE_TYPES: tuple[str, ...] = get_args(FileType)
 
 
 class TextPart(WireModel):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lmstudio_integrations.errors import LMStudioValueError
-from lmstudio_integrations.protocol.envelopes import encode
+from lmstudio_integrations.protocol.json_text import encode
 
 __all__ = ["copy_schema", "with_defs"]
 

@@ -1,6 +1,4 @@
-"""Models: what they are, how one is named, loaded and asked about (PROTOCOL: "llm namespace", "Load / unload")."""
-
-from __future__ import annotations
+"""Models: what they are and how one is named (PROTOCOL: "modelSpecifier", "Model info")."""
 
 import re
 from typing import Annotated, ClassVar, Literal
@@ -8,48 +6,16 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, ConfigDict, Field, StrictBool
 
 from lmstudio_integrations.errors import LMStudioValueError
-from lmstudio_integrations.protocol._model import Incoming, Number, WireInt, WireModel
-from lmstudio_integrations.protocol.config_kv import ConfigStack
-from lmstudio_integrations.protocol.history import ChatHistory
-from lmstudio_integrations.protocol.tools import ToolDefinition
+from lmstudio_integrations.protocol._model import Incoming, WireInt, WireModel
 
 __all__ = [
-    "GET_OR_LOAD_PACKETS",
-    "LOAD_MODEL_PACKETS",
-    "AlreadyLoadedPacket",
-    "ApplyPromptTemplateOptions",
-    "ApplyPromptTemplateParameter",
-    "ApplyPromptTemplateResult",
-    "CountTokensParameter",
-    "CountTokensResult",
-    "EstimateModelUsageParameter",
-    "GetBasePredictionConfigParameter",
-    "GetInstanceProcessingStateParameter",
-    "GetLoadConfigParameter",
-    "GetModelInfoParameter",
-    "GetOrLoadCreation",
     "InstanceReference",
-    "LoadModelCreation",
-    "LoadProgressPacket",
-    "LoadSuccessPacket",
-    "MemoryEstimate",
     "ModelInfo",
     "ModelInstanceInfo",
     "ModelQuery",
     "ModelSpecifier",
-    "PreloadDraftModelParameter",
-    "ProcessingState",
-    "ProgressPacket",
     "Quantization",
     "QuerySpecifier",
-    "ResolvedPacket",
-    "ResourceEstimate",
-    "StartLoadingPacket",
-    "SuccessLoadPacket",
-    "TokenizeParameter",
-    "TokenizeResult",
-    "UnloadModelParameter",
-    "UnloadingOtherJitModelPacket",
     "check_identifier",
     "instance_reference",
     "query",
@@ -69,7 +35,6 @@ def _reasonable(text: str) -> str:
 
 
 KeyText = Annotated[str, AfterValidator(_reasonable)]
-Milliseconds = Annotated[WireInt, Field(ge=1)]
 
 
 def check_identifier(text: str) -> str:
@@ -188,229 +153,3 @@ class ModelInstanceInfo(ModelInfo):
     ttl_ms: WireInt | None = None
     last_used_time: WireInt | None = None
     context_length: WireInt = 0
-
-
-class LoadModelCreation(WireModel):
-    """Channel ``loadModel``: always a new instance. ``ttl_ms`` at least 1; leave it out for no limit."""
-
-    NULLABLE: ClassVar[frozenset[str]] = frozenset({"device_identifier"})
-
-    model_key: str
-    identifier: str | None = None
-    device_identifier: str | None = None
-    ttl_ms: Milliseconds | None = None
-    load_config_stack: ConfigStack
-
-
-class GetOrLoadCreation(WireModel):
-    """Channel ``getOrLoad``: the loaded instance, or load it. Config and TTL count only if it has to be loaded."""
-
-    NULLABLE: ClassVar[frozenset[str]] = frozenset({"device_identifier"})
-
-    identifier: str
-    device_identifier: str | None = None
-    load_ttl_ms: Milliseconds | None = None
-    load_config_stack: ConfigStack
-
-
-class ResolvedPacket(Incoming):
-    """``loadModel``: which downloaded model the key means; ``ambiguous`` lists the others that fit, too."""
-
-    type: Literal["resolved"] = "resolved"
-    info: ModelInfo
-    ambiguous: list[str] | None = None
-
-
-class ProgressPacket(Incoming):
-    """``loadModel``: 0.0 to 1.0."""
-
-    type: Literal["progress"] = "progress"
-    progress: Number = 0.0
-
-
-class SuccessLoadPacket(Incoming):
-    """``loadModel``: done."""
-
-    type: Literal["success"] = "success"
-    info: ModelInstanceInfo
-
-
-class AlreadyLoadedPacket(Incoming):
-    """``getOrLoad``: it was there."""
-
-    type: Literal["alreadyLoaded"] = "alreadyLoaded"
-    info: ModelInstanceInfo
-
-
-class UnloadingOtherJitModelPacket(Incoming):
-    """``getOrLoad``: another model that was loaded just in time has to go first."""
-
-    type: Literal["unloadingOtherJITModel"] = "unloadingOtherJITModel"
-    info: ModelInstanceInfo
-
-
-class StartLoadingPacket(Incoming):
-    """``getOrLoad``: it has to be loaded, under this identifier."""
-
-    type: Literal["startLoading"] = "startLoading"
-    identifier: str
-    info: ModelInfo
-
-
-class LoadProgressPacket(Incoming):
-    """``getOrLoad``: 0.0 to 1.0."""
-
-    type: Literal["loadProgress"] = "loadProgress"
-    progress: Number = 0.0
-
-
-class LoadSuccessPacket(Incoming):
-    """``getOrLoad``: done."""
-
-    type: Literal["loadSuccess"] = "loadSuccess"
-    info: ModelInstanceInfo
-
-
-LOAD_MODEL_PACKETS: dict[str, type[Incoming]] = {
-    "resolved": ResolvedPacket,
-    "progress": ProgressPacket,
-    "success": SuccessLoadPacket,
-}
-"""The packets of ``loadModel`` by their ``type``."""
-
-GET_OR_LOAD_PACKETS: dict[str, type[Incoming]] = {
-    "alreadyLoaded": AlreadyLoadedPacket,
-    "unloadingOtherJITModel": UnloadingOtherJitModelPacket,
-    "startLoading": StartLoadingPacket,
-    "loadProgress": LoadProgressPacket,
-    "loadSuccess": LoadSuccessPacket,
-}
-"""The packets of ``getOrLoad`` by their ``type``."""
-
-
-class UnloadModelParameter(WireModel):
-    """``unloadModel``."""
-
-    NULLABLE: ClassVar[frozenset[str]] = frozenset({"device_identifier"})
-
-    identifier: str
-    device_identifier: str | None = None
-
-
-class GetModelInfoParameter(WireModel):
-    """``getModelInfo``; ``throw_if_not_found`` must be given. "Not found" is an answer without ``result``."""
-
-    specifier: ModelSpecifier
-    throw_if_not_found: StrictBool = False
-
-
-class GetLoadConfigParameter(WireModel):
-    """``getLoadConfig``; answers a key/value configuration."""
-
-    specifier: ModelSpecifier
-
-
-class GetBasePredictionConfigParameter(WireModel):
-    """``getBasePredictionConfig`` (newer than October 2025); answers a key/value configuration."""
-
-    specifier: ModelSpecifier
-    ignore_server_session_config: StrictBool | None = None
-
-
-class GetInstanceProcessingStateParameter(WireModel):
-    """``getInstanceProcessingState`` (newer than October 2025)."""
-
-    specifier: ModelSpecifier
-    throw_if_not_found: StrictBool = False
-
-
-class ProcessingState(Incoming):
-    """What an instance does: ``idle``, ``processingPrompt``, ``generating`` or ``computingEmbedding``."""
-
-    status: str = "idle"
-    queued: Number = 0
-
-
-class EstimateModelUsageParameter(WireModel):
-    """``estimateModelUsage`` (newer than October 2025)."""
-
-    NULLABLE: ClassVar[frozenset[str]] = frozenset({"device_identifier"})
-
-    model_key: str
-    load_config_stack: ConfigStack
-    device_identifier: str | None = None
-
-
-class MemoryEstimate(Incoming):
-    """Bytes; ``confidence`` is LM Studio's own word for how sure it is."""
-
-    confidence: str = ""
-    model_vram_bytes: Number = 0
-    context_vram_bytes: Number = 0
-    total_vram_bytes: Number = 0
-    model_bytes: Number = 0
-    context_bytes: Number = 0
-    total_bytes: Number = 0
-
-
-class ResourceEstimate(Incoming):
-    """Whether LM Studio's guardrails would let the model be loaded, and what it would take."""
-
-    memory: MemoryEstimate = Field(default_factory=MemoryEstimate)
-    passes_guardrails: bool = True
-
-
-class ApplyPromptTemplateOptions(WireModel):
-    """All optional; the object itself is not."""
-
-    omit_bos_token: StrictBool | None = None
-    omit_eos_token: StrictBool | None = None
-    tool_definitions: list[ToolDefinition] | None = None
-
-
-class ApplyPromptTemplateParameter(WireModel):
-    """``applyPromptTemplate``."""
-
-    specifier: ModelSpecifier
-    history: ChatHistory
-    prediction_config_stack: ConfigStack
-    opts: ApplyPromptTemplateOptions = Field(default_factory=ApplyPromptTemplateOptions)
-
-
-class ApplyPromptTemplateResult(Incoming):
-    """The prompt as the model would see it."""
-
-    formatted: str
-
-
-class TokenizeParameter(WireModel):
-    """``tokenize``: one text per call."""
-
-    specifier: ModelSpecifier
-    input_string: str
-
-
-class TokenizeResult(Incoming):
-    """Token ids."""
-
-    tokens: list[WireInt]
-
-
-class CountTokensParameter(WireModel):
-    """``countTokens``."""
-
-    specifier: ModelSpecifier
-    input_string: str
-
-
-class CountTokensResult(Incoming):
-    """Number of tokens."""
-
-    token_count: WireInt
-
-
-class PreloadDraftModelParameter(WireModel):
-    """``preloadDraftModel``: for speculative decoding."""
-
-    specifier: ModelSpecifier
-    draft_model_key: str

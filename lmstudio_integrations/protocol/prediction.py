@@ -1,7 +1,5 @@
 """Predictions: what starts one and the packets it is made of (PROTOCOL: "predict", "completeRawText", "stats")."""
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, StrictBool, field_validator

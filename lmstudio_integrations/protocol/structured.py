@@ -3,8 +3,6 @@
 The answer arrives as ordinary text; the client parses it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Literal
 

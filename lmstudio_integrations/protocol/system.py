@@ -1,7 +1,5 @@
 """The system namespace (PROTOCOL: "system")."""
 
-from __future__ import annotations
-
 from lmstudio_integrations.protocol._model import Incoming, WireInt, WireModel
 
 __all__ = ["ListVariantsParameter", "NotifyParameter", "SystemInfo", "Version"]

@@ -1,7 +1,5 @@
 """Tools that a model may ask for (PROTOCOL: "Tools"): their definitions, the choice among them, their naming."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 

@@ -8,20 +8,18 @@ import pytest
 from hypothesis import given
 
 from lmstudio_integrations.errors import LMStudioValueError
-from lmstudio_integrations.protocol import embedding, files, models, system
+from lmstudio_integrations.protocol import embedding, files, model_calls, models, system
 from lmstudio_integrations.protocol._model import WireModel
 from lmstudio_integrations.protocol.config import kv_config, kv_stack
 from lmstudio_integrations.protocol.history import ChatHistory
-from lmstudio_integrations.protocol.models import (
+from lmstudio_integrations.protocol.loading import (
     GET_OR_LOAD_PACKETS,
     LOAD_MODEL_PACKETS,
     GetOrLoadCreation,
     LoadModelCreation,
-    ModelInfo,
-    ModelInstanceInfo,
-    UnloadModelParameter,
-    check_identifier,
 )
+from lmstudio_integrations.protocol.model_calls import UnloadModelParameter
+from lmstudio_integrations.protocol.models import ModelInfo, ModelInstanceInfo, check_identifier
 from lmstudio_integrations.protocol.tools import tool_definition
 from tests.protocol.strategies import json_values
 from tests.witnesses import schema, transcripts
@@ -73,33 +71,33 @@ OURS: list[tuple[str, WireModel]] = [
     ),
     ("llm/rpc/unloadModel/parameter", UnloadModelParameter(identifier="m")),
     ("llm/rpc/unloadModel/parameter", UnloadModelParameter(identifier="m", device_identifier=None)),
-    ("llm/rpc/getModelInfo/parameter", models.GetModelInfoParameter(specifier=Q)),
-    ("llm/rpc/getModelInfo/parameter", models.GetModelInfoParameter(specifier=Q, throw_if_not_found=True)),
-    ("llm/rpc/getLoadConfig/parameter", models.GetLoadConfigParameter(specifier=models.instance_reference("r"))),
-    ("llm/rpc/getBasePredictionConfig/parameter", models.GetBasePredictionConfigParameter(specifier=Q)),
-    ("llm/rpc/getInstanceProcessingState/parameter", models.GetInstanceProcessingStateParameter(specifier=Q)),
+    ("llm/rpc/getModelInfo/parameter", model_calls.GetModelInfoParameter(specifier=Q)),
+    ("llm/rpc/getModelInfo/parameter", model_calls.GetModelInfoParameter(specifier=Q, throw_if_not_found=True)),
+    ("llm/rpc/getLoadConfig/parameter", model_calls.GetLoadConfigParameter(specifier=models.instance_reference("r"))),
+    ("llm/rpc/getBasePredictionConfig/parameter", model_calls.GetBasePredictionConfigParameter(specifier=Q)),
+    ("llm/rpc/getInstanceProcessingState/parameter", model_calls.GetInstanceProcessingStateParameter(specifier=Q)),
     (
         "llm/rpc/estimateModelUsage/parameter",
-        models.EstimateModelUsageParameter(model_key="m", load_config_stack=STACK),
+        model_calls.EstimateModelUsageParameter(model_key="m", load_config_stack=STACK),
     ),
     (
         "llm/rpc/applyPromptTemplate/parameter",
-        models.ApplyPromptTemplateParameter(specifier=Q, history=ChatHistory(), prediction_config_stack=STACK),
+        model_calls.ApplyPromptTemplateParameter(specifier=Q, history=ChatHistory(), prediction_config_stack=STACK),
     ),
     (
         "llm/rpc/applyPromptTemplate/parameter",
-        models.ApplyPromptTemplateParameter(
+        model_calls.ApplyPromptTemplateParameter(
             specifier=Q,
             history=ChatHistory(),
             prediction_config_stack=STACK,
-            opts=models.ApplyPromptTemplateOptions(
+            opts=model_calls.ApplyPromptTemplateOptions(
                 omit_bos_token=True, tool_definitions=[tool_definition({"name": "f"})]
             ),
         ),
     ),
-    ("llm/rpc/tokenize/parameter", models.TokenizeParameter(specifier=Q, input_string="x")),
-    ("embedding/rpc/countTokens/parameter", models.CountTokensParameter(specifier=Q, input_string="x")),
-    ("llm/rpc/preloadDraftModel/parameter", models.PreloadDraftModelParameter(specifier=Q, draft_model_key="d")),
+    ("llm/rpc/tokenize/parameter", model_calls.TokenizeParameter(specifier=Q, input_string="x")),
+    ("embedding/rpc/countTokens/parameter", model_calls.CountTokensParameter(specifier=Q, input_string="x")),
+    ("llm/rpc/preloadDraftModel/parameter", model_calls.PreloadDraftModelParameter(specifier=Q, draft_model_key="d")),
     ("embedding/rpc/embedString/parameter", embedding.EmbedStringParameter(model_specifier=Q, input_string="x")),
     ("files/rpc/uploadFileBase64/parameter", files.UploadFileParameter(name="a.png", content_base64="AA==")),
     ("system/rpc/notify/parameter", system.NotifyParameter(title="t", no_auto_dismiss=True)),
@@ -209,11 +207,11 @@ def test_no_odd_member_of_a_model_is_fatal(value: Any) -> None:
 
 
 def test_results_are_read() -> None:
-    assert models.TokenizeResult.model_validate({"tokens": [1, 2.0]}).tokens == [1, 2]
-    assert models.CountTokensResult.model_validate({"tokenCount": 3}).token_count == 3
-    assert models.ApplyPromptTemplateResult.model_validate({"formatted": "x"}).formatted == "x"
+    assert model_calls.TokenizeResult.model_validate({"tokens": [1, 2.0]}).tokens == [1, 2]
+    assert model_calls.CountTokensResult.model_validate({"tokenCount": 3}).token_count == 3
+    assert model_calls.ApplyPromptTemplateResult.model_validate({"formatted": "x"}).formatted == "x"
     assert embedding.EmbedStringResult.model_validate({"embedding": [1, 0.5]}).embedding == [1, 0.5]
     assert system.Version.model_validate({"version": "0.4.2", "build": 2}).build == 2
     assert system.SystemInfo.model_validate({"pid": 5}).is_daemon is False
-    assert models.ProcessingState.model_validate({"status": "new", "queued": 2}).status == "new"
-    assert models.ResourceEstimate.model_validate({"memory": {"totalBytes": 5}}).memory.total_bytes == 5
+    assert model_calls.ProcessingState.model_validate({"status": "new", "queued": 2}).status == "new"
+    assert model_calls.ResourceEstimate.model_validate({"memory": {"totalBytes": 5}}).memory.total_bytes == 5
