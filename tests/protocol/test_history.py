@@ -150,3 +150,8 @@ def test_an_uploaded_file_becomes_a_part_and_a_new_kind_of_file_is_unknown() -> 
         "fileType": "image",
     }
     assert UploadFileResult.model_validate(raw | {"fileType": "video"}).file_part("a").file_type == "unknown"
+
+
+@needs_shared
+def test_the_kinds_of_files_are_lm_studios() -> None:
+    assert list(FILE_TYPES) == schema.definition("fileType")["enum"]
