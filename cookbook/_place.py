@@ -6,7 +6,9 @@ Studio the emulator is started, with a small real model if one is installed, and
 
 from __future__ import annotations
 
+import os
 import sys
+import textwrap
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -36,18 +38,23 @@ def lm_studio_or_emulator() -> Iterator[Place]:
     try:
         place = _place(None)
     except LMStudioServerNotFoundError as error:
-        print(f"No LM Studio here: nobody answers at {', '.join(error.addresses)}.")
+        _say(f"No LM Studio answers at {', '.join(error.addresses)}.")
     else:
-        print(f"A server answers. Using its models {place.chat_model} and {place.embedding_model}.\n")
+        _say(f"A server answers. Using its models {place.chat_model} and {place.embedding_model}.")
         yield place
         return
     model = find_model() if find_spec("xllamacpp") else None
     if model is not None:
-        print(f"Starting the emulator instead, with a small real model: {model.name}, quick and often wrong.\n")
+        _say(f"Starting the emulator instead, with a real model that is small, quick and often wrong: {model.stem}.")
     else:
-        print("Starting the emulator instead, with made-up answers, as no small real model is installed.\n")
-    with Emulator(model_path=model) as emulator:
+        _say("Starting the emulator instead, with made-up answers, as no small real model is installed.")
+    # Not all processors: on a busy machine each step of the model waits for its slowest thread.
+    with Emulator(model_path=model, threads=max(1, (os.cpu_count() or 2) // 2)) as emulator:
         yield _place(emulator.url)
+
+
+def _say(text: str) -> None:
+    print(textwrap.fill(text, 79, break_on_hyphens=False))
 
 
 def _place(url: str | None) -> Place:

@@ -91,8 +91,9 @@ def write(pieces: Iterable[str], bar: PromptBar) -> None:
 
 def langchain_chain(place: Place) -> dict[str, Any]:
     """Stream the answer of ``prompt | model | parser``; returns what the message's metadata tells."""
+    console.print()
     console.rule("LangChain: prompt | model | parser")
-    question = "When does the ferry to the island leave?"
+    question = "Summarise this handbook in one sentence."
     console.print(f"[bold]{question}[/bold]")
     bar, last = PromptBar(), LastMessage()
     prompt = ChatPromptTemplate.from_messages(

@@ -85,7 +85,7 @@ def test_quickstart_streams_real_tokens_where_no_lm_studio_answers(monkeypatch: 
     monkeypatch.setattr(probe, "DEFAULT_PORTS", ())
     monkeypatch.setattr(probe, "USER_PORT", _free_port())
     printed = run("quickstart")
-    assert "No LM Studio here" in printed
+    assert "No LM Studio answers at 127.0.0.1:" in printed
     assert "SmolLM2-135M-Instruct" in printed
     assert printed.count("100%") == 2
     for row in ("prompt tokens", "generated tokens", "time to first token", "tokens per second"):
