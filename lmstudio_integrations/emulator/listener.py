@@ -89,9 +89,12 @@ class Listener:
             if fault := self._house.faults.take_connection("no_upgrade", namespace):
                 fault.strike()
                 await _first(fault.gate.wait(), self._closing.wait())
-            return None
-        # As the real one: the upgrade is neither granted nor refused, the connection just stays open.
-        await self._closing.wait()
+        else:
+            # As the real one: the upgrade is neither granted nor refused, the connection just stays open.
+            await self._closing.wait()
+        if self._closing.is_set():
+            socket.transport.abort()
+            await socket.wait_closed()
         return None
 
     async def _serve(self, socket: ServerConnection) -> None:

@@ -201,7 +201,9 @@ def _reply(server: Emulator, parameter: dict[str, Any]) -> Reply | None:
     if "n" in directives:
         words = [f"w{number}" if number == 0 else f" w{number}" for number in range(int(directives["n"]))]
         pace = int(directives.get("delay_ms", 0)) / 1000
-        failing: dict[str, Any] = {"error": "Simulated mid-stream failure", "error_after": 3} if "error" in directives else {}
+        failing: dict[str, Any] = (
+            {"error": "Simulated mid-stream failure", "error_after": 3} if "error" in directives else {}
+        )
         return Reply(fragments=words, pace=pace, **failing)
     structured = "llm.prediction.structured" in json.dumps(parameter)
     return None if structured else Reply(f"Echo: {text}")

@@ -256,7 +256,10 @@ def test_a_cancel_right_behind_the_creation_is_heard(server: Emulator, wire: Wir
 
 def test_void_results_have_no_result_key(server: Emulator, wire: Wire) -> None:
     missing = {"type": "query", "query": {"identifier": "nope"}}
-    assert wire.call("getModelInfo", {"specifier": missing, "throwIfNotFound": False}) == {"type": "rpcResult", "callId": 1}
+    assert wire.call("getModelInfo", {"specifier": missing, "throwIfNotFound": False}) == {
+        "type": "rpcResult",
+        "callId": 1,
+    }
     error = wire.call("getModelInfo", {"specifier": missing, "throwIfNotFound": True})["error"]
     assert error["displayData"]["code"] == "generic.noModelMatchingQuery"
     assert wire.call("unloadModel", {"identifier": "emulator/chat"}) == {"type": "rpcResult", "callId": 3}
@@ -289,7 +292,9 @@ def test_a_file_belongs_to_the_client_that_uploaded_it(server: Emulator) -> None
     message = {"role": "user", "content": [part]}
     with Wire(server) as owner:
         assert owner.until_end(owner.create("predict", prediction([message])))[-1]["type"] == "channelClose"
-        with_blind = owner.until_end(owner.create("getOrLoad", {"identifier": "emulator/chat-2", "loadConfigStack": {"layers": []}}))
+        with_blind = owner.until_end(
+            owner.create("getOrLoad", {"identifier": "emulator/chat-2", "loadConfigStack": {"layers": []}})
+        )
         assert with_blind[-1]["type"] == "channelClose"
         blind = owner.until_end(owner.create("predict", prediction([message], "emulator/chat-2")))
         assert "images" in blind[-1]["error"]["title"]

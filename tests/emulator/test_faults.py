@@ -1,0 +1,337 @@
+"""Every fault by its name: it does what it says, where it says, as often as it says, and nothing else."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from lmstudio_integrations.emulator import Emulator, Reply
+from lmstudio_integrations.emulator.faults import NAMES
+from lmstudio_integrations.errors import LMStudioValueError
+from tests.emulator.wire import GUEST, Wire, fragments, packets, prediction, said, stats
+
+pytestmark = pytest.mark.timeout(30)
+
+QUERY = {"type": "query", "query": {}}
+TOKENIZE = {"specifier": QUERY, "inputString": "a b"}
+
+
+@pytest.fixture
+def server() -> Iterator[Emulator]:
+    with Emulator(replies=lambda request: Reply("one two three")) as running:
+        yield running
+
+
+@pytest.fixture
+def wire(server: Emulator) -> Iterator[Wire]:
+    with Wire(server) as opened:
+        yield opened
+
+
+def whole(messages: list[Any]) -> bool:
+    """An undisturbed answer."""
+    return said(messages) == "one two three" and stats(messages)["stopReason"] == "eosFound"
+
+
+def until_silence(wire: Wire) -> list[Any]:
+    """What comes before an answer to a keepAlive that is sent now."""
+    wire.send({"type": "keepAlive"})
+    seen: list[Any] = []
+    while not seen or seen[-1] != {"type": "keepAliveAck"}:
+        seen.append(wire.receive())
+    return seen[:-1]
+
+
+def test_a_name_that_is_none_is_refused_with_those_that_are(server: Emulator) -> None:
+    with pytest.raises(LMStudioValueError, match="late_close"):
+        server.faults.add("gremlins")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_fault_of_another_endpoint_or_namespace_does_nothing(server: Emulator, name: str) -> None:
+    server.faults.add(name, endpoint="nothing", namespace="embedding", times=None)
+    with Wire(server) as wire:
+        assert whole(wire.predict())
+
+
+@pytest.mark.parametrize("name", ["drop", "silent", "error_mid_stream"])
+def test_a_fault_happens_once_unless_it_is_meant_for_all(server: Emulator, name: str) -> None:
+    fault = server.faults.add(name)
+    with Wire(server) as wire:
+        wire.create("predict", prediction())
+        fault.wait_hit()
+    with Wire(server) as wire:
+        assert whole(wire.predict())
+    assert fault.hits == 1
+
+
+def test_faults_can_be_forgotten(server: Emulator, wire: Wire) -> None:
+    server.faults.add("silent", times=None)
+    server.faults.clear()
+    assert whole(wire.predict())
+
+
+# --- the connection's beginning
+
+
+def test_no_upgrade_leaves_the_handshake_open_until_released(server: Emulator) -> None:
+    fault = server.faults.add("no_upgrade")
+    opened: list[bool] = []
+
+    def come() -> None:
+        with Wire(server):
+            opened.append(True)
+
+    visitor = threading.Thread(target=come)
+    visitor.start()
+    fault.wait_hit()
+    assert (opened, server.connections) == ([], 0)
+    fault.release()
+    visitor.join(5)
+    assert opened == [True]
+
+
+def test_an_emulator_with_unanswered_upgrades_stops_all_the_same() -> None:
+    with Emulator() as server, socket.create_connection(("127.0.0.1", server.port)) as plain:
+        fault = server.faults.add("no_upgrade", namespace="llm")
+        key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13"
+        plain.sendall(
+            f"GET /llm HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{key}\r\n\r\n".encode()
+        )
+        fault.wait_hit()
+        server.restart()
+        assert server.connections == 0
+
+
+def test_slow_auth_answers_once_released(server: Emulator) -> None:
+    fault = server.faults.add("slow_auth")
+    with Wire(server, authenticate=False) as wire:
+        wire.send(GUEST)
+        fault.wait_hit()
+        assert server.sent == []
+        fault.release()
+        assert wire.receive() == {"success": True}
+
+
+def test_never_auth_does_not_even_answer_later_and_goes_with_its_socket(server: Emulator) -> None:
+    server.faults.add("never_auth")
+    with Wire(server, authenticate=False) as wire:
+        wire.send(GUEST)
+        server.wait_for(lambda frame: frame.message == GUEST)
+        with Wire(server) as other:
+            assert whole(other.predict())
+        with pytest.raises(TimeoutError):
+            wire.receive(timeout=0.05)
+    server.wait_until(lambda: server.connections == 0)
+
+
+def test_refuse_auth_says_so_and_closes(server: Emulator) -> None:
+    server.faults.add("refuse_auth", error="No.")
+    with Wire(server, authenticate=False) as wire:
+        wire.send(GUEST)
+        assert wire.receive() == {"success": False, "error": "No."}
+        with pytest.raises(ConnectionClosed):
+            wire.receive()
+
+
+# --- instead of an answer
+
+
+@pytest.mark.parametrize("endpoint", ["predict", "tokenize"])
+def test_silent_brings_nothing_at_all(server: Emulator, wire: Wire, endpoint: str) -> None:
+    fault = server.faults.add("silent", endpoint=endpoint)
+    if endpoint == "predict":
+        wire.create("predict", prediction())
+    else:
+        wire.send({"type": "rpcCall", "endpoint": "tokenize", "callId": 9, "parameter": TOKENIZE})
+    fault.wait_hit()
+    assert until_silence(wire) == []
+
+
+def test_a_warning_instead_names_the_endpoint(server: Emulator, wire: Wire) -> None:
+    server.faults.add("warning_instead")
+    server.faults.add("warning_instead", endpoint="tokenize", kind="rpcEndpointUnknown", warning="Unknown: tokenize")
+    wire.create("predict", prediction())
+    first = wire.receive()
+    assert first["kind"] == "channelCreationParameterTypeError"
+    assert "endpointName = predict" in first["warning"]
+    assert wire.call("tokenize", TOKENIZE)["warning"] == "Unknown: tokenize"
+    assert until_silence(wire) == []
+
+
+def test_void_has_no_result_or_no_packet(server: Emulator, wire: Wire) -> None:
+    server.faults.add("void", endpoint="*", times=2)
+    assert wire.call("tokenize", TOKENIZE) == {"type": "rpcResult", "callId": 1}
+    assert [message["type"] for message in wire.predict()] == ["channelClose"]
+
+
+# --- in the course of a channel
+
+
+@pytest.mark.parametrize("after", [0, 1, 2, 99])
+def test_drop_cuts_the_socket_after_so_many_fragments(server: Emulator, wire: Wire, after: int) -> None:
+    server.faults.add("drop", after=after)
+    wire.create("predict", prediction())
+    seen: list[Any] = []
+    with pytest.raises(ConnectionClosed):
+        while True:
+            seen.append(wire.receive())
+    assert len(fragments(seen)) == min(after, 3)
+    assert not any(packet["type"] == "success" for packet in packets(seen))
+    server.wait_until(lambda: server.connections == 0)
+
+
+def test_drop_counts_load_progress_too(server: Emulator, wire: Wire) -> None:
+    server.faults.add("drop", endpoint="getOrLoad", after=2)
+    wire.create("getOrLoad", {"identifier": "emulator/chat-2", "loadConfigStack": {"layers": []}})
+    seen: list[Any] = []
+    with pytest.raises(ConnectionClosed):
+        while True:
+            seen.append(wire.receive())
+    assert [packet["type"] for packet in packets(seen)] == ["startLoading", "loadProgress", "loadProgress"]
+
+
+def test_stall_holds_its_channel_only(server: Emulator, wire: Wire) -> None:
+    fault = server.faults.add("stall", after=1)
+    number = wire.create("predict", prediction())
+    fault.wait_hit()
+    seen = until_silence(wire)
+    assert len(fragments(seen)) == 1
+    assert whole(wire.predict())
+    fault.release()
+    assert said(seen + wire.until_end(number)) == "one two three"
+
+
+def test_stall_can_hold_the_whole_socket(server: Emulator, wire: Wire) -> None:
+    fault = server.faults.add("stall", after=1, connection=True)
+    number = wire.create("predict", prediction())
+    fault.wait_hit()
+    wire.send({"type": "keepAlive"})
+    with Wire(server) as other:
+        assert whole(other.predict())
+    assert not any(frame.message == {"type": "keepAliveAck"} for frame in server.sent)
+    fault.release()
+    assert said(wire.until_end(number)) == "one two three"
+
+
+def test_a_cancel_does_not_end_a_stall(server: Emulator, wire: Wire) -> None:
+    fault = server.faults.add("stall", after=1)
+    number = wire.create("predict", prediction())
+    fault.wait_hit()
+    wire.send({"type": "channelSend", "channelId": number, "message": {"type": "cancel"}})
+    assert not any(packet["type"] == "success" for packet in packets(until_silence(wire)))
+    fault.release()
+    assert stats(wire.until_end(number))["stopReason"] == "userStopped"
+
+
+def test_garbage_comes_in_between(server: Emulator, wire: Wire) -> None:
+    server.faults.add("garbage", after=1)
+    seen = wire.predict()
+    garbage = [message for message in seen if isinstance(message, str)]
+    assert len(garbage) == 1
+    assert whole([message for message in seen if isinstance(message, dict)])
+
+
+def test_unknown_packets_and_messages_come_in_between(server: Emulator, wire: Wire) -> None:
+    server.faults.add("unknown_packet", after=1)
+    server.faults.add("unknown_packet", after=1, top_level=True)
+    first, second = wire.predict(), wire.predict()
+    assert [packet["type"] for packet in packets(first)].count("emulatedUnknownPacket") == 1
+    assert [message["type"] for message in second].count("emulatedUnknownMessage") == 1
+    assert whole(first)
+    assert whole(second)
+
+
+def test_a_big_frame_is_beyond_a_mebibyte(server: Emulator, wire: Wire) -> None:
+    server.faults.add("big_frame", after=1)
+    assert max(len(fragment["content"]) for fragment in fragments(wire.predict())) > 2**20
+
+
+def test_an_error_comes_in_mid_stream(server: Emulator, wire: Wire) -> None:
+    server.faults.add("error_mid_stream", after=2, error={"title": "Broken", "cause": "test"})
+    broken = wire.predict()
+    server.faults.add("unloaded", after=1)
+    unloaded = wire.predict()
+    assert (said(broken), broken[-1]["error"]["title"]) == ("one two", "Broken")
+    assert unloaded[-1]["error"]["displayData"]["code"] == "generic.specificModelUnloaded"
+    server.faults.add("unloaded", endpoint="tokenize")
+    assert wire.call("tokenize", TOKENIZE)["error"]["displayData"]["code"] == "generic.specificModelUnloaded"
+
+
+@pytest.mark.parametrize("endpoint", ["predict", "getOrLoad"])
+def test_no_success_closes_without_the_final_packet(server: Emulator, wire: Wire, endpoint: str) -> None:
+    server.faults.add("no_success", endpoint=endpoint)
+    load = {"identifier": "emulator/chat", "loadConfigStack": {"layers": []}}
+    seen = wire.until_end(wire.create(endpoint, prediction() if endpoint == "predict" else load))
+    assert seen[-1]["type"] == "channelClose"
+    assert not {"success", "alreadyLoaded"} & {packet["type"] for packet in packets(seen)}
+
+
+def test_late_close_comes_once_released(server: Emulator, wire: Wire) -> None:
+    fault = server.faults.add("late_close")
+    number = wire.create("predict", prediction())
+    fault.wait_hit()
+    seen = until_silence(wire)
+    assert whole(seen)
+    assert not any(message["type"] == "channelClose" for message in seen)
+    fault.release()
+    assert wire.until_end(number) == [{"type": "channelClose", "channelId": number}]
+
+
+def test_unknown_members_extra_and_missing_fields(server: Emulator, wire: Wire) -> None:
+    for name, options in (("unknown_enum", {"reasoning": True}), ("extra_fields", {}), ("missing_new_fields", {})):
+        server.faults.add(name, **options)
+    seen = wire.predict()
+    made = stats(seen)
+    assert made["stopReason"] == "emulatedUnknownMember"
+    assert made["emulatedExtraField"] == {"nested": [1, None]}
+    assert "totalTimeSec" not in made
+    assert all("details" not in packet for packet in packets(seen))
+    assert fragments(seen) == []
+    fragment = fragments(seen, "emulatedUnknownMember")[0]
+    assert "isStructural" not in fragment
+    assert fragment["content"] == "one"
+
+
+def test_an_older_server_still_answers_tokenize(server: Emulator, wire: Wire) -> None:
+    server.faults.add("missing_new_fields", endpoint="*", times=None)
+    assert len(wire.call("tokenize", TOKENIZE)["result"]["tokens"]) == 2
+    info = wire.call("listLoaded")["result"][0]
+    assert {"publisher", "ttlMs", "quantization"} & set(info) == set()
+    assert info["identifier"] == "emulator/chat"
+
+
+def test_a_restart_in_mid_stream_leaves_a_fresh_server_on_the_same_port(server: Emulator, wire: Wire) -> None:
+    wire.until_end(wire.create("getOrLoad", {"identifier": "emulator/chat-2", "loadConfigStack": {"layers": []}}))
+    before = wire.call("listLoaded")["result"]
+    fault = server.faults.add("restart", after=1)
+    wire.create("predict", prediction())
+    fault.wait_hit()
+    with pytest.raises(ConnectionClosed):
+        while True:
+            wire.receive()
+    server.wait_until(lambda: server.loaded == ["emulator/chat", "emulator/embedding"])
+    server.drop_connections()  # on the emulator's own loop: what was begun there before is done
+    with Wire(server) as fresh:
+        after = fresh.call("listLoaded")["result"]
+    assert len(before) == 2
+    assert len(after) == 1
+
+
+def test_restart_and_drop_can_be_asked_for_directly(server: Emulator) -> None:
+    port = server.port
+    with Wire(server) as wire:
+        server.restart()
+        with pytest.raises(ConnectionClosed):
+            wire.receive()
+    assert server.port == port
+    with Wire(server) as wire:
+        assert whole(wire.predict())
+        server.drop_connections()
+        with pytest.raises(ConnectionClosed):
+            wire.receive()

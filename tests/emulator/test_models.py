@@ -1,0 +1,200 @@
+"""Models on the emulator's disk and in its memory: loading, finding, time to live, unloading, and what is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from lmstudio_integrations.emulator import EmulatedModel, Emulator, Gate
+from lmstudio_integrations.errors import LMStudioValueError
+from tests.emulator.wire import Wire, packets, prediction
+
+pytestmark = pytest.mark.timeout(30)
+
+EMPTY: dict[str, Any] = {"layers": []}
+
+
+@pytest.fixture
+def server() -> Iterator[Emulator]:
+    with Emulator() as running:
+        yield running
+
+
+@pytest.fixture
+def wire(server: Emulator) -> Iterator[Wire]:
+    with Wire(server) as opened:
+        yield opened
+
+
+def get_or_load(wire: Wire, identifier: str, **more: Any) -> list[Any]:
+    return wire.until_end(wire.create("getOrLoad", {"identifier": identifier, "loadConfigStack": EMPTY, **more}))
+
+
+def load(wire: Wire, key: str, stack: dict[str, Any] = EMPTY, **more: Any) -> list[Any]:
+    return wire.until_end(wire.create("loadModel", {"modelKey": key, "loadConfigStack": stack, **more}))
+
+
+def code(messages: list[Any]) -> str:
+    return str(messages[-1]["error"]["displayData"]["code"])
+
+
+def with_length(tokens: int) -> dict[str, Any]:
+    fields = [{"key": "llm.load.contextLength", "value": tokens}]
+    return {"layers": [{"layerName": "apiOverride", "config": {"fields": fields}}]}
+
+
+def test_a_loaded_model_is_taken_as_it_is(wire: Wire) -> None:
+    (packet,) = packets(get_or_load(wire, "emulator/chat", loadTtlMs=1000))
+    assert packet["type"] == "alreadyLoaded"
+    assert packet["info"]["ttlMs"] is None
+
+
+def test_another_is_loaded_just_in_time_with_progress_and_its_time_to_live(server: Emulator, wire: Wire) -> None:
+    seen = packets(get_or_load(wire, "emulator/chat-2", loadTtlMs=1000))
+    assert [packet["type"] for packet in seen] == ["startLoading", *["loadProgress"] * 5, "loadSuccess"]
+    assert seen[-1]["info"]["ttlMs"] == 1000
+    assert packets(get_or_load(wire, "emulator/chat-2"))[0]["type"] == "alreadyLoaded"
+    server.expire("emulator/chat-2")
+    assert "emulator/chat-2" not in server.loaded
+
+
+def test_only_what_has_a_time_to_live_can_expire(server: Emulator) -> None:
+    for identifier in ("emulator/chat", "nope"):
+        with pytest.raises(LMStudioValueError, match="TTL"):
+            server.expire(identifier)
+
+
+def test_every_explicit_load_is_an_instance_of_its_own(server: Emulator, wire: Wire) -> None:
+    infos = [packets(load(wire, "emulator/chat-2"))[-1]["info"] for _ in range(2)]
+    assert [info["identifier"] for info in infos] == ["emulator/chat-2", "emulator/chat-2:2"]
+    assert infos[0]["instanceReference"] != infos[1]["instanceReference"]
+    assert [packet["type"] for packet in packets(load(wire, "emulator/chat-2", identifier="mine"))][0] == "resolved"
+    assert "mine" in server.loaded
+    assert "already loaded" in load(wire, "emulator/chat-2", identifier="mine")[-1]["error"]["title"]
+
+
+def test_a_load_configuration_is_kept_checked_and_shown(wire: Wire) -> None:
+    info = packets(load(wire, "emulator/chat-2", with_length(8192)))[-1]["info"]
+    assert info["contextLength"] == 8192
+    specifier = {"type": "instanceReference", "instanceReference": info["instanceReference"]}
+    shown = wire.call("getLoadConfig", {"specifier": specifier})["result"]["fields"]
+    assert {"key": "llm.load.contextLength", "value": 8192} in shown
+    refused = load(wire, "emulator/chat-2", with_length(0))[-1]
+    assert refused["error"]["title"].startswith("Field with key llm.load.contextLength")
+
+
+@pytest.mark.parametrize("endpoint", ["getOrLoad", "loadModel"])
+def test_what_is_not_there_is_named_with_what_is(wire: Wire, endpoint: str) -> None:
+    seen = get_or_load(wire, "nope") if endpoint == "getOrLoad" else load(wire, "nope")
+    assert code(seen) == "generic.pathNotFound"
+    assert seen[-1]["error"]["displayData"]["availablePathsSample"] == [
+        "emulator/chat",
+        "emulator/chat-2",
+        "emulator/embedding",
+    ]
+
+
+def test_the_wrong_kind_is_told_from_a_missing_one(server: Emulator, wire: Wire) -> None:
+    assert code(get_or_load(wire, "emulator/embedding")) == "generic.domainMismatch"
+    with Wire(server, "embedding") as embedding:
+        assert code(get_or_load(embedding, "emulator/chat")) == "generic.domainMismatch"
+    assert (
+        code(wire.until_end(wire.create("predict", prediction(model="emulator/embedding"))))
+        == "generic.noModelMatchingQuery"
+    )
+
+
+def test_an_instance_reference_dies_with_its_instance(wire: Wire) -> None:
+    reference = wire.call("listLoaded")["result"][0]["instanceReference"]
+    wire.call("unloadModel", {"identifier": "emulator/chat"})
+    parameter = {**prediction(), "modelSpecifier": {"type": "instanceReference", "instanceReference": reference}}
+    assert code(wire.until_end(wire.create("predict", parameter))) == "generic.specificModelUnloaded"
+    gone = wire.call("unloadModel", {"identifier": "emulator/chat"})["error"]
+    assert gone["displayData"]["code"] == "generic.identifierNotFound"
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({}, True),
+        ({"identifier": "emulator/chat"}, True),
+        ({"path": "emulator/chat"}, True),
+        ({"domain": "llm", "vision": True}, True),
+        ({"vision": False}, False),
+        ({"identifier": "emulator/chat-2"}, False),
+    ],
+)
+def test_a_query_finds_loaded_instances_only(wire: Wire, query: dict[str, Any], found: bool) -> None:
+    parameter = {"specifier": {"type": "query", "query": query}, "throwIfNotFound": False}
+    assert ("result" in wire.call("getModelInfo", parameter)) is found
+
+
+def test_a_load_can_be_held_and_cancelled(server: Emulator, wire: Wire) -> None:
+    server.load_hold = Gate()
+    number = wire.create("getOrLoad", {"identifier": "emulator/chat-2", "loadConfigStack": EMPTY})
+    server.wait_for_sent(lambda frame: frame.message.get("message", {}).get("type") == "loadProgress")
+    wire.send({"type": "channelSend", "channelId": number, "message": {"type": "cancel"}})
+    seen = wire.until_end(number)
+    assert seen[-1]["type"] == "channelError"
+    assert "emulator/chat-2" not in server.loaded
+
+
+def test_two_who_ask_at_once_share_one_instance(server: Emulator, wire: Wire) -> None:
+    gate = server.load_hold = Gate()
+    parameter = {"identifier": "emulator/chat-2", "loadConfigStack": EMPTY}
+    channels = [wire.create("getOrLoad", parameter) for _ in range(2)]
+    server.wait_for_sent(lambda frame: frame.message.get("channelId") == channels[1])
+    gate.release()
+    seen = [wire.until_end() for _ in channels]
+    infos = [packet["info"] for messages in seen for packet in packets(messages) if packet["type"] == "loadSuccess"]
+    assert len(infos) == 2
+    assert infos[0]["instanceReference"] == infos[1]["instanceReference"]
+
+
+def test_a_load_can_fail() -> None:
+    broken = EmulatedModel("broken", load_error={"title": "Failed to load", "cause": "out of memory"})
+    with Emulator([broken]) as server, Wire(server) as wire:
+        assert get_or_load(wire, "broken")[-1]["error"]["cause"] == "out of memory"
+        assert server.loaded == []
+
+
+def test_another_just_in_time_model_makes_room_if_so_asked() -> None:
+    models = [EmulatedModel("one"), EmulatedModel("two")]
+    with Emulator(models, evict_just_in_time=True) as server, Wire(server) as wire:
+        get_or_load(wire, "one")
+        seen = packets(get_or_load(wire, "two"))
+        assert (seen[0]["type"], seen[0]["info"]["identifier"]) == ("unloadingOtherJITModel", "one")
+        assert server.loaded == ["two"]
+
+
+def test_a_preset_must_be_known(wire: Wire) -> None:
+    unknown = wire.until_end(wire.create("predict", {**prediction(), "fuzzyPresetIdentifier": "nope"}))
+    assert code(unknown) == "generic.presetNotFound"
+    known = wire.until_end(wire.create("predict", {**prediction(), "fuzzyPresetIdentifier": "emulator-preset"}))
+    assert known[-1]["type"] == "channelClose"
+
+
+def test_the_state_of_an_instance_is_told(server: Emulator, wire: Wire) -> None:
+    from lmstudio_integrations.emulator import Reply
+
+    gate = Gate()
+    server.script(Reply("a", hold=gate))
+    parameter = {"specifier": {"type": "query", "query": {}}, "throwIfNotFound": True}
+    assert wire.call("getInstanceProcessingState", parameter)["result"] == {"status": "idle", "queued": 0}
+    number = wire.create("predict", prediction())
+    server.wait_for_sent(lambda frame: frame.message.get("message", {}).get("type") == "fragment")
+    with Wire(server) as other:
+        assert other.call("getInstanceProcessingState", parameter)["result"]["status"] == "generating"
+    gate.release()
+    wire.until_end(number)
+
+
+def test_the_rest_of_the_model_endpoints_answer(wire: Wire) -> None:
+    specifier = {"type": "query", "query": {}}
+    base = wire.call("getBasePredictionConfig", {"specifier": specifier})["result"]["fields"]
+    assert {"key": "llm.prediction.temperature", "value": 0.8} in base
+    estimate = wire.call("estimateModelUsage", {"modelKey": "emulator/chat", "loadConfigStack": EMPTY})["result"]
+    assert estimate["passesGuardrails"] is True
+    assert "result" not in wire.call("preloadDraftModel", {"specifier": specifier, "draftModelKey": "emulator/chat-2"})

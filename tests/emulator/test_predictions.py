@@ -1,0 +1,440 @@
+"""What a prediction's settings ask for is honoured: limits, stop strings, reasoning, tools, schemas, caches, cancel."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lmstudio_integrations.emulator import (
+    EmulatedModel,
+    Emulator,
+    FailedToolCall,
+    Gate,
+    PredictionRequest,
+    Reply,
+    ToolCall,
+    template,
+    tokens,
+)
+from lmstudio_integrations.emulator.events import Text
+from lmstudio_integrations.emulator.limits import Limits
+from tests.emulator.wire import Wire, fragments, packets, prediction, said, stack, stats, success, user
+
+pytestmark = pytest.mark.timeout(30)
+
+
+@pytest.fixture
+def server() -> Iterator[Emulator]:
+    with Emulator() as running:
+        yield running
+
+
+@pytest.fixture
+def wire(server: Emulator) -> Iterator[Wire]:
+    with Wire(server) as opened:
+        yield opened
+
+
+def capped(value: float) -> dict[str, Any]:
+    return {"checked": True, "value": value}
+
+
+# --- text, counts and limits
+
+
+@given(st.text())
+def test_tokens_join_to_their_text(text: str) -> None:
+    assert "".join(tokens.pieces(text)) == text
+
+
+@given(
+    parts=st.lists(st.text(alphabet="abAB<>\n é你", max_size=5), max_size=8),
+    stops=st.lists(st.text(alphabet="abAB<>\n é你", min_size=1, max_size=4), max_size=3),
+)
+def test_a_stop_string_cuts_wherever_fragments_end(parts: list[str], stops: list[str]) -> None:
+    limits = Limits(None, None, stops)
+    out: list[Any] = []
+    for part in parts:
+        if limits.stop_reason is None:
+            out += limits.feed(Text(part, tokens.count(part)))
+    out += limits.finish()
+    whole = "".join(parts)
+    ends = [at for stop in stops if (at := whole.find(stop)) >= 0]
+    assert "".join(event.content for event in out) == (whole[: min(ends)] if ends else whole)
+    assert limits.stop_reason == ("stopStringFound" if ends else None)
+
+
+def test_a_stop_string_across_fragments_is_not_in_the_output(server: Emulator, wire: Wire) -> None:
+    server.script(Reply(fragments=["Hello E", "N", "D world"]))
+    seen = wire.predict(stopStrings=["END"])
+    assert said(seen) == "Hello "
+    assert (stats(seen)["stopReason"], stats(seen)["stopString"]) == ("stopStringFound", "END")
+
+
+def test_what_only_looked_like_a_stop_string_comes_after_all(server: Emulator, wire: Wire) -> None:
+    server.script(Reply(fragments=["a E", "N", "ough EN"]))
+    seen = wire.predict(stopStrings=["END"])
+    assert said(seen) == "a ENough EN"
+    assert stats(seen)["stopReason"] == "eosFound"
+
+
+@pytest.mark.parametrize(("limit", "text"), [(1, "one"), (2, "one two"), (3, "one two three")])
+def test_the_token_limit_cuts(server: Emulator, wire: Wire, limit: int, text: str) -> None:
+    server.script(Reply("one two three"))
+    seen = wire.predict(maxPredictedTokens=capped(limit))
+    assert said(seen) == text
+    assert stats(seen)["stopReason"] == "maxPredictedTokensReached"
+    assert stats(seen)["predictedTokensCount"] == limit
+
+
+def test_a_fragment_of_several_tokens_is_cut_inside(server: Emulator, wire: Wire) -> None:
+    server.script(Reply(fragments=["one two three four"]))
+    assert said(wire.predict(maxPredictedTokens=capped(2))) == "one two"
+
+
+def test_tokenize_count_progress_and_statistics_agree(server: Emulator, wire: Wire) -> None:
+    text = "Ünïcödé, 世界! 👩‍👩‍👧 12345 don't\n\n  x"
+    server.script(Reply(text))
+    specifier = {"type": "query", "query": {}}
+    ids = wire.call("tokenize", {"specifier": specifier, "inputString": text})["result"]["tokens"]
+    count = wire.call("countTokens", {"specifier": specifier, "inputString": text})["result"]["tokenCount"]
+    parameter = {"specifier": specifier, "history": {"messages": [user("Hi")]}, "opts": {}}
+    prompt = wire.call("applyPromptTemplate", {**parameter, "predictionConfigStack": stack()})["result"]["formatted"]
+    prompt_count = wire.call("countTokens", {"specifier": specifier, "inputString": prompt})["result"]["tokenCount"]
+    seen = wire.predict("Hi")
+    details = packets(seen)[0]["details"]
+    assert said(seen) == text
+    assert len(ids) == count == stats(seen)["predictedTokensCount"] == sum(f["tokensCount"] for f in fragments(seen))
+    assert prompt_count == stats(seen)["promptTokensCount"] == details["totalPromptTokenCount"]
+
+
+def test_a_prompt_too_long_is_an_error_that_names_both_counts_or_is_cut(server: Emulator, wire: Wire) -> None:
+    long = "word " * 5000
+    error = wire.predict(long, contextOverflowPolicy="stopAtLimit")[-1]["error"]
+    needed = tokens.count(template.chatml([user(long)]))
+    assert needed > 5000
+    assert error["title"] == f"The prompt needs {needed} tokens, which exceeds the context length of 4096 tokens"
+    for policy in ("truncateMiddle", "rollingWindow"):
+        assert stats(wire.predict(long, contextOverflowPolicy=policy))["promptTokensCount"] < 4096
+
+
+def test_an_answer_that_fills_the_context_stops_there_if_asked_to() -> None:
+    small = EmulatedModel("emulator/chat", loaded=True, context_length=64)
+    with Emulator([small], replies=[Reply("word " * 80)] * 2) as server, Wire(server) as wire:
+        seen = wire.predict(contextOverflowPolicy="stopAtLimit")
+        assert stats(seen)["stopReason"] == "contextLengthReached"
+        assert stats(seen)["totalTokensCount"] == 64
+        assert stats(wire.predict())["totalTokensCount"] > 64
+
+
+def test_log_probs_bring_tokens_with_each_fragment(server: Emulator, wire: Wire) -> None:
+    server.script(Reply("one two"), Reply("one two"))
+    assert [f["tokens"][0]["text"] for f in fragments(wire.predict(logProbs=capped(1)))] == ["one", " two"]
+    assert all("tokens" not in f for f in fragments(wire.predict()))
+
+
+# --- progress and cache
+
+
+def progress(seen: list[Any]) -> list[Any]:
+    return [packet for packet in packets(seen) if packet["type"] == "promptProcessingProgress"]
+
+
+def test_the_cached_count_is_the_longest_common_beginning_with_earlier_prompts(wire: Wire) -> None:
+    first = wire.predict("The same long question about the sea")
+    again = wire.predict("The same long question about the sky")
+    other = wire.predict("Something else")
+    total = stats(again)["promptTokensCount"]
+    assert progress(first)[-1]["details"]["cachedTokenCount"] == 0
+    assert progress(again)[-1]["details"]["cachedTokenCount"] == total - len(
+        tokens.pieces(" sky<|im_end|>\n<|im_start|>assistant\n")
+    )
+    assert progress(other)[-1]["details"]["cachedTokenCount"] == len(tokens.pieces("<|im_start|>user\n"))
+
+
+def test_the_next_turn_finds_the_whole_conversation_in_the_cache(server: Emulator, wire: Wire) -> None:
+    server.script(Reply("Fine, thanks."))
+    first = wire.predict("How are you?")
+    turn = [
+        user("How are you?"),
+        {"role": "assistant", "content": [{"type": "text", "text": "Fine, thanks."}]},
+        user("Good"),
+    ]
+    second = wire.until_end(wire.create("predict", prediction(turn)))
+    assert progress(second)[-1]["details"]["cachedTokenCount"] == stats(first)["totalTokensCount"]
+
+
+def test_progress_counts_add_up_and_can_be_scripted(server: Emulator, wire: Wire) -> None:
+    server.script(Reply("x", progress=(0.0, 0.25, 1.0), prompt_tokens=100, cached_tokens=20))
+    seen = wire.predict()
+    assert [packet["progress"] for packet in progress(seen)] == [0.0, 0.25, 1.0]
+    assert progress(seen)[1]["details"] == {
+        "cachedTokenCount": 20,
+        "totalPromptTokenCount": 100,
+        "processedPromptTokenCount": 20,
+        "unprocessedPromptTokenCount": 60,
+    }
+    assert stats(seen)["promptTokensCount"] == 100
+
+
+# --- reasoning
+
+
+def test_reasoning_comes_first_between_structural_tags(server: Emulator, wire: Wire) -> None:
+    server.script(Reply("So.", reasoning="hm well"))
+    seen = wire.predict()
+    every = [packet["fragment"] for packet in packets(seen) if packet["type"] == "fragment"]
+    assert [f["reasoningType"] for f in every] == [
+        "reasoningStartTag",
+        "reasoning",
+        "reasoning",
+        "reasoningEndTag",
+        "none",
+        "none",
+    ]
+    assert [f["content"] for f in every if f["isStructural"]] == ["<think>", "</think>"]
+    assert said(seen) == "So."
+    assert stats(seen)["predictedTokensCount"] == 6
+
+
+def test_reasoning_can_be_switched_off_and_budgeted_and_its_tags_chosen(server: Emulator, wire: Wire) -> None:
+    server.script(*[Reply("So.", reasoning="one two three")] * 3)
+    assert said(wire.predict(reasoning__enableThinking=False), "reasoning") == ""
+    assert said(wire.predict(reasoning__budgetTokens=capped(2)), "reasoning") == "one two"
+    tags = {"enabled": True, "startString": "[r]", "endString": "[/r]"}
+    assert said(wire.predict(reasoning__parsing=tags), "reasoningStartTag") == "[r]"
+
+
+def test_stop_strings_do_not_look_into_the_reasoning(server: Emulator, wire: Wire) -> None:
+    server.script(Reply("So END.", reasoning="the END is near"))
+    seen = wire.predict(stopStrings=["END"])
+    assert (said(seen, "reasoning"), said(seen)) == ("the END is near", "So ")
+
+
+# --- tools
+
+
+ADD = {
+    "type": "function",
+    "function": {
+        "name": "add",
+        "parameters": {
+            "type": "object",
+            "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}},
+            "required": ["a", "b"],
+        },
+    },
+}
+TOOLS = {"type": "toolArray", "tools": [ADD]}
+
+
+def kinds(seen: list[Any]) -> list[str]:
+    return [packet["type"].removeprefix("toolCallGeneration") for packet in packets(seen) if "tool" in packet["type"]]
+
+
+def calls(seen: list[Any]) -> list[Any]:
+    return [packet["toolCallRequest"] for packet in packets(seen) if packet["type"] == "toolCallGenerationEnd"]
+
+
+def test_several_calls_come_one_after_the_other_with_ids_of_their_own(server: Emulator, wire: Wire) -> None:
+    server.script(
+        Reply("Wait.", tool_calls=[ToolCall("add", {"a": 1, "b": 2}), ToolCall("add", {"a": 3, "b": 4}, brief=True)])
+    )
+    seen = wire.predict(tools=TOOLS)
+    assert said(seen) == "Wait."
+    names = ["Start", "NameReceived", "ArgumentFragmentGenerated", "End"]
+    assert list(dict.fromkeys(kinds(seen)[:-2])) == names
+    assert kinds(seen)[-2:] == ["Start", "End"]
+    assert [call["arguments"] for call in calls(seen)] == [{"a": 1, "b": 2}, {"a": 3, "b": 4}]
+    assert len({call["id"] for call in calls(seen)}) == 2
+    assert stats(seen)["stopReason"] == "toolCalls"
+
+
+def test_ids_and_arguments_can_be_missing(server: Emulator, wire: Wire) -> None:
+    server.script(Reply(tool_calls=[ToolCall("now", id=None)]))
+    seen = wire.predict(tools=TOOLS)
+    assert calls(seen) == [{"type": "function", "name": "now"}]
+    assert "toolCallId" not in packets(seen)[3]
+
+
+def test_a_failed_call_has_an_error_and_its_raw_text(server: Emulator, wire: Wire) -> None:
+    server.script(Reply(failed_tool_call=FailedToolCall("add", '{"a": 1', error="Failed to parse tool call")))
+    seen = wire.predict(tools=TOOLS)
+    failed = next(packet for packet in packets(seen) if packet["type"] == "toolCallGenerationFailed")
+    assert failed["error"]["title"] == "Failed to parse tool call"
+    assert '{"a": 1' in failed["rawContent"]
+    assert stats(seen)["stopReason"] == "eosFound"
+
+
+def test_a_call_that_the_token_limit_cuts_is_a_failed_one(server: Emulator, wire: Wire) -> None:
+    server.script(Reply(tool_calls=[ToolCall("add", {"a": 1, "b": 2})]))
+    seen = wire.predict(tools=TOOLS, maxPredictedTokens=capped(5))
+    assert kinds(seen)[-1] == "Failed"
+    assert stats(seen)["stopReason"] == "maxPredictedTokensReached"
+
+
+def choice(mode: str) -> dict[str, Any]:
+    return {"type": "generic", "mode": mode}
+
+
+def test_the_rule_calls_a_tool_when_it_is_meant_and_answers_after_its_result(wire: Wire) -> None:
+    first = wire.predict("What is 3 + 4?", tools=TOOLS)
+    assert [(call["name"], call["arguments"]) for call in calls(first)] == [("add", {"a": 3, "b": 4})]
+    request = {"type": "toolCallRequest", "toolCallRequest": calls(first)[0]}
+    turn = [
+        user("What is 3 + 4?"),
+        {"role": "assistant", "content": [request]},
+        {"role": "tool", "content": [{"type": "toolCallResult", "content": "7"}]},
+    ]
+    second = wire.until_end(wire.create("predict", prediction(turn, tools=TOOLS)))
+    assert calls(second) == []
+    assert said(second).endswith("The tools said: 7")
+
+
+def test_tool_choice_none_forbids_and_required_forces(wire: Wire) -> None:
+    assert calls(wire.predict("Use add(1, 2)", tools=TOOLS, toolChoice=choice("none"))) == []
+    assert len(calls(wire.predict("Hello!", tools=TOOLS, toolChoice=choice("required")))) == 1
+    assert calls(wire.predict("Hello!", tools=TOOLS, toolChoice=choice("auto"))) == []
+
+
+# --- structured answers
+
+
+def test_a_schema_gets_a_valid_document_that_says_it_is_made_up(wire: Wire) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"setup": {"type": "string"}, "n": {"type": "integer"}},
+        "required": ["setup", "n"],
+    }
+    made = json.loads(said(wire.predict(structured={"type": "json", "jsonSchema": schema})))
+    jsonschema.validate(made, schema)
+    assert made["setup"] == "emulated setup"
+
+
+def test_json_without_a_schema_takes_its_keys_from_the_prompt(wire: Wire) -> None:
+    for prompt in ("A joke, as JSON with 'setup' and 'punchline' keys.", "Give JSON with the keys setup, punchline"):
+        made = json.loads(said(wire.predict(prompt, structured={"type": "json"})))
+        assert set(made) == {"setup", "punchline"}
+    assert isinstance(json.loads(said(wire.predict("Anything", structured={"type": "json"}))), dict)
+
+
+def test_a_grammar_is_kept_to_and_a_broken_one_is_an_error(wire: Wire) -> None:
+    grammar = 'root ::= ("yes" | "no") "."'
+    assert said(wire.predict(structured={"type": "gbnf", "gbnfGrammar": grammar})) == "yes."
+    broken = wire.predict(structured={"type": "gbnf", "gbnfGrammar": "root ::= nowhere"})
+    assert broken[-1]["error"]["title"] == "Failed to parse the grammar"
+
+
+# --- scripts, ends and holds
+
+
+def test_replies_are_taken_in_order_and_then_the_rule_answers_honestly(server: Emulator, wire: Wire) -> None:
+    server.script(Reply("one"), Reply("two"))
+    assert [said(wire.predict()) for _ in range(2)] == ["one", "two"]
+    assert said(wire.predict("Hello")) == "This is the LM Studio emulator, not a language model. You said: Hello"
+    assert server.scripted == 0
+
+
+def test_a_function_can_make_the_replies() -> None:
+    def echo(request: PredictionRequest) -> Reply | None:
+        return Reply(request.last_user_text.upper()) if request.last_user_text != "rule" else None
+
+    with Emulator(replies=echo) as server, Wire(server) as wire:
+        assert said(wire.predict("loud")) == "LOUD"
+        assert "emulator" in said(wire.predict("rule"))
+
+
+@pytest.mark.parametrize("make", [Gate, threading.Event])
+def test_a_held_reply_waits_for_its_gate(server: Emulator, wire: Wire, make: Any) -> None:
+    gate = make()
+    server.script(Reply("a b c", hold=gate, hold_after=2))
+    number = wire.create("predict", prediction())
+    server.wait_for_sent(lambda frame: " b" in json.dumps(frame.message))
+    assert not any(" c" in json.dumps(frame.message) for frame in server.sent)
+    gate.set()
+    assert said(wire.until_end(number)) == "a b c"
+
+
+def test_an_error_can_come_in_mid_stream(server: Emulator, wire: Wire) -> None:
+    server.script(Reply("a b c", error={"title": "Out of memory", "cause": "test"}, error_after=2))
+    seen = wire.predict()
+    assert said(seen) == "a b"
+    assert seen[-1]["error"] == {"title": "Out of memory", "cause": "test"}
+
+
+def test_cancel_ends_well_and_a_second_cancel_is_only_warned_about(server: Emulator, wire: Wire) -> None:
+    server.script(Reply("a b c", hold=Gate(), hold_after=1))
+    number = wire.create("predict", prediction())
+    server.wait_for_sent(lambda frame: '"a"' in json.dumps(frame.message))
+    cancel = {"type": "channelSend", "channelId": number, "message": {"type": "cancel"}}
+    wire.send(cancel)
+    seen = wire.until_end(number)
+    assert (said(seen), stats(seen)["stopReason"]) == ("a", "userStopped")
+    wire.send(cancel)
+    assert wire.receive()["kind"] == "channelUnknown"
+
+
+def test_a_model_that_is_unloaded_under_a_prediction_ends_it(server: Emulator, wire: Wire) -> None:
+    gate = Gate()
+    server.script(Reply("a b c", hold=gate, hold_after=1))
+    number = wire.create("predict", prediction())
+    server.wait_for_sent(lambda frame: '"a"' in json.dumps(frame.message))
+    server.unload("emulator/chat")
+    gate.release()
+    assert stats(wire.until_end(number))["stopReason"] == "modelUnloaded"
+
+
+def test_the_final_packet_carries_model_and_both_configurations(wire: Wire) -> None:
+    final = success(wire.predict(temperature=0.3))
+    assert final["modelInfo"]["identifier"] == "emulator/chat"
+    fields = {field["key"]: field["value"] for field in final["predictionConfig"]["fields"]}
+    assert fields["llm.prediction.temperature"] == 0.3
+    assert fields["llm.prediction.topKSampling"] == 40
+    assert {"key": "llm.load.contextLength", "value": 4096} in final["loadModelConfig"]["fields"]
+
+
+def test_a_draft_model_must_be_there_and_claims_no_tokens(wire: Wire) -> None:
+    made = stats(wire.predict(speculativeDecoding__draftModel="emulator/chat-2"))
+    assert (made["usedDraftModelKey"], made["totalDraftTokensCount"]) == ("emulator/chat-2", 0)
+    seen = wire.predict(speculativeDecoding__draftModel="nope")
+    assert seen[-1]["error"]["displayData"]["code"] == "generic.pathNotFound"
+
+
+def test_a_raw_completion_has_no_template_by_either_way(wire: Wire) -> None:
+    parameter = prediction()
+    del parameter["history"]
+    new = wire.until_end(wire.create("completeRawText", {**parameter, "rawPrompt": "one two"}))
+    raw = {
+        "type": "jinja",
+        "stopStrings": [],
+        "jinjaPromptTemplate": {"template": "{% for message in messages %}{{ message['content'] }}{% endfor %}"},
+    }
+    old = wire.predict("one two", promptTemplate=raw)
+    assert stats(new)["promptTokensCount"] == stats(old)["promptTokensCount"] == 2
+
+
+def test_a_thousand_predictions_on_one_socket_do_not_mix() -> None:
+    replies = [Reply(f"answer {number} end") for number in range(1000)]
+    with Emulator(replies=replies, record=False) as server, Wire(server) as wire:
+        channels = [wire.create("predict", prediction()) for _ in range(1000)]
+        texts = texts_by_channel(wire, set(channels))
+    assert [texts[channel] for channel in channels] == [f"answer {number} end" for number in range(1000)]
+
+
+def texts_by_channel(wire: Wire, open_channels: set[int]) -> dict[int, str]:
+    texts: dict[int, str] = {}
+    while open_channels:
+        message = wire.receive()
+        packet = message.get("message", {})
+        if packet.get("type") == "fragment":
+            texts[message["channelId"]] = texts.get(message["channelId"], "") + packet["fragment"]["content"]
+        elif message["type"] == "channelClose":
+            open_channels.remove(message["channelId"])
+    return texts

@@ -1,0 +1,126 @@
+"""The emulator as a thing to run: life and death, the record, the program, the pytest plugin."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from pathlib import Path
+
+import pytest
+
+from lmstudio_integrations.emulator import Emulator, Recorded, Reply
+from lmstudio_integrations.emulator.__main__ import main
+from lmstudio_integrations.errors import LMStudioError, LMStudioValueError
+from tests.emulator.wire import GUEST, Wire, said
+
+pytestmark = pytest.mark.timeout(30)
+
+pytest_plugins = ["pytester"]
+
+
+def test_the_record_has_every_frame_of_both_sides_in_one_order() -> None:
+    with Emulator() as server, Wire(server) as wire, Wire(server, "system") as system:
+        wire.predict()
+        system.call("version")
+        frames = sorted([*server.requests, *server.sent], key=lambda frame: frame.order)
+        assert [frame.order for frame in frames] == list(range(1, len(frames) + 1))
+        assert [frame.message for frame in server.requests][:1] == [GUEST]
+        assert {(frame.namespace, frame.connection) for frame in frames} == {("llm", 1), ("system", 2)}
+        assert {frame.direction for frame in server.sent} == {"server"}
+
+
+def test_waiting_sees_what_has_come_and_what_comes_and_gives_up_in_words() -> None:
+    def version(frame: Recorded) -> bool:
+        return bool(frame.message.get("endpoint") == "version")
+
+    with Emulator() as server, Wire(server, "system") as wire:
+        late = threading.Thread(target=lambda: wire.call("version"))
+        late.start()
+        first = server.wait_for(version)
+        late.join()
+        assert server.wait_for(version) == first
+        with pytest.raises(TimeoutError, match="version"):
+            server.wait_for(version, timeout=0.01, after=first.order)
+        with pytest.raises(TimeoutError):
+            server.wait_until(lambda: server.connections == 7, timeout=0.01)
+
+
+def test_the_record_is_bounded_and_can_be_left_out() -> None:
+    with Emulator(record_limit=5) as server, Wire(server) as wire:
+        wire.predict()
+        assert len(server.requests) + len(server.sent) == 5
+        server.clear_record()
+        assert server.sent == []
+    with Emulator(record=False) as server, Wire(server) as wire:
+        wire.predict()
+        assert server.requests == server.sent == []
+
+
+def test_a_stopped_emulator_leaves_no_thread_and_no_socket() -> None:
+    before = threading.active_count()
+    server = Emulator().start()
+    wire = Wire(server)
+    server.stop()
+    server.stop()
+    wire.close()
+    assert threading.active_count() == before
+    assert server.connections == 0
+    gc.collect()  # an unclosed socket would warn here, and warnings are errors
+
+
+def test_it_can_be_started_again_but_not_twice() -> None:
+    server = Emulator(replies=[Reply("first")])
+    with server:
+        with pytest.raises(LMStudioError, match="runs already"):
+            server.start()
+        with Wire(server) as wire:
+            assert said(wire.predict()) == "first"
+    with server, Wire(server) as wire:
+        assert "emulator" in said(wire.predict())
+    with pytest.raises(LMStudioError, match="does not run"):
+        server.drop_connections()
+
+
+def test_a_taken_port_a_bad_token_and_a_missing_model_are_told() -> None:
+    with Emulator() as server, pytest.raises(OSError, match="address"):
+        Emulator(port=server.port).start()
+    with pytest.raises(LMStudioValueError, match="api_token"):
+        Emulator(api_token="secret")
+    with pytest.raises(LMStudioError, match="no model file"):
+        Emulator(model_path="/nowhere/model.gguf")
+
+
+def test_the_program_says_that_it_is_an_emulator(capsys: pytest.CaptureFixture[str]) -> None:
+    stop = threading.Event()
+    stop.set()
+    assert main(["--port", "0"], stop=stop) == 0
+    printed = capsys.readouterr().out
+    assert "It is not LM Studio" in printed
+    assert "made up by a rule" in printed
+    assert "ws://127.0.0.1:" in printed
+
+
+def test_the_program_tells_why_it_cannot_start(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    stop = threading.Event()
+    stop.set()
+    assert main(["--model", str(tmp_path / "none.gguf")], stop=stop) == 1
+    assert "could not start" in capsys.readouterr().err
+
+
+def test_the_plugin_gives_each_test_a_fresh_emulator(request: pytest.FixtureRequest, pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function")
+    pytester.makepyfile(
+        """
+        seen = []
+
+        def test_one(lmstudio_emulator):
+            seen.append(lmstudio_emulator.url)
+            assert lmstudio_emulator.requests == []
+
+        def test_two(lmstudio_emulator):
+            assert lmstudio_emulator.url not in seen
+        """
+    )
+    known = request.config.pluginmanager.has_plugin("lmstudio_emulator")  # by its entry point, if installed
+    plugin = [] if known else ["-p", "lmstudio_integrations.emulator.pytest_plugin"]
+    pytester.runpytest_inprocess(*plugin, "-p", "no:cacheprovider").assert_outcomes(passed=2)
