@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
+from websockets.protocol import State
 
 from lmstudio_integrations.protocol import envelopes
 from lmstudio_integrations.protocol.auth import Authentication
@@ -91,7 +92,7 @@ class Connection:
     def goodbye(self, code: int | None = None) -> None:
         """Close politely, and do not wait for the other side."""
         protocol = self._socket.protocol
-        if protocol.state is protocol.state.OPEN:
+        if protocol.state is State.OPEN:
             protocol.send_close(code)
             self._socket.transport.write(b"".join(protocol.data_to_send()))
         self._socket.transport.close()

@@ -70,7 +70,7 @@ def test_every_explicit_load_is_an_instance_of_its_own(server: Emulator, wire: W
     infos = [packets(load(wire, "emulator/chat-2"))[-1]["info"] for _ in range(2)]
     assert [info["identifier"] for info in infos] == ["emulator/chat-2", "emulator/chat-2:2"]
     assert infos[0]["instanceReference"] != infos[1]["instanceReference"]
-    assert [packet["type"] for packet in packets(load(wire, "emulator/chat-2", identifier="mine"))][0] == "resolved"
+    assert packets(load(wire, "emulator/chat-2", identifier="mine"))[0]["type"] == "resolved"
     assert "mine" in server.loaded
     assert "already loaded" in load(wire, "emulator/chat-2", identifier="mine")[-1]["error"]["title"]
 

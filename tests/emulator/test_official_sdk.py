@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import pydantic
 import pytest
 
 from lmstudio_integrations.emulator import Emulator, Gate, Reply, ToolCall
@@ -125,7 +126,7 @@ def test_act_works_by_rule_alone(model: Any) -> None:
 
 
 def test_a_structured_answer_is_parsed(model: Any) -> None:
-    class Book(lms.BaseModel):
+    class Book(pydantic.BaseModel):
         title: str
         year: int
         tags: list[str]

@@ -6,6 +6,7 @@ import json
 from contextlib import ExitStack
 from typing import Any, Self
 
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from lmstudio_integrations.emulator import Emulator
@@ -73,6 +74,15 @@ class Wire:
             seen.append(message)
             ended = isinstance(message, dict) and message.get("type") in ("channelClose", "channelError")
             if ended and channel in (None, message["channelId"]):
+                return seen
+
+    def until_cut(self) -> list[Any]:
+        """All messages up to the end of the socket."""
+        seen: list[Any] = []
+        while True:
+            try:
+                seen.append(self.receive())
+            except ConnectionClosed:
                 return seen
 
     def predict(self, prompt: str = "Hi", **fields: Any) -> list[Any]:
