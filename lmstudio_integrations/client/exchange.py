@@ -116,10 +116,11 @@ class Exchange:
 
     def _arm(self, now: float) -> None:
         due = self._due()
-        if due is not None:
-            self._timer = self._loop.call_later(max(0.0, due[0] - now), self._check)
-        elif self._between[1] is not None:  # nothing to wait for yet, but the first packet will start this limit
-            self._timer = self._loop.call_later(self._between[1], self._check)
+        waits = [] if due is None else [max(0.0, due[0] - now)]
+        if self._between[1] is not None and not self.conversation.answered:
+            waits.append(self._between[1])  # the first packet will start this limit, and it may be the shorter one
+        if waits:
+            self._timer = self._loop.call_later(min(waits), self._check)
 
     def _check(self) -> None:
         """Packets do not touch the timer, they only leave their time; so it looks again when it fires."""
