@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.callbacks import BaseCallbackHandler
 
 from lmstudio_integrations.langchain.convert.progress import LOAD_PROGRESS
-from lmstudio_integrations.langchain.progress import Listener, listen, unlisten
+from lmstudio_integrations.langchain.progress import listen
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -22,17 +22,27 @@ __all__ = ["ProgressBar"]
 class ProgressBar(BaseCallbackHandler):
     """Shows the progress of every LM Studio model that it is passed to, in terminals and in notebooks.
 
-    ``model.stream(…, config={"callbacks": [ProgressBar()]})``, or in a chain's or agent's config. ``console``: a
-    ``rich.console.Console`` to draw on; ``transient``: whether the bars go away at the end; ``summary``: whether a
-    line with tokens, seconds to the first token and tokens per second stays.
+    ``model.stream(…, config={"callbacks": [ProgressBar()]})``, or in a chain's or agent's config. The bars end with the
+    first token, so that a streamed answer can be printed below them. ``console``: a ``rich`` console to draw on;
+    ``answering``: count the tokens of the answer, too (for answers that are not printed as they come); ``transient``:
+    whether finished bars go away; ``summary``: whether a line with tokens, seconds to the first token and tokens per
+    second stays at the end.
 
     Raises ``ImportError`` without ``rich``: ``pip install "lmstudio-integrations[progress]"``.
     """
 
     run_inline = True  # so that it runs in the context of the call, and in the order of the events
 
-    def __init__(self, *, console: Console | None = None, transient: bool = True, summary: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        console: Console | None = None,
+        answering: bool = False,
+        transient: bool = True,
+        summary: bool = True,
+    ) -> None:
         self._progress = _rich_progress(console, transient=transient)
+        self._answering = answering
         self._summary = summary
         self._runs: dict[UUID, _Run] = {}
 
@@ -43,8 +53,14 @@ class ProgressBar(BaseCallbackHandler):
         self._begin(run_id)
 
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        if (run := self._runs.get(run_id)) is not None:
+        run = self._runs.get(run_id)
+        if run is None:
+            return
+        if self._answering:
             run.token()
+        elif not run.done:
+            run.end()
+            self._rest()
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         self._end(run_id, _summary(response) if self._summary else None)
@@ -53,20 +69,23 @@ class ProgressBar(BaseCallbackHandler):
         self._end(run_id, None)
 
     def _begin(self, run_id: UUID) -> None:
-        if not self._runs:
-            self._progress.start()
+        self._progress.start()
         run = self._runs[run_id] = _Run(self._progress)
-        listen(run.progress)
+        listen(run)
 
     def _end(self, run_id: UUID, summary: str | None) -> None:
         run = self._runs.pop(run_id, None)
         if run is None:
             return
-        unlisten(run.progress)
+        streamed = run.done
         run.end()
-        if summary:
-            self._progress.console.print(summary, highlight=False)
-        if not self._runs:
+        self._rest()
+        if summary:  # behind an answer that was printed as it came, on a line of its own
+            self._progress.console.print(f"\n{summary}" if streamed else summary, highlight=False)
+
+    def _rest(self) -> None:
+        """Give the terminal back as long as there is nothing to draw."""
+        if all(run.done for run in self._runs.values()):
             self._progress.stop()
 
 
@@ -77,9 +96,10 @@ class _Run:
         self._bars = progress
         self._task: TaskID | None = None
         self._shows = ""
-        self.progress: Listener = self._progress  # one object, so that it can be found again
+        self.done = False
 
-    def _progress(self, name: str, data: dict[str, Any]) -> None:
+    def progress(self, name: str, data: dict[str, Any]) -> None:
+        """One step of loading, or of reading the prompt."""
         words = "loading the model" if name == LOAD_PROGRESS else "reading the prompt"
         self._show(words, total=1.0)
         assert self._task is not None
@@ -93,6 +113,7 @@ class _Run:
 
     def end(self) -> None:
         """Take the bar away, or leave it full."""
+        self.done = True
         if self._task is not None:
             self._bars.stop_task(self._task)
             if self._bars.live.transient:

@@ -19,7 +19,7 @@ from langchain_core.tools import BaseTool
 from pydantic import ConfigDict, model_validator
 
 from lmstudio_integrations._version import __version__
-from lmstudio_integrations.client.sync import LLM
+from lmstudio_integrations.client import LLM
 from lmstudio_integrations.langchain.convert.answer import PROVIDER, AnswerReader
 from lmstudio_integrations.langchain.convert.blocks import register
 from lmstudio_integrations.langchain.convert.chunks import ChunkReader

@@ -8,45 +8,47 @@ context just before.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from langchain_core.callbacks.manager import adispatch_custom_event, dispatch_custom_event
 from langchain_core.runnables.config import ensure_config, get_callback_manager_for_config
 
-from lmstudio_integrations.client.prediction import LoadProgress, PromptProgress
+from lmstudio_integrations.client import LoadProgress, PromptProgress
 from lmstudio_integrations.langchain.convert.progress import progress_data, progress_name
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
 
-__all__ = ["PROGRESS_EVENTS", "Announcer", "Listener", "listen", "unlisten"]
+__all__ = ["PROGRESS_EVENTS", "Announcer", "Listener", "listen"]
 
 PROGRESS_EVENTS = frozenset({PromptProgress, LoadProgress})
 
-Listener = Callable[[str, dict[str, Any]], object]
+
+class Listener(Protocol):
+    """Who wants to hear about the progress of one prediction."""
+
+    done: bool
+    """Set when its run has ended, however it ended: a listener that nobody took up is then passed over."""
+
+    def progress(self, name: str, data: dict[str, Any]) -> None:
+        """One step, as a custom event would tell it."""
+        ...
+
 
 _listeners: ContextVar[tuple[Listener, ...]] = ContextVar("lmstudio_progress_listeners", default=())
 
 
 def listen(listener: Listener) -> None:
-    """Call ``listener(name, data)`` with the progress of the next prediction that starts in this context."""
-    _listeners.set((*_listeners.get(), listener))
-
-
-def unlisten(listener: Listener) -> None:
-    """Take ``listener`` back, if no prediction has taken it up (its answer came from a cache)."""
-    waiting = _listeners.get()
-    if listener in waiting:
-        _listeners.set(tuple(other for other in waiting if other is not listener))
+    """Tell ``listener`` about the progress of the next prediction that starts in this context."""
+    _listeners.set((*(other for other in _listeners.get() if not other.done), listener))
 
 
 class Announcer:
     """Hands on the progress of one prediction. Made when the prediction starts, in the caller's context."""
 
     def __init__(self) -> None:
-        self._listeners = _listeners.get()
+        self._listeners = [listener for listener in _listeners.get() if not listener.done]
         if self._listeners:
             _listeners.set(())
         self._config: RunnableConfig | None = ensure_config()
@@ -68,5 +70,5 @@ class Announcer:
     def _told(self, event: PromptProgress | LoadProgress) -> tuple[str, dict[str, Any]]:
         name, data = progress_name(event), progress_data(event)
         for listener in self._listeners:
-            listener(name, data)
+            listener.progress(name, data)
         return name, data

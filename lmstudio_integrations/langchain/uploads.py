@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import threading
+import urllib.error
 import urllib.request
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -95,6 +96,8 @@ def _download(url: str) -> bytes:
         with urllib.request.urlopen(request, timeout=_FETCH_SECONDS) as answer:  # noqa: S310
             data: bytes = answer.read(_MOST_BYTES + 1)
     except (OSError, ValueError) as error:  # urllib's own errors are OSErrors
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # it holds the answer's socket
         raise LMStudioConnectionError(f"the image {url!r} could not be fetched: {error}") from error
     if len(data) > _MOST_BYTES:
         raise LMStudioValueError(f"the image {url!r} has more than {_MOST_BYTES} bytes: make it smaller")

@@ -45,7 +45,8 @@ def test_construction_opens_no_socket(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", ["api_token", "api_key"])
 def test_the_token_has_two_names_and_never_shows(name: str) -> None:
-    model = ChatLMStudio(**{"model": "a", name: "sk-lm-secret:sauce"})
+    given: Any = {"model": "a", name: "sk-lm-secret:sauce"}
+    model = ChatLMStudio(**given)
     assert model.api_token == SecretStr("sk-lm-secret:sauce")
     bound = model.bind_tools([]).with_config(tags=["x"])
     for shown in (repr(model), str(model), dumps(model), str(model.model_dump()), repr(bound), str(model.asdict())):
@@ -61,13 +62,15 @@ def test_the_token_comes_from_either_variable(variable: str, monkeypatch: pytest
 
 
 def test_a_misspelt_setting_is_named() -> None:
+    given: Any = {"model": "a", "temprature": 0}
     with pytest.raises(ValidationError, match="temprature"):
-        ChatLMStudio(model="a", temprature=0)
+        ChatLMStudio(**given)
 
 
 def test_one_setting_under_two_names_is_refused() -> None:
+    given: Any = {"api_key": "a", "api_token": "b"}
     with pytest.raises(ValidationError, match="'api_key' and 'api_token'"):
-        ChatLMStudio(api_key="a", api_token="b")
+        ChatLMStudio(**given)
 
 
 def test_versions_are_recorded() -> None:
@@ -141,14 +144,15 @@ def test_the_text_that_stopped_it_is_not_in_the_answer(chat: Make, lmstudio_emul
 @pytest.mark.parametrize("keyword", ["temprature", "n", "logprobs"])
 async def test_an_unknown_keyword_of_a_call_is_named(chat: Make, keyword: str) -> None:
     model = chat()
+    given: Any = {keyword: 1}
     with pytest.raises(TypeError, match=repr(keyword)):
-        model.invoke("x", **{keyword: 1})
+        model.invoke("x", **given)
     with pytest.raises(TypeError, match=repr(keyword)):
-        list(model.stream("x", **{keyword: 1}))
+        list(model.stream("x", **given))
     with pytest.raises(TypeError, match=repr(keyword)):
-        await model.ainvoke("x", **{keyword: 1})
+        await model.ainvoke("x", **given)
     with pytest.raises(TypeError, match=repr(keyword)):
-        [chunk async for chunk in model.astream("x", **{keyword: 1})]
+        [chunk async for chunk in model.astream("x", **given)]
 
 
 @pytest.mark.parametrize("value", [2.0, "hot"])

@@ -14,7 +14,7 @@ from langchain_core.messages import AIMessage
 from langchain_tests.integration_tests import ChatModelIntegrationTests, EmbeddingsIntegrationTests
 
 from lmstudio_integrations.emulator import Emulator, PredictionRequest, Reply
-from lmstudio_integrations.langchain import ChatLMStudio, LMStudioEmbeddings
+from lmstudio_integrations.langchain import ChatLMStudio, LMStudioEmbeddings, uploads
 
 _PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -47,6 +47,7 @@ def images_without_network(monkeypatch: pytest.MonkeyPatch) -> None:
         return httpx.Response(200, content=_PNG)
 
     monkeypatch.setattr(httpx, "get", get)
+    monkeypatch.setattr(uploads, "_download", lambda url: _PNG)
 
 
 class TestChatLMStudioIntegration(ChatModelIntegrationTests):
@@ -56,7 +57,7 @@ class TestChatLMStudioIntegration(ChatModelIntegrationTests):
 
     @property
     def chat_model_params(self) -> dict[str, Any]:
-        return {"model": "emulator/chat", "base_url": _LAST[0].url}
+        return {"model": "emulator/chat", "base_url": _LAST[0].url, "fetch_images": True}
 
     @property
     def has_tool_calling(self) -> bool:
@@ -80,7 +81,7 @@ class TestChatLMStudioIntegration(ChatModelIntegrationTests):
 
     @property
     def supports_image_urls(self) -> bool:
-        return False  # tested in test_images.py with a server of its own: the suite's address is on the network
+        return True
 
     @property
     def supports_image_tool_message(self) -> bool:

@@ -15,8 +15,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
 from langchain_core.messages.tool import invalid_tool_call, tool_call
 
-from lmstudio_integrations.client.prediction import Fragment
-from lmstudio_integrations.client.result import PredictionResult
+from lmstudio_integrations.client import Fragment, PredictionResult
 from lmstudio_integrations.langchain.convert.history import DEFAULT_TAGS
 from lmstudio_integrations.langchain.convert.pieces import fresh_id
 

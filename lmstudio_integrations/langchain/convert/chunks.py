@@ -13,8 +13,7 @@ from langchain_core.messages import AIMessageChunk
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk
 
-from lmstudio_integrations.client.prediction import Fragment, LoadProgress, PromptProgress
-from lmstudio_integrations.client.result import PredictionResult
+from lmstudio_integrations.client import Fragment, LoadProgress, PredictionResult, PromptProgress
 from lmstudio_integrations.langchain.convert.answer import PROVIDER, Tags, Wanted, answer_text, metadata_of, usage_of
 from lmstudio_integrations.langchain.convert.pieces import CallPiece, CallReader
 
@@ -71,8 +70,10 @@ _EMPTY = AIMessageChunk(content="")
 
 
 def _text(content: str) -> ChatGenerationChunk:
-    """A chunk of plain text. A copy of an empty one with containers of its own: it needs no validation, and every token
-    passes here (0.7 of 5.4 microseconds are saved)."""
+    """A chunk of plain text: a copy of an empty one, with containers of its own.
+
+    It needs no validation, and every token passes here (measured: 0.7 of 5.4 microseconds are saved).
+    """
     message = _EMPTY.model_copy(
         update={
             "content": content,

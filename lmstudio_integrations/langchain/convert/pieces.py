@@ -20,7 +20,7 @@ from uuid import uuid4
 
 from langchain_core.utils.json import parse_partial_json
 
-from lmstudio_integrations.client.prediction import (
+from lmstudio_integrations.client import (
     ToolCallArguments,
     ToolCallEnd,
     ToolCallFailed,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from lmstudio_integrations.client.prediction import LoadProgress, PromptProgress
+from lmstudio_integrations.client import LoadProgress, PromptProgress
 
 __all__ = ["LOAD_PROGRESS", "PROMPT_PROGRESS", "progress_data", "progress_name"]
 

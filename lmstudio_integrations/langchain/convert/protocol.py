@@ -11,8 +11,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from lmstudio_integrations.client.prediction import Fragment, LoadProgress, PromptProgress
-from lmstudio_integrations.client.result import PredictionResult
+from lmstudio_integrations.client import Fragment, LoadProgress, PredictionResult, PromptProgress
 from lmstudio_integrations.langchain.convert.answer import PROVIDER, Tags, Wanted, answer_text, metadata_of, usage_of
 from lmstudio_integrations.langchain.convert.pieces import CallPiece, CallReader
 from lmstudio_integrations.langchain.convert.progress import progress_data

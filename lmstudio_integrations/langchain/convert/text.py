@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.outputs import Generation, GenerationChunk
 
-from lmstudio_integrations.client.prediction import Fragment
-from lmstudio_integrations.client.result import PredictionResult
+from lmstudio_integrations.client import Fragment, PredictionResult
 from lmstudio_integrations.langchain.convert.answer import Wanted, metadata_of, usage_of
 
 if TYPE_CHECKING:

@@ -1,0 +1,215 @@
+"""Progress by every door: callables, custom events in a run, native protocol events (``test_chat_model``), and the bar."""
+
+from __future__ import annotations
+
+import builtins
+import io
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from langchain_core.caches import InMemoryCache
+from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import RunnableLambda
+from rich.console import Console
+
+from lmstudio_integrations.emulator import Emulator, Reply
+from lmstudio_integrations.langchain import LOAD_PROGRESS, PROMPT_PROGRESS, ChatLMStudio, LMStudioLLM, ProgressBar
+from lmstudio_integrations.langchain import progress as progress_module
+
+Make = Callable[..., ChatLMStudio]
+STEPS = [0.0, 0.5, 1.0]
+
+
+class Seen(BaseCallbackHandler):
+    def __init__(self) -> None:
+        self.events: list[tuple[str, Any]] = []
+
+    def on_custom_event(self, name: str, data: Any, **kwargs: Any) -> None:
+        self.events.append((name, data))
+
+
+class SeenAsync(AsyncCallbackHandler):
+    def __init__(self) -> None:
+        self.events: list[tuple[str, Any]] = []
+
+    async def on_custom_event(self, name: str, data: Any, **kwargs: Any) -> None:
+        self.events.append((name, data))
+
+
+def screen() -> Console:
+    return Console(file=io.StringIO(), force_terminal=True, width=100)
+
+
+def shown(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+async def test_callables_of_the_model_are_called_in_all_four_ways(chat: Make) -> None:
+    seen: list[float] = []
+    model = chat(on_prompt_progress=seen.append)
+    model.invoke("x")
+    list(model.stream("x"))
+    await model.ainvoke("x")
+    [chunk async for chunk in model.astream("x")]
+    assert seen == STEPS * 4
+
+
+async def test_callables_of_a_call_win_and_may_be_coroutines(chat: Make) -> None:
+    seen: list[float] = []
+
+    async def note(progress: float) -> None:
+        seen.append(progress)
+
+    model = chat(on_prompt_progress=lambda _: pytest.fail("the model's own was called"))
+    await model.ainvoke("x", on_prompt_progress=note)
+    assert seen == STEPS
+
+
+def test_the_first_token_is_announced_once_and_before_it_comes(chat: Make) -> None:
+    seen: list[str] = []
+    stream = chat(on_first_token=lambda: seen.append("first")).stream("x")
+    seen.extend(str(chunk.content) for chunk in stream)
+    assert seen.count("first") == 1
+    assert seen[0] == "first"
+
+
+def test_loading_is_announced(chat: Make) -> None:
+    seen: list[float] = []
+    chat(model="emulator/chat-2", on_load_progress=seen.append).invoke("x")
+    assert seen[0] == 0.0
+    assert seen == sorted(seen)
+    assert len(seen) > 2
+
+
+async def test_handlers_of_a_chain_get_custom_events(chat: Make) -> None:
+    chain = ChatPromptTemplate.from_messages([("user", "{x}")]) | chat(model="emulator/chat-2")
+    seen, aseen = Seen(), SeenAsync()
+    chain.invoke({"x": "y"}, config={"callbacks": [seen]})
+    await chain.ainvoke({"x": "y"}, config={"callbacks": [aseen]})
+    assert {name for name, _ in seen.events} == {LOAD_PROGRESS, PROMPT_PROGRESS}
+    details = [data for name, data in seen.events if name == PROMPT_PROGRESS][-1]
+    assert details["progress"] == 1.0
+    assert details["total_tokens"] > 0
+    assert details["processed_tokens"] + details["cached_tokens"] == details["total_tokens"]
+    assert [data["progress"] for name, data in aseen.events if name == PROMPT_PROGRESS] == STEPS
+
+
+async def test_streams_in_a_chain_give_custom_events(chat: Make) -> None:
+    chain = chat() | RunnableLambda(lambda message: message)
+    seen, aseen = Seen(), SeenAsync()
+    list(chain.stream("x", config={"callbacks": [seen]}))
+    [chunk async for chunk in chain.astream("x", config={"callbacks": [aseen]})]
+    assert [data["progress"] for _, data in seen.events] == STEPS
+    assert [data["progress"] for _, data in aseen.events] == STEPS
+
+
+async def test_astream_events_show_progress(chat: Make) -> None:
+    chain = RunnableLambda(lambda x: x) | chat()
+    events: list[Any] = [event async for event in chain.astream_events("x", version="v2")]
+    events = [event for event in events if event["event"] == "on_custom_event"]
+    assert [(event["name"], event["data"]["progress"]) for event in events] == [
+        (PROMPT_PROGRESS, step) for step in STEPS
+    ]
+
+
+async def test_a_bare_call_has_no_run_to_report_to_and_works(chat: Make) -> None:
+    seen = Seen()
+    chat().invoke("x", config={"callbacks": [seen]})
+    await chat().ainvoke("x", config={"callbacks": [seen]})
+    assert seen.events == []
+
+
+def test_no_progress_gets_into_the_answer(chat: Make) -> None:
+    for chunk in chat().stream("x"):
+        assert "progress" not in str(chunk)
+
+
+async def test_the_bar_shows_a_bare_call_in_all_four_ways(chat: Make) -> None:
+    for way in ("invoke", "stream", "ainvoke", "astream"):
+        console = screen()
+        config: Any = {"callbacks": [ProgressBar(console=console, transient=False)]}
+        model = chat()
+        if way == "invoke":
+            model.invoke("x", config=config)
+        elif way == "stream":
+            list(model.stream("x", config=config))
+        elif way == "ainvoke":
+            await model.ainvoke("x", config=config)
+        else:
+            [chunk async for chunk in model.astream("x", config=config)]
+        assert "prompt tokens" in shown(console), way
+        assert "reading the prompt" in shown(console), way
+        assert all(listener.done for listener in progress_module._listeners.get()), way
+
+
+def test_the_bar_shows_loading_prompt_and_answer(chat: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    console = screen()
+    seen: list[str] = []
+    bar = ProgressBar(console=console, answering=True)
+    show = bar._progress.add_task
+
+    def add_task(words: str, **options: Any) -> Any:
+        seen.append(words)
+        return show(words, **options)
+
+    monkeypatch.setattr(bar._progress, "add_task", add_task)
+    list(chat(model="emulator/chat-2").stream("x", config={"callbacks": [bar]}))
+    assert seen == ["loading the model", "reading the prompt", "answering"]
+
+
+def test_the_bar_gives_the_terminal_back_at_the_first_token(chat: Make) -> None:
+    bar = ProgressBar(console=screen())
+    stream = chat().stream("x", config={"callbacks": [bar]})
+    next(stream)
+    assert not bar._progress.live.is_started
+    assert len(list(stream)) > 1
+
+
+def test_the_bar_goes_away_when_it_fails(chat: Make, lmstudio_emulator: Emulator) -> None:
+    console = screen()
+    bar = ProgressBar(console=console)
+    lmstudio_emulator.script(Reply(error="no"))
+    with pytest.raises(Exception, match="no"):
+        chat().invoke("x", config={"callbacks": [bar]})
+    assert bar._progress.finished
+    assert not bar._progress.live.is_started
+    assert bar._runs == {}
+
+
+def test_an_answer_from_the_cache_leaves_nobody_waiting(chat: Make) -> None:
+    model = chat(cache=InMemoryCache())
+    bar = ProgressBar(console=screen())
+    for _ in range(2):
+        model.invoke("x", config={"callbacks": [bar]})
+    assert all(listener.done for listener in progress_module._listeners.get())
+
+
+async def test_bars_do_not_pile_up_in_one_context(chat: Make) -> None:
+    bar = ProgressBar(console=screen())
+    for _ in range(3):
+        await chat().ainvoke("x", config={"callbacks": [bar]})
+    assert len(progress_module._listeners.get()) <= 1
+
+
+def test_the_bar_serves_text_completion_and_batches(chat: Make, lmstudio_emulator: Emulator) -> None:
+    console = screen()
+    bar = ProgressBar(console=console)
+    LMStudioLLM(model="emulator/chat", base_url=lmstudio_emulator.url).invoke("x", config={"callbacks": [bar]})
+    chat().batch(["a", "b", "c"], config={"callbacks": [bar]})
+    assert shown(console).count("prompt tokens") == 4
+
+
+def test_the_bar_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def without_rich(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name.startswith("rich"):
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without_rich)
+    with pytest.raises(ImportError, match=r"lmstudio-integrations\[progress\]"):
+        ProgressBar()

@@ -1,0 +1,110 @@
+"""Exact token counts by the server, and what a model is known to be able to do."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.tools import tool
+
+from lmstudio_integrations.emulator import Emulator
+from lmstudio_integrations.langchain import ChatLMStudio, LMStudioLLM, profile
+
+Make = Callable[..., ChatLMStudio]
+
+
+@pytest.fixture(autouse=True)
+def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(profile, "_known", {})
+
+
+@tool
+def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+CALL = {"name": "add", "args": {"a": 1, "b": 2}, "id": "1", "type": "tool_call"}
+MESSAGES = [
+    SystemMessage("Be brief."),
+    HumanMessage("One and two?"),
+    AIMessage("", tool_calls=[CALL]),
+    ToolMessage("3", tool_call_id="1"),
+]
+
+
+def test_ids_and_counts_agree(chat: Make) -> None:
+    assert len(chat().get_token_ids("one two three")) == chat().get_num_tokens("one two three") > 0
+
+
+def test_a_conversation_counts_as_much_as_its_prompt(chat: Make) -> None:
+    model = chat()
+    for messages, tools in ((MESSAGES[:2], None), (MESSAGES, None), (MESSAGES, [add])):
+        counted = model.get_num_tokens_from_messages(messages, tools=tools)
+        answer = (model.bind_tools(tools) if tools else model).invoke(messages)
+        assert isinstance(answer, AIMessage)
+        assert answer.usage_metadata is not None
+        assert counted == answer.usage_metadata["input_tokens"]
+
+
+def test_tools_count(chat: Make) -> None:
+    model = chat()
+    assert model.get_num_tokens_from_messages(MESSAGES, tools=[add]) > model.get_num_tokens_from_messages(MESSAGES)
+
+
+def test_images_are_left_out_of_the_count(chat: Make) -> None:
+    block = {"type": "image", "base64": "iVBORw0KGgo=", "mime_type": "image/png"}
+    model = chat()
+    assert model.get_num_tokens_from_messages([HumanMessage(["x", block])]) == model.get_num_tokens_from_messages(
+        [HumanMessage(["x"])]
+    )
+
+
+def test_a_counter_of_ones_own_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("connected"))
+    model = ChatLMStudio(model="a", custom_get_token_ids=lambda text: [7] * len(text))
+    assert model.get_token_ids("abc") == [7, 7, 7]
+    assert model.get_num_tokens("abc") == 3
+    assert LMStudioLLM(model="a", custom_get_token_ids=lambda text: [7]).get_num_tokens("abc") == 1
+
+
+def test_text_completion_counts_by_the_server(lmstudio_emulator: Emulator) -> None:
+    model = LMStudioLLM(model="emulator/chat", base_url=lmstudio_emulator.url)
+    assert model.get_num_tokens("one two three") == 3
+
+
+def test_without_asking_the_profile_is_what_lm_studio_offers() -> None:
+    known = ChatLMStudio(model="a").profile
+    assert known is not None
+    assert known["structured_output"] is True
+    assert known["tool_choice"] is True
+    assert "max_input_tokens" not in known
+
+
+def test_the_context_length_that_was_asked_for_is_known_at_once() -> None:
+    known = ChatLMStudio(model="a", context_length=2048).profile
+    assert known is not None
+    assert known["max_input_tokens"] == 2048
+
+
+async def test_the_server_knows_more(chat: Make) -> None:
+    for known in (chat().with_profile().profile, (await chat().awith_profile()).profile):
+        assert known is not None
+        assert known["max_input_tokens"] == 4096
+        assert known["image_inputs"] is True
+    assert chat(model="emulator/chat-2").with_profile().profile["image_inputs"] is False  # type: ignore[index]
+
+
+def test_what_the_server_said_is_known_to_models_made_later(chat: Make) -> None:
+    chat().with_profile()
+    known = chat().profile
+    assert known is not None
+    assert known["max_input_tokens"] == 4096
+
+
+def test_a_profile_of_ones_own_stays(chat: Make) -> None:
+    own: Any = {"max_input_tokens": 5}
+    assert chat(profile=own).profile == own
