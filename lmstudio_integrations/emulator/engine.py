@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, Protocol
 
 from . import template, tokens, vectors
@@ -37,7 +37,7 @@ class Engine(Protocol):
     def reply(self, request: PredictionRequest) -> Reply | None:
         """A whole reply, if this engine makes such; else ``events`` is asked."""
 
-    def events(self, request: PredictionRequest) -> AsyncIterator[Progress | Event | Finish]:
+    def events(self, request: PredictionRequest) -> AsyncGenerator[Progress | Event | Finish]:
         """The answer as it comes."""
 
 
@@ -65,5 +65,5 @@ class MadeUpEngine:
     def reply(self, request: PredictionRequest) -> Reply | None:
         return rule_reply(request)
 
-    def events(self, request: PredictionRequest) -> AsyncIterator[Progress | Event | Finish]:
+    def events(self, request: PredictionRequest) -> AsyncGenerator[Progress | Event | Finish]:
         raise NotImplementedError("the made-up engine answers with whole replies")

@@ -20,8 +20,9 @@ _GREETING = '{"lmstudio":true}'
 class Listener:
     """Listens for one emulator. Lives on the emulator's loop."""
 
-    def __init__(self, house: House, host: str, port: int) -> None:
+    def __init__(self, house: House, host: str, port: int, prefix: str = "") -> None:
         self.host = host
+        self.prefix = prefix
         self.port = port
         self.connections: set[Connection] = set()
         self._house = house
@@ -81,11 +82,10 @@ class Listener:
         task.add_done_callback(self._errands.discard)
 
     async def _process_request(self, socket: ServerConnection, request: Request) -> Response | None:
-        path = request.path.partition("?")[0]
         if "Upgrade" not in request.headers:
-            return _http_answer(socket, path)
-        namespace = path.removeprefix("/")
-        if path.startswith("/") and namespace in self._house.endpoints:
+            found = request.path.partition("?")[0] == f"{self.prefix}/lmstudio-greeting"
+            return _http_answer(socket, found=found)
+        if (namespace := self._namespace(request)) is not None:
             if fault := self._house.faults.take_connection("no_upgrade", namespace):
                 fault.strike()
                 await _first(fault.gate.wait(), self._closing.wait())
@@ -97,10 +97,16 @@ class Listener:
             await socket.wait_closed()
         return None
 
+    def _namespace(self, request: Request) -> str | None:
+        """The namespace that a path means; it must be exact, but a query may follow."""
+        start = f"{self.prefix}/"
+        path = request.path.partition("?")[0]
+        namespace = path.removeprefix(start)
+        return namespace if path.startswith(start) and namespace in self._house.endpoints else None
+
     async def _serve(self, socket: ServerConnection) -> None:
         assert socket.request is not None
-        namespace = socket.request.path.partition("?")[0].removeprefix("/")
-        connection = Connection(self._house, socket, namespace, next(self._numbers))
+        connection = Connection(self._house, socket, self._namespace(socket.request) or "", next(self._numbers))
         self.connections.add(connection)
         self._house.record.wake()
         try:
@@ -118,8 +124,7 @@ async def _first(*awaited: Awaitable[object]) -> None:
         each.cancel()
 
 
-def _http_answer(socket: ServerConnection, path: str) -> Response:
-    found = path == "/lmstudio-greeting"
+def _http_answer(socket: ServerConnection, *, found: bool) -> Response:
     text = _GREETING if found else '{"error":"Unexpected endpoint or method."}'
     response = socket.respond(HTTPStatus.OK if found else HTTPStatus.NOT_FOUND, text)
     del response.headers["Content-Type"]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -151,7 +152,7 @@ class LlamaEngine:
     def reply(self, request: PredictionRequest) -> Reply | None:
         return None
 
-    async def events(self, request: PredictionRequest) -> AsyncIterator[Progress | Event | Finish]:
+    async def events(self, request: PredictionRequest) -> AsyncGenerator[Progress | Event | Finish]:
         call = tool_call(request)
         body = _body(request)
         if call is not None:
@@ -160,15 +161,16 @@ class LlamaEngine:
             body["json_schema"] = call_schema(fit)
             body["n_predict"] = request.settings.max_tokens or _GRAMMAR_TOKENS
         reading = CallStream() if call is not None else _TextStream()
-        async for event in self._server.stream("/completion", body):
-            if "prompt_progress" in event:
-                yield _progress(event["prompt_progress"])
-            for piece in reading.feed(event):
-                yield piece
-            if event.get("stop"):
-                for piece in reading.finish():
+        async with aclosing(self._server.stream("/completion", body)) as answer:  # closing it cancels the request
+            async for event in answer:
+                if "prompt_progress" in event:
+                    yield _progress(event["prompt_progress"])
+                for piece in reading.feed(event):
                     yield piece
-                yield _finish(event, request, called=call is not None)
+                if event.get("stop"):
+                    for piece in reading.finish():
+                        yield piece
+                    yield _finish(event, request, called=call is not None)
 
 
 class _TextStream:

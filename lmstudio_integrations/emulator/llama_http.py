@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -35,7 +35,7 @@ class LlamaHttp:
         async with self._request("POST", path, value) as body:
             return json.loads(b"".join([part async for part in body]))
 
-    async def stream(self, path: str, value: Any) -> AsyncIterator[Any]:
+    async def stream(self, path: str, value: Any) -> AsyncGenerator[Any]:
         """The server-sent events of an answer, each a JSON document.
 
         Raises:

@@ -14,6 +14,7 @@ from lmstudio_integrations.errors import LMStudioError
 
 _PROGRAM = Path(__file__).with_name("llama_child.py")
 _LAST_WORDS = 600
+_START_SECONDS = 120  # a large file on a slow disk; the small model needs half a second
 
 
 class LlamaProcess:
@@ -35,7 +36,11 @@ class LlamaProcess:
             assert process.stdout is not None
             process.stdin.write(json.dumps(self._settings) + "\n")
             process.stdin.flush()
-            line = await asyncio.to_thread(process.stdout.readline)
+            try:
+                async with asyncio.timeout(_START_SECONDS):
+                    line = await asyncio.to_thread(process.stdout.readline)
+            except TimeoutError:
+                line = ""
             if line:
                 return str(json.loads(line)["address"])
             await self.stop()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
@@ -107,7 +107,7 @@ class _Prediction:
         await self._call.send(self._success(request, limits, stop_reason, reply))
 
     async def _stream(
-        self, source: AsyncIterator[Progress | Event | Finish], limits: Limits, request: PredictionRequest
+        self, source: AsyncGenerator[Progress | Event | Finish], limits: Limits, request: PredictionRequest
     ) -> str:
         """Send what the source produces, as far as the limits let it; the stop reason."""
         try:
@@ -117,9 +117,9 @@ class _Prediction:
             return "userStopped"
 
     async def _consume(
-        self, source: AsyncIterator[Progress | Event | Finish], limits: Limits, request: PredictionRequest
+        self, source: AsyncGenerator[Progress | Event | Finish], limits: Limits, request: PredictionRequest
     ) -> str:
-        async with aclosing(source) as events:  # type: ignore[type-var]
+        async with aclosing(source) as events:
             async for event in events:
                 if isinstance(event, Progress):
                     await self._call.send(event.packet())
@@ -149,7 +149,7 @@ class _Prediction:
                     self._answer.append(event.raw or "")
                 await self._call.send(event.packet())
 
-    async def _scripted(self, reply: Reply, request: PredictionRequest) -> AsyncIterator[Progress | Event | Finish]:
+    async def _scripted(self, reply: Reply, request: PredictionRequest) -> AsyncGenerator[Progress | Event | Finish]:
         """A reply as events in time: progress, pace, holds and errors included."""
         total = len(request.prompt_tokens) if reply.prompt_tokens is None else reply.prompt_tokens
         cached = request.instance.cache.reusable(request.prompt_tokens)

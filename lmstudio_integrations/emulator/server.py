@@ -40,6 +40,7 @@ class Emulator:
         model_path: a GGUF file; answers then come from it, through llama.cpp in a child process.
         threads: of the real model.
         host, port: where to listen; port 0 takes a free one.
+        prefix: of all paths, as behind a reverse proxy: ``"/lm"``. Part of ``url``.
         record: whether to keep frames in ``requests`` and ``sent``; ``record_limit`` how many of both together.
         presets: names that ``fuzzyPresetIdentifier`` may have.
         evict_just_in_time: loading a model just in time unloads the one that was loaded so before.
@@ -62,6 +63,7 @@ class Emulator:
         threads: int = 2,
         host: str = "127.0.0.1",
         port: int = 0,
+        prefix: str = "",
         record: bool = True,
         record_limit: int = 200_000,
         presets: Sequence[str] = ("emulator-preset",),
@@ -83,7 +85,7 @@ class Emulator:
         if replies is not None and not callable(replies):
             self._house.add_replies(replies)
         self._wanted_port = port
-        self._listener = Listener(self._house, host, port)
+        self._listener = Listener(self._house, host, port, prefix)
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
@@ -130,8 +132,8 @@ class Emulator:
 
     @property
     def url(self) -> str:
-        """Where it listens: ``ws://127.0.0.1:PORT``."""
-        return f"ws://{self._listener.host}:{self._listener.port}"
+        """Where it listens: ``ws://127.0.0.1:PORT``, and the prefix if there is one."""
+        return f"ws://{self._listener.host}:{self._listener.port}{self._listener.prefix}"
 
     @property
     def port(self) -> int:

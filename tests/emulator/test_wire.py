@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
@@ -60,6 +61,16 @@ def test_an_upgrade_on_another_path_is_never_answered(server: Emulator, path: st
 def test_a_query_behind_the_path_does_no_harm(server: Emulator) -> None:
     with Wire(server, "llm?x=1") as wire:
         still_silent(wire)
+
+
+def test_all_paths_can_have_a_prefix_as_behind_a_reverse_proxy() -> None:
+    with Emulator(prefix="/behind/proxy") as server:
+        with Wire(server) as wire:
+            still_silent(wire)
+        with urllib.request.urlopen(server.url.replace("ws", "http", 1) + "/lmstudio-greeting", timeout=5) as answer:
+            assert json.loads(answer.read()) == {"lmstudio": True}
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(f"http://127.0.0.1:{server.port}/lmstudio-greeting", timeout=5)
 
 
 @pytest.mark.parametrize("bad", ["nonsense", "[]", '{"authVersion":2}', '{"authVersion":1,"clientIdentifier":1}'])
