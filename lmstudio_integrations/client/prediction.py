@@ -307,4 +307,5 @@ _READERS: dict[str, Callable[[PredictionReader, dict[str, Any]], Event | None]] 
     "loadProgress": PredictionReader._read_load_progress,
     "progress": PredictionReader._read_load_progress,
     "loadSuccess": PredictionReader._read_loaded,
+    "error": PredictionReader._read_error,
 }

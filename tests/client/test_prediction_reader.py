@@ -1,0 +1,592 @@
+"""Packets of a prediction in, events and a result out."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from typing import Any
+
+import pytest
+
+from lmstudio_integrations.client.events import (
+    Fragment,
+    LoadProgress,
+    PromptProgress,
+    ToolCallArguments,
+    ToolCallEnd,
+    ToolCallFailed,
+    ToolCallName,
+    ToolCallStart,
+)
+from lmstudio_integrations.client.prediction import PredictionReader, load_progress
+from lmstudio_integrations.client.session import CLOSED
+from lmstudio_integrations.errors import (
+    LMStudioDisconnectedError,
+    LMStudioIncompleteError,
+    LMStudioProtocolError,
+    LMStudioServerError,
+)
+from lmstudio_integrations.protocol.history import ToolCallRequest
+from lmstudio_integrations.protocol.prediction import STOP_REASONS
+from tests.client.packets import (
+    INSTANCE,
+    call_arguments,
+    call_end,
+    call_failed,
+    call_name,
+    call_start,
+    fragment,
+    read_all,
+    success,
+)
+
+# Text
+
+
+def test_fragments_add_up_to_the_exact_text() -> None:
+    pieces = ["Grüße", "", ", ", "世界", " 😀", "\n\t", "e\u0301"]
+    reader, events = read_all(*(fragment(piece) for piece in pieces), success())
+    assert [str(event) for event in events] == pieces
+    assert reader.result is not None
+    assert reader.result.content == "Grüße, 世界 😀\n\te\u0301"
+
+
+def test_reasoning_and_its_tags_are_not_in_the_answer() -> None:
+    reader, events = read_all(
+        fragment("<think>", "reasoningStartTag"),
+        fragment("Let me ", "reasoning", tokensCount=2),
+        fragment("see.", "reasoning"),
+        fragment("</think>", "reasoningEndTag"),
+        fragment("Blue."),
+        success(),
+    )
+    result = reader.result
+    assert result is not None
+    assert (result.content, result.reasoning, result.reasoning_tokens_count) == ("Blue.", "Let me see.", 3)
+    assert [event.is_visible for event in events] == [False, False, False, False, True]
+    assert [event.is_reasoning for event in events] == [False, True, True, False, False]
+
+
+def test_structural_text_is_handed_out_but_is_not_in_the_answer() -> None:
+    reader, events = read_all(fragment("<|channel|>", isStructural=True), fragment("Hi"), success())
+    assert reader.result is not None
+    assert reader.result.content == "Hi"
+    assert [(str(event), event.is_structural, event.is_visible) for event in events] == [
+        ("<|channel|>", True, False),
+        ("Hi", False, True),
+    ]
+
+
+def test_a_kind_of_text_that_a_newer_server_invents_is_not_in_the_answer() -> None:
+    reader, (event,) = read_all(fragment("psst", "whisper"))
+    assert (event.reasoning_type, event.is_visible, event.is_reasoning) == ("whisper", False, False)
+    assert (reader.content, reader.reasoning) == ("", "")
+
+
+def test_an_older_servers_fragment_has_defaults() -> None:
+    reader, (event,) = read_all({"type": "fragment", "fragment": {"content": "Hi"}})
+    assert (event.tokens_count, event.contains_drafted, event.is_structural, event.tokens) == (1, False, False, [])
+    assert event.is_visible
+    assert reader.content == "Hi"
+
+
+@pytest.mark.parametrize("odd", [None, "many", [], {}, float("nan"), float("inf"), 1e300, True])
+def test_a_token_count_of_an_odd_kind_harms_neither_text_nor_sum(odd: Any) -> None:
+    reader, events = read_all(fragment("a", "reasoning", tokensCount=odd), fragment("b", tokensCount=odd), success())
+    assert [event.tokens_count for event in events] == [1, 1]
+    assert reader.result is not None
+    assert (reader.result.reasoning, reader.result.reasoning_tokens_count, reader.result.content) == ("a", 1, "b")
+
+
+@pytest.mark.parametrize("odd", [None, 5, "x", {}])
+def test_tokens_of_an_odd_kind_are_none(odd: Any) -> None:
+    _, (event,) = read_all(fragment("a", tokens=odd))
+    assert event.tokens == []
+
+
+def test_tokens_are_handed_on_as_they_came() -> None:
+    tokens = [{"text": "Hi", "id": 5, "logProb": -0.1, "candidates": [{"text": "Ho", "id": 6, "logProb": -2.0}]}]
+    _, (event,) = read_all(fragment("Hi", tokens=tokens))
+    assert event.tokens == tokens
+
+
+def test_a_reasoning_type_of_null_is_plain_text() -> None:
+    reader, (event,) = read_all({"type": "fragment", "fragment": {"content": "a", "reasoningType": None}})
+    assert event.is_visible
+    assert reader.content == "a"
+
+
+def test_a_fragment_prints_its_text(capsys: pytest.CaptureFixture[str]) -> None:
+    _, events = read_all(fragment("Hel"), fragment("lo"))
+    for event in events:
+        print(event, end="")  # noqa: T201  # what the documentation shows
+    assert capsys.readouterr().out == "Hello"
+
+
+def test_fragments_are_equal_by_what_they_hold() -> None:
+    assert Fragment({"content": "a"}) == Fragment({"content": "a"})
+    assert Fragment({"content": "a"}) != Fragment({"content": "b"})
+    assert "'a'" in repr(Fragment({"content": "a"}))
+
+
+def test_an_emoji_in_two_halves_arrives_whole() -> None:
+    reader, events = read_all(fragment("a\ud83d"), fragment("\ude00b"), success())
+    assert [str(event) for event in events] == ["a", "😀b"]
+    assert reader.result is not None
+    assert reader.result.content == "a😀b"
+
+
+def test_an_emoji_in_two_halves_among_the_thoughts_arrives_whole() -> None:
+    reader, _ = read_all(fragment("\ud83d", "reasoning"), fragment("\ude00", "reasoning"), success())
+    assert reader.result is not None
+    assert reader.result.reasoning == "😀"
+
+
+@pytest.mark.parametrize("pieces", [["\ud83d", "x"], ["\ude00x"], ["\ud83d"], ["x\ud83dy"], ["\ud83d", "\ud83d"]])
+def test_half_a_character_alone_becomes_something_that_can_be_printed(pieces: list[str]) -> None:
+    reader, events = read_all(*map(fragment, pieces), success())
+    assert reader.result is not None
+    for text in (*map(str, events), reader.result.content):
+        text.encode()
+    assert "\ufffd" in reader.result.content
+
+
+def test_the_arguments_of_a_tool_call_are_mended_too() -> None:
+    _, events = read_all(call_start(), call_arguments('{"a":"\ud83d'), call_arguments('\ude00"}'))
+    assert "".join(event.content for event in events[1:]) == '{"a":"😀"}'
+
+
+def test_what_has_been_read_so_far_can_be_asked_for() -> None:
+    reader, _ = read_all(fragment("th", "reasoning"), fragment("vis"))
+    assert (reader.content, reader.reasoning, reader.ended) == ("vis", "th", False)
+
+
+# Progress
+
+
+def test_prompt_progress_carries_the_details() -> None:
+    details = {
+        "cachedTokenCount": 3,
+        "totalPromptTokenCount": 10,
+        "processedPromptTokenCount": 2,
+        "unprocessedPromptTokenCount": 5,
+    }
+    reader, (event,) = read_all({"type": "promptProcessingProgress", "progress": 0.5, "details": details})
+    assert event == PromptProgress(0.5, 3, 10, 2, 5)
+    assert reader.prompt_progress == event
+
+
+@pytest.mark.parametrize("details", [None, 5, "x", [], {"cachedTokenCount": "3"}, {"cachedTokenCount": None}])
+def test_progress_of_an_older_or_odd_server_has_no_details(details: Any) -> None:
+    _, (event,) = read_all({"type": "promptProcessingProgress", "progress": 1, "details": details})
+    assert event == PromptProgress(1.0)
+
+
+@pytest.mark.parametrize(("sent", "read"), [(0, 0.0), (1, 1.0), (0.25, 0.25), (-1, 0.0), (7, 1.0), (float("nan"), 0.0)])
+def test_progress_is_a_number_from_0_to_1(sent: Any, read: float) -> None:
+    _, (event,) = read_all({"type": "promptProcessingProgress", "progress": sent})
+    assert event.progress == read
+    assert type(event.progress) is float
+
+
+@pytest.mark.parametrize("sent", [None, "half", [], {}])
+def test_progress_that_is_no_number_is_passed_over(sent: Any) -> None:
+    assert read_all({"type": "promptProcessingProgress", "progress": sent})[1] == []
+
+
+def test_the_last_progress_is_in_the_result() -> None:
+    reader, _ = read_all(
+        {"type": "promptProcessingProgress", "progress": 0},
+        {"type": "promptProcessingProgress", "progress": 1, "details": {"cachedTokenCount": 4}},
+        success(),
+    )
+    assert reader.result is not None
+    assert reader.result.prompt_progress == PromptProgress(1.0, 4)
+
+
+def test_loading_before_a_prediction_is_progress() -> None:
+    _, events = read_all(
+        {"type": "unloadingOtherJITModel", "info": INSTANCE},
+        {"type": "startLoading", "identifier": "some/model", "info": INSTANCE},
+        {"type": "loadProgress", "progress": 0.5},
+        {"type": "loadProgress", "progress": 1},
+        {"type": "loadSuccess", "info": INSTANCE},
+        {"type": "alreadyLoaded", "info": INSTANCE},
+        {"type": "resolved", "info": INSTANCE},
+    )
+    assert events == [LoadProgress(share, "some/model") for share in (0.0, 0.5, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("packet", "progress"),
+    [
+        ({"type": "startLoading"}, 0.0),
+        ({"type": "loadProgress", "progress": 0.5}, 0.5),
+        ({"type": "progress", "progress": 1}, 1.0),
+        ({"type": "progress", "progress": "x"}, None),
+        ({"type": "progress"}, None),
+        ({"type": "loadSuccess"}, None),
+        ({}, None),
+        (None, None),
+    ],
+)
+def test_the_progress_of_a_load_alone(packet: Any, progress: float | None) -> None:
+    assert load_progress(packet) == progress
+
+
+# Tool calls
+
+
+def test_a_tool_call_in_all_its_stages() -> None:
+    reader, events = read_all(
+        call_start("100"),
+        call_name("add"),
+        call_arguments('{"a":'),
+        call_arguments("1}"),
+        call_end("add", {"a": 1}, "100", "<tool_call>…"),
+        success(stopReason="toolCalls"),
+    )
+    call = ToolCallRequest(id="100", name="add", arguments={"a": 1})
+    assert events == [
+        ToolCallStart(0, "100"),
+        ToolCallName(0, "add"),
+        ToolCallArguments(0, '{"a":'),
+        ToolCallArguments(0, "1}"),
+        ToolCallEnd(0, call, "<tool_call>…"),
+    ]
+    assert reader.result is not None
+    assert reader.result.tool_calls == [call]
+    assert reader.result.stats.stop_reason == "toolCalls"
+
+
+def test_the_optional_packets_of_a_tool_call_may_be_missing() -> None:
+    reader, events = read_all(call_start(None), call_end("add"), success())
+    call = ToolCallRequest(name="add", arguments={})
+    assert events == [ToolCallStart(0), ToolCallEnd(0, call)]
+    assert reader.result is not None
+    assert reader.result.tool_calls == [call]
+
+
+def test_a_tool_call_may_come_in_one_packet() -> None:
+    _, events = read_all(call_end("add", {"a": 1}), call_end("add", {"a": 1}))
+    assert [event.index for event in events] == [0, 1]
+
+
+def test_equal_calls_are_not_taken_for_one() -> None:
+    reader, events = read_all(
+        *(packet for _ in range(3) for packet in (call_start("1"), call_end("add", {"a": 1}, "1")))
+    )
+    assert [event.index for event in events] == [0, 0, 1, 1, 2, 2]
+    assert len(reader.partial().tool_calls) == 3
+
+
+@pytest.mark.parametrize(
+    ("started", "ended", "id"),
+    [
+        ("7", None, "7"),
+        (None, "8", "8"),
+        ("7", "8", "8"),
+        ("", "", None),
+        (None, None, None),
+        (7, None, "7"),
+        ([], 8, "8"),
+    ],
+)
+def test_the_id_of_a_call_is_what_the_server_says_where_it_says_it(started: Any, ended: Any, id: str | None) -> None:
+    reader, _ = read_all(call_start(started), call_end("add", {}, ended))
+    assert reader.partial().tool_calls == [ToolCallRequest(id=id, name="add", arguments={})]
+
+
+def test_arguments_keep_their_order() -> None:
+    reader, _ = read_all(call_end("f", {"z": 1, "a": {"y": 2, "b": 3}}))
+    (call,) = reader.partial().tool_calls
+    assert list(call.arguments or {}) == ["z", "a"]
+
+
+def test_a_failed_call_tells_what_the_model_wrote() -> None:
+    reader, events = read_all(
+        call_start("1"),
+        call_name("add"),
+        call_arguments('{"a":'),
+        call_failed({"title": "Bad JSON", "cause": "cut"}, raw="<tool_call>{"),
+        call_start("2"),
+        call_end("add", {"a": 2}),
+        success(),
+    )
+    failed = events[3]
+    assert isinstance(failed, ToolCallFailed)
+    assert (failed.index, failed.name, failed.arguments, failed.raw_content) == (0, "add", '{"a":', "<tool_call>{")
+    assert (failed.error.title, failed.error.cause) == ("Bad JSON", "cut")
+    assert reader.result is not None
+    assert reader.result.failed_tool_calls == [failed]
+    assert [call.arguments for call in reader.result.tool_calls] == [{"a": 2}]
+
+
+@pytest.mark.parametrize("error", [None, "words", [], {"title": 5}])
+def test_a_failure_without_a_proper_error_is_a_failure_all_the_same(error: Any) -> None:
+    _, events = read_all(call_start(), call_failed(error))
+    assert events[-1].error.title == "Unknown error"
+
+
+def test_a_failure_without_a_start_has_an_index_of_its_own() -> None:
+    _, events = read_all(call_end("a"), call_failed({"title": "x"}), call_end("b"))
+    assert [event.index for event in events] == [0, 1, 2]
+    assert events[1].name is None
+
+
+def test_a_failed_call_does_not_inherit_the_name_of_the_one_before() -> None:
+    _, events = read_all(call_start(), call_name("add"), call_end("add"), call_start(), call_failed({"title": "x"}))
+    assert (events[-1].name, events[-1].arguments) == (None, "")
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        None,
+        "add",
+        [],
+        {},
+        {"name": 5},
+        {"name": None},
+        {"name": "add", "arguments": "{}"},
+        {"name": "add", "arguments": [1]},
+    ],
+)
+def test_a_call_that_cannot_be_read_is_a_failed_one(request_: Any) -> None:
+    reader, events = read_all(
+        call_start("1"),
+        call_name("add"),
+        {"type": "toolCallGenerationEnd", "toolCallRequest": request_, "rawContent": "raw"},
+        success(),
+    )
+    failed = events[-1]
+    assert isinstance(failed, ToolCallFailed)
+    assert (failed.index, failed.name, failed.raw_content) == (0, "add", "raw")
+    assert reader.result is not None
+    assert (reader.result.tool_calls, reader.result.failed_tool_calls) == ([], [failed])
+
+
+def test_a_name_without_a_start_begins_a_call() -> None:
+    _, events = read_all(call_name("add"), call_arguments("{}"), call_end("add"))
+    assert [event.index for event in events] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("packet", [call_arguments("{}"), call_name("x"), call_start("9")])
+def test_strange_stages_never_make_a_negative_index(packet: Any) -> None:
+    _, events = read_all(packet)
+    assert all(event.index >= 0 for event in events)
+
+
+def test_arguments_that_are_no_text_are_passed_over() -> None:
+    _, events = read_all(call_start(), call_arguments(5), call_arguments("{}"), call_failed({}))
+    assert events[-1].arguments == "{}"
+
+
+# The end
+
+
+@pytest.mark.parametrize("reason", [*STOP_REASONS, "somethingNew"])
+def test_every_stop_reason_is_kept_as_it_came(reason: str) -> None:
+    reader, _ = read_all(success(stopReason=reason))
+    assert reader.result is not None
+    assert reader.result.stats.stop_reason == reason
+
+
+def test_all_statistics_have_snake_case_names() -> None:
+    reader, _ = read_all(
+        success(
+            stopString="END",
+            tokensPerSecond=51.5,
+            numGpuLayers=-1,
+            timeToFirstTokenSec=0.5,
+            totalTimeSec=2.5,
+            promptTokensCount=10,
+            predictedTokensCount=5,
+            totalTokensCount=15,
+            usedDraftModelKey="draft",
+            totalDraftTokensCount=4,
+            acceptedDraftTokensCount=3,
+            rejectedDraftTokensCount=1,
+            ignoredDraftTokensCount=0,
+        )
+    )
+    assert reader.result is not None
+    assert reader.result.stats.model_dump() == {
+        "stop_reason": "eosFound",
+        "stop_string": "END",
+        "tokens_per_second": 51.5,
+        "num_gpu_layers": -1,
+        "time_to_first_token_sec": 0.5,
+        "total_time_sec": 2.5,
+        "prompt_tokens_count": 10,
+        "predicted_tokens_count": 5,
+        "total_tokens_count": 15,
+        "used_draft_model_key": "draft",
+        "total_draft_tokens_count": 4,
+        "accepted_draft_tokens_count": 3,
+        "rejected_draft_tokens_count": 1,
+        "ignored_draft_tokens_count": 0,
+    }
+
+
+def test_the_configurations_come_under_user_names() -> None:
+    packet = success()
+    packet["loadModelConfig"] = {"fields": [{"key": "llm.load.contextLength", "value": 4096}]}
+    packet["predictionConfig"] = {
+        "fields": [
+            {"key": "llm.prediction.temperature", "value": 0.5},
+            {"key": "llm.prediction.maxPredictedTokens", "value": {"checked": True, "value": 9}},
+            {"key": "llm.prediction.topPSampling", "value": {"checked": False, "value": 0.9}},
+            {"key": "llm.prediction.somethingNew", "value": 1},
+        ]
+    }
+    reader, _ = read_all(packet)
+    assert reader.result is not None
+    assert reader.result.load_config == {"contextLength": 4096}
+    assert reader.result.prediction_config == {"temperature": 0.5, "maxTokens": 9, "topPSampling": False}
+
+
+@pytest.mark.parametrize("config", [None, {}, [], "x", {"fields": None}, {"fields": [None, {"key": 5}]}])
+def test_a_configuration_of_an_odd_form_is_empty(config: Any) -> None:
+    packet = {**success(), "loadModelConfig": config, "predictionConfig": config}
+    reader, _ = read_all(packet)
+    assert reader.result is not None
+    assert (reader.result.load_config, reader.result.prediction_config) == ({}, {})
+
+
+def test_an_older_servers_final_packet_will_do() -> None:
+    reader, _ = read_all(
+        {
+            "type": "success",
+            "stats": {"stopReason": "eosFound"},
+            "modelInfo": {"modelKey": "m", "identifier": "m", "format": "gguf"},
+        }
+    )
+    assert reader.result is not None
+    assert reader.result.model_info.identifier == "m"
+    assert reader.result.stats.total_time_sec is None
+
+
+BROKEN: list[dict[str, Any]] = [
+    {"type": "success"},
+    {**success(), "stats": None},
+    {**success(), "stats": "fast"},
+    {**success(), "modelInfo": None},
+    {**success(), "modelInfo": {"identifier": "m"}},
+    {**success(), "modelInfo": []},
+]
+
+
+@pytest.mark.parametrize("packet", BROKEN)
+def test_a_broken_final_packet_is_a_protocol_error_with_what_came_before(packet: dict[str, Any]) -> None:
+    reader = PredictionReader()
+    reader.read(fragment("Hi"))
+    with pytest.raises(LMStudioProtocolError, match="final packet") as caught:
+        reader.read(packet)
+    assert caught.value.partial.content == "Hi"
+    assert caught.value.begun
+    assert reader.error is caught.value
+    assert reader.ended
+
+
+def test_a_close_after_the_result_is_nothing_new() -> None:
+    reader, _ = read_all(fragment("Hi"), success())
+    assert reader.read(CLOSED) is None
+    assert reader.read(LMStudioDisconnectedError("late")) is None
+    assert reader.error is None
+
+
+def test_a_close_without_a_final_packet_is_an_incomplete_answer() -> None:
+    reader = PredictionReader()
+    for packet in (fragment("th", "reasoning"), fragment("Hi"), call_end("add", {"a": 1}), call_failed({"title": "x"})):
+        reader.read(packet)
+    reader.read({"type": "promptProcessingProgress", "progress": 1})
+    with pytest.raises(LMStudioIncompleteError) as caught:
+        reader.read(CLOSED)
+    partial = caught.value.partial
+    assert (partial.content, partial.reasoning, len(partial.tool_calls), len(partial.failed_tool_calls)) == (
+        "Hi",
+        "th",
+        1,
+        1,
+    )
+    assert partial.prompt_progress == PromptProgress(1.0)
+    assert caught.value.begun
+    assert reader.ended
+
+
+def test_an_error_keeps_what_came_before() -> None:
+    reader = PredictionReader()
+    reader.read(fragment("Hi"))
+    error = LMStudioDisconnectedError("gone")
+    with pytest.raises(LMStudioDisconnectedError) as caught:
+        reader.read(error)
+    assert caught.value is error
+    assert error.partial.content == "Hi"
+    assert pickle.loads(pickle.dumps(error)).partial.content == "Hi"
+
+
+def test_an_older_servers_error_packet_explains_the_close_after_it() -> None:
+    reader = PredictionReader()
+    reader.read({"type": "error", "error": {"title": "Out of memory"}})
+    with pytest.raises(LMStudioServerError, match="Out of memory"):
+        reader.read(CLOSED)
+
+
+def test_an_error_packet_before_a_final_packet_is_no_end() -> None:
+    reader, _ = read_all({"type": "error", "error": {"title": "hiccup"}}, fragment("Hi"), success())
+    assert reader.result is not None
+    assert reader.result.content == "Hi"
+
+
+# What newer servers send
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        {"type": "somethingNew", "value": 1},
+        {"type": None},
+        {"type": []},
+        {"type": {"a": 1}},
+        {},
+        {"type": "fragment"},
+        {"type": "fragment", "fragment": None},
+        {"type": "fragment", "fragment": []},
+        {"type": "fragment", "fragment": {}},
+        {"type": "fragment", "fragment": {"content": None}},
+        {"type": "fragment", "fragment": {"content": 5}},
+        {"type": "toolCallGenerationNameReceived"},
+        {"type": "toolCallGenerationArgumentFragmentGenerated"},
+        {"type": "promptProcessingProgress"},
+        {"type": "loadProgress"},
+        None,
+        5,
+        "fragment",
+        [],
+    ],
+    ids=repr,
+)
+def test_a_packet_that_cannot_be_read_does_not_end_the_answer(packet: Any, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        reader, events = read_all(packet, fragment("Hi"), packet, success())
+    assert [str(event) for event in events] == ["Hi"]
+    assert reader.result is not None
+    assert reader.result.content == "Hi"
+    assert len(caplog.records) == 1
+
+
+def test_extra_members_are_no_hindrance() -> None:
+    packet = success(newStat=5)
+    packet["modelInfo"] = {**INSTANCE, "newThing": [1]}
+    packet["newer"] = 1
+    reader, events = read_all({**fragment("Hi", newer=1), "newer": 1}, packet)
+    assert [str(event) for event in events] == ["Hi"]
+    assert reader.result is not None
+    assert (reader.result.stats.model_extra or {})["newStat"] == 5
+
+
+def test_a_flood_of_unknown_packets_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        read_all(*({"type": f"new{number}"} for number in range(500)))
+    assert len(caplog.records) < 50

@@ -1,0 +1,77 @@
+"""What a prediction leaves behind."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from typing import Any
+
+import pytest
+
+from lmstudio_integrations.client.result import PredictionResult, read_structured
+from tests.client.packets import fragment, read_all, success
+
+
+def result_of(*packets: Any, structured: bool = False) -> PredictionResult:
+    reader, _ = read_all(*packets, success(), structured=structured)
+    assert reader.result is not None
+    return reader.result
+
+
+def test_a_plain_result_prints_its_content(capsys: pytest.CaptureFixture[str]) -> None:
+    result = result_of(fragment("Hi "), fragment("there"))
+    print(result)  # noqa: T201  # what the documentation shows
+    assert capsys.readouterr().out == "Hi there\n"
+    assert (result.parsed, result.structured, result.parse_error) == ("Hi there", False, None)
+
+
+def test_a_structured_result_prints_pretty_json(capsys: pytest.CaptureFixture[str]) -> None:
+    result = result_of(fragment('{"name":"Zoë",'), fragment('"age":5}'), structured=True)
+    print(result)  # noqa: T201
+    assert capsys.readouterr().out == '{\n  "name": "Zoë",\n  "age": 5\n}\n'
+    assert (result.parsed, result.structured, result.content) == (
+        {"name": "Zoë", "age": 5},
+        True,
+        '{"name":"Zoë","age":5}',
+    )
+
+
+@pytest.mark.parametrize("text", ["", '{"name":"Zo', "no JSON", "[" * 100_000])
+def test_a_document_that_was_cut_off_is_text_and_says_why(text: str) -> None:
+    result = result_of(fragment(text), structured=True)
+    assert (result.structured, result.parsed, result.content) == (False, text, text)
+    assert result.parse_error is not None
+    assert "no JSON document" in result.parse_error
+    assert str(result) == text
+
+
+def test_a_document_among_the_thoughts_is_found_where_there_is_no_answer() -> None:
+    result = result_of(fragment('{"a": 1}', "reasoning"), fragment("\n"), structured=True)
+    assert (result.structured, result.parsed, result.parsed_from_reasoning) == (True, {"a": 1}, True)
+
+
+def test_thoughts_are_not_read_where_there_is_an_answer() -> None:
+    assert read_structured(True, '{"a": 1}', '{"a": 2}') == (True, {"a": 1}, False, None)
+    assert read_structured(True, "oops", '{"a": 2}')[0] is False
+
+
+def test_nothing_is_parsed_unless_a_document_was_asked_for() -> None:
+    assert read_structured(False, '{"a": 1}', "") == (False, '{"a": 1}', False, None)
+
+
+def test_a_result_is_written_once() -> None:
+    result = result_of(fragment("Hi"))
+    with pytest.raises(AttributeError):
+        result.content = "other"  # type: ignore[misc]
+
+
+def test_a_result_can_be_pickled() -> None:
+    result = result_of(fragment('{"a": 1}'), structured=True)
+    assert pickle.loads(pickle.dumps(result)) == result
+
+
+def test_the_plain_dicts_of_a_result_are_json() -> None:
+    result = result_of(fragment("Hi"))
+    json.dumps(
+        [result.load_config, result.prediction_config, result.stats.model_dump(), result.model_info.model_dump()]
+    )
