@@ -72,7 +72,7 @@ model_specifier = tagged(
 
 _text_part = record({"text": text()})
 _file_part = record(
-    {"name": text(), "identifier": text(), "sizeBytes": integer(minimum=0), "fileType": text(choices=FILE_TYPES)}
+    {"name": text(), "identifier": text(), "sizeBytes": integer(), "fileType": text(choices=FILE_TYPES)}
 )
 _request_part = record(
     {
@@ -130,13 +130,13 @@ _time_to_live = integer(minimum=1)
 
 LOAD_MODEL = record(
     {"modelKey": text(), "loadConfigStack": kv_stack},
-    {"identifier": identifier, "deviceIdentifier": device, "ttlMs": _time_to_live},
+    {"identifier": text(), "deviceIdentifier": device, "ttlMs": _time_to_live},
 )
 GET_OR_LOAD = record(
-    {"identifier": identifier, "loadConfigStack": kv_stack},
+    {"identifier": text(), "loadConfigStack": kv_stack},
     {"deviceIdentifier": device, "loadTtlMs": _time_to_live},
 )
-UNLOAD = record({"identifier": identifier}, {"deviceIdentifier": device})
+UNLOAD = record({"identifier": text()}, {"deviceIdentifier": device})
 MODEL_INFO = _found
 PROCESSING_STATE = _found
 LOAD_CONFIG = record(_specifier)

@@ -159,6 +159,13 @@ def test_the_cached_count_is_the_longest_common_beginning_with_earlier_prompts(w
     assert progress(other)[-1]["details"]["cachedTokenCount"] == len(tokens.pieces("<|im_start|>user\n"))
 
 
+def test_the_last_token_of_a_repeated_prompt_is_always_processed(wire: Wire) -> None:
+    wire.predict("Again and again")
+    details = progress(wire.predict("Again and again"))[-1]["details"]
+    assert details["cachedTokenCount"] == details["totalPromptTokenCount"] - 1
+    assert details["processedPromptTokenCount"] == 1
+
+
 def test_the_next_turn_finds_the_whole_conversation_in_the_cache(server: Emulator, wire: Wire) -> None:
     server.script(Reply("Fine, thanks."))
     first = wire.predict("How are you?")

@@ -1,0 +1,190 @@
+"""The emulator's shapes against LM Studio's published schema: both must say the same of good and of spoilt parameters."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from lmstudio_integrations.emulator import config_fields, parameters
+from lmstudio_integrations.emulator.endpoints import ENDPOINTS
+from lmstudio_integrations.emulator.failures import EndpointError
+from tests.emulator.wire import prediction
+
+SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "protocol"
+pytestmark = [
+    pytest.mark.timeout(60),
+    pytest.mark.skipif(
+        not SHARED.exists(), reason="LM Studio's schema (../shared/protocol) is not beside this checkout"
+    ),
+]
+
+
+@cache
+def definitions() -> Any:
+    whole = json.loads((SHARED / "schema.json").read_text(encoding="utf-8"))["definitions"]
+
+    def stripping(node: Any) -> Any:
+        """LM Studio strips unknown keys; the published form of its schema forbids them."""
+        if isinstance(node, dict):
+            kept = {key: value for key, value in node.items() if (key, value) != ("additionalProperties", False)}
+            return {key: stripping(value) for key, value in kept.items()}
+        return [stripping(item) for item in node] if isinstance(node, list) else node
+
+    return stripping(whole)
+
+
+def published(name: str) -> jsonschema.Draft7Validator:
+    return jsonschema.Draft7Validator(
+        {"$ref": f"#/definitions/{name.replace('/', '~1')}", "definitions": definitions()}
+    )
+
+
+MESSAGES = [
+    {"role": "system", "content": [{"type": "text", "text": "s"}]},
+    {
+        "role": "user",
+        "content": [{"type": "file", "name": "n", "identifier": "i", "sizeBytes": 1, "fileType": "image"}],
+    },
+    {
+        "role": "assistant",
+        "content": [
+            {
+                "type": "toolCallRequest",
+                "toolCallRequest": {"type": "function", "name": "f", "id": "1", "arguments": {"a": 1}},
+            }
+        ],
+    },
+    {"role": "tool", "content": [{"type": "toolCallResult", "content": "r", "toolCallId": "1", "name": "f"}]},
+]
+SPECIFIER = {
+    "type": "query",
+    "query": {"identifier": "a", "path": "b", "domain": "llm", "vision": True, "deviceIdentifier": None},
+}
+REFERENCE = {"type": "instanceReference", "instanceReference": "x"}
+STACK = prediction(temperature=1)["predictionConfigStack"]
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "f",
+        "description": "d",
+        "parameters": {
+            "type": "object",
+            "properties": {"a": {}},
+            "required": ["a"],
+            "additionalProperties": False,
+            "$defs": {},
+        },
+    },
+}
+SEEDS: list[tuple[str, Any, Any]] = [
+    ("llm/channel/predict/creationParameter", parameters.PREDICT, {**prediction(MESSAGES), "fuzzyPresetIdentifier": "p", "ignoreServerSessionConfig": True}),
+    ("llm/channel/completeRawText/creationParameter", parameters.COMPLETE_RAW_TEXT, {"modelSpecifier": REFERENCE, "rawPrompt": "x", "predictionConfigStack": STACK}),
+    ("llm/channel/getOrLoad/creationParameter", parameters.GET_OR_LOAD, {"identifier": "a", "loadConfigStack": STACK, "loadTtlMs": 5, "deviceIdentifier": None}),
+    ("llm/channel/loadModel/creationParameter", parameters.LOAD_MODEL, {"modelKey": "a", "identifier": "b", "loadConfigStack": STACK, "ttlMs": 5, "deviceIdentifier": "d"}),
+    ("llm/rpc/unloadModel/parameter", parameters.UNLOAD, {"identifier": "a", "deviceIdentifier": None}),
+    ("llm/rpc/getModelInfo/parameter", parameters.MODEL_INFO, {"specifier": SPECIFIER, "throwIfNotFound": True}),
+    ("llm/rpc/getLoadConfig/parameter", parameters.LOAD_CONFIG, {"specifier": REFERENCE}),
+    ("llm/rpc/getBasePredictionConfig/parameter", parameters.BASE_PREDICTION_CONFIG, {"specifier": REFERENCE, "ignoreServerSessionConfig": True}),
+    ("llm/rpc/tokenize/parameter", parameters.TOKENIZE, {"specifier": SPECIFIER, "inputString": "x"}),
+    ("llm/rpc/applyPromptTemplate/parameter", parameters.APPLY_TEMPLATE, {"specifier": SPECIFIER, "history": {"messages": MESSAGES}, "predictionConfigStack": STACK, "opts": {"omitBosToken": True, "toolDefinitions": [TOOL]}}),
+    ("llm/rpc/estimateModelUsage/parameter", parameters.ESTIMATE, {"modelKey": "a", "loadConfigStack": STACK, "deviceIdentifier": None}),
+    ("llm/rpc/preloadDraftModel/parameter", parameters.PRELOAD_DRAFT, {"specifier": SPECIFIER, "draftModelKey": "x"}),
+    ("embedding/rpc/embedString/parameter", parameters.EMBED, {"modelSpecifier": SPECIFIER, "inputString": "x"}),
+    ("files/rpc/uploadFileBase64/parameter", parameters.UPLOAD, {"name": "a", "contentBase64": "x"}),
+    ("system/rpc/notify/parameter", parameters.NOTIFY, {"title": "a", "description": "x", "noAutoDismiss": False}),
+    ("system/rpc/listDownloadedModelVariants/parameter", parameters.VARIANTS, {"modelKey": "a"}),
+]  # fmt: skip
+ODD = [None, True, 0, 1, -1, 1.5, 2.0, "", "text", "llm", [], [1], {}, {"type": "query"}, {"a": None}]
+
+
+def spoilt(value: Any) -> Iterator[Any]:
+    """Copies with one place missing or replaced by something else."""
+    for path in places(value):
+        for odd in [..., *ODD]:
+            changed = copy.deepcopy(value)
+            target = changed
+            for step in path[:-1]:
+                target = target[step]
+            if odd is ...:
+                del target[path[-1]]
+            else:
+                target[path[-1]] = odd
+            yield changed
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, entry in entries:
+        yield (*path, key)
+        yield from places(entry, (*path, key))
+
+
+@pytest.mark.parametrize(("name", "shape", "good"), SEEDS, ids=[seed[0] for seed in SEEDS])
+def test_the_shape_and_the_published_schema_agree(name: str, shape: Any, good: Any) -> None:
+    judge = published(name)
+    assert judge.is_valid(good)
+    assert shape(good, "parameter") is None
+    verdicts = set()
+    for value in spoilt(good):
+        valid = judge.is_valid(value)
+        verdicts.add(valid)
+        problem = shape(value, "parameter")
+        assert (problem is None) == valid, (value, problem)
+    assert verdicts == {True, False}
+
+
+def test_every_endpoint_that_the_emulator_has_is_published() -> None:
+    for namespace, table in ENDPOINTS.items():
+        for name, endpoint in table.items():
+            kind = "rpc" if endpoint.rpc is not None else "channel"
+            assert f"pseudo/{namespace}/{kind}/{name}" in definitions() or any(
+                key.startswith(f"{namespace}/{kind}/{name}/") for key in definitions()
+            ), (namespace, name)
+
+
+TABLES = {**config_fields.PREDICTION, **config_fields.LLM_LOAD, **config_fields.EMBEDDING_LOAD}
+KEYS = json.loads((SHARED / "kv-keys.json").read_text(encoding="utf-8")) if SHARED.exists() else []
+KNOWN = [entry for entry in KEYS if entry["key"] in TABLES]
+
+
+def test_hardly_a_key_is_missing_from_the_tables() -> None:
+    wanted = {entry["key"] for entry in KEYS if entry["key"].startswith(("llm.", "embedding.", "load."))}
+    assert len(wanted - set(TABLES)) < 10, wanted - set(TABLES)
+    assert set(TABLES) <= wanted
+
+
+@pytest.mark.parametrize("entry", KNOWN, ids=lambda entry: entry["key"])
+def test_limits_and_defaults_are_the_published_ones(entry: dict[str, Any]) -> None:
+    shape, default = TABLES[entry["key"]]
+    assert shape(entry["default"], "value") is None
+    if default is not None and "contextLength" not in entry["key"]:
+        assert default == entry["default"]
+    if entry["valueType"] not in ("numeric", "checkboxNumeric"):
+        return
+    boxed = entry["valueType"] == "checkboxNumeric"
+    limits = entry["params"]
+    bad: list[Any] = [True, "1", None]
+    bad += [limits["min"] - 1] if "min" in limits else []
+    bad += [limits["max"] + 1] if "max" in limits else []
+    bad += [1.5 + limits.get("min", 0)] if limits.get("int") else []
+    for value in bad:
+        with pytest.raises(EndpointError, match="does not satisfy"):
+            config_fields.checked({entry["key"]: {"checked": True, "value": value} if boxed else value}, TABLES)
+    if boxed:
+        with pytest.raises(EndpointError, match="does not satisfy"):
+            config_fields.checked({entry["key"]: {"checked": False}}, TABLES)
+
+
+def test_a_later_layer_wins_key_by_key() -> None:
+    layers = [
+        {"layerName": "apiOverride", "config": {"fields": [{"key": "a", "value": 1}, {"key": "b", "value": 1}]}},
+        {"layerName": "instance", "config": {"fields": [{"key": "b", "value": 2}, {"key": "c"}]}},
+    ]
+    assert config_fields.merged({"layers": layers}) == {"a": 1, "b": 2}
