@@ -1,0 +1,238 @@
+"""Every exception: its kind, its words, and that it can be copied and sent to another process."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+from typing import Any
+
+import pytest
+
+import lmstudio_integrations
+from lmstudio_integrations import errors
+from lmstudio_integrations.client.result import PartialPrediction
+from lmstudio_integrations.errors import (
+    LMStudioContextOverflowError,
+    LMStudioError,
+    LMStudioModelNotFoundError,
+    LMStudioModelUnloadedError,
+    LMStudioPresetNotFoundError,
+    LMStudioServerError,
+    LMStudioServerNotFoundError,
+    LMStudioTimeoutError,
+    LMStudioUnsupportedError,
+    server_error,
+)
+
+CLASSES = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, LMStudioError)]
+PARTIAL = PartialPrediction(content="so far", reasoning="", tool_calls=[], failed_tool_calls=[], prompt_progress=None)
+
+
+def an(kind: type[LMStudioError]) -> LMStudioError:
+    """One of the kind, with everything that it may carry."""
+    if issubclass(kind, LMStudioTimeoutError):
+        made: LMStudioError = kind("too late", limit="silence", seconds=2.5, last_heard="fragment")
+    elif issubclass(kind, LMStudioServerError):
+        made = kind("Title", cause="cause", suggestion="do this", code="generic.x", data={"a": 1}, stack="/srv/x.js:1")
+    elif kind is LMStudioServerNotFoundError:
+        made = LMStudioServerNotFoundError("nobody", ("127.0.0.1:1",))
+    else:
+        made = kind("words")
+    made.partial, made.begun = PARTIAL, True
+    return made
+
+
+def test_every_class_is_in_the_tree_of_the_docstring_and_at_the_top_of_the_package() -> None:
+    for kind in CLASSES:
+        assert kind.__name__ in (errors.__doc__ or "")
+        assert kind.__name__ in errors.__all__
+        assert getattr(lmstudio_integrations, kind.__name__) is kind
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))])
+def test_a_copy_is_equal_in_all_that_it_carries(kind: type[LMStudioError], again: Any) -> None:
+    error = an(kind)
+    made = again(error)
+    assert made is not error
+    assert type(made) is kind
+    assert str(made) == str(error)
+    assert made.__dict__ == error.__dict__
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_every_pickle_protocol_will_do(protocol: int) -> None:
+    for kind in CLASSES:
+        assert str(pickle.loads(pickle.dumps(an(kind), protocol))) == str(an(kind))
+
+
+@pytest.mark.parametrize(
+    ("kind", "base"),
+    [
+        (errors.LMStudioValueError, ValueError),
+        (errors.LMStudioConnectionError, ConnectionError),
+        (errors.LMStudioDisconnectedError, OSError),
+        (errors.LMStudioTimeoutError, TimeoutError),
+    ],
+)
+def test_python_s_own_kinds_catch_ours(kind: type[Exception], base: type[Exception]) -> None:
+    assert issubclass(kind, base)
+
+
+def test_a_fresh_error_carries_nothing() -> None:
+    error = LMStudioError("x")
+    assert (error.partial, error.begun) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("generic.noModelMatchingQuery", LMStudioModelNotFoundError),
+        ("generic.pathNotFound", LMStudioModelNotFoundError),
+        ("generic.identifierNotFound", LMStudioModelNotFoundError),
+        ("generic.domainMismatch", LMStudioModelNotFoundError),
+        ("generic.specificModelUnloaded", LMStudioModelUnloadedError),
+        ("generic.presetNotFound", LMStudioPresetNotFoundError),
+        ("generic.engineDoesNotSupportFeature", LMStudioUnsupportedError),
+        ("generic.missingRuntimeExtension", LMStudioUnsupportedError),
+        ("generic.somethingNew", LMStudioServerError),
+        (None, LMStudioServerError),
+        (5, LMStudioServerError),
+    ],
+)
+def test_each_code_has_its_class(code: Any, kind: type[LMStudioServerError]) -> None:
+    error = server_error({"title": "T", "displayData": {"code": code, "more": 1}})
+    assert type(error) is kind
+    assert error.code == (code if isinstance(code, str) else None)
+    assert error.data == {"more": 1}
+
+
+def test_the_message_holds_title_cause_and_advice_but_no_stack() -> None:
+    error = server_error(
+        {
+            "title": "It failed",
+            "cause": "No room",
+            "suggestion": "Make room",
+            "stack": "Error: at /Users/somebody/.lmstudio/server.js:5",
+            "errorData": {"path": "/Users/somebody"},
+            "rootTitle": "It failed",
+        }
+    )
+    assert str(error) == "It failed\ncause: No room\nMake room"
+    assert error.stack == "Error: at /Users/somebody/.lmstudio/server.js:5"
+    assert "/Users" not in repr(error)
+
+
+def test_a_cause_that_repeats_the_title_is_told_once() -> None:
+    assert str(server_error({"title": "No", "cause": "No"})) == "No"
+
+
+@pytest.mark.parametrize(
+    ("display", "line"),
+    [
+        ({"code": "generic.noModelMatchingQuery", "loadedModelsSample": ["a", "b"]}, "Loaded models: a, b"),
+        ({"code": "generic.noModelMatchingQuery", "loadedModelsSample": []}, "Loaded models: none"),
+        ({"code": "generic.pathNotFound", "availablePathsSample": ["x/y"]}, "Downloaded models: x/y"),
+        (
+            {"code": "generic.presetNotFound", "availablePresetsSample": [{"identifier": "@a/b", "name": "Nice"}]},
+            "Presets: Nice",
+        ),
+        (
+            {"code": "generic.domainMismatch", "actualDomain": "embedding", "expectedDomain": "llm"},
+            "It is of the kind 'embedding', and 'llm' was asked for.",
+        ),
+    ],
+)
+def test_the_message_says_what_there_is_instead(display: dict[str, Any], line: str) -> None:
+    assert str(server_error({"title": "T", "displayData": display})).splitlines()[-1] == line
+
+
+@pytest.mark.parametrize("junk", [None, 5, "x", [], {}, {"title": None}, {"title": 5, "cause": [], "displayData": "x"}])
+def test_junk_is_an_unknown_error(junk: Any) -> None:
+    error = server_error(junk)
+    assert type(error) is LMStudioServerError
+    assert str(error) == "Unknown error"
+
+
+def test_a_root_title_stands_in_for_a_missing_title() -> None:
+    assert str(server_error({"rootTitle": "Root"})) == "Root"
+
+
+OVERFLOWS = [
+    ("The prompt needs 5000 tokens, which exceeds the context length of 4096 tokens", 5000, 4096),
+    # LM Studio, as users report it (lmstudio-bug-tracker 237, 546, 2256)
+    (
+        (
+            "Trying to keep the first 5178 tokens when context the overflows. However, the model is loaded with context "
+            "length of only 4096 tokens, which is not enough. Try to load the model with a larger context length"
+        ),
+        5178,
+        4096,
+    ),
+    (
+        "The number of tokens to keep from the initial prompt is greater than the context length. Try to load",
+        None,
+        None,
+    ),
+    (
+        "The number of tokens to keep from the initial prompt is greater than the context length (n_keep: 10247 >= n_ctx: 4096).",
+        10247,
+        4096,
+    ),
+    (
+        "The number of tokens to keep from the initial prompt is greater than the context length (n_keep: 10937>= n_ctx: 4096)",
+        10937,
+        4096,
+    ),
+    ("Cannot truncate prompt with n_keep (15028) >= n_ctx (7424)", 15028, 7424),
+    ("Context size has been exceeded.", None, None),
+    (
+        (
+            "Reached context length of 4096 tokens with model (arch: qwen2) that does not currently support mid-generation "
+            "context overflow. Try reloading with a larger context length, or provide a shorter prompt."
+        ),
+        None,
+        4096,
+    ),
+    # llama.cpp's server
+    ("request (5000 tokens) exceeds the available context size (4096 tokens), try increasing it", 5000, 4096),
+    (
+        "the request exceeds the available context size. try increasing the context size or enable context shift",
+        None,
+        None,
+    ),
+    ('{"type":"exceed_context_size_error","n_prompt_tokens":14429,"n_ctx":8192}', 14429, 8192),
+    ("Requested tokens (5000) exceed context window of 4096", 5000, 4096),
+]
+
+
+@pytest.mark.parametrize(("sentence", "needed", "available"), OVERFLOWS, ids=[item[0][:60] for item in OVERFLOWS])
+@pytest.mark.parametrize("member", ["title", "cause"])
+def test_a_prompt_that_does_not_fit_is_told_with_its_numbers(
+    sentence: str, needed: int | None, available: int | None, member: str
+) -> None:
+    error = server_error({"title": "Prediction failed", member: sentence})
+    assert isinstance(error, LMStudioContextOverflowError)
+    assert (error.needed, error.available) == (needed, available)
+    assert copy.copy(error).needed == needed
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "The model has crashed without additional information. (Exit code: 6)",
+        "Failed to load model: the context length is too large, it exceeds the memory",
+        "Requested context length 200000 exceeds the model's maximum context length of 32768",
+        "Model loading was stopped due to insufficient system resources.",
+        "Failed to parse the tool call",
+        "Channel was closed in this context",
+    ],
+)
+def test_other_sentences_are_no_overflow(sentence: str) -> None:
+    assert type(server_error({"title": sentence})) is LMStudioServerError
+
+
+def test_a_known_code_wins_over_words() -> None:
+    error = server_error({"title": "context overflow", "displayData": {"code": "generic.specificModelUnloaded"}})
+    assert type(error) is LMStudioModelUnloadedError

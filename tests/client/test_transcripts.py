@@ -1,0 +1,187 @@
+"""Recorded frames of LM Studio's own server library, read by our session and reader.
+
+The requests are opened again as the recorded client opened them; what comes out is compared with a reading of the
+frames that is written down here a second time.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from lmstudio_integrations.client.events import Fragment, ToolCallEnd, ToolCallFailed
+from lmstudio_integrations.client.prediction import PredictionReader
+from lmstudio_integrations.client.session import CLOSED, Answer, Session, read_authentication
+from lmstudio_integrations.errors import (
+    LMStudioAuthenticationError,
+    LMStudioError,
+    LMStudioIncompleteError,
+    LMStudioModelNotFoundError,
+    LMStudioModelUnloadedError,
+    LMStudioPresetNotFoundError,
+    LMStudioServerError,
+    LMStudioUnsupportedError,
+)
+from lmstudio_integrations.protocol.auth import guest_authentication
+from tests.client.packets import Ear
+from tests.witnesses import transcripts
+from tests.witnesses.shared import needs_shared
+
+pytestmark = needs_shared
+NAMES = transcripts.names()
+CLASSES = {
+    "generic.noModelMatchingQuery": LMStudioModelNotFoundError,
+    "generic.pathNotFound": LMStudioModelNotFoundError,
+    "generic.identifierNotFound": LMStudioModelNotFoundError,
+    "generic.domainMismatch": LMStudioModelNotFoundError,
+    "generic.specificModelUnloaded": LMStudioModelUnloadedError,
+    "generic.presetNotFound": LMStudioPresetNotFoundError,
+    "generic.engineDoesNotSupportFeature": LMStudioUnsupportedError,
+    "generic.missingRuntimeExtension": LMStudioUnsupportedError,
+    None: LMStudioServerError,
+}
+
+
+class Told:
+    """A request of a recording: our ear, and the frames that came for it."""
+
+    def __init__(self, opening: dict[str, Any]) -> None:
+        self.ear = Ear(opening["endpoint"])
+        self.opening = opening
+        self.frames: list[dict[str, Any]] = []
+
+    @property
+    def packets(self) -> list[dict[str, Any]]:
+        return [frame["message"] for frame in self.frames if frame["type"] == "channelSend"]
+
+    def of_type(self, kind: str) -> list[dict[str, Any]]:
+        return [packet for packet in self.packets if packet["type"] == kind]
+
+
+def replay(name: str) -> list[Told]:
+    """Feed each socket of a recording to a session of its own."""
+    sessions: dict[int, Session] = {}
+    open_now: dict[tuple[int, str, int], Told] = {}
+    told: list[Told] = []
+    for item in transcripts.load(name):
+        session = sessions.setdefault(item.connection, Session())
+        frame = item.frame
+        kind = frame.get("type")
+        if item.direction == "c2s" and kind in ("rpcCall", "channelCreate"):
+            request = Told(frame)
+            start = session.call if kind == "rpcCall" else session.open
+            key = "callId" if kind == "rpcCall" else "channelId"
+            start(request.ear.conversation, frame.get("parameter", frame.get("creationParameter", {})))
+            open_now[item.connection, key, frame[key]] = request
+            told.append(request)
+        elif item.direction == "s2c" and "type" in frame:
+            key = "callId" if "callId" in frame else "channelId"
+            found = open_now.get((item.connection, key, frame.get(key, -1)))
+            if found is not None:
+                found.frames.append(frame)
+                frame = {**frame, key: found.ear.id}  # our own session numbers its requests itself
+            session.receive(json.dumps(frame))
+    return told
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_request_hears_all_its_packets_and_its_end(name: str) -> None:
+    for request in replay(name):
+        assert request.ear.packets == request.packets
+        ends = [frame for frame in request.frames if frame["type"] != "channelSend"]
+        assert len(request.ear.ends) == len(ends) <= 1
+        for end, frame in zip(request.ear.ends, ends, strict=True):
+            if frame["type"] == "rpcResult":
+                assert end == Answer(frame.get("result"))
+            elif frame["type"] == "channelClose":
+                assert end is CLOSED
+            else:
+                assert_is_error(end, frame["error"])
+
+
+def assert_is_error(error: Any, sent: dict[str, Any]) -> None:
+    assert type(error) is CLASSES[sent.get("displayData", {}).get("code")]
+    assert error.title == sent["title"]
+    assert str(error).startswith(sent["title"])
+    assert error.stack == sent.get("stack")
+    if error.stack:
+        assert error.stack not in str(error)
+
+
+def predictions(name: str) -> list[Told]:
+    return [request for request in replay(name) if request.opening["endpoint"] in ("predict", "completeRawText")]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if predictions(name)])
+def test_every_prediction_adds_up_to_what_was_sent(name: str) -> None:
+    for request in predictions(name):
+        reader = PredictionReader()
+        events = []
+        error: LMStudioError | None = None
+        try:
+            for item in (*request.ear.packets, *request.ear.ends):
+                event = reader.read(item)
+                if event is not None:
+                    events.append(event)
+        except LMStudioError as caught:
+            error = caught
+        fragments = [packet["fragment"] for packet in request.of_type("fragment")]
+        assert [event.content for event in events if isinstance(event, Fragment)] == [f["content"] for f in fragments]
+        partial = reader.partial()
+        assert partial.content == "".join(
+            f["content"] for f in fragments if f["reasoningType"] == "none" and not f.get("isStructural")
+        )
+        assert partial.reasoning == "".join(f["content"] for f in fragments if f["reasoningType"] == "reasoning")
+        sent_calls = [packet["toolCallRequest"] for packet in request.of_type("toolCallGenerationEnd")]
+        assert [(call.id, call.name, call.arguments) for call in partial.tool_calls] == [
+            (call.get("id"), call["name"], call.get("arguments", {})) for call in sent_calls
+        ]
+        assert len(partial.failed_tool_calls) == len(request.of_type("toolCallGenerationFailed"))
+        ended = [event.index for event in events if isinstance(event, ToolCallEnd | ToolCallFailed)]
+        assert ended == list(range(len(ended)))
+        assert_end_fits(request, reader, error)
+
+
+def assert_end_fits(request: Told, reader: PredictionReader, error: LMStudioError | None) -> None:
+    successes = request.of_type("success")
+    if successes:
+        assert error is None
+        assert reader.result is not None
+        (sent,) = successes
+        stats = reader.result.stats.to_wire()
+        assert stats == sent["stats"]
+        assert reader.result.model_info.to_wire() == sent["modelInfo"]
+    elif request.ear.ends and request.ear.ends[0] is CLOSED:
+        assert type(error) is LMStudioIncompleteError
+    elif request.ear.ends:
+        assert error is request.ear.ends[0]
+    else:  # the socket was cut
+        assert not reader.ended
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_reply_to_an_authentication_is_understood(name: str) -> None:
+    replies = [
+        f.frame
+        for f in transcripts.load(name)
+        if f.direction == "s2c" and "success" in f.frame and "type" not in f.frame
+    ]
+    for reply in replies:
+        if reply["success"]:
+            read_authentication(json.dumps(reply), guest_authentication())
+        else:
+            with pytest.raises(LMStudioAuthenticationError) as caught:
+                read_authentication(json.dumps(reply), guest_authentication())
+            assert reply["error"] in str(caught.value)
+
+
+def test_the_recordings_hold_what_they_are_read_for() -> None:
+    """Without this, an empty folder would pass every other test here."""
+    requests = [request for name in NAMES for request in replay(name)]
+    assert len(requests) > 80
+    kinds = {packet["type"] for request in requests for packet in request.packets}
+    assert {"fragment", "success", "toolCallGenerationEnd", "promptProcessingProgress", "loadProgress"} <= kinds
+    ends = {type(end) for request in requests for end in request.ear.ends}
+    assert {LMStudioModelNotFoundError, LMStudioServerError, Answer} <= ends
