@@ -1,0 +1,397 @@
+"""``Chat``, and every other form in which a history may be passed."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lmstudio_integrations import Chat, FileHandle, LMStudioValueError, PredictionResult, ToolCallRequest
+from lmstudio_integrations.client.chat import as_history
+from lmstudio_integrations.protocol.history import (
+    ChatHistory,
+    SystemMessage,
+    TextPart,
+    ToolCallResultPart,
+    UserMessage,
+)
+from tests.client.packets import call_end, fragment, read_all, success
+
+IMAGE = FileHandle(name="cat.png", identifier="file-1", size_bytes=5, file_type="image")
+IMAGE_WIRE = {"type": "file", "name": "cat.png", "identifier": "file-1", "sizeBytes": 5, "fileType": "image"}
+
+
+def text(words: str) -> dict[str, Any]:
+    return {"type": "text", "text": words}
+
+
+def result_of(*packets: Any, structured: bool = False) -> PredictionResult:
+    reader, _ = read_all(*packets, success(), structured=structured)
+    assert reader.result is not None
+    return reader.result
+
+
+def test_a_conversation_of_every_kind_of_message() -> None:
+    chat = Chat("Be terse.")
+    chat.add_user_message("What is in it?", images=[IMAGE])
+    chat.add_assistant_response("I'll add.", tool_calls=[{"id": "1", "name": "add", "arguments": {"a": 1}}])
+    chat.add_tool_results([{"content": "3", "tool_call_id": "1", "name": "add"}])
+    chat.add_assistant_response("Three.")
+    assert chat.to_history() == {
+        "messages": [
+            {"role": "system", "content": [text("Be terse.")]},
+            {"role": "user", "content": [text("What is in it?"), IMAGE_WIRE]},
+            {
+                "role": "assistant",
+                "content": [
+                    text("I'll add."),
+                    {
+                        "type": "toolCallRequest",
+                        "toolCallRequest": {"id": "1", "type": "function", "name": "add", "arguments": {"a": 1}},
+                    },
+                ],
+            },
+            {"role": "tool", "content": [{"type": "toolCallResult", "content": "3", "toolCallId": "1", "name": "add"}]},
+            {"role": "assistant", "content": [text("Three.")]},
+        ]
+    }
+
+
+def test_a_chat_without_a_prompt_is_empty() -> None:
+    assert Chat().to_history() == {"messages": []}
+    assert len(Chat()) == 0
+
+
+def test_an_empty_system_prompt_is_a_prompt() -> None:
+    assert Chat("").to_history() == {"messages": [{"role": "system", "content": [text("")]}]}
+
+
+def test_every_method_that_adds_returns_the_message() -> None:
+    chat = Chat()
+    added = [
+        chat.add_system_prompt("s"),
+        chat.add_user_message("u"),
+        chat.add_assistant_response("a"),
+        chat.add_tool_results([{"content": "t"}]),
+        chat.append({"role": "user", "content": "v"}),
+    ]
+    assert list(chat) == added
+    assert chat.messages == tuple(added)
+
+
+def test_a_result_is_added_as_its_content_and_tool_calls() -> None:
+    result = result_of(fragment("hm", "reasoning"), fragment("Hi"), call_end("add", {"a": 1}, "7"))
+    chat = Chat()
+    chat.add_assistant_response(result)
+    by_hand = Chat()
+    by_hand.add_assistant_response("Hi", tool_calls=[ToolCallRequest(id="7", name="add", arguments={"a": 1})])
+    assert chat == by_hand
+
+
+def test_a_structured_result_is_added_as_its_content() -> None:
+    result = result_of(fragment('{"a":1}'), structured=True)
+    assert result.structured
+    chat = Chat()
+    chat.add_assistant_response(result)
+    assert chat.to_history() == {"messages": [{"role": "assistant", "content": [text('{"a":1}')]}]}
+
+
+def test_tool_calls_that_are_passed_beside_a_result_stand_in_for_its_own() -> None:
+    chat = Chat()
+    chat.add_assistant_response(result_of(call_end("add")), tool_calls=[{"name": "sub"}])
+    content = chat.to_history()["messages"][0]["content"]
+    assert [part["toolCallRequest"]["name"] for part in content[1:]] == ["sub"]
+
+
+def test_a_tool_result_may_be_an_object() -> None:
+    chat = Chat()
+    chat.add_tool_results([ToolCallResultPart(content="3", tool_call_id="1"), {"content": "4", "toolCallId": "2"}])
+    assert chat.to_history()["messages"][0]["content"] == [
+        {"type": "toolCallResult", "content": "3", "toolCallId": "1"},
+        {"type": "toolCallResult", "content": "4", "toolCallId": "2"},
+    ]
+
+
+# Forms of a history
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        "What is LM Studio?",
+        {"messages": [{"role": "user", "content": "What is LM Studio?"}]},
+        [{"role": "user", "content": "What is LM Studio?"}],
+        ({"role": "user", "content": [text("What is LM Studio?")]},),
+        [{"role": "user", "content": ["What is LM Studio?"]}],
+        [UserMessage(content=[TextPart(text="What is LM Studio?")])],
+        ChatHistory(messages=[UserMessage(content=[TextPart(text="What is LM Studio?")])]),
+        Chat.from_history("What is LM Studio?"),
+    ],
+    ids=lambda history: type(history).__name__,
+)
+def test_a_history_may_have_many_forms(history: Any) -> None:
+    expected = {"messages": [{"role": "user", "content": [text("What is LM Studio?")]}]}
+    assert as_history(history) == expected
+    assert Chat.from_history(history).to_history() == expected
+
+
+def test_the_documentations_json_history() -> None:
+    chat = Chat.from_history(
+        {
+            "messages": [
+                {"role": "system", "content": "You are a helpful assistant."},
+                {"role": "user", "content": "What is LM Studio?"},
+            ]
+        }
+    )
+    by_hand = Chat("You are a helpful assistant.")
+    by_hand.add_user_message("What is LM Studio?")
+    assert chat == by_hand
+
+
+def test_names_of_parts_may_be_snake_case() -> None:
+    part = {"type": "file", "name": "cat.png", "identifier": "file-1", "size_bytes": 5, "file_type": "image"}
+    assert as_history([{"role": "user", "content": [part]}])["messages"][0]["content"] == [IMAGE_WIRE]
+
+
+def test_nulls_are_left_out() -> None:
+    history = [
+        {
+            "role": "assistant",
+            "content": [{"type": "toolCallRequest", "toolCallRequest": {"id": None, "name": "f", "arguments": None}}],
+        },
+        {"role": "tool", "content": [{"type": "toolCallResult", "content": "x", "toolCallId": None, "name": None}]},
+    ]
+    assert as_history(history)["messages"] == [
+        {
+            "role": "assistant",
+            "content": [{"type": "toolCallRequest", "toolCallRequest": {"type": "function", "name": "f"}}],
+        },
+        {"role": "tool", "content": [{"type": "toolCallResult", "content": "x"}]},
+    ]
+
+
+BAD: list[tuple[Any, str]] = [
+    (None, "NoneType is no history"),
+    (5, "int is no history"),
+    (b"bytes", "bytes is no history"),
+    ({}, "keys \\[\\]"),
+    ({"messages": []} | {"extra": 1}, "extra"),
+    ({"messages": "Hi"}, "messages"),
+    (["Hi"], "message 0 is str"),
+    ([None], "message 0 is NoneType"),
+    ([{"content": "Hi"}], "role None"),
+    ([{"role": "developer", "content": "Hi"}], "role 'developer'"),
+    ([{"role": "function", "content": "Hi"}], "role 'function'"),
+    ([{"role": ["user"], "content": "Hi"}], "role \\['user'\\]"),
+    ([{"role": "user"}], "content None"),
+    ([{"role": "user", "content": None}], "content None"),
+    ([{"role": "user", "content": 5}], "content 5"),
+    ([{"role": "user", "content": "Hi", "name": "Bob"}], "'name'"),
+    ([{"role": "assistant", "content": "Hi", "tool_calls": []}], "'tool_calls'"),
+    ([{"role": "tool", "content": "Hi"}], "toolCallResult parts"),
+    ([{"role": "tool", "content": [text("Hi")]}], "a tool message cannot hold"),
+    ([{"role": "user", "content": [5]}], "a part is text or"),
+    ([{"role": "user", "content": [{}]}], "type ''"),
+    ([{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}], "type 'image_url'"),
+    ([{"role": "user", "content": [{"type": ["text"]}]}], "part of the type"),
+    ([{"role": "user", "content": [{"type": "text"}]}], "text"),
+    ([{"role": "user", "content": [{"type": "text", "text": 5}]}], "not 5"),
+    ([{"role": "user", "content": [{"type": "text", "text": None}]}], "text"),
+    ([{"role": "user", "content": [{"type": "text", "txt": "Hi"}]}], "no key 'txt'"),
+    ([{"role": "user", "content": [IMAGE_WIRE | {"sizeBytes": 1.5}]}], "sizeBytes"),
+    ([{"role": "user", "content": [IMAGE_WIRE | {"sizeBytes": None}]}], "sizeBytes"),
+    ([{"role": "user", "content": [IMAGE_WIRE | {"fileType": "picture"}]}], "fileType"),
+    ([{"role": "tool", "content": [IMAGE_WIRE]}], "cannot hold"),
+    ([{"role": "user", "content": [{"type": "toolCallRequest", "toolCallRequest": {"name": "f"}}]}], "cannot hold"),
+    ([{"role": "assistant", "content": [{"type": "toolCallResult", "content": "x"}]}], "cannot hold"),
+    ([{"role": "assistant", "content": [{"type": "toolCallRequest"}]}], "toolCallRequest"),
+    ([{"role": "assistant", "content": [{"type": "toolCallRequest", "toolCallRequest": 5}]}], "no tool call"),
+    ([{"role": "assistant", "content": [{"type": "toolCallRequest", "toolCallRequest": {}}]}], "no tool call"),
+    ([{"role": "assistant", "content": [{"type": "toolCallRequest", "toolCallRequest": {"name": 5}}]}], "no tool call"),
+    (
+        [
+            {
+                "role": "assistant",
+                "content": [{"type": "toolCallRequest", "toolCallRequest": {"name": "f", "argumnets": {}}}],
+            }
+        ],
+        "argumnets",
+    ),
+    (
+        [
+            {
+                "role": "assistant",
+                "content": [{"type": "toolCallRequest", "toolCallRequest": {"name": "f", "arguments": "{}"}}],
+            }
+        ],
+        "no tool call",
+    ),
+    (
+        [
+            {
+                "role": "assistant",
+                "content": [{"type": "toolCallRequest", "toolCallRequest": {"name": "f", "type": "tool"}}],
+            }
+        ],
+        "no tool call",
+    ),
+    ([{"role": "tool", "content": [{"type": "toolCallResult", "content": {"a": 1}}]}], "content"),
+    ([{"role": "tool", "content": [{"type": "toolCallResult", "content": None}]}], "content"),
+    ([{"role": "tool", "content": [{"type": "toolCallResult", "content": "x", "toolCallId": 5}]}], "toolCallId"),
+    ([{"role": "user", "content": "ok"}, {"role": "user", "content": 5}], "message 1"),
+]
+
+
+@pytest.mark.parametrize(("history", "words"), BAD, ids=[repr(item[0])[:70] for item in BAD])
+def test_what_lm_studio_would_answer_with_silence_is_refused_with_the_reason(history: Any, words: str) -> None:
+    with pytest.raises(LMStudioValueError, match=words):
+        as_history(history)
+    with pytest.raises(LMStudioValueError, match=words):
+        Chat.from_history(history)
+
+
+@pytest.mark.parametrize(
+    "add",
+    [
+        lambda chat: chat.add_system_prompt(None),
+        lambda chat: chat.add_user_message(5),
+        lambda chat: chat.add_user_message("Hi", images=["cat.png"]),
+        lambda chat: chat.add_user_message("Hi", images=[b"..."]),
+        lambda chat: chat.add_assistant_response(None),
+        lambda chat: chat.add_assistant_response("Hi", tool_calls=[{"arguments": {}}]),
+        lambda chat: chat.add_assistant_response("Hi", tool_calls=[{"name": "f", "args": {}}]),
+        lambda chat: chat.add_assistant_response("Hi", tool_calls=[5]),
+        lambda chat: chat.add_tool_results([]),
+        lambda chat: chat.add_tool_results([{"tool_call_id": "1"}]),
+        lambda chat: chat.add_tool_results([{"content": 5}]),
+        lambda chat: chat.add_tool_results([{"content": "x", "extra": 1}]),
+        lambda chat: chat.append("Hi"),
+        lambda chat: chat.append({"role": "nobody", "content": "Hi"}),
+    ],
+)
+def test_what_cannot_be_added_leaves_the_chat_as_it_was(add: Any) -> None:
+    chat = Chat("s")
+    with pytest.raises(LMStudioValueError):
+        add(chat)
+    assert len(chat) == 1
+
+
+# A chat as a thing
+
+
+def test_a_copy_is_a_chat_of_its_own() -> None:
+    chat = Chat("s")
+    chat.add_assistant_response("Hi", tool_calls=[{"name": "f", "arguments": {"a": [1]}}])
+    twin = chat.copy()
+    assert twin == chat
+    twin.add_user_message("u")
+    part: Any = twin.messages[1].content[1]
+    part.tool_call_request.arguments["a"].append(2)
+    assert len(chat) == 2
+    assert chat.to_history()["messages"][1]["content"][1]["toolCallRequest"]["arguments"] == {"a": [1]}
+
+
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda chat: pickle.loads(pickle.dumps(chat))])
+def test_a_chat_can_be_copied_and_pickled(again: Any) -> None:
+    chat = Chat("s")
+    chat.add_user_message("u", images=[IMAGE])
+    assert again(chat) == chat
+
+
+def test_a_history_that_is_read_is_not_shared() -> None:
+    messages = [{"role": "user", "content": "Hi"}]
+    chat = Chat.from_history(messages)
+    chat.add_user_message("more")
+    other = Chat.from_history(chat)
+    other.add_user_message("even more")
+    assert (len(messages), len(chat), len(other)) == (1, 2, 3)
+
+
+def test_a_chat_may_grow_while_it_is_iterated() -> None:
+    chat = Chat("s")
+    for message in chat:
+        chat.append(message)
+    assert len(chat) == 2
+
+
+def test_a_subclass_stays_what_it_is() -> None:
+    class Mine(Chat):
+        pass
+
+    assert type(Mine.from_history("Hi")) is Mine
+    assert type(Mine("s").copy()) is Mine
+
+
+def test_chats_are_compared_by_what_they_hold() -> None:
+    assert Chat("s") == Chat("s")
+    assert Chat("s") != Chat("t")
+    assert Chat("s") != "s"
+    with pytest.raises(TypeError):
+        hash(Chat())
+    assert repr(Chat("s")) == "Chat(1 messages)"
+
+
+def test_appending_copies_the_message() -> None:
+    message = SystemMessage(content=[TextPart(text="s")])
+    chat = Chat()
+    chat.append(message)
+    message.content.append(TextPart(text="more"))
+    assert chat.to_history() == {"messages": [{"role": "system", "content": [text("s")]}]}
+
+
+@pytest.mark.parametrize("junk", ["", "{", "[]x", "5", "null", '{"messages": 5}'])
+def test_json_that_is_no_history_is_refused(junk: str) -> None:
+    with pytest.raises(LMStudioValueError):
+        Chat.from_json(junk)
+
+
+words = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=12)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | words,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(words, inner, max_size=2),
+    max_leaves=4,
+)
+# Not with `builds`, which tries to understand pydantic's types and warns.
+images = st.tuples(words, words, st.integers(0, 2**40)).map(
+    lambda it: FileHandle(name=it[0], identifier=it[1], size_bytes=it[2], file_type="image")
+)
+calls = st.builds(
+    ToolCallRequest,
+    id=st.none() | words,
+    name=words,
+    arguments=st.none() | st.dictionaries(words, json_values, max_size=2),
+)
+results = st.builds(ToolCallResultPart, content=words, tool_call_id=st.none() | words, name=st.none() | words)
+steps = st.lists(
+    st.tuples(st.just("system"), words)
+    | st.tuples(st.just("user"), words, st.lists(images, max_size=2))
+    | st.tuples(st.just("assistant"), words, st.lists(calls, max_size=2))
+    | st.tuples(st.just("tool"), st.lists(results, min_size=1, max_size=2)),
+    max_size=5,
+)
+
+
+@given(steps)
+@settings(max_examples=60, deadline=None)
+def test_a_chat_survives_the_journey_through_json(conversation: list[Any]) -> None:
+    chat = Chat()
+    for step in conversation:
+        match step:
+            case ("system", words):
+                chat.add_system_prompt(words)
+            case ("user", words, pictures):
+                chat.add_user_message(words, images=pictures)
+            case ("assistant", words, requests):
+                chat.add_assistant_response(words, tool_calls=requests)
+            case ("tool", parts):
+                chat.add_tool_results(parts)
+    assert Chat.from_json(chat.to_json()) == chat
+    assert Chat.from_history(json.loads(json.dumps(chat.to_history()))) == chat
+    assert as_history(chat) == chat.to_history()
+    assert len(chat) == len(conversation)

@@ -1,0 +1,229 @@
+"""Addresses, tokens and time limits, as people write them."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from lmstudio_integrations import Client, LMStudioValueError, Timeout
+from lmstudio_integrations.client.settings import is_local, parse_address, parse_token
+
+TOKEN = "sk-lm-AbCd1234:abcdefghij0123456789"
+OTHER = "sk-lm-WxYz9876:zyxwvutsrq9876543210"
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LMSTUDIO_BASE_URL", "LMSTUDIO_API_TOKEN", "LM_API_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("ws://localhost:1234", "ws://localhost:1234"),
+        ("wss://lm.example.org", "wss://lm.example.org"),
+        ("http://localhost:1234", "ws://localhost:1234"),
+        ("https://lm.example.org:8443", "wss://lm.example.org:8443"),
+        ("HTTP://LocalHost:1234", "ws://localhost:1234"),
+        ("http://localhost", "ws://localhost"),
+        ("localhost:5000", "ws://localhost:5000"),
+        ("localhost", "ws://localhost:1234"),
+        ("192.168.1.5", "ws://192.168.1.5:1234"),
+        ("[::1]:5000", "ws://[::1]:5000"),
+        ("[::1]", "ws://[::1]:1234"),
+        ("ws://[fe80::1]:5000/", "ws://[fe80::1]:5000"),
+        ("https://example.org/lm/studio", "wss://example.org/lm/studio"),
+        ("https://example.org/lm/studio/", "wss://example.org/lm/studio"),
+        ("host/prefix", "ws://host:1234/prefix"),
+        ("http://localhost:1234/v1", "ws://localhost:1234"),
+        ("http://localhost:1234/v1/", "ws://localhost:1234"),
+        ("https://example.org/lm/v1", "wss://example.org/lm"),
+        ("  localhost:1234\n", "ws://localhost:1234"),
+    ],
+)
+def test_an_address_in_any_usual_form(given: str, used: str) -> None:
+    assert parse_address(given) == used
+    assert parse_address(used) == used
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "",
+        "  ",
+        "ws://",
+        "http:///v1",
+        "ftp://host",
+        "file:///etc",
+        "::1",
+        "host:port",
+        "host:99999",
+        "ws://host:-1",
+        "http://[::1",
+        "ws://host?x=1",
+        "ws://host#x",
+        "ws://ho st",
+        "ws://host/a b",
+        "ws://host/\x00",
+        "ws://ho\\st",
+        "user@host",
+        5,
+        b"localhost",
+    ],
+)
+def test_what_is_no_address_is_refused(given: Any) -> None:
+    with pytest.raises(LMStudioValueError):
+        parse_address(given)
+    with pytest.raises(LMStudioValueError):
+        Client(given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "ws://user:hunter2@host",
+        "ws://user:hunter2@host:99999",
+        "ftp://user:hunter2@host",
+        "ws://host?token=hunter2",
+        "ws://host:99999?token=hunter2",
+        "ws://host#hunter2",
+    ],
+)
+def test_a_secret_in_an_address_is_not_repeated(given: str) -> None:
+    with pytest.raises(LMStudioValueError) as caught:
+        parse_address(given)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_the_environment_names_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert parse_address(None) is None
+    monkeypatch.setenv("LMSTUDIO_BASE_URL", "https://example.org/lm")
+    assert parse_address(None) == "wss://example.org/lm"
+    assert Client().url == "wss://example.org/lm"
+    assert Client("localhost:5").url == "ws://localhost:5"
+    monkeypatch.setenv("LMSTUDIO_BASE_URL", "")
+    assert parse_address(None) is None
+
+
+@pytest.mark.parametrize(
+    ("base", "local"),
+    [
+        ("ws://localhost:1234", True),
+        ("ws://127.0.0.1:1234", True),
+        ("ws://127.1.2.3:1234", True),
+        ("ws://[::1]:1234", True),
+        ("ws://lm.localhost", True),
+        ("ws://192.168.1.5:1234", False),
+        ("wss://example.org", False),
+        ("ws://localhost.example.org", False),
+    ],
+)
+def test_this_machine_is_told_from_others(base: str, local: bool) -> None:
+    assert is_local(base) is local
+
+
+# Tokens
+
+
+def parts(token: Any) -> tuple[str, str] | None:
+    authentication = parse_token(token)
+    return None if authentication is None else (authentication.client_identifier, authentication.client_passkey)
+
+
+def test_a_token_is_taken_apart() -> None:
+    assert parts(TOKEN) == ("AbCd1234", "abcdefghij0123456789")
+
+
+def test_a_token_may_be_a_secret() -> None:
+    assert parts(SecretStr(TOKEN)) == parts(TOKEN)
+
+
+def test_without_a_token_one_is_a_guest() -> None:
+    assert parse_token(None) is None
+
+
+def test_the_environment_has_the_token_under_either_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LM_API_TOKEN", OTHER)
+    assert parts(None) == parts(OTHER)
+    monkeypatch.setenv("LMSTUDIO_API_TOKEN", f" {TOKEN}\n")
+    assert parts(None) == parts(TOKEN)
+    assert parts(OTHER) == parts(OTHER)
+    monkeypatch.setenv("LMSTUDIO_API_TOKEN", "")
+    assert parts(None) == parts(OTHER)
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        "secret",
+        TOKEN + "x",
+        TOKEN[:-1],
+        TOKEN.replace(":", ""),
+        TOKEN.replace("sk-lm-", "sk-"),
+        TOKEN + "\n",
+        " " + TOKEN,
+        TOKEN.replace("A", "Ä"),
+        TOKEN.replace("A", "-"),
+        SecretStr("secret-thing"),
+        5,
+        TOKEN.encode(),
+    ],
+)
+def test_a_token_of_the_wrong_form_is_refused_and_not_repeated(token: Any) -> None:
+    with pytest.raises(LMStudioValueError) as caught:
+        parse_token(token)
+    words = str(caught.value)
+    assert "abcdefghij" not in words
+    assert "secret-thing" not in words
+
+
+# Time limits
+
+
+def test_the_defaults_leave_time_for_a_long_answer() -> None:
+    limits = Timeout()
+    assert (limits.connect, limits.first_answer, limits.silence, limits.total, limits.load) == (4, 300, 300, None, 600)
+
+
+def test_a_number_sets_connect_first_answer_and_silence() -> None:
+    assert Timeout.of(5) == Timeout(connect=5, first_answer=5, silence=5, total=None, load=600)
+    assert Timeout.of(0.5).silence == 0.5
+
+
+def test_a_mapping_changes_what_it_names() -> None:
+    assert Timeout.of({"total": 60, "silence": None}) == Timeout(total=60, silence=None)
+
+
+def test_limits_of_a_call_build_on_those_of_the_client() -> None:
+    base = Timeout(connect=1, total=9)
+    assert Timeout.of(None, base) is base
+    assert Timeout.of(5, base) == Timeout(connect=5, first_answer=5, silence=5, total=9)
+    assert Timeout.of({"connect": 2}, base) == Timeout(connect=2, total=9)
+    assert Timeout.of(Timeout(), base) == Timeout()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [0, -1, True, False, float("nan"), "5", [5], {"conect": 5}, {"connect": 0}, {"total": "5"}, {1: 2}, object()],
+)
+def test_what_is_no_time_limit_is_refused(value: Any) -> None:
+    with pytest.raises(LMStudioValueError, match="time limit"):
+        Timeout.of(value)
+    with pytest.raises(LMStudioValueError, match="time limit"):
+        Client("localhost", timeout=value)
+
+
+@pytest.mark.parametrize("name", ["connect", "first_answer", "silence", "total", "load"])
+def test_every_limit_is_checked_and_named(name: str) -> None:
+    with pytest.raises(LMStudioValueError, match=f"{name}=0"):
+        Timeout(**{name: 0})
+    assert getattr(Timeout(**{name: None}), name) is None
+
+
+def test_limits_can_be_pickled() -> None:
+    assert pickle.loads(pickle.dumps(Timeout(total=5))) == Timeout(total=5)
