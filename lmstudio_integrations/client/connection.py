@@ -10,11 +10,11 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus, WebSocketException
-from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 
+from lmstudio_integrations.client.frames import Bytes, MessageSocket
 from lmstudio_integrations.client.session import Session, read_authentication
 from lmstudio_integrations.client.settings import is_local
 from lmstudio_integrations.errors import (
@@ -52,37 +52,6 @@ _PING_TIMEOUT = 60.0
 _CLOSE_TIMEOUT = 1.0
 _CLOSE = 2.0
 
-Bytes = bytes | bytearray | memoryview
-
-
-class _Socket(ClientConnection):
-    """A connection that hands each message on as it is parsed, without a queue and a task between.
-
-    websockets documents subclassing through ``create_connection``; ``process_event`` is its hook for subclasses. It
-    saves about a third of the cost per message. Until ``on_message`` is set, messages go to ``recv()`` as usual.
-    """
-
-    on_message: Callable[[Bytes], None] | None = None
-    _pieces: list[Bytes] | None = None
-
-    def process_event(self, event: Any) -> None:
-        on_message = self.on_message
-        if on_message is None or type(event) is not Frame:
-            super().process_event(event)
-        elif event.opcode is Opcode.TEXT or event.opcode is Opcode.BINARY:
-            if event.fin:
-                on_message(event.data)
-            else:
-                self._pieces = [event.data]
-        elif event.opcode is Opcode.CONT:
-            pieces = self._pieces if self._pieces is not None else []
-            pieces.append(event.data)
-            if event.fin:
-                self._pieces = None
-                on_message(b"".join(pieces))
-        else:
-            super().process_event(event)
-
 
 class Opening:
     """How far an attempt to connect has come, for those whose time runs out meanwhile."""
@@ -109,7 +78,7 @@ class Connection:
     clock: Callable[[], float] = staticmethod(time.time)
     """Seconds. The wall clock, because the monotonic one may stand still while a machine sleeps."""
 
-    def __init__(self, socket: _Socket, name: str) -> None:
+    def __init__(self, socket: MessageSocket, name: str) -> None:
         self._socket = socket
         self._name = name
         self._errands: set[asyncio.Task[None]] = set()
@@ -122,7 +91,7 @@ class Connection:
         """Identifiers of models that were loaded when last heard of; a restarted server begins with none."""
         self.loading: dict[Any, Any] = {}
         """Loads under way, for others who need the same model."""
-        socket.on_message = self._receive
+        socket.listen(self._receive)
         self._watching = asyncio.create_task(self._watch())
 
     @classmethod
@@ -134,11 +103,11 @@ class Connection:
         """
         url = opening.url = f"{base}/{namespace}"
         opening.awaited = "the connection"
-        socket: _Socket | None = None
+        socket: MessageSocket | None = None
         try:
             connected = await connect(
                 url,
-                create_connection=_Socket,
+                create_connection=MessageSocket,
                 compression=None,
                 max_size=None,
                 open_timeout=None,
@@ -148,7 +117,7 @@ class Connection:
                 # A proxy that the environment names is for the world outside.
                 proxy=None if is_local(base) else True,
             )
-            assert isinstance(connected, _Socket)
+            assert isinstance(connected, MessageSocket)
             socket = connected
             opening.awaited, opening.heard = "the reply to the authentication", "the WebSocket handshake"
             await socket.send(encode(authentication.to_wire()))
@@ -167,7 +136,7 @@ class Connection:
             raise LMStudioServerNotFoundError(
                 f"no LM Studio server at {base}: {error}\n{HOW_TO_START}", addresses=(base,)
             ) from error
-        except (WebSocketException, ValueError, ImportError, RuntimeError) as error:
+        except (WebSocketException, ValueError, LookupError, ImportError, RuntimeError) as error:
             # A host name that cannot be encoded, a redirect that leads nowhere, a proxy that needs another package.
             if isinstance(error, LMStudioError):
                 raise

@@ -1,0 +1,226 @@
+"""Frames are cut the same whatever the network does to them, and what is no plain text frame stays websockets' affair."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.client import ClientProtocol
+from websockets.exceptions import ConnectionClosedError, InvalidStatus
+from websockets.frames import Close, CloseCode, Frame, Opcode
+from websockets.http11 import Request
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+from websockets.uri import parse_uri
+
+from lmstudio_integrations.client.frames import FrameCutter, MessageSocket
+
+_SIZES = st.one_of(st.integers(0, 300), st.sampled_from([125, 126, 127, 65535, 65536]))
+
+
+def _wire(frame: Frame) -> bytes:
+    return frame.serialize(mask=False)
+
+
+def _text(payload: bytes, *, fin: bool = True) -> Frame:
+    return Frame(Opcode.TEXT, payload, fin)
+
+
+@st.composite
+def _frames(draw: st.DrawFn) -> list[Frame]:
+    made = []
+    for size in draw(st.lists(_SIZES, max_size=8)):
+        opcode = draw(st.sampled_from([Opcode.TEXT, Opcode.TEXT, Opcode.BINARY, Opcode.PING, Opcode.CONT]))
+        payload = bytes([draw(st.integers(0, 255))]) * (min(size, 125) if opcode is Opcode.PING else size)
+        made.append(Frame(opcode, payload, fin=opcode is Opcode.PING or draw(st.booleans())))
+    return made
+
+
+def _cut(data: bytes, places: Sequence[int]) -> list[bytes]:
+    edges = [0, *sorted({place % (len(data) + 1) for place in places}), len(data)]
+    return [data[begin:end] for begin, end in itertools.pairwise(edges)]
+
+
+@given(_frames(), st.lists(st.integers(0, 200_000), max_size=12))
+def test_every_frame_comes_out_whole_and_in_order_however_the_bytes_are_parted(
+    frames: list[Frame], places: list[int]
+) -> None:
+    heard: list[tuple[str, bytes]] = []
+    cutter = FrameCutter(lambda frame: heard.append(("other", frame)))
+    cutter.text = lambda payload: heard.append(("text", bytes(payload)))
+    for piece in _cut(b"".join(map(_wire, frames)), places):
+        cutter.feed(piece)
+    assert heard == [
+        ("text", bytes(frame.data)) if frame.opcode is Opcode.TEXT and frame.fin else ("other", _wire(frame))
+        for frame in frames
+    ]
+
+
+def test_one_byte_at_a_time_is_enough() -> None:
+    heard: list[bytes] = []
+    cutter = FrameCutter(heard.append)
+    cutter.text = lambda payload: heard.append(bytes(payload))
+    for byte in _wire(_text(b"a" * 70_000)) + _wire(_text(b"b" * 200)) + _wire(_text(b"")):
+        cutter.feed(bytes([byte]))
+    assert heard == [b"a" * 70_000, b"b" * 200, b""]
+
+
+def test_while_nobody_hears_texts_every_frame_goes_the_other_way() -> None:
+    heard: list[bytes] = []
+    FrameCutter(heard.append).feed(_wire(_text(b"one")) + _wire(_text(b"two")))
+    assert heard == [_wire(_text(b"one")), _wire(_text(b"two"))]
+
+
+def test_from_a_masked_frame_on_nothing_is_cut() -> None:
+    others: list[bytes] = []
+    texts: list[Any] = []
+    cutter = FrameCutter(others.append)
+    cutter.text = texts.append
+    masked = _text(b"x").serialize(mask=True)
+    cutter.feed(_wire(_text(b"before")) + masked)
+    cutter.feed(_wire(_text(b"after")))
+    assert texts == [b"before"]
+    assert others == [masked, _wire(_text(b"after"))]
+
+
+class _Pipe(asyncio.Transport):
+    """A transport that keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.begun = asyncio.Event()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += bytes(data)
+        self.begun.set()
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+
+    def is_closing(self) -> bool:
+        return False
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+
+class _Pair:
+    """A socket of ours and the far end's protocol, without a network."""
+
+    def __init__(self) -> None:
+        self.pipe = _Pipe()
+        self.socket = MessageSocket(ClientProtocol(parse_uri("ws://localhost/llm"), max_size=None), ping_interval=None)
+        self.socket.connection_made(self.pipe)
+        self.server = ServerProtocol()
+        self.heard: list[bytes] = []
+
+    async def answer(self, *, refuse: bool = False) -> bytes:
+        """The bytes of the server's answer to the handshake."""
+        self.shaking = asyncio.ensure_future(self.socket.handshake())
+        await self.pipe.begun.wait()
+        self.server.receive_data(self.pipe.written)
+        (request,) = self.server.events_received()
+        assert isinstance(request, Request)
+        response = self.server.reject(503, "no") if refuse else self.server.accept(request)
+        self.server.send_response(response)
+        return b"".join(self.server.data_to_send())
+
+    async def open(self) -> None:
+        """Shake hands, then listen."""
+        self.socket.data_received(await self.answer())
+        await self.shaking
+        self.socket.listen(lambda data: self.heard.append(bytes(data)))
+
+    def send(self, *frames: Frame) -> None:
+        """Frames from the server, in one piece."""
+        self.socket.data_received(b"".join(map(_wire, frames)))
+
+
+@pytest.mark.parametrize("at", [1, 20, 60, -3, -1, None])
+async def test_a_frame_that_comes_together_with_the_handshakes_end_is_received(at: int | None) -> None:
+    pair = _Pair()
+    data = await pair.answer() + _wire(_text(b"hello"))
+    for piece in (data,) if at is None else (data[:at], data[at:]):
+        pair.socket.data_received(piece)
+    await pair.shaking
+    assert await pair.socket.recv(decode=False) == b"hello"
+
+
+async def test_a_refused_handshake_is_told_with_its_status() -> None:
+    pair = _Pair()
+    pair.socket.data_received(await pair.answer(refuse=True))
+    pair.socket.eof_received()
+    with pytest.raises(InvalidStatus) as raised:
+        await pair.shaking
+    assert raised.value.response.status_code == 503
+    assert raised.value.response.body == b"no"
+
+
+async def test_texts_reach_the_listener_in_the_order_of_the_wire_fragments_put_together() -> None:
+    pair = _Pair()
+    await pair.open()
+    pair.send(
+        _text(b"1"),
+        _text(b"2a", fin=False),
+        Frame(Opcode.PING, b"there?"),
+        Frame(Opcode.CONT, b"2b", fin=False),
+        Frame(Opcode.CONT, b"2c"),
+        Frame(Opcode.BINARY, b"3"),
+        _text(b"4"),
+    )
+    assert pair.heard == [b"1", b"2a2b2c", b"3", b"4"]
+
+
+async def test_a_ping_between_texts_is_answered() -> None:
+    pair = _Pair()
+    await pair.open()
+    pair.send(_text(b"1"), Frame(Opcode.PING, b"there?"), _text(b"2"))
+    pair.server.receive_data(pair.pipe.written[pair.pipe.written.index(b"\r\n\r\n") + 4 :])
+    assert [(frame.opcode, bytes(frame.data)) for frame in pair.server.events_received()] == [(Opcode.PONG, b"there?")]  # type: ignore[union-attr]  # after the handshake all events are frames
+
+
+async def test_nothing_is_heard_after_a_close() -> None:
+    pair = _Pair()
+    await pair.open()
+    pair.send(_text(b"1"), Frame(Opcode.CLOSE, Close(CloseCode.GOING_AWAY, "bye").serialize()), _text(b"2"))
+    pair.socket.connection_lost(None)
+    assert pair.heard == [b"1"]
+    assert pair.socket.close_code == CloseCode.GOING_AWAY
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        _text(b"x").serialize(mask=True),
+        b"\xf1\x00",
+        b"\x83\x00",
+        _wire(Frame(Opcode.CONT, b"of nothing")),
+        _wire(_text(b"begun", fin=False)) + _wire(_text(b"another")),
+    ],
+    ids=["masked", "reserved bits", "reserved opcode", "continuation of nothing", "a text within a text"],
+)
+async def test_what_breaks_the_standard_ends_the_connection_as_websockets_does_it(wrong: bytes) -> None:
+    pair = _Pair()
+    await pair.open()
+    pair.socket.data_received(_wire(_text(b"1")) + wrong + _wire(_text(b"2")))
+    pair.socket.connection_lost(None)
+    assert pair.heard == [b"1"]
+    assert pair.socket.state is State.CLOSED
+    with pytest.raises(ConnectionClosedError) as raised:
+        await pair.socket.recv()
+    assert raised.value.sent is not None
+    assert raised.value.sent.code == CloseCode.PROTOCOL_ERROR
