@@ -161,6 +161,8 @@ def test_v1_content_becomes_the_same_as_v0_content() -> None:
         response_metadata={"output_version": "v1"},
     )
     assert written(v0) == written(v1)
+    both = v1.model_copy(update={"additional_kwargs": v0.additional_kwargs})
+    assert written(v0) == written(both)
 
 
 def test_a_merged_chunk_becomes_the_same_as_a_message() -> None:

@@ -142,7 +142,7 @@ class _Writer:
 
     def _assistant(self, message: BaseMessage) -> None:
         texts: list[str] = []
-        thoughts = [str(message.additional_kwargs.get("reasoning_content") or "")]
+        thoughts: list[str] = []
         files: list[dict[str, Any]] = []
         calls = list(message.tool_calls) if isinstance(message, AIMessage) else []
         known = {call["id"] for call in calls}
@@ -161,7 +161,9 @@ class _Writer:
             elif kind not in _FOREIGN_BLOCKS:
                 raise _no_place(block, "assistant")
         texts.extend(_failed_calls(message))
-        text = self._with_thoughts(message, "".join(thoughts)) + "".join(texts)
+        # Blocks and additional_kwargs may hold the same thoughts (output_version "v1").
+        thought = "".join(thoughts) or str(message.additional_kwargs.get("reasoning_content") or "")
+        text = self._with_thoughts(message, thought) + "".join(texts)
         self._message("assistant", [_text(text), *files, *(self._call(call) for call in calls)])
 
     def _with_thoughts(self, message: BaseMessage, thoughts: str) -> str:

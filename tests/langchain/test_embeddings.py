@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from langchain_core import exceptions as core
+from langchain_core.documents import Document
+from langchain_core.vectorstores import InMemoryVectorStore
+from pydantic import ValidationError
+
+from lmstudio_integrations.emulator import Emulator
+from lmstudio_integrations.langchain import LMStudioEmbeddings
+
+
+@pytest.fixture
+def embeddings(lmstudio_emulator: Emulator) -> Callable[..., LMStudioEmbeddings]:
+    def make(**given: Any) -> LMStudioEmbeddings:
+        return LMStudioEmbeddings(**{"model": "emulator/embedding", "base_url": lmstudio_emulator.url, **given})
+
+    return make
+
+
+def sent(server: Emulator) -> list[str]:
+    return [
+        record.message["parameter"]["inputString"]
+        for record in server.requests
+        if record.message.get("endpoint") == "embedString"
+    ]
+
+
+async def test_texts_go_as_text_in_their_order(
+    embeddings: Callable[..., LMStudioEmbeddings], lmstudio_emulator: Emulator
+) -> None:
+    texts = [f"text {number}" for number in range(200)]
+    vectors = embeddings().embed_documents(texts)
+    assert sent(lmstudio_emulator) == texts
+    assert vectors == await embeddings().aembed_documents(texts)
+    assert vectors[7] == embeddings().embed_query("text 7")
+
+
+def test_no_texts_are_no_question(embeddings: Callable[..., LMStudioEmbeddings], lmstudio_emulator: Emulator) -> None:
+    assert embeddings().embed_documents([]) == []
+    assert lmstudio_emulator.requests == []
+
+
+async def test_prefixes_are_put_before_the_texts(
+    embeddings: Callable[..., LMStudioEmbeddings], lmstudio_emulator: Emulator
+) -> None:
+    model = embeddings(query_prefix="search_query: ", document_prefix="search_document: ")
+    model.embed_query("a")
+    model.embed_documents(["b"])
+    await model.aembed_query("c")
+    await model.aembed_documents(["d"])
+    assert sent(lmstudio_emulator) == [
+        "search_query: a",
+        "search_document: b",
+        "search_query: c",
+        "search_document: d",
+    ]
+
+
+def test_tokens_in_place_of_text_are_refused(embeddings: Callable[..., LMStudioEmbeddings]) -> None:
+    tokens: Any = [[1, 2, 3]]
+    with pytest.raises(ValueError, match=r"\[1, 2, 3\]"):
+        embeddings().embed_documents(tokens)
+
+
+async def test_errors_are_langchains_too(embeddings: Callable[..., LMStudioEmbeddings]) -> None:
+    model = embeddings(model="nobody/knows")
+    with pytest.raises(core.ModelNotFoundError):
+        model.embed_query("a")
+    with pytest.raises(core.ModelNotFoundError):
+        await model.aembed_query("a")
+
+
+def test_settings_are_checked_and_travel(embeddings: Callable[..., LMStudioEmbeddings]) -> None:
+    model = embeddings(api_key="sk-lm-aaaaaaaa:bbbbbbbbbbbbbbbbbbbb", ttl=60)
+    assert pickle.loads(pickle.dumps(model)) == model
+    assert "bbbb" not in repr(model)
+    with pytest.raises(ValidationError, match="modle"):
+        embeddings(modle="x")
+
+
+def test_a_retriever_finds_what_is_alike(embeddings: Callable[..., LMStudioEmbeddings]) -> None:
+    store = InMemoryVectorStore(embeddings())
+    store.add_documents(
+        [Document(text) for text in ("the cat sat on the mat", "stocks fell on monday", "a recipe for onion soup")]
+    )
+    found = store.as_retriever(search_kwargs={"k": 1}).invoke("where the cat sat")
+    assert [document.page_content for document in found] == ["the cat sat on the mat"]

@@ -1,0 +1,171 @@
+"""``with_structured_output`` by its three methods, over the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pydantic.v1
+import pytest
+from langchain_core.exceptions import OutputParserException
+from langchain_core.messages import AIMessage
+from pydantic import BaseModel, Field
+from typing_extensions import TypedDict
+
+from lmstudio_integrations.emulator import Emulator, Reply, ToolCall
+from lmstudio_integrations.langchain import ChatLMStudio
+from tests.langchain.wire import settings
+
+Make = Callable[..., ChatLMStudio]
+STRUCTURED = "llm.prediction.structured"
+
+
+class Joke(BaseModel):
+    """A joke."""
+
+    setup: str
+    punchline: str = Field(description="the end")
+
+
+class OldJoke(pydantic.v1.BaseModel):
+    """A joke."""
+
+    setup: str
+    punchline: str
+
+
+class TypedJoke(TypedDict):
+    """A joke."""
+
+    setup: str
+    punchline: str
+
+
+JOKE = '{"setup": "Why?", "punchline": "So."}'
+DOCUMENT = {"setup": "Why?", "punchline": "So."}
+SCHEMA = Joke.model_json_schema()
+BARE = {key: value for key, value in SCHEMA.items() if key not in {"title", "description"}}
+OPENAI_TOOL = {"type": "function", "function": {"name": "Joke", "parameters": BARE}}
+OPENAI_FORMAT = {"type": "json_schema", "json_schema": {"name": "Joke", "strict": True, "schema": BARE}}
+
+
+def plain(answer: Any) -> Any:
+    return (
+        answer.dict() if isinstance(answer, pydantic.v1.BaseModel) else getattr(answer, "model_dump", lambda: answer)()
+    )
+
+
+@pytest.mark.parametrize("schema", [Joke, OldJoke, TypedJoke, SCHEMA, BARE, OPENAI_TOOL, OPENAI_FORMAT])
+@pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
+async def test_every_schema_by_every_method_in_every_way(
+    chat: Make, lmstudio_emulator: Emulator, schema: Any, method: Any
+) -> None:
+    call = ToolCall("answer" if schema is BARE else getattr(schema, "__name__", "Joke"), DOCUMENT)
+    reply = Reply(tool_calls=[call]) if method == "function_calling" else Reply(JOKE)
+    lmstudio_emulator.script(*[reply] * 4)
+    model = chat().with_structured_output(schema, method=method)
+    answers = [
+        model.invoke("x"),
+        await model.ainvoke("x"),
+        list(model.stream("x"))[-1],
+        [chunk async for chunk in model.astream("x")][-1],
+    ]
+    for answer in answers:
+        assert plain(answer) == DOCUMENT
+        assert isinstance(answer, schema if schema in (Joke, OldJoke) else dict)
+
+
+def test_the_schema_goes_to_the_grammar_with_its_definitions(chat: Make, lmstudio_emulator: Emulator) -> None:
+    class Shelf(BaseModel):
+        jokes: list[Joke]
+
+    chat().with_structured_output(Shelf).invoke("x")
+    value = settings(lmstudio_emulator)[STRUCTURED]
+    assert value["type"] == "json"
+    assert value["jsonSchema"]["properties"]["jokes"]["items"] == {"$ref": "#/$defs/Joke"}
+    assert value["jsonSchema"]["$defs"]["Joke"]["required"] == ["setup", "punchline"]
+
+
+def test_old_definitions_are_carried_over(chat: Make, lmstudio_emulator: Emulator) -> None:
+    class OldShelf(pydantic.v1.BaseModel):
+        jokes: list[OldJoke]
+
+    chat().with_structured_output(OldShelf).invoke("x")
+    assert "OldJoke" in settings(lmstudio_emulator)[STRUCTURED]["jsonSchema"]["$defs"]
+
+
+def test_function_calling_forces_that_one_tool(chat: Make, lmstudio_emulator: Emulator) -> None:
+    chat().with_structured_output(Joke, method="function_calling").invoke("x")
+    sent = settings(lmstudio_emulator)
+    assert [tool["function"]["name"] for tool in sent["llm.prediction.tools"]["tools"]] == ["Joke"]
+    assert sent["llm.prediction.toolChoice"]["mode"] == "required"
+    assert STRUCTURED not in sent
+
+
+def test_json_mode_is_any_object(chat: Make, lmstudio_emulator: Emulator) -> None:
+    chat().with_structured_output(None, method="json_mode").invoke("x")
+    assert settings(lmstudio_emulator)[STRUCTURED] == {"type": "json", "jsonSchema": {"type": "object"}}
+
+
+@pytest.mark.parametrize("strict", [None, True, False])
+@pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
+def test_strict_is_accepted(chat: Make, method: Any, strict: bool | None) -> None:
+    assert chat().with_structured_output(SCHEMA, method=method, strict=strict).invoke("x") is not None
+
+
+def test_dicts_stream_in_parts(chat: Make, lmstudio_emulator: Emulator) -> None:
+    lmstudio_emulator.script(Reply(fragments=['{"setup": ', '"Why', '?", "punch', 'line": "So', '."}']))
+    parts = list(chat().with_structured_output(SCHEMA).stream("x"))
+    assert parts[0] in ({}, {"setup": ""}, {"setup": "Why"})
+    assert {"setup": "Why?", "punchline": "So"} in parts
+    assert parts[-1] == DOCUMENT
+
+
+def test_the_raw_answer_can_be_had_beside_the_parsed(chat: Make, lmstudio_emulator: Emulator) -> None:
+    lmstudio_emulator.script(Reply(JOKE))
+    answer = chat().with_structured_output(Joke, include_raw=True).invoke("x")
+    assert isinstance(answer["raw"], AIMessage)
+    assert answer["raw"].usage_metadata is not None
+    assert answer["parsed"] == Joke(**DOCUMENT)
+    assert answer["parsing_error"] is None
+
+
+def test_an_unreadable_answer_is_an_error_and_can_be_had_as_one(chat: Make, lmstudio_emulator: Emulator) -> None:
+    cut = Reply('{"setup": "Why?"', stop_reason="maxPredictedTokensReached")
+    lmstudio_emulator.script(cut, cut)
+    with pytest.raises(OutputParserException):
+        chat().with_structured_output(Joke).invoke("x")
+    answer = chat().with_structured_output(Joke, include_raw=True).invoke("x")
+    assert answer["parsed"] is None
+    assert isinstance(answer["parsing_error"], OutputParserException)
+    assert answer["raw"].response_metadata["finish_reason"] == "length"
+
+
+async def test_a_document_among_the_thoughts_is_found(chat: Make, lmstudio_emulator: Emulator) -> None:
+    lmstudio_emulator.script(*[Reply(reasoning=JOKE)] * 3)
+    model = chat().with_structured_output(Joke)
+    assert model.invoke("x") == await model.ainvoke("x") == list(model.stream("x"))[-1] == Joke(**DOCUMENT)
+
+
+def test_a_schema_beyond_the_grammar_is_refused_when_it_is_bound(chat: Make) -> None:
+    schema = {"title": "x", "type": "object", "properties": {"a": {"not": {"type": "string"}}}}
+    with pytest.raises(ValueError, match="'not'"):
+        chat().with_structured_output(schema)
+
+
+@pytest.mark.parametrize(
+    ("schema", "method", "named"), [(None, "json_schema", "json_mode"), (Joke, "magic", "'magic'")]
+)
+def test_impossible_requests_are_refused(chat: Make, schema: Any, method: Any, named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        chat().with_structured_output(schema, method=method)
+
+
+def test_other_settings_pass_along(chat: Make, lmstudio_emulator: Emulator) -> None:
+    chat().with_structured_output(Joke, temperature=0.5).invoke("x")
+    assert settings(lmstudio_emulator)["llm.prediction.temperature"] == 0.5
+
+
+def test_a_response_format_of_the_call_is_taken(chat: Make, lmstudio_emulator: Emulator) -> None:
+    chat().invoke("x", response_format={"type": "gbnf", "gbnfGrammar": 'root ::= "yes"'})
+    assert settings(lmstudio_emulator)[STRUCTURED] == {"type": "gbnf", "gbnfGrammar": 'root ::= "yes"'}
