@@ -90,6 +90,11 @@ class Wire:
         return self.until_end(self.create("predict", prediction(prompt, **fields)))
 
 
+def capped(value: float) -> dict[str, Any]:
+    """A number with its box checked."""
+    return {"checked": True, "value": value}
+
+
 def stack(**fields: Any) -> dict[str, Any]:
     """A configuration stack with one layer."""
     listed = [{"key": f"llm.prediction.{key.replace('__', '.')}", "value": value} for key, value in fields.items()]
