@@ -18,7 +18,7 @@ from pydantic import Field
 
 __all__ = ["LoadProgressEvent", "PredictionStatsEvent", "PromptProgressEvent", "dispatcher"]
 
-dispatcher = instrumentation.get_dispatcher(__name__)  # type: ignore[attr-defined]  # a re-export
+dispatcher = instrumentation.get_dispatcher(__name__)
 
 
 class PromptProgressEvent(BaseEvent):

@@ -16,7 +16,7 @@ from typing import Any
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.events import BaseEvent
 from llama_index.core.instrumentation.events.exception import ExceptionEvent
-from llama_index.core.instrumentation.events.span import SpanDropEvent  # type: ignore[attr-defined]  # a re-export
+from llama_index.core.instrumentation.events.span import SpanDropEvent
 from pydantic import PrivateAttr
 
 from lmstudio_integrations.llama_index.events import LoadProgressEvent, PredictionStatsEvent, PromptProgressEvent

@@ -6,11 +6,13 @@ a name that nobody knows is an error instead of being dropped in silence.
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
 
+from lmstudio_integrations import Timeout
 from lmstudio_integrations.errors import LMStudioValueError
 
 __all__ = ["PredictionSettings", "ServerSettings", "unknown_name"]
@@ -38,17 +40,17 @@ class ServerSettings(BaseModel):
         description="Address of LM Studio, such as 'ws://localhost:1234'; http://…/v1 is understood. "
         "None: LMSTUDIO_BASE_URL, else LM Studio's usual ports on this machine.",
     )
-    api_key: SecretStr | None = Field(
+    api_key: SecretStr | str | None = Field(
         default=None,
         exclude=True,
         repr=False,
         description="LM Studio API token. None: LMSTUDIO_API_TOKEN, then LM_API_TOKEN. "
         "Neither to_dict() nor a pickle has it.",
     )
-    timeout: float | dict[str, float | None] | None = Field(
+    timeout: float | dict[str, float | None] | Timeout | None = Field(
         default=None,
-        description="Seconds for connecting, for the first answer and between two packets; or a mapping with the "
-        "names of lmstudio_integrations.Timeout. None: its defaults. Loading a model has its own limit.",
+        description="Seconds for connecting, for the first answer and between two packets; or a Timeout, or a "
+        "mapping with its names. None: its defaults. Loading a model has its own limit.",
     )
     max_retries: int = Field(
         default=2,
@@ -82,6 +84,18 @@ class ServerSettings(BaseModel):
             known[field] = value
         return known
 
+    @field_validator("api_key")
+    @classmethod
+    def _hide(cls, value: SecretStr | str | None) -> SecretStr | None:
+        return SecretStr(value) if isinstance(value, str) else value
+
+    @field_validator("timeout", mode="before")
+    @classmethod
+    def _plain_limits(cls, value: Any) -> Any:
+        """A ``Timeout`` as a mapping, which can be stored. Its own check says what is wrong with a value."""
+        Timeout.of(value)
+        return dataclasses.asdict(value) if isinstance(value, Timeout) else value
+
     def __getstate__(self) -> dict[Any, Any]:
         """Without the API token: a pickle travels and is kept. The other side reads its own environment."""
         state = super().__getstate__()
@@ -91,7 +105,7 @@ class ServerSettings(BaseModel):
     @property
     def token(self) -> str | None:
         """The API token as plain text, for the client."""
-        return None if self.api_key is None else self.api_key.get_secret_value()
+        return self.api_key.get_secret_value() if isinstance(self.api_key, SecretStr) else self.api_key
 
 
 class PredictionSettings(ServerSettings):

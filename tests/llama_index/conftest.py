@@ -8,7 +8,7 @@ from pathlib import Path
 
 import llama_index.core
 import pytest
-from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]  # a re-export
+from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.events import BaseEvent
 from pydantic import PrivateAttr

@@ -194,7 +194,7 @@ def test_calls_at_once_have_a_bar_each() -> None:
 
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_call_that_fails_leaves_no_bar_behind(server: Emulator, llm: LMStudio, stream: bool) -> None:
-    from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]  # a re-export
+    from llama_index.core.instrumentation import get_dispatcher
 
     handler = bar(io.StringIO())
     shown: list[int] = []

@@ -15,6 +15,7 @@ import pytest
 from llama_index.core.base.llms.types import ChatMessage
 from pydantic import ValidationError
 
+from lmstudio_integrations import Timeout
 from lmstudio_integrations.emulator import EmulatedModel, Emulator, Reply
 from lmstudio_integrations.llama_index import LMStudio
 from lmstudio_integrations.llama_index.facts import ModelFacts, metadata_of
@@ -57,8 +58,9 @@ def test_a_setting_under_two_names_is_refused_unless_they_agree() -> None:
 
 @pytest.mark.parametrize(("name", "meant"), [("temprature", "temperature"), ("max_token", "max_tokens")])
 def test_a_misspelt_setting_is_refused_with_the_right_one(name: str, meant: str) -> None:
+    given: dict[str, Any] = {name: 1}
     with pytest.raises(ValidationError, match=f"did you mean '{meant}'"):
-        LMStudio(**{name: 1})
+        LMStudio(**given)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +77,8 @@ def test_a_misspelt_setting_is_refused_with_the_right_one(name: str, meant: str)
         {"context_window": 0},
         {"context_overflow_policy": "shrink"},
         {"stop": 7},
+        {"timeout": 0},
+        {"timeout": {"conect": 1}},
     ],
 )
 def test_values_that_make_no_sense_are_refused_at_once(bad: dict[str, Any]) -> None:
@@ -106,6 +110,14 @@ def test_an_explicit_context_length_is_left_alone() -> None:
     llm = LMStudio(context_window=8192, load_config={"contextLength": 1024})
     assert load_config(llm) == {"contextLength": 1024}
     assert load_config(LMStudio(context_window=8192, load_config={"context_length": 1024})) == {"context_length": 1024}
+
+
+def test_a_timeout_is_a_number_a_mapping_or_a_timeout() -> None:
+    assert LMStudio(timeout=5).timeout == 5
+    made = LMStudio(timeout=Timeout(connect=1.0, total=20.0))
+    assert isinstance(made.timeout, dict)
+    assert Timeout.of(made.timeout) == Timeout(connect=1.0, total=20.0)
+    assert LMStudio.from_json(made.to_json()).timeout == made.timeout
 
 
 # What the model says about itself

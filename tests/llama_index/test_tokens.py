@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from typing import Any
 
 from llama_index.core import Settings
 from llama_index.core.base.llms.types import ChatMessage
@@ -31,14 +32,15 @@ async def test_tokenize_is_what_the_server_says(server: Emulator, llm: LMStudio)
 
 
 async def test_a_conversation_counts_as_the_prompt_that_it_becomes(server: Emulator, llm: LMStudio) -> None:
-    prompt_tokens = llm.chat(ASK).raw["usage"]["prompt_tokens"]
+    response = llm.chat(ASK)
+    prompt_tokens = response.raw["usage"]["prompt_tokens"]
     assert llm.count_tokens(ASK) == prompt_tokens
     assert await llm.acount_tokens(ASK) == prompt_tokens
 
 
 async def test_tools_count(server: Emulator, llm: LMStudio) -> None:
     tool = FunctionTool.from_defaults(fn=add)
-    response = llm.chat_with_tools([tool], chat_history=ASK)
+    response: Any = llm.chat_with_tools([tool], chat_history=ASK)
     assert llm.count_tokens(ASK, [tool]) == response.raw["usage"]["prompt_tokens"]
     assert await llm.acount_tokens(ASK, [tool]) == llm.count_tokens(ASK, [tool])
     assert llm.count_tokens(ASK, [tool]) > llm.count_tokens(ASK)
