@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request
+from websockets.server import ServerProtocol
 from websockets.sync.server import Server, ServerConnection, serve
 
 _HOST = "127.0.0.1"
@@ -96,6 +98,40 @@ def answer_http(status: str, body: str = "{}") -> Callable[[socket.socket], None
         )
 
     return talk
+
+
+class DeafServer(Listener):
+    """Lets a WebSocket client in, and from then on reads nothing: the network's buffers fill up.
+
+    ``deaf`` counts the connections that are so far.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(self._let_in)
+        self.deaf = 0
+        self._released = threading.Event()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._released.set()
+        super().__exit__(*exc_info)
+
+    def _let_in(self, connection: socket.socket) -> None:
+        protocol = ServerProtocol(max_size=None)
+        while True:
+            protocol.receive_data(connection.recv(65536))
+            for event in protocol.events_received():
+                if isinstance(event, Request):
+                    protocol.send_response(protocol.accept(event))
+                else:
+                    protocol.send_text(b'{"success": true}')
+                    with self._changed:
+                        self.deaf += 1
+                        self._changed.notify_all()
+            for data in protocol.data_to_send():
+                connection.sendall(data)
+            if self.deaf >= self.accepted:
+                self._released.wait()
+                return
 
 
 class RoughServer:
