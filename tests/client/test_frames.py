@@ -1,15 +1,10 @@
-"""Frames are cut the same whatever the network does to them, and what is no plain text frame stays websockets' affair."""
+"""Messages reach the listener whole and in order; everything else about frames stays websockets' affair."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections.abc import Sequence
-from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from websockets.client import ClientProtocol
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.frames import Close, CloseCode, Frame, Opcode
@@ -18,9 +13,7 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 
-from lmstudio_integrations.client.frames import FrameCutter, MessageSocket
-
-_SIZES = st.one_of(st.integers(0, 300), st.sampled_from([125, 126, 127, 65535, 65536]))
+from lmstudio_integrations.client.frames import MessageSocket
 
 
 def _wire(frame: Frame) -> bytes:
@@ -29,63 +22,6 @@ def _wire(frame: Frame) -> bytes:
 
 def _text(payload: bytes, *, fin: bool = True) -> Frame:
     return Frame(Opcode.TEXT, payload, fin)
-
-
-@st.composite
-def _frames(draw: st.DrawFn) -> list[Frame]:
-    made = []
-    for size in draw(st.lists(_SIZES, max_size=8)):
-        opcode = draw(st.sampled_from([Opcode.TEXT, Opcode.TEXT, Opcode.BINARY, Opcode.PING, Opcode.CONT]))
-        payload = bytes([draw(st.integers(0, 255))]) * (min(size, 125) if opcode is Opcode.PING else size)
-        made.append(Frame(opcode, payload, fin=opcode is Opcode.PING or draw(st.booleans())))
-    return made
-
-
-def _cut(data: bytes, places: Sequence[int]) -> list[bytes]:
-    edges = [0, *sorted({place % (len(data) + 1) for place in places}), len(data)]
-    return [data[begin:end] for begin, end in itertools.pairwise(edges)]
-
-
-@given(_frames(), st.lists(st.integers(0, 200_000), max_size=12))
-def test_every_frame_comes_out_whole_and_in_order_however_the_bytes_are_parted(
-    frames: list[Frame], places: list[int]
-) -> None:
-    heard: list[tuple[str, bytes]] = []
-    cutter = FrameCutter(lambda frame: heard.append(("other", frame)))
-    cutter.text = lambda payload: heard.append(("text", bytes(payload)))
-    for piece in _cut(b"".join(map(_wire, frames)), places):
-        cutter.feed(piece)
-    assert heard == [
-        ("text", bytes(frame.data)) if frame.opcode is Opcode.TEXT and frame.fin else ("other", _wire(frame))
-        for frame in frames
-    ]
-
-
-def test_one_byte_at_a_time_is_enough() -> None:
-    heard: list[bytes] = []
-    cutter = FrameCutter(heard.append)
-    cutter.text = lambda payload: heard.append(bytes(payload))
-    for byte in _wire(_text(b"a" * 70_000)) + _wire(_text(b"b" * 200)) + _wire(_text(b"")):
-        cutter.feed(bytes([byte]))
-    assert heard == [b"a" * 70_000, b"b" * 200, b""]
-
-
-def test_while_nobody_hears_texts_every_frame_goes_the_other_way() -> None:
-    heard: list[bytes] = []
-    FrameCutter(heard.append).feed(_wire(_text(b"one")) + _wire(_text(b"two")))
-    assert heard == [_wire(_text(b"one")), _wire(_text(b"two"))]
-
-
-def test_from_a_masked_frame_on_nothing_is_cut() -> None:
-    others: list[bytes] = []
-    texts: list[Any] = []
-    cutter = FrameCutter(others.append)
-    cutter.text = texts.append
-    masked = _text(b"x").serialize(mask=True)
-    cutter.feed(_wire(_text(b"before")) + masked)
-    cutter.feed(_wire(_text(b"after")))
-    assert texts == [b"before"]
-    assert others == [masked, _wire(_text(b"after"))]
 
 
 class _Pipe(asyncio.Transport):
