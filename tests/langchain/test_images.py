@@ -79,6 +79,8 @@ def test_a_file_id_is_a_file_part_at_once() -> None:
         ({"type": "image", "base64": base64.b64encode(b"GIF89a....").decode()}, "a GIF"),
         ({"type": "image", "base64": base64.b64encode(b"<svg xmlns=''/>").decode()}, "an SVG"),
         ({"type": "image", "base64": base64.b64encode(b"nonsense").decode()}, "nonsense"),
+        ({"type": "image", "url": "data:image/png;base64," + base64.b64encode(b"BM....").decode()}, "a BMP"),
+        ({"type": "image", "data": b"%PDF-1.7"}, "a PDF"),
         ({"type": "image", "base64": "not base64!"}, "no base64"),
         ({"type": "image", "url": "file:///etc/passwd"}, "file:///etc/passwd"),
         ({"type": "image_url", "image_url": {"url": "data:image/png,raw"}}, "data:image/png,raw"),
