@@ -1,0 +1,25 @@
+"""What the tests of the client share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from lmstudio_integrations.emulator import Emulator
+from tests.client.fronts import FRONTS, Front
+
+
+@pytest.fixture(params=FRONTS, ids=["blocking", "awaiting"])
+def front(request: pytest.FixtureRequest, lmstudio_emulator: Emulator) -> Iterator[Front]:
+    """Either front, with the model ``emulator/chat`` of this test's emulator."""
+    made: Any = request.param(lmstudio_emulator.url)
+    yield made
+    made.close()
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LMSTUDIO_BASE_URL", "LMSTUDIO_API_TOKEN", "LM_API_TOKEN"):
+        monkeypatch.delenv(name, raising=False)

@@ -1,0 +1,215 @@
+"""Callbacks: what they hear, on which thread, and what becomes of one that raises."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+from lmstudio_integrations import AsyncClient, Client, LMStudioValueError, ToolCallRequest
+from lmstudio_integrations.client.callbacks import CallbackOptions
+from lmstudio_integrations.emulator import Emulator, FailedToolCall, Gate, Recorded, Reply, ToolCall
+from tests.client.fronts import Front
+
+ADD = {"name": "add", "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}}
+NAMES = list(CallbackOptions.__annotations__)
+REPLY = Reply(
+    "Hi there",
+    tool_calls=[
+        ToolCall("add", {"a": 1}, id="7", fragments=['{"a":', "1}"]),
+        FailedToolCall("sub", "{", error="Bad", id="8"),
+    ],
+)
+
+
+class OopsError(Exception):
+    pass
+
+
+def is_cancel(frame: Recorded) -> bool:
+    return bool(frame.message.get("type") == "channelSend" and frame.message["message"] == {"type": "cancel"})
+
+
+def listeners(heard: list[Any], *, awaited: bool = False) -> dict[str, Any]:
+    """A callback under every name but the synonym of ``on_progress``."""
+
+    def listener(name: str) -> Any:
+        async def on_it_awaited(*arguments: Any) -> None:
+            await asyncio.sleep(0)
+            heard.append((name, *arguments))
+
+        return on_it_awaited if awaited else lambda *arguments: heard.append((name, *arguments))
+
+    return {name: listener(name) for name in NAMES if name != "on_prompt_processing_progress"}
+
+
+def check(heard: list[Any]) -> None:
+    """That a load, two shares of progress and ``REPLY`` were heard."""
+    names = [name for name, *_ in heard]
+    loads = [item[1] for item in heard if item[0] == "on_load_progress"]
+    assert loads[0] == 0.0
+    assert loads[-1] == 1.0
+    assert loads == sorted(loads)
+    *rest, message = [item for item in heard if item[0] not in ("on_load_progress", "on_prediction_fragment")]
+    *rest, failure = rest
+    assert rest == [
+        ("on_progress", 0.0),
+        ("on_progress", 0.5),
+        ("on_progress", 1.0),
+        ("on_first_token",),
+        ("on_tool_call_start", 0, "7"),
+        ("on_tool_call_name", 0, "add"),
+        ("on_tool_call_arguments", 0, '{"a":'),
+        ("on_tool_call_arguments", 0, "1}"),
+        ("on_tool_call_end", 0, ToolCallRequest(id="7", name="add", arguments={"a": 1})),
+        ("on_tool_call_start", 1, "8"),
+        ("on_tool_call_name", 1, "sub"),
+        ("on_tool_call_arguments", 1, "{"),
+    ]
+    assert failure[0] == "on_tool_call_failed"
+    assert (failure[1], failure[2].error.title) == (1, "Bad")
+    assert message[0] == "on_message"
+    assert [part.type for part in message[1].content] == ["text", "toolCallRequest"]
+    assert message[1].content[0].text == "Hi there"
+    fragments = [item[1] for item in heard if item[0] == "on_prediction_fragment"]
+    assert "".join(map(str, fragments)) == "Hi there"
+    assert names.index("on_first_token") == names.index("on_prediction_fragment") - 1
+
+
+def test_every_callback_hears_its_part(front: Front, lmstudio_emulator: Emulator) -> None:
+    heard: list[Any] = []
+    lmstudio_emulator.script(REPLY)
+    front.llm = front.client.llm.just_in_time("emulator/chat-2")  # which has to be loaded first
+    front.respond(tools=[ADD, {"name": "sub"}], **listeners(heard))
+    check(heard)
+    assert {name for name, *_ in heard} == set(NAMES) - {"on_prompt_processing_progress"}
+
+
+async def test_callbacks_of_the_awaiting_front_may_be_coroutine_functions(lmstudio_emulator: Emulator) -> None:
+    heard: list[Any] = []
+    lmstudio_emulator.script(REPLY)
+    async with AsyncClient(lmstudio_emulator.url) as client:
+        handle = client.llm.just_in_time("emulator/chat-2")
+        await handle.respond("Hi", tools=[ADD, {"name": "sub"}], **listeners(heard, awaited=True))
+    check(heard)
+
+
+def test_iterating_and_events_call_back_as_well(front: Front, lmstudio_emulator: Emulator) -> None:
+    for read in (front.fragments, front.events):
+        heard: list[Any] = []
+        lmstudio_emulator.script(Reply("Hi there"))
+        read(**listeners(heard))
+        names = [name for name, *_ in heard]
+        assert names.count("on_first_token") == 1
+        assert names.count("on_message") == 1
+        assert names.count("on_prediction_fragment") == 2
+        assert names.count("on_progress") == 3
+
+
+def test_the_official_name_of_the_progress_callback_is_the_same(front: Front, lmstudio_emulator: Emulator) -> None:
+    heard: list[float] = []
+    front.respond(on_prompt_processing_progress=heard.append)
+    assert heard[0] == 0.0
+    assert heard[-1] == 1.0
+    with pytest.raises(LMStudioValueError, match="two names"):
+        front.respond(on_progress=print, on_prompt_processing_progress=print)
+
+
+def test_the_first_token_may_be_a_tool_call(front: Front, lmstudio_emulator: Emulator) -> None:
+    lmstudio_emulator.script(Reply(tool_calls=[ToolCall("add", {"a": 1}), ToolCall("add", {"a": 1})]))
+    heard: list[str] = []
+    front.respond(
+        tools=[ADD],
+        on_first_token=lambda: heard.append("first"),
+        on_tool_call_start=lambda index, _: heard.append(f"call {index}"),
+    )
+    assert heard == ["first", "call 0", "call 1"]
+
+
+def test_callbacks_run_where_the_answer_is_read(front: Front, lmstudio_emulator: Emulator) -> None:
+    threads: set[int] = set()
+    lmstudio_emulator.script(REPLY)
+    every = {
+        name: lambda *_: threads.add(threading.get_ident()) for name in NAMES if name != "on_prompt_processing_progress"
+    }
+    front.respond(tools=[ADD, {"name": "sub"}], **every)
+    front.do("llm.model", "emulator/chat-2", on_load_progress=lambda _: threads.add(threading.get_ident()))
+    assert threads == {threading.get_ident()}
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "on_load_progress"])
+def test_an_error_of_a_callback_reaches_the_caller(front: Front, lmstudio_emulator: Emulator, name: str) -> None:
+    def raising(*_: Any) -> None:
+        raise OopsError(name)
+
+    lmstudio_emulator.script(REPLY, Reply("next"))
+    with pytest.raises(OopsError, match=name):
+        front.respond(tools=[ADD, {"name": "sub"}], **{name: raising})
+    assert front.respond().content == "next"
+
+
+def test_an_error_of_a_load_callback_reaches_the_caller_and_cancels_the_load(
+    front: Front, lmstudio_emulator: Emulator
+) -> None:
+    def raising(progress: float) -> None:
+        raise OopsError
+
+    lmstudio_emulator.load_hold = Gate()
+    with pytest.raises(OopsError):
+        front.do("llm.model", "emulator/chat-2", on_load_progress=raising)
+    lmstudio_emulator.wait_for(is_cancel)
+    lmstudio_emulator.load_hold = None
+    assert front.respond().content
+
+
+def test_an_error_of_a_callback_cancels_its_own_answer_and_no_other(lmstudio_emulator: Emulator) -> None:
+    def raising(*_: Any) -> None:
+        raise OopsError
+
+    gate = Gate()
+    lmstudio_emulator.script(Reply("one two", hold=gate), Reply("three four", hold=Gate()))
+    with Client(lmstudio_emulator.url) as client:
+        model = client.llm.model("emulator/chat")
+        neighbour = model.respond_stream("Hi")
+        reading = iter(neighbour)
+        assert str(next(reading)) == "one"
+        with pytest.raises(OopsError):
+            model.respond("Hi", on_prediction_fragment=raising)
+        lmstudio_emulator.wait_for(is_cancel)
+        gate.release()
+        assert neighbour.result().content == "one two"
+        assert neighbour.result().stats.stop_reason == "eosFound"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_cannot_be_called_is_refused_at_once(front: Front, lmstudio_emulator: Emulator, name: str) -> None:
+    with pytest.raises(LMStudioValueError, match=name):
+        front.respond(**{name: "print"})
+    assert not lmstudio_emulator.requests
+
+
+def test_a_load_callback_that_cannot_be_called_is_refused_at_once(front: Front, lmstudio_emulator: Emulator) -> None:
+    with pytest.raises(LMStudioValueError, match="on_load_progress"):
+        front.do("llm.model", "emulator/chat-2", on_load_progress=5)
+    assert not lmstudio_emulator.requests
+
+
+def test_a_blocking_call_refuses_a_coroutine_function(lmstudio_emulator: Emulator) -> None:
+    async def never_awaited(*_: Any) -> None:
+        raise AssertionError
+
+    with Client(lmstudio_emulator.url) as client:
+        model = client.llm.just_in_time("emulator/chat")
+        for name in NAMES:
+            option: Any = {name: never_awaited}
+            with pytest.raises(LMStudioValueError, match="AsyncClient"):
+                model.respond_stream("Hi", **option)
+        with pytest.raises(LMStudioValueError, match="AsyncClient"):
+            client.llm.model("emulator/chat-2", on_load_progress=never_awaited)
+    assert not lmstudio_emulator.requests
+
+
+def test_no_callback_is_none(front: Front) -> None:
+    assert front.respond(**dict.fromkeys(NAMES)).content
