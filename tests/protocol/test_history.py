@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given
@@ -24,15 +24,23 @@ from tests.protocol.strategies import json_values, text
 from tests.witnesses import schema, transcripts
 from tests.witnesses.shared import SCHEMA_PATH, needs_shared
 
+Part = TypeVar("Part", FilePart, ToolCallRequestPart, ToolCallResultPart)
+
+
+def _of(model: type[Part], **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Part]:
+    """Like ``st.builds``, which would read a model's signature, where the members have the names of the wire."""
+    return st.fixed_dictionaries(fields).map(lambda values: model(**values))
+
+
 texts = st.builds(TextPart, text=text)
-files = st.builds(
+files = _of(
     FilePart,
     name=text,
     identifier=text,
     size_bytes=st.integers(min_value=0, max_value=2**53),
     file_type=st.sampled_from(FILE_TYPES),
 )
-requests = st.builds(
+requests = _of(
     ToolCallRequestPart,
     tool_call_request=st.builds(
         ToolCallRequest,
@@ -41,7 +49,7 @@ requests = st.builds(
         arguments=st.none() | st.dictionaries(text, json_values, max_size=4),
     ),
 )
-results = st.builds(ToolCallResultPart, content=text, tool_call_id=st.none() | text, name=st.none() | text)
+results = _of(ToolCallResultPart, content=text, tool_call_id=st.none() | text, name=st.none() | text)
 histories = st.builds(
     ChatHistory,
     messages=st.lists(

@@ -32,7 +32,7 @@ def test_an_invalid_frame_of_a_client_is_found_when_the_test_ends(watched_emulat
 def test_valid_frames_are_looked_at_and_pass(watched_emulators: Any) -> None:
     with Emulator() as server:
         _say(server, VERSION)
-        ((_, watch),) = watched_emulators.watches.values()
+        _, watch = watched_emulators.watches[id(server)]
         assert watch.check() == 4
         assert not watched_emulators.faulty
         server.faults.add("silent")
