@@ -202,6 +202,8 @@ class Connection:
         self._run(self._send(frame))
 
     async def _send(self, frame: str) -> None:
+        if self._socket.transport.is_closing():
+            return  # lost, and about to say so; asyncio would complain of each further write on standard error
         with contextlib.suppress(ConnectionClosed):
             await self._socket.send(frame)
 
