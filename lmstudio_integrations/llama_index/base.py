@@ -51,6 +51,7 @@ class ServedLLM(PredictionSettings, FunctionCallingLLM):
 
     _facts: ModelFacts | None = PrivateAttr(default=None)
     _facts_asked: bool = PrivateAttr(default=False)
+    _said_tools: bool | None = PrivateAttr(default=None)
 
     # What goes out
 
@@ -174,7 +175,8 @@ class ServedLLM(PredictionSettings, FunctionCallingLLM):
 
         On a running event loop nothing is waited for: until the answer has come (a thread fetches it), or where no
         server answers, the settings and LM Studio's usual values stand in. ``refresh_metadata`` and
-        ``arefresh_metadata`` ask at once.
+        ``arefresh_metadata`` ask at once. Whether the model calls functions is said once and then kept to until one of
+        them is called: an agent that was built on the first answer asks again at each step.
         """
         if self._facts is None and not self._facts_asked:
             self._facts_asked = True
@@ -182,16 +184,25 @@ class ServedLLM(PredictionSettings, FunctionCallingLLM):
                 threading.Thread(target=self._learn, name="lmstudio-metadata", daemon=True).start()
             else:
                 self._learn()
-        return self._known_metadata()
+        metadata = self._known_metadata()
+        if self._said_tools is None or self.is_function_calling_model is not None:
+            self._said_tools = metadata.is_function_calling_model
+        metadata.is_function_calling_model = self._said_tools
+        return metadata
 
     def _known_metadata(self) -> LLMMetadata:
         return metadata_of(self, self._facts or ModelFacts())
 
     def _learn(self) -> None:
         try:
-            self.refresh_metadata()
+            self._facts = self._ask_facts()
         except LMStudioError as error:
             logger.debug("LM Studio could not be asked about the model: %s", error)
+
+    def _ask_facts(self) -> ModelFacts:
+        client = self._client()
+        loaded = [model.get_info() for model in client.llm.list_loaded()]
+        return choose_facts(self.model, loaded, client.system.list_downloaded_models())
 
     def refresh_metadata(self) -> LLMMetadata:
         """Ask LM Studio about the model now. Loads nothing.
@@ -199,17 +210,16 @@ class ServedLLM(PredictionSettings, FunctionCallingLLM):
         Raises:
             LMStudioError: The server does not answer.
         """
-        client = self._client()
-        loaded = [model.get_info() for model in client.llm.list_loaded()]
-        self._facts = choose_facts(self.model, loaded, client.system.list_downloaded_models())
-        return self._known_metadata()
+        self._facts, self._said_tools = self._ask_facts(), None
+        return self.metadata
 
     async def arefresh_metadata(self) -> LLMMetadata:
         """``refresh_metadata`` without blocking."""
         client = self._async_client()
         loaded = [await model.get_info() for model in await client.llm.list_loaded()]
         self._facts = choose_facts(self.model, loaded, await client.system.list_downloaded_models())
-        return self._known_metadata()
+        self._said_tools = None
+        return self.metadata
 
 
 def _on_a_loop() -> bool:

@@ -162,6 +162,15 @@ def test_a_model_that_is_not_trained_for_tools_says_so_unless_overridden() -> No
         assert overridden.metadata.is_function_calling_model is True
 
 
+async def test_an_agent_is_never_told_two_things_about_tools() -> None:
+    with Emulator(models=[EmulatedModel("plain", loaded=True, tools=False)]) as server:
+        llm = LMStudio(model="plain", base_url=server.url)
+        assert llm.metadata.is_function_calling_model is True  # nothing is known yet, and LM Studio gives tools to all
+        await llm.achat(ASK)
+        assert llm.metadata.is_function_calling_model is True
+        assert (await llm.arefresh_metadata()).is_function_calling_model is False
+
+
 @pytest.mark.parametrize(
     ("max_tokens", "context", "expected"), [(None, 4096, 256), (-1, 4096, 256), (512, 4096, 512), (9999, 4096, 2048)]
 )
