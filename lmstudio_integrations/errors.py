@@ -254,6 +254,9 @@ def server_error(error: Any) -> LMStudioServerError:
 def _advice(code: str | None, data: Mapping[str, Any], suggestion: str | None) -> str | None:
     """LM Studio's own suggestion, plus the names that its error object carries as data."""
     lines = [suggestion] if suggestion else []
+    query = data.get("query")
+    if isinstance(query, dict) and (asked := query.get("identifier") or query.get("path")):
+        lines.append(f"Asked for: {asked}")
     for key, words in (
         ("loadedModelsSample", "Loaded models"),
         ("availablePathsSample", "Downloaded models"),

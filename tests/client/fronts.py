@@ -35,7 +35,7 @@ class Blocking:
         return list(self.llm.respond_stream(history, **options).events())
 
     def do(self, path: str, *arguments: Any, **options: Any) -> Any:
-        """``do("llm.unload", "x")`` is ``client.llm.unload("x")``; ``"model.embed"`` is a method of the handle."""
+        """``do("llm.unload", "x")`` is ``client.llm.unload("x")``; ``"handle.embed"`` is a method of the model handle."""
         return _find(self, path)(*arguments, **options)
 
     def close(self) -> None:
@@ -86,8 +86,9 @@ FRONTS: list[type[Blocking | Awaiting]] = [Blocking, Awaiting]
 
 
 def _find(front: Any, path: str) -> Callable[..., Coroutine[Any, Any, T]]:
-    found = front.client
-    for name in path.split("."):
+    first, *rest = path.split(".")
+    found = front.llm if first == "handle" else getattr(front.client, first)
+    for name in rest:
         found = getattr(found, name)
     method: Callable[..., Coroutine[Any, Any, T]] = found
     return method
