@@ -25,7 +25,7 @@ def _features(text: str) -> dict[str, float]:
         features[f"word:{word}"] = features.get(f"word:{word}", 0.0) + min(len(word), 8) / 4
         for at in range(len(word) - 2):
             part = f"part:{word[at : at + 3]}"
-            features[part] = features.get(part, 0.0) + 0.2
+            features[part] = features.get(part, 0.0) + 0.6
     return features
 
 

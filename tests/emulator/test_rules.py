@@ -16,6 +16,7 @@ from lmstudio_integrations.emulator.hints import Hints
 from lmstudio_integrations.emulator.rules import arguments
 from lmstudio_integrations.emulator.samples import document
 from lmstudio_integrations.emulator.tool_picking import picked
+from lmstudio_integrations.emulator.vectors import embedding
 
 WEATHER: dict[str, Any] = {
     "name": "get_weather",
@@ -95,6 +96,7 @@ SCHEMAS: list[dict[str, Any]] = [
     {"$ref": "#/$defs/A", "$defs": {"A": {"type": "object", "properties": {"b": {"$ref": "#/$defs/B"}}, "required": ["b"]}, "B": {"enum": ["x", "y"]}}},
     {"definitions": {"N": {"type": "object", "properties": {"next": {"anyOf": [{"$ref": "#/definitions/N"}, {"type": "null"}]}}, "required": ["next"]}}, "$ref": "#/definitions/N"},
     {"type": "object", "properties": {"children": {"type": "array", "items": {"$ref": "#"}}}, "required": ["children"]},
+    {"type": "object", "properties": {"name": {"type": "string"}, "left": {"$ref": "#"}, "right": {"$ref": "#"}}},
     {"anyOf": [{"type": "null"}, {"type": "integer", "minimum": 5, "maximum": 6}]},
     {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 0.5},
     {"type": "integer", "minimum": 10, "multipleOf": 7},
@@ -122,6 +124,16 @@ def test_documents_are_valid_by_their_schema_and_always_the_same(schema: dict[st
     made = document(schema, optional=optional)
     jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker()).validate(made)
     assert made == document(schema, optional=optional)
+
+
+def test_a_schema_within_itself_gets_a_document_of_sane_size() -> None:
+    made = document({"type": "object", "properties": {"left": {"$ref": "#"}, "right": {"$ref": "#"}}})
+    assert len(json.dumps(made)) < 10_000
+
+
+def test_texts_that_share_only_parts_of_words_are_still_closer() -> None:
+    sleep, sleeping, invoice = (embedding(word, 768) for word in ("sleep", "sleeping", "invoice"))
+    assert sum(map(float.__mul__, sleep, sleeping)) > sum(map(float.__mul__, sleep, invoice)) + 0.1
 
 
 simple = st.recursive(
