@@ -11,9 +11,18 @@ except ImportError as error:
     ) from error
 
 from lmstudio_integrations.langchain.callbacks import ProgressBar
+from lmstudio_integrations.langchain.cancel import CancelToken
 from lmstudio_integrations.langchain.chat_model import ChatLMStudio
 from lmstudio_integrations.langchain.convert.progress import LOAD_PROGRESS, PROMPT_PROGRESS
 from lmstudio_integrations.langchain.embeddings import LMStudioEmbeddings
 from lmstudio_integrations.langchain.llm import LMStudioLLM
 
-__all__ = ["LOAD_PROGRESS", "PROMPT_PROGRESS", "ChatLMStudio", "LMStudioEmbeddings", "LMStudioLLM", "ProgressBar"]
+__all__ = [
+    "LOAD_PROGRESS",
+    "PROMPT_PROGRESS",
+    "CancelToken",
+    "ChatLMStudio",
+    "LMStudioEmbeddings",
+    "LMStudioLLM",
+    "ProgressBar",
+]

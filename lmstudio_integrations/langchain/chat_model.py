@@ -24,7 +24,7 @@ from lmstudio_integrations.langchain.convert.answer import PROVIDER, AnswerReade
 from lmstudio_integrations.langchain.convert.blocks import register
 from lmstudio_integrations.langchain.convert.chunks import ChunkReader
 from lmstudio_integrations.langchain.convert.config import SAMPLING
-from lmstudio_integrations.langchain.convert.history import conversation
+from lmstudio_integrations.langchain.convert.history import conversation, text_only
 from lmstudio_integrations.langchain.convert.protocol import ProtocolReader
 from lmstudio_integrations.langchain.convert.tools import openai_tools, tool_choice_of
 from lmstudio_integrations.langchain.errors import LangChainErrors
@@ -42,7 +42,7 @@ __all__ = ["ChatLMStudio"]
 
 register()
 
-_CALLABLES = ("on_prompt_progress", "on_load_progress", "on_first_token")
+_NO_PART_OF_THE_ANSWER = ("on_prompt_progress", "on_load_progress", "on_first_token", "cancel", "timeout", "ttl")
 
 
 class ChatLMStudio(GenerationSettings, BaseChatModel):
@@ -69,6 +69,10 @@ class ChatLMStudio(GenerationSettings, BaseChatModel):
 
     fetch_images: bool = False
     """Whether this process may fetch images that messages name by an http(s) address. LM Studio fetches nothing."""
+
+    check_context: bool = False
+    """Whether to count a prompt's tokens before asking, and to raise ``ContextOverflowError`` if they are too many.
+    It costs three short questions per call; without it LM Studio does as ``context_overflow_policy`` says."""
 
     # What it is called
 
@@ -105,7 +109,9 @@ class ChatLMStudio(GenerationSettings, BaseChatModel):
         return params
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
-        return super()._get_llm_string(stop, **{name: kwargs[name] for name in kwargs if name not in _CALLABLES})
+        return super()._get_llm_string(
+            stop, **{name: kwargs[name] for name in kwargs if name not in _NO_PART_OF_THE_ANSWER}
+        )
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = LangSmithParams(ls_provider=PROVIDER, ls_model_type="chat")
@@ -123,7 +129,15 @@ class ChatLMStudio(GenerationSettings, BaseChatModel):
 
     def _request(self, messages: Sequence[BaseMessage], stop: list[str] | None, changes: Mapping[str, Any]) -> Request:
         with LangChainErrors():
-            return chat_request(self, messages, stop, changes, send_reasoning=self.send_reasoning)
+            return chat_request(
+                self,
+                messages,
+                stop,
+                changes,
+                send_reasoning=self.send_reasoning,
+                fetch_images=self.fetch_images,
+                check_context=self.check_context,
+            )
 
     def _generate(
         self,
@@ -273,11 +287,9 @@ class ChatLMStudio(GenerationSettings, BaseChatModel):
         """
         with LangChainErrors():
             made = conversation(messages, reasoning=self.send_reasoning)
-            pictures = {id(picture.part) for picture in made.pictures}
-            for message in made.messages:
-                message["content"] = [part for part in message["content"] if id(part) not in pictures]
             llm = self._llm()
-            prompt = llm.apply_prompt_template(made.history(), tools=openai_tools(tools or ()) or None)
+            history = text_only(made.history(), made.pictures)
+            prompt = llm.apply_prompt_template(history, tools=openai_tools(tools or ()) or None)
             if self.custom_get_token_ids is not None:
                 return len(self.custom_get_token_ids(prompt))
             return llm.count_tokens(prompt)

@@ -55,14 +55,14 @@ class Announcer:
         if get_callback_manager_for_config(self._config).parent_run_id is None:
             self._config = None
 
-    def tell(self, event: PromptProgress | LoadProgress) -> None:
-        """Hand on one step, from blocking code."""
+    def tell(self, event: Any) -> None:
+        """Hand on one step, an event of ``PROGRESS_EVENTS``, from blocking code."""
         name, data = self._told(event)
         if self._config is not None:
             dispatch_custom_event(name, data, config=self._config)
 
-    async def atell(self, event: PromptProgress | LoadProgress) -> None:
-        """Hand on one step, from a coroutine."""
+    async def atell(self, event: Any) -> None:
+        """The same from a coroutine."""
         name, data = self._told(event)
         if self._config is not None:
             await adispatch_custom_event(name, data, config=self._config)

@@ -8,9 +8,11 @@ from typing import Any
 
 from langchain_core.messages import BaseMessage
 
+from lmstudio_integrations.client import LLM, AsyncLLM, AsyncPredictionStream, PredictionStream
+from lmstudio_integrations.langchain.cancel import CancelToken
 from lmstudio_integrations.langchain.convert.answer import Wanted
 from lmstudio_integrations.langchain.convert.config import CALL_KEYWORDS, SAMPLING, check_keywords, prediction_config
-from lmstudio_integrations.langchain.convert.history import conversation
+from lmstudio_integrations.langchain.convert.history import conversation, text_only
 from lmstudio_integrations.langchain.convert.images import Picture
 from lmstudio_integrations.langchain.convert.tools import ask
 from lmstudio_integrations.langchain.settings import GenerationSettings
@@ -35,6 +37,23 @@ class Request:
     options: Mapping[str, Any]
     wanted: Wanted = field(default_factory=Wanted)
     pictures: Sequence[Picture] = ()
+    fetch_images: bool = False
+    check_context: bool = False
+    cancel: CancelToken = field(default_factory=CancelToken)
+
+    def start(self, llm: LLM) -> PredictionStream:
+        """The prediction, as a stream."""
+        stream: PredictionStream = getattr(llm, self.method)(self.subject, **self.options)
+        return stream
+
+    async def astart(self, llm: AsyncLLM) -> AsyncPredictionStream:
+        """The same for coroutines."""
+        stream: AsyncPredictionStream = await getattr(llm, self.method)(self.subject, **self.options)
+        return stream
+
+    def text_only(self) -> dict[str, Any]:
+        """The history without images, which LM Studio's template knows nothing of."""
+        return text_only(self.subject, self.pictures)
 
 
 def chat_request(
@@ -44,6 +63,8 @@ def chat_request(
     changes: Mapping[str, Any],
     *,
     send_reasoning: bool,
+    fetch_images: bool,
+    check_context: bool,
 ) -> Request:
     """The request of a chat model's call.
 
@@ -63,6 +84,9 @@ def chat_request(
         options=options,
         wanted=wanted,
         pictures=made.pictures,
+        fetch_images=fetch_images,
+        check_context=check_context,
+        cancel=changes.get("cancel") or CancelToken(),
     )
 
 
@@ -79,6 +103,7 @@ def text_request(
         model=settings._pick("model", changes),
         load=settings._load_options(**changes),
         options=options,
+        cancel=changes.get("cancel") or CancelToken(),
     )
 
 

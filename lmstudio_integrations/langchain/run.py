@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any, Protocol, TypeVar
 
 from lmstudio_integrations.errors import LMStudioConnectionError, LMStudioServerError, LMStudioServerNotFoundError
+from lmstudio_integrations.langchain.convert.whole import whole
 from lmstudio_integrations.langchain.errors import LangChainErrors
+from lmstudio_integrations.langchain.preflight import acheck_fits, check_fits
 from lmstudio_integrations.langchain.progress import PROGRESS_EVENTS, Announcer
 from lmstudio_integrations.langchain.request import Request
 from lmstudio_integrations.langchain.settings import GenerationSettings
@@ -32,20 +34,22 @@ class Reader(Protocol[T_co]):
 def run(settings: GenerationSettings, request: Request, reader: Reader[T_co]) -> Iterator[T_co]:
     """Everything that ``reader`` makes of the prediction. Closing the iterator cancels it at the server."""
     announcer, again = Announcer(), _Again(settings.max_retries)
-    uploads = Uploads(request.pictures, server=settings.base_url, fetch=_may_fetch(settings))
+    uploads = Uploads(request.pictures, server=settings.base_url, fetch=request.fetch_images)
     with LangChainErrors():
         client = settings._client()
         uploads.place(client)
         llm = client.llm.just_in_time(request.model, **request.load)
+        if request.check_context:
+            check_fits(llm, request)
         yield from reader.begin()
         while True:
             try:
-                with getattr(llm, request.method)(request.subject, **request.options) as stream:
+                with request.start(llm) as stream, request.cancel.covering(stream.cancel):
                     for event in stream.events():
                         if type(event) in PROGRESS_EVENTS:
                             announcer.tell(event)
                         yield from reader.read(event)
-                    yield from reader.read(stream.result())
+                    yield from reader.read(whole(stream.result()))
                 return
             except LMStudioConnectionError as error:
                 again.or_raise(error)
@@ -57,23 +61,26 @@ def run(settings: GenerationSettings, request: Request, reader: Reader[T_co]) ->
 async def arun(settings: GenerationSettings, request: Request, reader: Reader[T_co]) -> AsyncIterator[T_co]:
     """The same for coroutines, line by line."""
     announcer, again = Announcer(), _Again(settings.max_retries)
-    uploads = Uploads(request.pictures, server=settings.base_url, fetch=_may_fetch(settings))
+    uploads = Uploads(request.pictures, server=settings.base_url, fetch=request.fetch_images)
     with LangChainErrors():
         client = settings._aclient()
         await uploads.aplace(client)
         llm = client.llm.just_in_time(request.model, **request.load)
+        if request.check_context:
+            await acheck_fits(llm, request)
         for made in reader.begin():
             yield made
         while True:
             try:
-                async with await getattr(llm, request.method)(request.subject, **request.options) as stream:
-                    async for event in stream.events():
-                        if type(event) in PROGRESS_EVENTS:
-                            await announcer.atell(event)
-                        for made in reader.read(event):
+                async with await request.astart(llm) as stream:
+                    with request.cancel.covering(stream.cancel):
+                        async for event in stream.events():
+                            if type(event) in PROGRESS_EVENTS:
+                                await announcer.atell(event)
+                            for made in reader.read(event):
+                                yield made
+                        for made in reader.read(whole(await stream.result())):
                             yield made
-                    for made in reader.read(await stream.result()):
-                        yield made
                 return
             except LMStudioConnectionError as error:
                 again.or_raise(error)
@@ -96,7 +103,3 @@ class _Again:
         if self._left == 0 or getattr(error, "begun", True) or isinstance(error, LMStudioServerNotFoundError):
             raise error
         self._left -= 1
-
-
-def _may_fetch(settings: GenerationSettings) -> bool:
-    return bool(getattr(settings, "fetch_images", False))

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from langchain_core.caches import InMemoryCache
+from langchain_core.exceptions import ContextOverflowError, ModelAPIError
 from langchain_core.load import dumps
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.rate_limiters import BaseRateLimiter
@@ -20,8 +21,13 @@ from pydantic import SecretStr, ValidationError
 
 from lmstudio_integrations import Timeout
 from lmstudio_integrations.emulator import Emulator, Gate, Reply, ToolCall
-from lmstudio_integrations.errors import LMStudioTimeoutError
-from lmstudio_integrations.langchain import ChatLMStudio
+from lmstudio_integrations.errors import (
+    LMStudioCancelledError,
+    LMStudioContextOverflowError,
+    LMStudioModelUnloadedError,
+    LMStudioTimeoutError,
+)
+from lmstudio_integrations.langchain import CancelToken, ChatLMStudio
 from tests.langchain.wire import predictions, settings
 
 Make = Callable[..., ChatLMStudio]
@@ -344,6 +350,74 @@ def test_an_answer_that_began_is_never_asked_for_again(chat: Make, lmstudio_emul
     with pytest.raises(ConnectionError):
         chat(max_retries=5).invoke("x")
     assert len(predictions(lmstudio_emulator)) == 1
+
+
+def test_a_prompt_that_was_being_read_is_not_sent_again(chat: Make, lmstudio_emulator: Emulator) -> None:
+    lmstudio_emulator.script(Reply("one", progress=(0.0, 0.5)))
+    lmstudio_emulator.faults.add("drop", after=0)
+    with pytest.raises(ConnectionError):
+        chat(max_retries=5).invoke("x")
+    assert len(predictions(lmstudio_emulator)) == 1
+
+
+# What goes wrong on the way
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_a_model_unloaded_under_its_answer_is_an_error_with_what_there_was(
+    chat: Make, lmstudio_emulator: Emulator, streamed: bool
+) -> None:
+    lmstudio_emulator.script(Reply("one two", stop_reason="modelUnloaded"))
+    with pytest.raises(LMStudioModelUnloadedError) as caught:
+        list(chat().stream("x")) if streamed else chat().invoke("x")
+    assert isinstance(caught.value, ModelAPIError)
+    assert caught.value.is_retryable is False
+    assert caught.value.partial.content == "one two"
+
+
+async def test_an_engine_that_failed_is_an_error(chat: Make, lmstudio_emulator: Emulator) -> None:
+    lmstudio_emulator.script(Reply("one two", stop_reason="failed"))
+    with pytest.raises(ModelAPIError, match="engine failed"):
+        await chat().ainvoke("x")
+
+
+def test_an_unknown_packet_is_passed_over(chat: Make, lmstudio_emulator: Emulator) -> None:
+    lmstudio_emulator.script(Reply("one two"))
+    lmstudio_emulator.faults.add("unknown_packet", after=1)
+    assert chat().invoke("x").content == "one two"
+
+
+@pytest.mark.parametrize("awaited", [True, False])
+async def test_a_prompt_can_be_counted_before_it_is_sent(
+    chat: Make, lmstudio_emulator: Emulator, awaited: bool
+) -> None:
+    model = chat(check_context=True)
+    assert (await model.ainvoke("x") if awaited else model.invoke("x")).content
+    with pytest.raises(ContextOverflowError) as caught:
+        await model.ainvoke("word " * 6000) if awaited else model.invoke("word " * 6000)
+    error = caught.value
+    assert isinstance(error, LMStudioContextOverflowError)
+    assert (error.available, error.needed is not None and error.needed > 6000) == (4096, True)
+    assert len(predictions(lmstudio_emulator)) == 1
+
+
+@pytest.mark.parametrize("awaited", [True, False])
+async def test_a_token_cancels_from_anywhere(chat: Make, lmstudio_emulator: Emulator, awaited: bool) -> None:
+    token = CancelToken()
+    lmstudio_emulator.script(Reply("one two three", hold=Gate(), hold_after=2))
+    options: Any = {"cancel": token, "on_first_token": token.cancel}
+    answer = await chat().ainvoke("x", **options) if awaited else chat().invoke("x", **options)
+    assert answer.response_metadata["finish_reason"] == "cancelled"
+    assert answer.response_metadata["stop_reason"] == "userStopped"
+    assert "three" not in answer.text
+
+
+def test_a_used_token_stops_what_begins_later(chat: Make) -> None:
+    token = CancelToken()
+    token.cancel()
+    with pytest.raises(LMStudioCancelledError):
+        chat().invoke("x", cancel=token)
+    assert token.cancelled
 
 
 # The rest of the surface

@@ -35,6 +35,7 @@ CALL_KEYWORDS = frozenset(
         "preset",
         "prediction_config",
         "timeout",
+        "cancel",
         "on_prompt_progress",
         "on_load_progress",
         "on_first_token",

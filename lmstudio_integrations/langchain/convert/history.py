@@ -29,7 +29,7 @@ from lmstudio_integrations.langchain.convert.images import Picture, image_block,
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["DEFAULT_TAGS", "Conversation", "conversation"]
+__all__ = ["DEFAULT_TAGS", "Conversation", "conversation", "text_only"]
 
 DEFAULT_TAGS = ("<think>", "</think>")
 """Where a message does not say which tags its reasoning came in (another provider made it)."""
@@ -83,6 +83,17 @@ def conversation(messages: Sequence[BaseMessage], *, reasoning: bool = True) -> 
         writer.add(message)
     writer.end_round()
     return writer.made
+
+
+def text_only(history: Mapping[str, Any], pictures: Iterable[Picture]) -> dict[str, Any]:
+    """``history`` without the parts that ``pictures`` stand for."""
+    parts = {id(picture.part) for picture in pictures}
+    return {
+        "messages": [
+            {"role": message["role"], "content": [part for part in message["content"] if id(part) not in parts]}
+            for message in history["messages"]
+        ]
+    }
 
 
 class _Writer:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -54,8 +54,10 @@ class _Open:
     index: int
     id: str | None = None
     name: str | None = None
-    fragments: list[str] = field(default_factory=list)
+    text: str = ""
+    """The arguments as the model writes them."""
     sent: int = 0
+    """How much of ``text`` has been handed out."""
     begun: bool = False
 
 
@@ -80,7 +82,7 @@ class CallReader:
             call.name = event.name
             return self._flush(call)
         if kind is ToolCallArguments:
-            call.fragments.append(event.content)
+            call.text += event.content
             return self._flush(call)
         self._open = None
         self._count += not self._is_answer(call)
@@ -110,17 +112,16 @@ class CallReader:
         """What may already be shown: the name once it is known, and arguments that look like JSON."""
         if not call.name:
             return []
-        text = "".join(call.fragments)
-        if not text.lstrip().startswith("{"):  # nothing yet, or no JSON: then the parsed arguments come at the end
+        if not call.text.lstrip().startswith("{"):  # nothing yet, or no JSON: then the parsed arguments come at the end
             return [] if call.begun or self._is_answer(call) else self._emit(call, "")
-        fresh, call.sent = text[call.sent :], len(text)
+        fresh, call.sent = call.text[call.sent :], len(call.text)
         return self._emit(call, fresh)
 
     def _end(self, call: _Open, arguments: dict[str, Any]) -> list[CallPiece | str]:
         whole = json.dumps(arguments, ensure_ascii=False)
         if not call.sent:
             return self._emit(call, whole)
-        shown = "".join(call.fragments)[: call.sent]
+        shown = call.text[: call.sent]
         if _json(shown) == arguments:
             return []
         if parse_partial_json(shown) == arguments:  # only closing brackets are missing
@@ -134,7 +135,7 @@ class CallReader:
 
     def _failed(self, call: _Open, event: ToolCallFailed) -> list[CallPiece | str]:
         call.name = call.name or event.name
-        shown = "".join(call.fragments)[: call.sent]
+        shown = call.text[: call.sent]
         rest = "" if shown else (event.raw_content or event.arguments or "")
         error = event.error.title or "the tool call could not be read"
         return self._emit(call, rest + _spoiler(shown + rest), error)
