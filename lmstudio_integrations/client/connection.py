@@ -17,6 +17,7 @@ from websockets.protocol import State
 from lmstudio_integrations.client.frames import Bytes, MessageSocket
 from lmstudio_integrations.client.session import Session, read_authentication
 from lmstudio_integrations.client.settings import is_local
+from lmstudio_integrations.client.wire_log import wire_logger
 from lmstudio_integrations.errors import (
     LMStudioConnectionError,
     LMStudioDisconnectedError,
@@ -83,7 +84,9 @@ class Connection:
         self._name = name
         self._errands: set[asyncio.Task[None]] = set()
         self._probing: asyncio.Task[bool] | None = None
-        self._closing = False
+        self.closed_here = False
+        """Whether it was closed from this side, which happens only while no answer is due: a request that came too
+        late has not been sent."""
         self.session = Session()
         self.retired = False
         self.heard_at = self.clock()
@@ -114,6 +117,7 @@ class Connection:
                 ping_interval=_PING_INTERVAL,
                 ping_timeout=_PING_TIMEOUT,
                 close_timeout=_CLOSE_TIMEOUT,
+                logger=wire_logger,
                 # A proxy that the environment names is for the world outside.
                 proxy=None if is_local(base) else True,
             )
@@ -224,13 +228,13 @@ class Connection:
         self._close_if_idle()
 
     def _close_if_idle(self) -> None:
-        if not self.session.open_conversations and not self._closing:
-            self._closing = True
+        if not self.session.open_conversations and not self.closed_here:
+            self.closed_here = True
             self._run(self.close())
 
     async def close(self) -> None:
         """Close the socket; whoever still waits for an answer is told."""
-        self.retired = self._closing = True
+        self.retired = self.closed_here = True
         try:
             async with asyncio.timeout(_CLOSE):
                 await self._socket.close()

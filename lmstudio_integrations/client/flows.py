@@ -2,6 +2,7 @@
 
 Each flow exists once, for both fronts. Two things are mended unseen, once each, and only while the server has not
 begun to answer: a lost socket (the request goes out on a new one) and a model that is not loaded (it is loaded).
+A socket that another client closed in the same moment does not count.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ async def _with_model(
                 await ensure_loaded(connection, model.identifier, model.load, limits, deliver)
             return await attempt(connection)
         except LMStudioDisconnectedError as error:
-            if reconnected or error.begun:
+            if (reconnected or error.begun) and not connection.closed_here:
                 raise
             reconnected, reloaded = True, False
         except (LMStudioModelNotFoundError, LMStudioModelUnloadedError) as error:
@@ -102,7 +103,7 @@ async def load(
         try:
             info = await load_model(connection, endpoint, creation, limits, control.tell)
         except LMStudioDisconnectedError as error:
-            if reconnected or error.begun:
+            if (reconnected or error.begun) and not connection.closed_here:
                 raise
             reconnected = True
         else:

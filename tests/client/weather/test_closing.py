@@ -1,0 +1,128 @@
+"""Clients that are closed: while streams run, twice, with neighbours in the same pool, in the midst of new requests."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from lmstudio_integrations import AsyncClient, Client
+from lmstudio_integrations.emulator import Emulator, Gate, Reply
+from lmstudio_integrations.errors import LMStudioCancelledError, LMStudioConnectionError
+from tests.client.weather.frames import CHAT, cancelled, connections, requests, under_way
+
+
+def test_closing_cancels_this_clients_streams_and_leaves_no_socket(server: Emulator) -> None:
+    server.script(*(Reply("One two three", hold=Gate(), hold_after=1) for _ in range(5)))
+    client = Client(server.url)
+    streams = [client.llm.just_in_time(CHAT).respond_stream("hi") for _ in range(5)]
+    under_way(server, 5)
+    client.close()
+    for opening in requests(server, "predict"):
+        cancelled(server, opening)
+    for stream in streams:
+        with pytest.raises(LMStudioCancelledError):
+            stream.result()
+    server.wait_until(lambda: server.connections == 0)
+
+
+def test_closing_wakes_a_thread_that_reads(server: Emulator) -> None:
+    server.script(Reply("One two three", hold=Gate(), hold_after=1))
+    client = Client(server.url)
+    stream = client.llm.just_in_time(CHAT).respond_stream("hi")
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(stream.result)
+        under_way(server)
+        client.close()
+        assert type(reading.exception(10)) is LMStudioCancelledError
+
+
+async def test_closing_wakes_a_task_that_reads(server: Emulator) -> None:
+    server.script(Reply("One two three", hold=Gate(), hold_after=1))
+    client = AsyncClient(server.url)
+    reading = asyncio.create_task(client.llm.just_in_time(CHAT).respond("hi"))
+    await asyncio.to_thread(under_way, server)
+    await client.close()
+    with pytest.raises(LMStudioCancelledError):
+        await reading
+    await asyncio.to_thread(server.wait_until, lambda: server.connections == 0)
+
+
+def test_a_client_may_be_closed_twice_and_answers_nothing_more(server: Emulator) -> None:
+    client = Client(server.url)
+    model = client.llm.model(CHAT)
+    client.close()
+    client.close()
+    for ask in (client.system.version, lambda: model.respond("hi"), lambda: model.tokenize("text")):
+        with pytest.raises(LMStudioConnectionError, match="closed"):
+            ask()
+
+
+def test_a_neighbour_in_the_same_pool_streams_on_and_asks_on(server: Emulator) -> None:
+    gate = Gate()
+    server.script(Reply("One two three", hold=gate, hold_after=1), Reply("four", hold=Gate(), hold_after=0))
+    leaving, staying = Client(server.url), Client(server.url)
+    model = staying.llm.model(CHAT)
+    stream = model.respond_stream("hi")
+    under_way(server)
+    left = leaving.llm.just_in_time(CHAT).respond_stream("hi")
+    under_way(server, 2)
+    leaving.close()
+    assert model.tokenize("text"), "a new request must get a new socket"
+    with pytest.raises(LMStudioCancelledError):
+        left.result()
+    gate.release()
+    assert stream.result().content == "One two three"
+    server.wait_until(lambda: server.connections == 1)
+    staying.close()
+    server.wait_until(lambda: server.connections == 0)
+
+
+def test_requests_in_the_midst_of_closing_are_answered(server: Emulator) -> None:
+    """A neighbour that opens and closes all the time must never be noticed."""
+    staying = Client(server.url)
+    model = staying.llm.model(CHAT)
+    stop = threading.Event()
+
+    def open_and_close() -> None:
+        while not stop.is_set():
+            with Client(server.url) as client:
+                client.system.version()
+
+    def close_llm() -> None:
+        while not stop.is_set():
+            Client(server.url).close()
+
+    others = [threading.Thread(target=work) for work in (open_and_close, close_llm)]
+    for other in others:
+        other.start()
+    try:
+        for _ in range(15):
+            assert model.respond("hi").content
+            assert model.tokenize("text")
+    finally:
+        stop.set()
+        for other in others:
+            other.join()
+
+
+def test_a_retired_socket_closes_when_its_last_answer_is_given_up(server: Emulator) -> None:
+    server.script(Reply("One two three"))
+    server.faults.add("stall", after=1)
+    staying = Client(server.url)
+    stream = staying.llm.model(CHAT).respond_stream("hi", timeout=0.3)
+    under_way(server)
+    Client(server.url).close()
+    assert server.connections == 1
+    with pytest.raises(TimeoutError):
+        stream.result()
+    server.wait_until(lambda: server.connections == 0)
+
+
+def test_a_client_that_was_never_used_has_nothing_to_close(server: Emulator) -> None:
+    with Client(server.url):
+        pass
+    assert connections(server.url) == {}
+    assert server.requests == []
