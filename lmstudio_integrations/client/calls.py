@@ -88,6 +88,10 @@ def _seconds_to_ms(ttl: Any) -> int | None:
     return math.ceil(ttl * 1000)
 
 
+def _identifier(text: Any) -> str:
+    return _string(check_identifier(text))
+
+
 def _load_stack(namespace: str, config: Any) -> dict[str, Any]:
     parsed = parse_config(LlmLoadModelConfig if namespace == "llm" else EmbeddingLoadModelConfig, config)
     return kv_stack(("apiOverride", to_kv(parsed)))
@@ -96,7 +100,7 @@ def _load_stack(namespace: str, config: Any) -> dict[str, Any]:
 def get_or_load(namespace: str, key: str, ttl: float | None, config: Any) -> dict[str, Any]:
     """The creation parameter of ``getOrLoad``. ``ttl`` in seconds; both it and ``config`` count only if it loads."""
     creation: dict[str, Any] = {
-        "identifier": check_identifier(key),
+        "identifier": _identifier(key),
         "loadConfigStack": _load_stack(namespace, config),
     }
     if (ms := _seconds_to_ms(ttl)) is not None:
@@ -106,9 +110,9 @@ def get_or_load(namespace: str, key: str, ttl: float | None, config: Any) -> dic
 
 def load_model(namespace: str, key: str, instance_id: str | None, ttl: float | None, config: Any) -> dict[str, Any]:
     """The creation parameter of ``loadModel``, which always makes a new instance."""
-    creation: dict[str, Any] = {"modelKey": check_identifier(key)}
+    creation: dict[str, Any] = {"modelKey": _identifier(key)}
     if instance_id is not None:
-        creation["identifier"] = check_identifier(instance_id)
+        creation["identifier"] = _identifier(instance_id)
     if (ms := _seconds_to_ms(ttl)) is not None:
         creation["ttlMs"] = ms
     creation["loadConfigStack"] = _load_stack(namespace, config)
@@ -181,7 +185,7 @@ def _prediction_fields(
     """Every setting of a prediction by its key."""
     fields = kv_fields(to_kv(parse_config(LlmPredictionConfig, config)))
     if draft_model is not None:
-        fields[_DRAFT_MODEL_KEY] = "" if draft_model == "" else check_identifier(draft_model)
+        fields[_DRAFT_MODEL_KEY] = "" if draft_model == "" else _identifier(draft_model)
     if response_format is not None:
         field = structured_field(response_format)
         fields[field["key"]] = field["value"]
@@ -301,7 +305,7 @@ def read_embedding(result: Any) -> list[float]:
 
 def unload(namespace: str, identifier: str) -> Call[None]:
     """Unload an instance by its identifier."""
-    return Call(namespace, "unloadModel", {"identifier": check_identifier(identifier)}, lambda _: None)
+    return Call(namespace, "unloadModel", {"identifier": _identifier(identifier)}, lambda _: None)
 
 
 def list_loaded(namespace: str) -> Call[list[ModelInstanceInfo]]:
@@ -328,6 +332,6 @@ def upload(name: str, content_base64: str) -> Call[FilePart]:
     return Call(
         "files",
         "uploadFileBase64",
-        {"name": name, "contentBase64": content_base64},
+        {"name": _string(name), "contentBase64": content_base64},
         lambda result: UploadFileResult.model_validate(result).file_part(name),
     )
