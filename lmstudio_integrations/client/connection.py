@@ -18,7 +18,6 @@ from lmstudio_integrations.client.frames import Bytes, MessageSocket
 from lmstudio_integrations.client.session import Session, read_authentication
 from lmstudio_integrations.client.settings import is_local
 from lmstudio_integrations.client.wire_log import wire_logger
-from lmstudio_integrations.client.wire_log import wire_logger
 from lmstudio_integrations.errors import (
     LMStudioConnectionError,
     LMStudioDisconnectedError,
