@@ -222,7 +222,7 @@ def _message(message: Any, where: str) -> Message:
     if not _is_list(content):
         raise LMStudioValueError(f"{where} has the content {content!r}: pass text or a list of parts")
     assert isinstance(role, str)
-    return kind(role=role, content=[_part(part, role, where) for part in content])  # type: ignore[arg-type]
+    return kind(role=role, content=[_part(part, role, where) for part in content])
 
 
 def _part(part: Any, role: str, where: str) -> Any:
