@@ -33,6 +33,7 @@ from lmstudio_integrations.langchain.request import Request, chat_request
 from lmstudio_integrations.langchain.run import arun, run
 from lmstudio_integrations.langchain.settings import GenerationSettings
 from lmstudio_integrations.langchain.structured import Method, structured_chain
+from lmstudio_integrations.protocol.models import ModelInstanceInfo
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -301,6 +302,9 @@ class ChatLMStudio(GenerationSettings, BaseChatModel):
 
     def _resolve_model_profile(self) -> ModelProfile:
         return known_profile(self.base_url, self.model, self.context_length)
+
+    def _learn(self, model: str | None, info: ModelInstanceInfo) -> None:
+        learn(self.base_url, model, info)
 
     def with_profile(self) -> Self:
         """A copy that knows its ``profile`` from the server: real context length, images, tools. Loads the model."""

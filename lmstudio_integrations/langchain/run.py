@@ -49,7 +49,9 @@ def run(settings: GenerationSettings, request: Request, reader: Reader[T_co]) ->
                         if type(event) in PROGRESS_EVENTS:
                             announcer.tell(event)
                         yield from reader.read(event)
-                    yield from reader.read(whole(stream.result()))
+                    result = whole(stream.result())
+                    settings._learn(request.model, result.model_info)
+                    yield from reader.read(result)
                 return
             except LMStudioConnectionError as error:
                 again.or_raise(error)
@@ -79,7 +81,9 @@ async def arun(settings: GenerationSettings, request: Request, reader: Reader[T_
                                 await announcer.atell(event)
                             for made in reader.read(event):
                                 yield made
-                        for made in reader.read(whole(await stream.result())):
+                        result = whole(await stream.result())
+                        settings._learn(request.model, result.model_info)
+                        for made in reader.read(result):
                             yield made
                 return
             except LMStudioConnectionError as error:

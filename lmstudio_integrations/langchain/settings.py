@@ -12,6 +12,7 @@ from langchain_core.utils.utils import secret_from_env
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from lmstudio_integrations import AsyncClient, Client, Timeout
+from lmstudio_integrations.protocol.models import ModelInstanceInfo
 
 __all__ = ["ConnectionSettings", "GenerationSettings", "Reasoning"]
 
@@ -139,3 +140,6 @@ class GenerationSettings(ConnectionSettings):
 
     on_first_token: Callable[[], Any] | None = Field(None, exclude=True, repr=False)
     """Called once, when the answer begins."""
+
+    def _learn(self, model: str | None, info: ModelInstanceInfo) -> None:
+        """Called with what LM Studio says about ``model`` with each of its answers."""

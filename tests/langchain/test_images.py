@@ -92,10 +92,11 @@ def test_what_is_no_image_for_lm_studio_is_refused_by_what_it_is(block: dict[str
         image_block(block)
 
 
+@pytest.mark.parametrize("data", [TEXT, PNG])
 def test_an_image_is_uploaded_and_put_where_it_stood(
-    chat: Callable[..., ChatLMStudio], lmstudio_emulator: Emulator
+    chat: Callable[..., ChatLMStudio], lmstudio_emulator: Emulator, data: Any
 ) -> None:
-    chat().invoke([HumanMessage(["before", {"type": "image", "base64": TEXT, "mime_type": "image/png"}, "after"])])
+    chat().invoke([HumanMessage(["before", {"type": "image", "base64": data, "mime_type": "image/png"}, "after"])])
     before, file, after = history(lmstudio_emulator)[0]["content"]
     assert (before["text"], after["text"]) == ("before", "after")
     assert list(file) == ["type", "name", "identifier", "sizeBytes", "fileType"]

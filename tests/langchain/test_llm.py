@@ -41,9 +41,12 @@ def test_no_template_is_put_around_it(llm: Callable[..., LMStudioLLM], lmstudio_
 
 
 def test_reasoning_is_not_part_of_the_text(llm: Callable[..., LMStudioLLM], lmstudio_emulator: Emulator) -> None:
-    lmstudio_emulator.script(Reply(reasoning="hm", text="so"), Reply(reasoning="hm", text="so"))
+    lmstudio_emulator.script(*[Reply(reasoning="hm", text="so")] * 3)
     assert llm().invoke("x") == "so"
     assert "".join(llm().stream("x")) == "so"
+    info = llm().generate(["x"]).generations[0][0].generation_info
+    assert info is not None
+    assert info["reasoning_content"] == "hm"
 
 
 async def test_usage_and_statistics_are_in_the_generations_info(llm: Callable[..., LMStudioLLM]) -> None:

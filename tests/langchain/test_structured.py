@@ -161,6 +161,12 @@ def test_impossible_requests_are_refused(chat: Make, schema: Any, method: Any, n
         chat().with_structured_output(schema, method=method)
 
 
+def test_function_calling_takes_one_call(chat: Make, lmstudio_emulator: Emulator) -> None:
+    lmstudio_emulator.script(Reply(tool_calls=[ToolCall("Joke", DOCUMENT), ToolCall("Joke", DOCUMENT)]))
+    answer = chat().with_structured_output(Joke, method="function_calling", include_raw=True).invoke("x")
+    assert len(answer["raw"].tool_calls) == 1
+
+
 def test_other_settings_pass_along(chat: Make, lmstudio_emulator: Emulator) -> None:
     chat().with_structured_output(Joke, temperature=0.5).invoke("x")
     assert settings(lmstudio_emulator)["llm.prediction.temperature"] == 0.5

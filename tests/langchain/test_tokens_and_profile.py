@@ -105,6 +105,18 @@ def test_what_the_server_said_is_known_to_models_made_later(chat: Make) -> None:
     assert known["max_input_tokens"] == 4096
 
 
+def test_what_an_answer_said_is_known_to_models_made_later(chat: Make) -> None:
+    first = chat()
+    first.invoke("x")
+    known = chat().profile
+    assert known is not None
+    assert known["max_input_tokens"] == 4096
+    assert "max_input_tokens" not in (first.profile or {})
+    first.invoke("x", model="emulator/chat-2")
+    assert (chat().profile or {})["image_inputs"] is True
+    assert (chat(model="emulator/chat-2").profile or {})["image_inputs"] is False
+
+
 def test_a_profile_of_ones_own_stays(chat: Make) -> None:
     own: Any = {"max_input_tokens": 5}
     assert chat(profile=own).profile == own

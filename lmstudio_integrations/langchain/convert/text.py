@@ -16,8 +16,12 @@ __all__ = ["GenerationReader", "TextChunkReader"]
 
 
 def _info(result: PredictionResult) -> dict[str, Any]:
-    usage = usage_of(result)
-    return metadata_of(result, Wanted()) | ({"usage_metadata": dict(usage)} if usage else {})
+    info = metadata_of(result, Wanted())
+    if (usage := usage_of(result)) is not None:
+        info["usage_metadata"] = dict(usage)
+    if result.reasoning:
+        info["reasoning_content"] = result.reasoning
+    return info
 
 
 class TextChunkReader:
