@@ -61,7 +61,7 @@ async def _with_model(
                 await ensure_loaded(connection, model.identifier, model.load, limits, deliver)
             return await attempt(connection)
         except LMStudioDisconnectedError as error:
-            if (reconnected or error.begun) and not connection.closed_here:
+            if error.begun or (reconnected and not connection.closed_here):
                 raise
             reconnected, reloaded = True, False
         except (LMStudioModelNotFoundError, LMStudioModelUnloadedError) as error:
@@ -103,7 +103,7 @@ async def load(
         try:
             info = await load_model(connection, endpoint, creation, limits, control.tell)
         except LMStudioDisconnectedError as error:
-            if (reconnected or error.begun) and not connection.closed_here:
+            if error.begun or (reconnected and not connection.closed_here):
                 raise
             reconnected = True
         else:
