@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -292,7 +294,7 @@ print(stream.result().stats.stop_reason)
 
 @fork_only
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_worker_processes_of_every_kind_work(server: Emulator, method: str, tmp_path: object) -> None:
+def test_worker_processes_of_every_kind_work(server: Emulator, method: str, tmp_path: Path) -> None:
     source = f"""
     import multiprocessing, sys, warnings
     from lmstudio_integrations import Client
@@ -310,15 +312,10 @@ def test_worker_processes_of_every_kind_work(server: Emulator, method: str, tmp_
             pool.join()
         print(ask(client) > 0)
     """
-    import textwrap
-    from pathlib import Path
-
-    file = Path(str(tmp_path)) / "program.py"
+    file = tmp_path / "program.py"
     file.write_text(textwrap.dedent(source))
-    run(
-        f"import runpy, sys; sys.argv[0] = {str(file)!r}; runpy.run_path({str(file)!r}, run_name='__main__')",
-        server.url,
-    )
+    again = f"import runpy, sys; sys.argv[0] = {str(file)!r}; runpy.run_path({str(file)!r}, run_name='__main__')"
+    assert run(again, server.url) == "True\n" * 3
 
 
 @fork_only
