@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
 
 from lmstudio_integrations.client import calls
 from lmstudio_integrations.client.callbacks import check_callback
+from lmstudio_integrations.client.chat import History
 from lmstudio_integrations.client.files import FileSource, read_image
 from lmstudio_integrations.client.front import ClientFront, ModelFront, PredictionOptions, RawOptions, StreamFront
 from lmstudio_integrations.client.mailbox import AsyncMailbox
@@ -175,7 +176,7 @@ class _AsyncModel(ModelFront):
 class AsyncLLM(_AsyncModel):
     """A language model. It is loaded when first needed, if it is not there, and asked for by its identifier."""
 
-    async def respond(self, history: Any, **options: Unpack[PredictionOptions]) -> PredictionResult:
+    async def respond(self, history: History, **options: Unpack[PredictionOptions]) -> PredictionResult:
         """Answer a chat: text, a JSON history, a list of messages or a ``Chat``.
 
         For ``options`` see ``PredictionOptions``. Raises ``LMStudioValueError`` for what LM Studio would refuse, else
@@ -184,7 +185,7 @@ class AsyncLLM(_AsyncModel):
         async with await self.respond_stream(history, **options) as stream:
             return await stream.result()
 
-    async def respond_stream(self, history: Any, **options: Unpack[PredictionOptions]) -> AsyncPredictionStream:
+    async def respond_stream(self, history: History, **options: Unpack[PredictionOptions]) -> AsyncPredictionStream:
         """The same as a stream. Returns at once; connecting, loading and their errors come with the first read."""
         return self._start(AsyncPredictionStream, history, options, raw=False)
 
@@ -199,7 +200,7 @@ class AsyncLLM(_AsyncModel):
 
     async def apply_prompt_template(
         self,
-        history: Any,
+        history: History,
         *,
         tools: Sequence[Any] | None = None,
         config: Any = None,
@@ -248,6 +249,7 @@ class AsyncModels(Generic[M]):
 
         ``ttl``: seconds of idleness (default 3600) after which LM Studio unloads it again, ``None`` for never;
         ``config``: load options. Both count only if it has to be loaded. ``on_load_progress(progress)``: 0.0 to 1.0.
+        Cancelling the task, or an error raised in the callback, cancels the load.
         Raises ``LMStudioModelNotFoundError`` for an unknown key, or if none is loaded.
         """
         handle = self.just_in_time(key, ttl=ttl, config=config)

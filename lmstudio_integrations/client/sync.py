@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
 
 from lmstudio_integrations.client import calls
 from lmstudio_integrations.client.callbacks import check_callback, refuse_coroutine
+from lmstudio_integrations.client.chat import History
 from lmstudio_integrations.client.files import FileSource, read_image
 from lmstudio_integrations.client.front import ClientFront, ModelFront, PredictionOptions, RawOptions, StreamFront
 from lmstudio_integrations.client.prediction import Event, Fragment, load_progress
@@ -138,7 +139,7 @@ class _Model(ModelFront):
 class LLM(_Model):
     """A language model. It is loaded when first needed, if it is not there, and asked for by its identifier."""
 
-    def respond(self, history: Any, **options: Unpack[PredictionOptions]) -> PredictionResult:
+    def respond(self, history: History, **options: Unpack[PredictionOptions]) -> PredictionResult:
         """Answer a chat: text, a JSON history, a list of messages or a ``Chat``.
 
         For ``options`` see ``PredictionOptions``. Raises ``LMStudioValueError`` for what LM Studio would refuse, else
@@ -147,7 +148,7 @@ class LLM(_Model):
         with self.respond_stream(history, **options) as stream:
             return stream.result()
 
-    def respond_stream(self, history: Any, **options: Unpack[PredictionOptions]) -> PredictionStream:
+    def respond_stream(self, history: History, **options: Unpack[PredictionOptions]) -> PredictionStream:
         """The same as a stream. Returns at once; connecting, loading and their errors come with the first read."""
         return self._start(PredictionStream, history, options, raw=False)
 
@@ -162,7 +163,7 @@ class LLM(_Model):
 
     def apply_prompt_template(
         self,
-        history: Any,
+        history: History,
         *,
         tools: Sequence[Any] | None = None,
         config: Any = None,
@@ -211,6 +212,7 @@ class Models(Generic[M]):
 
         ``ttl``: seconds of idleness (default 3600) after which LM Studio unloads it again, ``None`` for never;
         ``config``: load options. Both count only if it has to be loaded. ``on_load_progress(progress)``: 0.0 to 1.0.
+        Ctrl-C, or an error raised in the callback, cancels the load.
         Raises ``LMStudioModelNotFoundError`` for an unknown key, or if none is loaded.
         """
         handle = self.just_in_time(key, ttl=ttl, config=config)
