@@ -23,7 +23,6 @@ from lmstudio_integrations.client import LLM
 from lmstudio_integrations.langchain.convert.answer import PROVIDER, AnswerReader
 from lmstudio_integrations.langchain.convert.blocks import register
 from lmstudio_integrations.langchain.convert.chunks import ChunkReader
-from lmstudio_integrations.langchain.convert.config import SAMPLING
 from lmstudio_integrations.langchain.convert.history import conversation, text_only
 from lmstudio_integrations.langchain.convert.protocol import ProtocolReader
 from lmstudio_integrations.langchain.convert.tools import openai_tools, tool_choice_of
@@ -93,21 +92,7 @@ class ChatLMStudio(GenerationSettings, BaseChatModel):
     @property
     def _identifying_params(self) -> Mapping[str, Any]:
         """Everything that changes an answer, and nothing else: it is part of the cache's key."""
-        names = (
-            "model",
-            "base_url",
-            *SAMPLING,
-            "reasoning",
-            "draft_model",
-            "preset",
-            "context_length",
-            "send_reasoning",
-        )
-        params = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        for name in ("prediction_config", "load_config"):
-            if given := getattr(self, name):
-                params[name] = dict(given)
-        return params
+        return {**self._what_answers(), "send_reasoning": self.send_reasoning}
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         return super()._get_llm_string(

@@ -12,7 +12,6 @@ from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 from pydantic import ConfigDict
 
 from lmstudio_integrations.langchain.convert.answer import PROVIDER
-from lmstudio_integrations.langchain.convert.config import SAMPLING
 from lmstudio_integrations.langchain.convert.text import GenerationReader, TextChunkReader
 from lmstudio_integrations.langchain.errors import LangChainErrors
 from lmstudio_integrations.langchain.request import Request, text_request
@@ -46,12 +45,7 @@ class LMStudioLLM(GenerationSettings, BaseLLM):
     @property
     def _identifying_params(self) -> Mapping[str, Any]:
         """Everything that changes an answer; part of the cache's key."""
-        names = ("model", "base_url", *SAMPLING, "reasoning", "draft_model", "preset", "context_length")
-        params = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        for name in ("prediction_config", "load_config"):
-            if given := getattr(self, name):
-                params[name] = dict(given)
-        return params
+        return self._what_answers()
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = super()._get_ls_params(stop=stop, **kwargs)

@@ -12,6 +12,7 @@ from langchain_core.utils.utils import secret_from_env
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from lmstudio_integrations import AsyncClient, Client, Timeout
+from lmstudio_integrations.langchain.convert.config import SAMPLING
 from lmstudio_integrations.protocol.models import ModelInstanceInfo
 
 __all__ = ["ConnectionSettings", "GenerationSettings", "Reasoning"]
@@ -140,6 +141,13 @@ class GenerationSettings(ConnectionSettings):
 
     on_first_token: Callable[[], Any] | None = Field(None, exclude=True, repr=False)
     """Called once, when the answer begins."""
+
+    def _what_answers(self) -> dict[str, Any]:
+        """The settings that change an answer, as far as they are set: no time limits, no callbacks."""
+        names = ("model", "base_url", *SAMPLING, "reasoning", "draft_model", "preset", "context_length")
+        found = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        found |= {name: dict(given) for name in ("prediction_config", "load_config") if (given := getattr(self, name))}
+        return found
 
     def _learn(self, model: str | None, info: ModelInstanceInfo) -> None:
         """Called with what LM Studio says about ``model`` with each of its answers."""
