@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from io import BytesIO
 from types import SimpleNamespace
 
 import pytest
@@ -259,7 +258,7 @@ def test_reasoning_is_replayed_between_the_tags_it_came_with() -> None:
 def conversation() -> list[ChatMessage]:
     return [
         ChatMessage(role="system", content="Be brief."),
-        ChatMessage(role="user", blocks=[TextBlock(text="What is it?"), ImageBlock(image=BytesIO(PNG))]),
+        ChatMessage(role="user", blocks=[TextBlock(text="What is it?"), ImageBlock(image=PNG)]),
         ChatMessage(
             role="assistant",
             blocks=[

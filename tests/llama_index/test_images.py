@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from llama_index.core.base.llms.types import ChatMessage, ImageBlock, TextBlock
 from PIL import Image
+from pydantic import ValidationError
 
 from lmstudio_integrations.emulator import Emulator, Reply
 from lmstudio_integrations.errors import LMStudioError, LMStudioValueError
@@ -67,23 +68,30 @@ def test_an_image_is_uploaded_once_in_a_conversation(server: Emulator, llm: LMSt
     assert file_parts(second)[0] == file_parts(second)[2] == file_parts(first)[0]
 
 
-def test_images_come_from_bytes_paths_streams_and_data_urls(server: Emulator, llm: LMStudio, tmp_path: Path) -> None:
+def test_images_come_from_bytes_paths_and_data_urls(server: Emulator, llm: LMStudio, tmp_path: Path) -> None:
     path = tmp_path / "red.png"
     path.write_bytes(RED)
     url = "data:image/png;base64," + base64.b64encode(RED).decode()
-    stream = BytesIO(RED)
     blocks = [
         ImageBlock(image=RED),
         ImageBlock(image=base64.b64encode(RED)),
         ImageBlock(path=path),
-        ImageBlock(image=stream),
         ImageBlock(url=url),
     ]
-    assert [read_image(block).data for block in blocks] == [RED] * 5
+    assert [read_image(block).data for block in blocks] == [RED] * 4
     assert read_image(blocks[2]).name == "red.png"
-    assert stream.read() == RED  # the caller's stream is where it was
     llm.chat(ask(*blocks))
     assert uploaded(server) == [RED]
+
+
+def test_a_stream_is_left_where_it_was() -> None:
+    stream = BytesIO(RED)
+    try:
+        block = ImageBlock(image=stream)
+    except ValidationError:
+        pytest.skip("this release of LlamaIndex takes no streams")
+    assert read_image(block).data == RED
+    assert stream.read() == RED
 
 
 def test_an_image_that_cannot_be_read_is_refused(llm: LMStudio, tmp_path: Path) -> None:

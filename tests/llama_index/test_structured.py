@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from typing import Any
 
 import pytest
 from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.program.function_program import FunctionCallingProgram
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.types import PydanticProgramMode
 from pydantic import BaseModel, Field
@@ -163,7 +165,12 @@ async def test_the_function_mode_keeps_the_system_prompt_and_requires_the_tool(
     await predict(llm.model_copy(update=update), method)
     (creation,) = creations(server)
     assert [message["role"] for message in creation["history"]["messages"]] == ["system", "user"]
-    assert settings(creation)["llm.prediction.toolChoice"] == {"type": "generic", "mode": "required"}
+    if (
+        "stream" not in method
+        or "tool_choice" in inspect.getsource(FunctionCallingProgram.stream_call).split("tool =")[1]
+    ):
+        # The oldest releases of LlamaIndex drop the choice of a program that streams.
+        assert settings(creation)["llm.prediction.toolChoice"] == {"type": "generic", "mode": "required"}
 
 
 async def test_the_text_mode_is_llama_indexs_own(server: Emulator, llm: LMStudio) -> None:
