@@ -17,9 +17,7 @@ _ENDPOINT = re.compile(r"\bendpoint(?:Name)? = ([^\s,]+)")
 _HEAD = 300
 
 # Warnings that answer no request: what they concern lives on, or has ended already.
-_NO_REQUEST = re.compile(
-    r"for unknown channel|invalid message for channel|channelMessage|\bsignal|Signal|unknown rpc call", re.IGNORECASE
-)
+_NO_REQUEST = re.compile(r"for unknown channel|invalid message for channel|signal", re.IGNORECASE)
 _NO_REQUEST_KINDS = frozenset(("channelUnknown", "channelMessageTypeError", "rpcUnknown", "rpcResultTypeError"))
 
 _SHOWN_HEAD, _SHOWN_REASON = 200, 600
@@ -50,7 +48,7 @@ def read_warning(warning: str, kind: str) -> Meaning | None:
     """The meaning of a warning, or ``None`` if it can mean none of the requests that wait for an answer."""
     found = _ENDPOINT.search(warning, 0, _HEAD)
     head = warning[: found.end() if found else _HEAD]
-    if kind in _NO_REQUEST_KINDS or kind.lower().find("signal") >= 0 or _NO_REQUEST.search(head):
+    if kind in _NO_REQUEST_KINDS or "signal" in kind.lower() or _NO_REQUEST.search(head):
         return None
     return Meaning(_family(kind, head), found[1] if found else None, head)
 

@@ -203,6 +203,16 @@ def test_one_who_starts_a_request_when_told_of_the_loss_is_told_too() -> None:
     assert [type(end) for end in second.ends] == [LMStudioDisconnectedError]
 
 
+def test_one_whom_another_gave_up_when_told_of_the_loss_hears_nothing() -> None:
+    session = Session()
+    first, second = Ear("version"), Ear("version")
+    first.conversation.finish = lambda _: session.give_up(second.conversation)
+    session.call(first.conversation)
+    session.call(second.conversation)
+    session.lose(lambda: LMStudioDisconnectedError("gone"))
+    assert not second.ends
+
+
 def test_a_packet_marks_its_conversation_as_answered() -> None:
     session = Session()
     one, two = opened(session, "predict"), opened(session, "predict")

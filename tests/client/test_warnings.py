@@ -200,3 +200,18 @@ def test_a_whole_conversation_in_a_warning_is_not_repeated(caplog: pytest.LogCap
     assert len(str(ear.ends[0])) < 1200
     assert "history.messages[0] is wrong" in str(ear.ends[0])
     assert len(caplog.text) < 1500
+
+
+@pytest.mark.parametrize("kind", sorted({kind for kind, _ in HARMLESS} | {"rpcUnknown", "rpcResultTypeError"}))
+def test_a_kind_that_answers_no_request_needs_no_prose(kind: str) -> None:
+    session = Session()
+    ears = [called(session, "tokenize"), opened(session, "predict")]
+    warn(session, "words", kind)
+    assert [ear.ends for ear in ears] == [[], []]
+
+
+def test_an_endpoint_far_down_in_the_prose_is_somebodys_text() -> None:
+    session = Session()
+    ears = [called(session, "tokenize"), called(session, "countTokens")]
+    warn(session, "No good: " + "x" * 400 + ", endpointName = tokenize,", "rpcParameterTypeError")
+    assert [rejected(ear) for ear in ears] == [True, True]
