@@ -269,7 +269,8 @@ class ChatLMStudio(GenerationSettings, BaseChatModel):
     def get_num_tokens_from_messages(self, messages: Sequence[BaseMessage], tools: Sequence[Any] | None = None) -> int:
         """How many tokens the prompt has that ``messages`` (and ``tools``) become through the model's own template.
 
-        Images are left out: LM Studio's template knows only text.
+        Images are left out: LM Studio's template knows only text. Guess: tokens of the template that are no text (a
+        beginning-of-text token) count as LM Studio's documentation counts them, by ``countTokens`` of the template.
         """
         with LangChainErrors():
             made = conversation(messages, reasoning=self.send_reasoning)

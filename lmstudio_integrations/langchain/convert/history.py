@@ -32,7 +32,11 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_TAGS", "Conversation", "conversation", "text_only"]
 
 DEFAULT_TAGS = ("<think>", "</think>")
-"""Where a message does not say which tags its reasoning came in (another provider made it)."""
+"""Where a message does not say which tags its reasoning came in (another provider made it).
+
+Guess: these are the tags that most templates with reasoning look for in an assistant message's text. LM Studio's
+history has no part for reasoning.
+"""
 
 _ROLES = {
     "system": "system",
@@ -195,6 +199,7 @@ class _Writer:
         return {"type": "toolCallRequest", "toolCallRequest": request}
 
     def _tool_result(self, content: Any, call_id: str, name: str | None) -> None:
+        # Guess: the text goes as it is. LM Studio's own SDKs encode even text as JSON, which models read less well.
         texts: list[str] = []
         for block in _blocks(content):
             if is_image_block(block):

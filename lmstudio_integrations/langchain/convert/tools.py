@@ -1,7 +1,8 @@
 """Tools, ``tool_choice`` and ``response_format``, in all the forms LangChain has -> what LM Studio is asked for.
 
 LM Studio has tools (``llm.prediction.tools``, ``toolChoice``) and a grammar for the answer (``structured``). Both in
-one prediction exclude each other: under the grammar of an answer no tool call can be written. Where a caller wants
+one prediction exclude each other (its own SDK refuses them): under the grammar of an answer no tool call can be
+written. Where a caller wants
 both, as LangChain's agents do, the answer becomes one more tool that the model may choose, some call is required, and
 a call of that tool is handed out as the answer's text.
 """
