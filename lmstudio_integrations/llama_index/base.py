@@ -57,6 +57,7 @@ class ServedLLM(PredictionSettings, FunctionCallingLLM):
 
     def _call_for(self, messages: Sequence[ChatMessage], options: CallOptions) -> Call:
         """Checked before anything is sent, so that a block that cannot be taken is refused where the call was made."""
+        messages = list(messages)
         images = images_in(messages)
         to_history(messages, skip_images=True)
         return Call(options=options, messages=messages, images=images)
@@ -139,22 +140,25 @@ class ServedLLM(PredictionSettings, FunctionCallingLLM):
         if tries > self.max_retries or answer.begun:
             return False
         # An upload that LM Studio has forgotten makes the request fail; it is sent once more, with fresh uploads.
-        if isinstance(error, LMStudioServerError) and uploads.forget(self.base_url, images):
+        if isinstance(error, LMStudioServerError) and uploads.forget(self._identity(), images):
             return True
         return answer.may_retry(error)
 
+    def _identity(self) -> tuple[str | None, str | None]:
+        return self.base_url, self.token
+
     def _upload(self, client: Client, image: ImageData) -> dict[str, Any]:
-        part = uploads.get(self.base_url, image)
+        part = uploads.get(self._identity(), image)
         if part is None:
             part = file_part(client.files.prepare_image(image.data, image.name))
-            uploads.put(self.base_url, image, part)
+            uploads.put(self._identity(), image, part)
         return part
 
     async def _aupload(self, client: AsyncClient, image: ImageData) -> dict[str, Any]:
-        part = uploads.get(self.base_url, image)
+        part = uploads.get(self._identity(), image)
         if part is None:
             part = file_part(await client.files.prepare_image(image.data, image.name))
-            uploads.put(self.base_url, image, part)
+            uploads.put(self._identity(), image, part)
         return part
 
     @staticmethod

@@ -203,7 +203,11 @@ def _names_of_calls(content: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def _tool_result(message: ChatMessage, names: Mapping[str, str]) -> dict[str, Any]:
-    """A tool's answer. The wire holds text only; the name comes from the call that the id belongs to."""
+    """A tool's answer. The wire holds text only; the name comes from the call that the id belongs to.
+
+    The text goes as it is. LM Studio's own SDKs encode what a tool returns as JSON, texts too; LlamaIndex's tools have
+    made a text of it already, and it should look the same to this model as to any other.
+    """
     texts = []
     for block in _leaves(message.blocks):
         if not isinstance(block, TextBlock):

@@ -12,7 +12,7 @@ import hashlib
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from llama_index.core.base.llms.types import ImageBlock
 
 __all__ = ["ImageData", "UploadCache", "file_part", "read_image", "uploads"]
+
+
+Server = Hashable
+"""What stands for a server and an identity there: uploads of one identity are not seen by another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +71,10 @@ class UploadCache:
 
     def __init__(self, size: int = 512) -> None:
         self._size = size
-        self._parts: OrderedDict[tuple[int, str | None, str], dict[str, Any]] = OrderedDict()
+        self._parts: OrderedDict[tuple[int, Server, str], dict[str, Any]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, server: str | None, image: ImageData) -> dict[str, Any] | None:
+    def get(self, server: Server, image: ImageData) -> dict[str, Any] | None:
         """The part of ``image`` on ``server``, if it was uploaded."""
         with self._lock:
             key = (os.getpid(), server, image.digest)
@@ -79,14 +83,14 @@ class UploadCache:
                 self._parts.move_to_end(key)
             return part
 
-    def put(self, server: str | None, image: ImageData, part: dict[str, Any]) -> None:
+    def put(self, server: Server, image: ImageData, part: dict[str, Any]) -> None:
         """Remember an upload."""
         with self._lock:
             self._parts[os.getpid(), server, image.digest] = part
             while len(self._parts) > self._size:
                 self._parts.popitem(last=False)
 
-    def forget(self, server: str | None, images: Sequence[ImageData]) -> bool:
+    def forget(self, server: Server, images: Sequence[ImageData]) -> bool:
         """Upload these again next time. Whether any of them was remembered."""
         with self._lock:
             keys = [(os.getpid(), server, image.digest) for image in images]

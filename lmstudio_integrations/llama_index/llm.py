@@ -134,6 +134,7 @@ class LMStudio(GrammarLLM):
             single_call=options.single_call,
             surface_failed_calls=self.surface_failed_tool_calls,
             logprobs=options.logprobs,
+            tool_names=options.tool_names,
         )
         return Answer(kind=kind, reply=reply, span_id=active_span_id.get(), model=options.model, whole=whole)
 

@@ -9,7 +9,7 @@ from typing import Any
 from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.llama_index.cancel import Cancellation
 from lmstudio_integrations.llama_index.settings import PredictionSettings, unknown_name
-from lmstudio_integrations.llama_index.tools import chosen_tool, wire_tools
+from lmstudio_integrations.llama_index.tools import chosen_tool, tool_name, wire_tools
 
 __all__ = ["CallOptions", "call_options", "load_config"]
 
@@ -46,6 +46,7 @@ class CallOptions:
     raw_completion: bool = False
     logprobs: bool = False
     cancellation: Cancellation | None = None
+    tool_names: tuple[str, ...] = ()
 
 
 def load_config(settings: PredictionSettings) -> dict[str, Any]:
@@ -89,6 +90,7 @@ def call_options(settings: PredictionSettings, given: Mapping[str, Any]) -> Call
         raw_completion=bool(call.get("raw_completion", settings.raw_completion)),
         logprobs=merged["logprobs"] is not None,
         cancellation=call.get("cancellation"),
+        tool_names=tuple(tool_name(tool) for tool in arguments.get("tools") or ()),
     )
 
 

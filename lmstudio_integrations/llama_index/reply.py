@@ -21,6 +21,7 @@ from lmstudio_integrations import (
     ToolCallStart,
 )
 from lmstudio_integrations.llama_index.cheap import chat_response, completion_response, text_block
+from lmstudio_integrations.llama_index.tools import original_name
 from lmstudio_integrations.llama_index.usage import counts_of, raw_of
 
 if TYPE_CHECKING:
@@ -53,12 +54,14 @@ class Reply:
     """The state of one answer.
 
     ``single_call``: show only the first tool call. ``surface_failed_calls``: show the raw text of a call that the
-    server could not parse as part of the answer. ``logprobs``: collect log probabilities.
+    server could not parse as part of the answer. ``logprobs``: collect log probabilities. ``tool_names``: of the tools
+    that were given.
     """
 
     single_call: bool = False
     surface_failed_calls: bool = False
     logprobs: bool = False
+    tool_names: tuple[str, ...] = ()
     text: str = ""
     thinking: str = ""
     _thinking_tokens: int = 0
@@ -148,7 +151,7 @@ class Reply:
             self._open(event.index, event.id)
             return None
         if isinstance(event, ToolCallName):
-            self._call(event.index).name = event.name
+            self._call(event.index).name = original_name(event.name, self.tool_names)
         elif isinstance(event, ToolCallArguments):
             call = self._call(event.index)
             if isinstance(call.arguments, str):
@@ -157,7 +160,8 @@ class Reply:
                 return None
         elif isinstance(event, ToolCallEnd):
             call = self._calls.get(event.index) or self._open(event.index, event.tool_call.id)
-            call.name, call.arguments = event.tool_call.name, dict(event.tool_call.arguments or {})
+            call.name = original_name(event.tool_call.name, self.tool_names)
+            call.arguments = dict(event.tool_call.arguments or {})
         elif isinstance(event, ToolCallFailed):
             self._call(event.index).failed = True
             return self._surface(event)

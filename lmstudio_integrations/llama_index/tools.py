@@ -14,7 +14,15 @@ from lmstudio_integrations.errors import LMStudioValueError
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
 
-__all__ = ["arguments_so_far", "chosen_tool", "conversation", "tool_selections", "wire_tools"]
+__all__ = [
+    "arguments_so_far",
+    "chosen_tool",
+    "conversation",
+    "original_name",
+    "tool_name",
+    "tool_selections",
+    "wire_tools",
+]
 
 
 def wire_tools(tools: Sequence[Any]) -> list[dict[str, Any]]:
@@ -56,7 +64,7 @@ def chosen_tool(choice: Any, tools: Sequence[Mapping[str, Any]], *, required: bo
         return str(name)
     if name == "any":
         return "required"
-    names = [_name(tool) for tool in tools]
+    names = [tool_name(tool) for tool in tools]
     if name not in names:
         raise LMStudioValueError(
             f"tool_choice={choice!r} names no tool: pass 'auto', 'none', 'required' or one of {names}"
@@ -64,9 +72,26 @@ def chosen_tool(choice: Any, tools: Sequence[Mapping[str, Any]], *, required: bo
     return str(name)
 
 
-def _name(tool: Mapping[str, Any]) -> Any:
+def tool_name(tool: Mapping[str, Any]) -> Any:
+    """The name of a tool in OpenAI's form or in the bare one."""
     function = tool.get("function")
     return function.get("name") if isinstance(function, Mapping) else tool.get("name")
+
+
+def original_name(name: str, tools: Sequence[str]) -> str:
+    """The tool that the model means by ``name``.
+
+    LM Studio's default is to give a model names without special characters. Guess: calls may come back under those, so
+    a name that is no tool's stands for the one tool that has the same letters and digits.
+    """
+    if name in tools:
+        return name
+    alike = [tool for tool in tools if _letters(tool) == _letters(name)]
+    return alike[0] if len(alike) == 1 else name
+
+
+def _letters(name: str) -> str:
+    return "".join(character for character in name.lower() if character.isalnum())
 
 
 def conversation(user_msg: str | ChatMessage | None, chat_history: Sequence[ChatMessage] | None) -> list[ChatMessage]:

@@ -255,6 +255,12 @@ def test_reasoning_is_replayed_between_the_tags_it_came_with() -> None:
     assert content_of(tagged, replay_thinking=True) == [{"type": "text", "text": "[R]hm[/R]\nYes."}]
 
 
+def test_only_the_reasoning_stands_right_before_its_answer() -> None:
+    blocks = [ThinkingBlock(content="hm"), TextBlock(text="a"), TextBlock(text="b")]
+    message = ChatMessage(role="assistant", blocks=blocks)
+    assert content_of(message, replay_thinking=True) == [{"type": "text", "text": "<think>hm</think>a\nb"}]
+
+
 def conversation() -> list[ChatMessage]:
     return [
         ChatMessage(role="system", content="Be brief."),

@@ -250,6 +250,20 @@ def test_parts_of_llama_index_that_know_no_blocks_find_the_calls_too() -> None:
     ]
 
 
+@pytest.mark.parametrize("given", ["get-weather.v2", "get_weather_v2", "getWeatherV2"])
+def test_a_call_under_a_simplified_name_is_of_the_tool_that_was_given(given: str) -> None:
+    packets = [call_start("c1"), call_name("get weather v2"), call_end("get weather v2", {}, "c1"), success()]
+    for response in responses(Reply(tool_names=("other", given)), *packets):
+        assert calls_of(response)[0].tool_name == given
+
+
+def test_a_name_that_could_mean_two_tools_or_none_stays_as_it_came() -> None:
+    packets = [call_start("c1"), call_end("a b", {}, "c1"), success()]
+    for names in [("a-b", "a_b"), ("other",), ()]:
+        *_, last = responses(Reply(tool_names=names), *packets)
+        assert calls_of(last)[0].tool_name == "a b"
+
+
 def test_text_thinking_and_calls_are_three_blocks_in_order() -> None:
     packets = [fragment("hm", "reasoning"), fragment("Now."), call_start("c1"), call_end("f", {}, "c1"), success()]
     *_, last = responses(Reply(), *packets)
