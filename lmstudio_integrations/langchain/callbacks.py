@@ -87,6 +87,8 @@ class ProgressBar(BaseCallbackHandler):
         """Give the terminal back as long as there is nothing to draw."""
         if all(run.done for run in self._runs.values()):
             self._progress.stop()
+            for task in self._progress.task_ids:  # what stays on the screen is not drawn again
+                self._progress.remove_task(task)
 
 
 class _Run:
@@ -114,10 +116,11 @@ class _Run:
     def end(self) -> None:
         """Take the bar away, or leave it full."""
         self.done = True
-        if self._task is not None:
-            self._bars.stop_task(self._task)
+        task, self._task = self._task, None
+        if task is not None:
+            self._bars.stop_task(task)
             if self._bars.live.transient:
-                self._bars.remove_task(self._task)
+                self._bars.remove_task(task)
 
     def _show(self, words: str, total: float | None) -> None:
         if self._shows == words:

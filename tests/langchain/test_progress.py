@@ -47,6 +47,12 @@ def shown(console: Console) -> str:
     return console.file.getvalue()
 
 
+@pytest.fixture(autouse=True)
+def errors_of_the_bar_are_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """langchain-core only logs what a handler raises, unless the handler says otherwise."""
+    monkeypatch.setattr(ProgressBar, "raise_error", True)
+
+
 async def test_callables_of_the_model_are_called_in_all_four_ways(chat: Make) -> None:
     seen: list[float] = []
     model = chat(on_prompt_progress=seen.append)
@@ -185,6 +191,14 @@ def test_an_answer_from_the_cache_leaves_nobody_waiting(chat: Make) -> None:
     for _ in range(2):
         model.invoke("x", config={"callbacks": [bar]})
     assert all(listener.done for listener in progress_module._listeners.get())
+
+
+def test_a_bar_that_stays_is_drawn_for_its_own_run_only(chat: Make) -> None:
+    console = screen()
+    bar = ProgressBar(console=console, transient=False)
+    for _ in range(2):
+        chat().invoke("x", config={"callbacks": [bar]})
+    assert bar._progress.task_ids == []
 
 
 async def test_bars_do_not_pile_up_in_one_context(chat: Make) -> None:
