@@ -93,10 +93,11 @@ def test_who_has_had_an_answer_is_not_meant() -> None:
     assert rejected(waiting)
 
 
-def test_an_endpoints_name_within_a_longer_one_is_another_endpoint() -> None:
+@pytest.mark.parametrize("longer", ["tokenizeMany", "batchtokenize", "retokenize2"])
+def test_an_endpoints_name_within_a_longer_one_is_another_endpoint(longer: str) -> None:
     session = Session()
-    short, long = called(session, "tokenize"), called(session, "tokenizeMany")
-    warn(session, RPC_UNKNOWN.format("tokenizeMany"))
+    short, long = called(session, "tokenize"), called(session, longer)
+    warn(session, RPC_UNKNOWN.format(longer))
     assert not short.ends
     assert rejected(long)
 
