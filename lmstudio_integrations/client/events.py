@@ -173,7 +173,7 @@ Event = (
 
 def token_count(value: Any) -> int | None:
     """A number of tokens, or ``None`` for what is none."""
-    return int(value) if isinstance(value, int | float) and value == value and abs(value) < _MOST_TOKENS else None
+    return int(value) if isinstance(value, int | float) and abs(value) < _MOST_TOKENS else None
 
 
 def fragment_tokens(fragment: dict[str, Any]) -> int:

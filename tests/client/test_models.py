@@ -173,6 +173,13 @@ def test_load_options_reach_the_server_and_come_back_under_user_names(
     assert front.respond().load_config["contextLength"] == 2048
 
 
+def test_settings_that_came_back_can_be_passed_again(front: Front) -> None:
+    result = front.respond(config={"maxTokens": 3, "topPSampling": False})
+    assert front.respond(config=result.prediction_config).prediction_config == result.prediction_config
+    front.llm = front.do("llm.load_new_instance", "emulator/chat-2", config=result.load_config)
+    assert front.do("handle.get_load_config") == result.load_config
+
+
 # Cancelling a load
 
 
