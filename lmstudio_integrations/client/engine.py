@@ -15,16 +15,16 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from lmstudio_integrations.client.link import Link
 from lmstudio_integrations.client.resolving import resolve
 from lmstudio_integrations.errors import LMStudioConnectionError, LMStudioDisconnectedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from lmstudio_integrations.client.link import Link
     from lmstudio_integrations.protocol.auth import Authentication
 
-__all__ = ["Consumer", "Engine", "Link", "engine"]
+__all__ = ["Consumer", "Engine", "engine"]
 
 T = TypeVar("T")
 
@@ -82,6 +82,9 @@ class Engine:
         )
         link = self._links.get(key)
         if link is None:
+            # Here and not above: websockets and TLS are a third of what importing this package would take.
+            from lmstudio_integrations.client.link import Link
+
             link = self._links[key] = Link(base, authentication)
         return link
 

@@ -17,7 +17,7 @@ from lmstudio_integrations.errors import LMStudioConnectionError, LMStudioValueE
 from lmstudio_integrations.protocol.history import AssistantMessage, TextPart, ToolCallRequestPart
 
 if TYPE_CHECKING:
-    from lmstudio_integrations.client.engine import Link
+    from lmstudio_integrations.client.link import Link
     from lmstudio_integrations.client.result import PredictionResult
     from lmstudio_integrations.protocol.auth import Authentication
     from lmstudio_integrations.protocol.config import LlmPredictionConfig, LlmPredictionConfigDict
