@@ -6,9 +6,14 @@ import subprocess
 from pathlib import Path
 
 STATEMENTS: dict[str, str] = {
-    "websockets and pydantic": "import pydantic.main, websockets.asyncio.client",
+    # Both are lazy packages; these are what a client needs of them.
+    "websockets and pydantic": "import pydantic.main, pydantic.fields, websockets.asyncio.client",
     "lmstudio_integrations": "import lmstudio_integrations",
-    "langchain_core": "from langchain_core import embeddings, language_models, messages, outputs, runnables, tools",
+    # The classes that the adapter implements.
+    "langchain_core": (
+        "from langchain_core.language_models import BaseChatModel, BaseLLM\n"
+        "from langchain_core.embeddings import Embeddings"
+    ),
     "lmstudio_integrations.langchain": "import lmstudio_integrations.langchain",
     "llama_index.core": "import llama_index.core",
     "lmstudio_integrations.llama_index": "import lmstudio_integrations.llama_index",

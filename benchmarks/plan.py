@@ -43,7 +43,7 @@ class Task:
     every_round: bool = True
 
 
-_LONG = ("client", "ChatLMStudio", "LMStudio")
+_LONG = ("bare", "client", "LangChain alone", "ChatLMStudio", "LlamaIndex alone", "LMStudio")
 _ENDURING = ("client sync", "client async", "ChatLMStudio sync", "LMStudio sync")
 
 

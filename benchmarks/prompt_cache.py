@@ -83,7 +83,8 @@ async def _llama_index(url: str, model: str, turns: int) -> list[tuple[int, int]
 
     from lmstudio_integrations.llama_index import LMStudio
 
-    llm = LMStudio(model=model, base_url=url, temperature=0, max_tokens=_MAX_TOKENS)
+    # The server says truly that this model was not trained for tools, and the agent would refuse it.
+    llm = LMStudio(model=model, base_url=url, temperature=0, max_tokens=_MAX_TOKENS, is_function_calling_model=True)
     tools: list[Any] = list(_TOOLS)
     agent = FunctionAgent(llm=llm, tools=tools, system_prompt=_SYSTEM)
     memory = Memory.from_defaults(token_limit=100_000, tokenizer_fn=str.split)

@@ -89,13 +89,21 @@ def _framework_tokens(
         yield Row(f"CPU per token, `{_METHODS[ours, way]}`", figure, "µs", tuple(limits), beside)
 
 
+# Whose growth has no limit, but explains that of another.
+_ALONE = {"client": "bare", "ChatLMStudio": "LangChain alone", "LMStudio": "LlamaIndex alone"}
+
+
 def _growth(figures: Figures) -> Iterator[Row]:
     short, long = figures.get("stream", {}), figures.get("long stream", {})
     for name, values in long.items():
-        if name in short:
-            base = short[name]["cpu_us"]
-            limit = Limit(1.3 * base, f"1.3 × that at {short[name]['tokens']:,} ({base:.1f})")
-            yield Row(f"CPU per token at {values['tokens']:,} tokens, {name}", values["cpu_us"], "µs", (limit,))
+        ours, _, way = name.rpartition(" ")
+        if name not in short or ours not in _ALONE:
+            continue
+        base = short[name]["cpu_us"]
+        limit = Limit(1.3 * base, f"1.3 × that at {short[name]['tokens']:,} ({base:.1f})")
+        alone = f"{_ALONE[ours]} {way}"
+        beside = f"{alone}: {short[alone]['cpu_us']:.1f} → {long[alone]['cpu_us']:.1f}" if alone in long else ""
+        yield Row(f"CPU per token at {values['tokens']:,} tokens, {name}", values["cpu_us"], "µs", (limit,), beside)
 
 
 def _first(figures: Figures) -> Iterator[Row]:
