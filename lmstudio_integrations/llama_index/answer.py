@@ -1,4 +1,4 @@
-"""One call's answer: the reply that grows, the events beside it, and whether it may still be tried again."""
+"""One call's answer: the reply that grows, and the events beside it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from lmstudio_integrations import LoadProgress, PromptProgress
-from lmstudio_integrations.errors import LMStudioDisconnectedError, LMStudioError, LMStudioModelUnloadedError
 from lmstudio_integrations.llama_index.events import (
     LoadProgressEvent,
     PredictionStatsEvent,
@@ -36,13 +35,11 @@ class Answer:
     span_id: str | None
     model: str | None
     whole: bool = False
-    begun: bool = False
 
     def feed(self, event: Event) -> ChatResponse | CompletionResponse | None:
         """The response that ``event`` calls for, if any."""
         delta = self.reply.take(event)
         if delta is not None:
-            self.begun = True
             if self.whole:
                 return None
             return self.reply.chat(delta) if self.kind == "chat" else self.reply.completion(delta)
@@ -68,15 +65,8 @@ class Answer:
         )
         return response
 
-    def may_retry(self, error: LMStudioError) -> bool:
-        """Whether the call can be repeated: the failure may pass, and LM Studio had not begun to work on it."""
-        if self.begun or getattr(error, "begun", False):
-            return False
-        return isinstance(error, (LMStudioDisconnectedError, LMStudioModelUnloadedError))
-
     def _report(self, event: Event) -> None:
         if isinstance(event, PromptProgress):
-            self.begun = True
             dispatcher.event(
                 PromptProgressEvent(
                     span_id=self.span_id,
@@ -91,5 +81,3 @@ class Answer:
             dispatcher.event(
                 LoadProgressEvent(span_id=self.span_id, progress=event.progress, model=event.identifier or self.model)
             )
-        else:
-            self.begun = True

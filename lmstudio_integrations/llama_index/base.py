@@ -18,7 +18,13 @@ from llama_index.core.llms.function_calling import FunctionCallingLLM
 from pydantic import PrivateAttr
 
 from lmstudio_integrations import AsyncClient, Client
-from lmstudio_integrations.errors import LMStudioContextOverflowError, LMStudioError, LMStudioServerError
+from lmstudio_integrations.errors import (
+    LMStudioContextOverflowError,
+    LMStudioDisconnectedError,
+    LMStudioError,
+    LMStudioModelUnloadedError,
+    LMStudioServerError,
+)
 from lmstudio_integrations.llama_index.convert import images_in, to_history
 from lmstudio_integrations.llama_index.facts import ModelFacts, choose_facts, facts_of, metadata_of
 from lmstudio_integrations.llama_index.images import ImageData, file_part, read_image, uploads
@@ -98,7 +104,7 @@ class ServedLLM(PredictionSettings, FunctionCallingLLM):
                 return
             except LMStudioError as error:
                 tries += 1
-                if not self._try_again(error, answer, images, tries):
+                if not self._try_again(error, images, tries):
                     raise
 
     async def _aanswers(self, call: Call, answer: Answer) -> AsyncGenerator[Any, None]:
@@ -123,7 +129,7 @@ class ServedLLM(PredictionSettings, FunctionCallingLLM):
                 return
             except LMStudioError as error:
                 tries += 1
-                if not self._try_again(error, answer, images, tries):
+                if not self._try_again(error, images, tries):
                     raise
 
     def _source(self, call: Call, files: list[dict[str, Any]]) -> Any:
@@ -136,13 +142,14 @@ class ServedLLM(PredictionSettings, FunctionCallingLLM):
             self._facts = facts_of(result.model_info)
         return answer.finish(result)
 
-    def _try_again(self, error: LMStudioError, answer: Answer, images: Sequence[ImageData], tries: int) -> bool:
-        if tries > self.max_retries or answer.begun:
+    def _try_again(self, error: LMStudioError, images: Sequence[ImageData], tries: int) -> bool:
+        """Whether to repeat a call: the failure may pass, and LM Studio had not begun to work on it."""
+        if tries > self.max_retries or error.begun:
             return False
         # An upload that LM Studio has forgotten makes the request fail; it is sent once more, with fresh uploads.
         if isinstance(error, LMStudioServerError) and uploads.forget(self._identity(), images):
             return True
-        return answer.may_retry(error)
+        return isinstance(error, (LMStudioDisconnectedError, LMStudioModelUnloadedError))
 
     def _identity(self) -> tuple[str | None, str | None]:
         return self.base_url, self.token

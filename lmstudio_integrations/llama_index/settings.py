@@ -76,6 +76,8 @@ class ServerSettings(BaseModel):
             return data
         known: dict[str, Any] = {}
         for name, value in data.items():
+            if name == "class_name":  # a stored form has it
+                continue
             field = cls.SYNONYMS.get(name, name) if name not in cls.model_fields else name
             if field not in cls.model_fields:
                 raise unknown_name(name, {*cls.model_fields, *cls.SYNONYMS}, "setting")

@@ -253,6 +253,14 @@ def test_an_unknown_keyword_is_refused_with_the_nearest_known(llm: LMStudio, nam
         llm.chat(ASK, **{name: 1})
 
 
+def test_log_probabilities_come_where_they_are_asked_for(server: Emulator, llm: LMStudio) -> None:
+    server.script(Reply("Hi there"), Reply("Hi there"))
+    response = llm.chat(ASK, logprobs=1)
+    assert [entries[0].token for entries in response.logprobs] == ["Hi", " there"]
+    assert settings(creations(server)[0])["llm.prediction.logProbs"] == {"checked": True, "value": 1}
+    assert llm.chat(ASK).logprobs is None
+
+
 def test_keywords_are_accepted_by_their_llama_index_names(server: Emulator, llm: LMStudio) -> None:
     from llama_index.core.prompts import PromptTemplate
 

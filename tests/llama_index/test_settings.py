@@ -265,6 +265,12 @@ def test_settings_survive_every_way_of_storing(server: Emulator, way: str) -> No
     assert made.chat(ASK).message.content == "Still here."
 
 
+def test_a_stored_form_can_be_read_as_it_is() -> None:
+    stored = LMStudio(model="m").to_dict()
+    assert stored["class_name"] == "LMStudio_llm"
+    assert LMStudio(**stored).model == "m"
+
+
 def test_nothing_is_opened_before_the_first_call(server: Emulator) -> None:
     LMStudio(model="emulator/chat", base_url=server.url)
     assert server.connections == 0
