@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from llama_index.core import Document, VectorStoreIndex
+from llama_index.core import Document, Settings, VectorStoreIndex
 from llama_index.core.agent.workflow import (
     AgentOutput,
     AgentStream,
@@ -209,6 +209,18 @@ async def test_a_query_engine_answers_while_awaited(
     streaming: Any = index.as_query_engine(llm=llm, response_mode=mode, streaming=True, similarity_top_k=2)
     response = await streaming.aquery("How long do cats sleep?")
     assert "".join([token async for token in response.async_response_gen()]) == "Sixteen hours."
+
+
+def test_both_can_be_the_settings_of_an_application(
+    server: Emulator, llm: LMStudio, embed_model: LMStudioEmbedding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_llm", "_embed_model", "_callback_manager", "_tokenizer", "_prompt_helper", "_transformations"):
+        monkeypatch.setattr(Settings, name, getattr(Settings, name))
+    Settings.llm, Settings.embed_model = llm, embed_model
+    Settings.transformations = [TokenTextSplitter()]
+    server.script(Reply("Sixteen hours."))
+    engine = VectorStoreIndex.from_documents([Document(text=TEXTS["cats"])]).as_query_engine()
+    assert str(engine.query("How long do cats sleep?")) == "Sixteen hours."
 
 
 def test_long_sources_are_packed_into_the_real_context(server: Emulator, embed_model: LMStudioEmbedding) -> None:
