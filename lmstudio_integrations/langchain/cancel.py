@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from lmstudio_integrations.errors import LMStudioCancelledError
+
 __all__ = ["CancelToken"]
 
 
@@ -30,6 +32,11 @@ class CancelToken:
         self._cancelled = True
         for cancel in tuple(self._cancels):
             cancel()
+
+    def check(self) -> None:
+        """Raise ``LMStudioCancelledError`` if this token has been used: nothing more is asked for then."""
+        if self._cancelled:
+            raise LMStudioCancelledError("the answer was cancelled by its token before it was asked for")
 
     @contextmanager
     def covering(self, cancel: Callable[[], None]) -> Iterator[None]:

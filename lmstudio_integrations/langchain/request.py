@@ -43,11 +43,13 @@ class Request:
 
     def start(self, llm: LLM) -> PredictionStream:
         """The prediction, as a stream."""
+        self.cancel.check()
         stream: PredictionStream = getattr(llm, self.method)(self.subject, **self.options)
         return stream
 
     async def astart(self, llm: AsyncLLM) -> AsyncPredictionStream:
         """The same for coroutines."""
+        self.cancel.check()
         stream: AsyncPredictionStream = await getattr(llm, self.method)(self.subject, **self.options)
         return stream
 

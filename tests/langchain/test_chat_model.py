@@ -412,12 +412,13 @@ async def test_a_token_cancels_from_anywhere(chat: Make, lmstudio_emulator: Emul
     assert "three" not in answer.text
 
 
-def test_a_used_token_stops_what_begins_later(chat: Make) -> None:
+def test_a_used_token_stops_what_begins_later(chat: Make, lmstudio_emulator: Emulator) -> None:
     token = CancelToken()
     token.cancel()
     with pytest.raises(LMStudioCancelledError):
         chat().invoke("x", cancel=token)
     assert token.cancelled
+    assert predictions(lmstudio_emulator) == []
 
 
 # The rest of the surface
