@@ -254,7 +254,7 @@ class Specifier:
         kv = to_kv(parse_config(LlmPredictionConfig, config))
         parameter = {
             "history": as_history(history),
-            "predictionConfigStack": kv_stack(("apiOverride", kv)) if kv["fields"] else kv_stack(),
+            "predictionConfigStack": kv_stack(("apiOverride", kv)),
             "opts": options,
         }
         encode(parameter)

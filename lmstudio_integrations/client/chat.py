@@ -244,7 +244,7 @@ def _part(part: Any, role: str, where: str) -> Any:
     unknown = set(part) - keys
     if unknown:
         raise LMStudioValueError(f"{where}: a part of the type {kind!r} has no key {min(map(str, unknown))!r}")
-    given = {key: value for key, value in part.items() if value is not None}
+    given = dict(part)  # what is optional may be None: it leaves no key on the wire
     for key in ("toolCallRequest", "tool_call_request"):
         if key in given:
             given[key] = _tool_call(given[key], f"{where}: ")
