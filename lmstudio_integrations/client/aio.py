@@ -109,8 +109,7 @@ class AsyncPredictionStream(StreamFront):
         finally:
             if reader.ended:
                 self._mailbox.put(CLOSED)  # for another task that may be waiting here, too
-            else:
-                self.cancel()
+            self.cancel()
 
     def __aiter__(self) -> AsyncIterator[Fragment]:
         """The fragments, as they come. Leaving the loop early cancels the prediction."""

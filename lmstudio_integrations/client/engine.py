@@ -46,6 +46,11 @@ class Engine:
     """The thread and its loop. Use ``engine()`` to get the process's own."""
 
     def __init__(self) -> None:
+        # Here and not above: websockets and TLS are a third of what importing this package would take. Not on the
+        # engine's own thread, either: a fork in mid-import would leave the child with a module locked for ever.
+        from lmstudio_integrations.client.link import Link
+
+        self._make_link = Link
         self.pid = os.getpid()
         self._loop = asyncio.new_event_loop()
         with contextlib.suppress(AttributeError):  # a loop that a policy chose may not let itself be changed
@@ -82,10 +87,7 @@ class Engine:
         )
         link = self._links.get(key)
         if link is None:
-            # Here and not above: websockets and TLS are a third of what importing this package would take.
-            from lmstudio_integrations.client.link import Link
-
-            link = self._links[key] = Link(base, authentication)
+            link = self._links[key] = self._make_link(base, authentication)
         return link
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:

@@ -273,7 +273,8 @@ class StreamFront:
         What had come by then is still read, and ``result()`` has ``stats.stop_reason == "userStopped"``. A prediction
         that had not begun (still connecting or loading) raises ``LMStudioCancelledError`` in ``result()``.
         """
-        self._control.cancel()
+        if not self._reader.ended:
+            self._control.cancel()
 
     def close(self) -> None:
         """Cancel if it has not ended, and throw away what still comes."""

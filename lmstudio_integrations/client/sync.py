@@ -7,6 +7,7 @@ order for ``async`` code.
 from __future__ import annotations
 
 import queue
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
 
@@ -16,7 +17,6 @@ from lmstudio_integrations.client.chat import History
 from lmstudio_integrations.client.files import FileSource, read_image
 from lmstudio_integrations.client.front import ClientFront, ModelFront, PredictionOptions, RawOptions, StreamFront
 from lmstudio_integrations.client.prediction import Event, Fragment, load_progress
-from lmstudio_integrations.client.session import CLOSED
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -54,15 +54,21 @@ class PredictionStream(StreamFront):
     def __init__(self, reader: PredictionReader, callbacks: Callbacks) -> None:
         callbacks.refuse_coroutines()
         self._mailbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        # Another thread may wait for the result meanwhile: what one takes out, it must have read before the other does.
+        self._one_at_a_time = threading.Lock()
         super().__init__(reader, callbacks, self._mailbox.put)
 
     def _read(self, only_fragments: bool) -> Iterator[Any]:
         reader, callbacks = self._reader, self._callbacks
         get, read, on_fragment = self._mailbox.get, reader.read, callbacks.on_fragment
+        one_at_a_time = self._one_at_a_time
         self._check_source()
         try:
-            while not reader.ended:
-                event = read(get())
+            while True:
+                with one_at_a_time:
+                    if reader.ended:
+                        break
+                    event = read(get())
                 if event is None:
                     continue
                 if type(event) is not Fragment or on_fragment:
@@ -74,10 +80,7 @@ class PredictionStream(StreamFront):
             for callback, arguments in callbacks.for_message(self._message):
                 callback(*arguments)
         finally:
-            if reader.ended:
-                self._mailbox.put(CLOSED)  # for another thread that may be waiting here, too
-            else:
-                self.cancel()
+            self.cancel()
 
     def __iter__(self) -> Iterator[Fragment]:
         """The fragments, as they come. Leaving the loop early cancels the prediction."""

@@ -53,14 +53,23 @@ def test_a_socket_that_died_while_the_machine_slept_is_replaced_unseen(
 
 
 async def test_forty_calls_after_a_sleep_ask_once_whether_the_socket_lives(
-    server: Emulator, proxy: Proxy, sleep: Callable[[float], None]
+    server: Emulator, proxy: Proxy, sleep: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    asked: list[Connection] = []
+    probe = Connection._probe
+
+    async def counted(connection: Connection) -> bool:
+        asked.append(connection)
+        return await probe(connection)
+
+    monkeypatch.setattr(Connection, "_probe", counted)
     async with AsyncClient(proxy.url) as client:
         model = await client.llm.model(CHAT)
         proxy.freeze()
         sleep(_HOUR)
         await asyncio.gather(*(model.count_tokens("two words") for _ in range(40)))
         assert proxy.accepted == 2
+    assert len(asked) == 1
     assert len({frame.connection for frame in requests(server, "countTokens")}) == 1
 
 
