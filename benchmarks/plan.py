@@ -1,4 +1,4 @@
-"""What is measured, and with which sizes. Each ``Task`` is one child process that prints one line of JSON."""
+"""What is measured, and with which sizes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ class Sizes:
     long_tokens: int = 20_000
     first_tokens: int = 10
     repeats: int = 5
-    first_repeats: int = 100
+    first_repeats: int = 50
+    long_repeats: int = 3
     crowd: int = 1_000
     crowd_tokens: int = 100
     texts: int = 1_000
@@ -29,12 +30,13 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A module of this folder, its arguments after the name of the contender, and the environment it runs in.
+    """One child process: a module of this folder, its arguments after the contender's name, and its environment.
 
-    ``every_round``: whether it is repeated; long ones whose figure hardly moves are run once.
+    It prints a line of JSON for each of ``kinds``. ``every_round``: whether it is repeated; long ones whose figure
+    hardly moves are run once.
     """
 
-    kind: str
+    kinds: tuple[str, ...]
     name: str
     environment: str = "ours"
     module: str = ""
@@ -44,36 +46,41 @@ class Task:
 
 
 _LONG = ("bare", "client", "LangChain alone", "ChatLMStudio", "LlamaIndex alone", "LMStudio")
+_NO_SERVER = ("LangChain alone", "LlamaIndex alone")
 _ENDURING = ("client sync", "client async", "ChatLMStudio sync", "LMStudio sync")
 
 
 def tasks(sizes: Sizes, kinds: tuple[str, ...] = KINDS, peers: bool = True) -> list[Task]:
     """Everything, in the order of a round."""
-    return [
-        task
-        for task in _all(sizes)
-        if task.kind in kinds and (peers or task.environment == "ours" or task.kind == "imports")
-    ]
+    made = [*_streams(sizes, kinds), *(task for task in _others(sizes) if task.kinds[0] in kinds)]
+    return [task for task in made if peers or task.environment == "ours"]
 
 
-def _all(sizes: Sizes) -> Iterator[Task]:
-    for kind, count, repeats in (
-        ("stream", sizes.tokens, sizes.repeats),
-        ("first token", sizes.first_tokens, sizes.first_repeats),
-    ):
-        for name, contender in CONTENDERS.items():
-            if kind == "stream" or not name.startswith(("LangChain alone", "LlamaIndex alone")):
-                yield Task(kind, name, contender.environment, "streams", (count, repeats))
-    for name in CONTENDERS:
-        if name.rpartition(" ")[0] in _LONG:
-            yield Task("long stream", name, "ours", "streams", (sizes.long_tokens, 3))
+def _streams(sizes: Sizes, kinds: tuple[str, ...]) -> Iterator[Task]:
+    """All streams of a contender in one process: importing a framework takes longer than they do."""
+    for name, contender in CONTENDERS.items():
+        short = name.rpartition(" ")[0]
+        parts = {"stream": (sizes.tokens, sizes.repeats)}
+        if short not in _NO_SERVER:
+            parts["first token"] = (sizes.first_tokens, sizes.first_repeats)
+        if short in _LONG:
+            parts["long stream"] = (sizes.long_tokens, sizes.long_repeats)
+        wanted = tuple(kind for kind in parts if kind in kinds)
+        if wanted:
+            arguments = tuple(number for kind in wanted for number in parts[kind])
+            yield Task(wanted, name, contender.environment, "streams", arguments)
+
+
+def _others(sizes: Sizes) -> Iterator[Task]:
     for name in ("client sync", "client async"):
-        yield Task("crowd", name, "ours", "crowd", (sizes.crowd, sizes.crowd_tokens))
+        yield Task(("crowd",), name, "ours", "crowd", (sizes.crowd, sizes.crowd_tokens))
     for name in ("bare", "client sync", "client async"):
-        yield Task("embeddings", name, "ours", "embeddings", (sizes.texts, sizes.repeats))
+        yield Task(("embeddings",), name, "ours", "embeddings", (sizes.texts, sizes.repeats))
     for name in STATEMENTS:
-        yield Task("imports", name, needs_server=False)
+        yield Task(("imports",), name, needs_server=False)
     for name in _ENDURING:
-        yield Task("endurance", name, "ours", "endurance", (sizes.predictions,), every_round=False)
+        yield Task(("endurance",), name, "ours", "endurance", (sizes.predictions,), every_round=False)
     for name in ("LangChain", "LlamaIndex"):
-        yield Task("prompt cache", name, "ours", "prompt_cache", (sizes.turns,), needs_server=False, every_round=False)
+        yield Task(
+            ("prompt cache",), name, "ours", "prompt_cache", (sizes.turns,), needs_server=False, every_round=False
+        )

@@ -1,4 +1,4 @@
-"""Time one contender: ``python -m benchmarks.streams NAME PORT TOKENS REPEATS`` prints one line of JSON.
+"""Time one contender: ``python -m benchmarks.streams NAME PORT TOKENS REPEATS …`` prints a line of JSON for each pair.
 
 ``cpu_us`` and ``wall_us`` are microseconds for each token, all threads of the process together; ``first_ms`` is
 milliseconds from the call to the first token. All are medians over the repeats, after one that warms up.
@@ -103,5 +103,7 @@ def summary(name: str, timings: list[Timing], count: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))), flush=True)  # noqa: T201
+    numbers = list(map(int, sys.argv[3:]))
+    for count, repeats in zip(numbers[::2], numbers[1::2], strict=True):
+        print(json.dumps(measure(sys.argv[1], int(sys.argv[2]), count, repeats)), flush=True)  # noqa: T201
     os._exit(0)  # some peers leave tasks and sockets behind, and their end is none of the figures

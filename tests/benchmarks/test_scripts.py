@@ -1,0 +1,116 @@
+"""Every script of the benchmarks runs, with tiny sizes, and prints figures of the promised form. Nothing is timed."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.__main__ import flood
+from benchmarks.contenders import CONTENDERS
+from benchmarks.imports import STATEMENTS, import_ms
+
+ROOT = Path(__file__).resolve().parents[2]
+OURS = [name for name, contender in CONTENDERS.items() if contender.environment == "ours"]
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    with flood(Path(sys.executable)) as port:
+        yield port
+
+
+def _run(*arguments: object) -> str:
+    command = [sys.executable, "-W", "ignore", "-m", *map(str, arguments)]
+    done = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=55)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _figures(*arguments: object) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(_run(*arguments))
+    return found
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_contender_streams_the_right_text_and_is_timed(name: str, port: int) -> None:
+    found = _figures("benchmarks.streams", name, port, 20, 2)
+    assert found.keys() == {"name", "tokens", "cpu_us", "wall_us", "first_ms"}
+    assert (found["name"], found["tokens"]) == (name, 20)
+
+
+@pytest.mark.parametrize("name", ["client sync", "client async"])
+def test_a_crowd_gets_every_text_right(name: str, port: int) -> None:
+    found = _figures("benchmarks.crowd", name, port, 12, 5)
+    assert found.keys() == {"name", "size", "tokens", "right", "per_open_kb", "per_second", "single_per_second"}
+    assert found["right"] == found["size"] == 12
+
+
+@pytest.mark.parametrize("name", ["bare", "client sync", "client async"])
+def test_embeddings_come_in_the_order_of_their_texts(name: str, port: int) -> None:
+    assert _figures("benchmarks.embeddings", name, port, 70, 1).keys() == {"name", "texts", "wall_ms", "cpu_ms"}
+
+
+@pytest.mark.parametrize("name", ["client sync", "client async"])
+def test_memory_is_looked_at_early_and_late(name: str, port: int) -> None:
+    found = _figures("benchmarks.endurance", name, port, 20)
+    assert found.keys() == {"name", "predictions", "early_mb", "late_mb", "growth_kb"}
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_every_import_statement_works(name: str) -> None:
+    assert import_ms(Path(sys.executable), name, ROOT) is not None
+
+
+def test_one_command_writes_the_table_its_figures_and_the_picture(tmp_path: Path) -> None:
+    sizes = ("--rounds", 2, "--tokens", 5, "--repeats", 1, "--texts", 3)
+    kinds = ("--without-peers", "--only", "embeddings")
+    printed = _run("benchmarks", "--python", sys.executable, "--out", tmp_path, *kinds, *sizes)
+    results = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
+    assert results["failed"] == []
+    assert results["about"]["rounds"] == 2
+    assert results["about"]["versions"]["websockets"]
+    assert {row["what"].partition(",")[0] for row in results["rows"]} == {"3 short texts embedded"}
+    page = (tmp_path / "results.md").read_text(encoding="utf-8")
+    assert page in printed
+    assert "| what | here | limit | met |" in page
+
+
+def test_neither_figures_nor_page_tell_where_they_were_made(tmp_path: Path) -> None:
+    kinds = ("--without-peers", "--only", "embeddings", "--rounds", 1, "--repeats", 1, "--texts", 3)
+    _run("benchmarks", "--python", sys.executable, "--out", tmp_path, *kinds)
+    for name in ("results.json", "results.md"):
+        text = (tmp_path / name).read_text(encoding="utf-8")
+        assert str(ROOT) not in text
+        assert str(Path.home()) not in text
+
+
+@pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="the picture needs the group `benchmark`")
+def test_the_picture_is_drawn_from_the_figures(tmp_path: Path) -> None:
+    stream = {
+        f"{name} {way}": {"tokens": 20, "cpu_us": 5.0}
+        for name in ("bare", "client", "ChatLMStudio", "LMStudio")
+        for way in ("sync", "async")
+    }
+    about = {"date": "2026-01-01", "rounds": 1, "machine": "a machine"}
+    (tmp_path / "r.json").write_text(json.dumps({"about": about, "figures": {"stream": stream}}), encoding="utf-8")
+    _run("benchmarks.picture", tmp_path / "r.json", tmp_path / "r.png")
+    assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.real_model
+@pytest.mark.slow
+@pytest.mark.parametrize("adapter", ["LangChain", "LlamaIndex"])
+def test_the_same_conversation_is_sent_the_same_so_that_the_model_reads_it_once(adapter: str) -> None:
+    pytest.importorskip("xllamacpp")
+    found = _figures("benchmarks.prompt_cache", adapter, 2)
+    if "missing" in found:
+        pytest.skip(found["missing"])
+    assert found["least"] >= 0.95
+    assert len(found["calls"]) > 2, "a turn with a tool asks the model twice"
