@@ -131,6 +131,11 @@ def test_metadata_tells_the_loaded_context_and_the_abilities(server: Emulator, l
     assert metadata.model_name == "emulator/chat"
 
 
+def test_the_loaded_context_counts_more_than_the_one_that_was_wished_for(server: Emulator) -> None:
+    llm = LMStudio(model="emulator/chat", base_url=server.url, context_window=16384)  # loaded already, with 4096
+    assert llm.metadata.context_window == 4096
+
+
 def test_metadata_is_asked_for_once(server: Emulator, llm: LMStudio) -> None:
     for _ in range(5):
         assert llm.metadata.context_window == 4096
