@@ -94,7 +94,7 @@ class AsyncPredictionStream(StreamFront):
         take, get, read, on_fragment = items.popleft, self._mailbox.get, reader.read, callbacks.on_fragment
         self._check_source()
         try:
-            while not reader.ended:
+            while reader.result is None and reader.error is None:  # `ended`, without a call for each token
                 event = read(take() if items else await get())
                 if event is None:
                     continue

@@ -15,6 +15,9 @@ from websockets.frames import Frame, Opcode
 
 __all__ = ["Bytes", "MessageSocket"]
 
+# Every message passes here, and asking an enumeration for a member takes as long as the rest of the question.
+_TEXT, _BINARY, _CONT = Opcode.TEXT, Opcode.BINARY, Opcode.CONT
+
 Bytes = bytes | bytearray | memoryview
 
 
@@ -35,12 +38,12 @@ class MessageSocket(ClientConnection):
         on_message = self.on_message
         if on_message is None or type(event) is not Frame:
             super().process_event(event)
-        elif event.opcode is Opcode.TEXT or event.opcode is Opcode.BINARY:
+        elif event.opcode is _TEXT or event.opcode is _BINARY:
             if event.fin:
                 on_message(event.data)
             else:
                 self._pieces = [event.data]
-        elif event.opcode is Opcode.CONT:
+        elif event.opcode is _CONT:
             pieces = self._pieces if self._pieces is not None else []
             pieces.append(event.data)
             if event.fin:

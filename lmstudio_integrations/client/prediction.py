@@ -115,7 +115,8 @@ class PredictionReader:
             if kind == "fragment":
                 data = packet["fragment"]  # type: ignore[index]
                 fragment = Fragment(data)
-                fragment.content = self._text.mend(fragment.content)
+                if self._text.held or not fragment.content.isascii():
+                    fragment.content = self._text.mend(fragment.content)
                 reasoning = data.get("reasoningType") or "none"
                 if reasoning == "none":
                     if not data.get("isStructural"):

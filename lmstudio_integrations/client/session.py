@@ -149,7 +149,10 @@ class Session:
     def receive(self, data: str | bytes | bytearray) -> None:
         """Hand one frame to whom it concerns. Never raises: what cannot be understood is logged and passed over."""
         try:
-            frame = _parse(data)
+            try:
+                frame = from_json(data)
+            except ValueError:
+                frame = _parse_odd(data)
             if frame["type"] == "channelSend":
                 conversation, packet = self._channels.get(frame["channelId"]), frame["message"]
             else:
@@ -242,11 +245,9 @@ class Session:
             logger.warning("%s", message)
 
 
-def _parse(data: str | bytes | bytearray) -> Any:
-    try:
-        return from_json(data)
-    except ValueError:  # half a surrogate pair, escaped, is JSON all the same
-        return decode(data if isinstance(data, str) else bytes(data))
+def _parse_odd(data: str | bytes | bytearray) -> Any:
+    """Half a surrogate pair, escaped, is JSON all the same."""
+    return decode(data if isinstance(data, str) else bytes(data))
 
 
 def read_authentication(data: str | bytes, authentication: Authentication) -> None:

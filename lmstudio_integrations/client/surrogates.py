@@ -21,21 +21,22 @@ class Mender:
     A half whose other half never comes is replaced by U+FFFD.
     """
 
-    __slots__ = ("_held",)
+    __slots__ = ("held",)
 
     def __init__(self) -> None:
-        self._held = ""
+        self.held = ""
+        """Half a character that waits for the next piece."""
 
     def mend(self, text: str) -> str:
         """The next piece, whole; what it lacks at its end comes with the next piece."""
-        if not self._held and (text.isascii() or _HALF.search(text) is None):
+        if not self.held and (text.isascii() or _HALF.search(text) is None):
             return text
-        text, self._held = self._held + text, ""
+        text, self.held = self.held + text, ""
         if _FIRST_HALF.search(text):
-            text, self._held = text[:-1], text[-1]
+            text, self.held = text[:-1], text[-1]
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
     def end(self) -> str:
         """What is left when no further piece will come."""
-        held, self._held = self._held, ""
+        held, self.held = self.held, ""
         return _REPLACEMENT if held else ""

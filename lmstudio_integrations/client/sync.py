@@ -66,7 +66,7 @@ class PredictionStream(StreamFront):
         try:
             while True:
                 with one_at_a_time:
-                    if reader.ended:
+                    if reader.result is not None or reader.error is not None:  # `ended`, without a call for each token
                         break
                     event = read(get())
                 if event is None:
