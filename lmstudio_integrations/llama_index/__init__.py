@@ -9,7 +9,7 @@ try:
     import llama_index.core  # noqa: F401  # only to say what to install where it is missing
 except ImportError as error:  # the extra is not installed
     raise ImportError(
-        "lmstudio_integrations.llama_index needs llama-index-core (0.14.5 or newer): "
+        "lmstudio_integrations.llama_index needs llama-index-core (0.14.21 or newer): "
         'pip install "lmstudio-integrations[llama-index]"'
     ) from error
 
