@@ -28,7 +28,7 @@ from .rules import tool_call
 from .template import tools_block
 
 _SYSTEM = "You are a helpful assistant."
-_BATCH = 256
+_BATCH = 64
 _GRAMMAR_TOKENS = 512
 _QUANTIZATION = re.compile(r"[.-]((?:i?q(\d)|bf?(16)|f(16|32))\w*)$", re.IGNORECASE)
 _P = "llm.prediction."
