@@ -25,6 +25,7 @@ from .rows import rows
 
 _ROOT = environments.ROOT
 _PATIENCE = 900
+_BUSY = 2.5
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,10 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     sizes = Sizes(**{field.name: getattr(options, field.name) for field in dataclasses.fields(Sizes)})
     plan = tasks(sizes, tuple(options.only or KINDS), peers=not options.without_peers)
-    begun = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    begun = _load()
     found = _run(plan, options.rounds, options.python)
     failed = [f"{kind}: {task.name}" for task in plan for kind in task.kinds if task.name not in found.get(kind, {})]
-    results = {"about": _about(options, plan, begun), "figures": found, "failed": failed}
+    results = {"about": _about(options, plan, (begun, _load())), "figures": found, "failed": failed}
     _write(results, options.out, environments.python_of("ours", ours=options.python))
     return 1 if failed else 0
 
@@ -111,13 +112,26 @@ def median(outcomes: list[dict[str, Any]]) -> dict[str, Any]:
     return merged
 
 
-def _about(options: argparse.Namespace, plan: list[Task], load: float | None) -> dict[str, Any]:
+def _load() -> float | None:
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
+def load_words(load: tuple[float | None, float | None]) -> str:
+    """How busy the machine was with other things; the benchmarks themselves make a load of 1 to 2."""
+    begun, ended = load
+    if begun is None or ended is None:
+        return ""
+    words = f"Its load average was {begun:.1f} at the start and {ended:.1f} at the end."
+    return words if max(begun, ended) < _BUSY else f"{words} It was busy with other things: times are noisy."
+
+
+def _about(options: argparse.Namespace, plan: list[Task], load: tuple[float | None, float | None]) -> dict[str, Any]:
     cores = os.cpu_count()
     return {
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "rounds": options.rounds,
         "machine": f"{platform.system()} {platform.machine()}, {cores} cores, Python {platform.python_version()}",
-        "load": "" if load is None else f"Its load average at the start was {load:.1f}.",
+        "load": load_words(load),
         "versions": {
             name: version
             for environment in (*environments.PEERS, "ours")

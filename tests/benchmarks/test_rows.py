@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.__main__ import median
+from benchmarks.__main__ import load_words, median
 from benchmarks.plan import KINDS, Sizes, tasks
 from benchmarks.prompt_cache import shares
 from benchmarks.rows import Limit, Row, rows
@@ -152,3 +152,8 @@ def test_a_kind_alone_is_all_that_runs() -> None:
 
 def test_without_peers_nothing_runs_in_their_environments() -> None:
     assert {task.environment for task in tasks(Sizes(), peers=False)} == {"ours"}
+
+
+@pytest.mark.parametrize(("load", "noisy"), [((0.3, 1.6), False), ((6.0, 1.0), True), ((0.1, 5.0), True)])
+def test_a_busy_machine_is_told(load: tuple[float, float], noisy: bool) -> None:
+    assert ("noisy" in load_words(load)) is noisy
