@@ -79,7 +79,7 @@ def llama_index(url: str, model: str, turns: int) -> list[tuple[int, int]]:
 
 async def _llama_index(url: str, model: str, turns: int) -> list[tuple[int, int]]:
     from llama_index.core.agent.workflow import AgentOutput, FunctionAgent
-    from llama_index.core.memory import Memory
+    from llama_index.core.memory import ChatMemoryBuffer
 
     from lmstudio_integrations.llama_index import LMStudio
 
@@ -87,7 +87,7 @@ async def _llama_index(url: str, model: str, turns: int) -> list[tuple[int, int]
     llm = LMStudio(model=model, base_url=url, temperature=0, max_tokens=_MAX_TOKENS, is_function_calling_model=True)
     tools: list[Any] = list(_TOOLS)
     agent = FunctionAgent(llm=llm, tools=tools, system_prompt=_SYSTEM)
-    memory = Memory.from_defaults(token_limit=100_000, tokenizer_fn=str.split)
+    memory = ChatMemoryBuffer.from_defaults(token_limit=100_000, tokenizer_fn=str.split)
     counts: list[tuple[int, int]] = []
     for question in _TURNS[:turns]:
         run = agent.run(question, memory=memory)
