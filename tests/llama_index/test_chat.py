@@ -155,6 +155,19 @@ async def test_raw_completion_continues_the_bare_text(server: Emulator, llm: LMS
     assert settings(with_template) == settings(setting)
 
 
+def test_a_raw_prompt_is_formatted_once(server: Emulator) -> None:
+    llm = LMStudio(
+        model="emulator/chat",
+        base_url=server.url,
+        raw_completion=True,
+        completion_to_prompt=lambda prompt: f"<{prompt}>",
+    )
+    llm.complete("x")
+    llm.complete("x", formatted=True)
+    texts = [creation["history"]["messages"][0]["content"][0]["text"] for creation in creations(server)]
+    assert texts == ["<x>", "x"]
+
+
 def test_a_raw_completion_takes_no_tools(llm: LMStudio) -> None:
     with pytest.raises(LMStudioValueError, match="no tools"):
         llm.complete("x", raw_completion=True, tools=[{"type": "function", "function": {"name": "f"}}])
