@@ -76,18 +76,23 @@ async def awaiting(tokens: Callable[[], AsyncIterator[str]], order: Order, repea
     return timings[1:]
 
 
-def measure(name: str, port: int, count: int, repeats: int) -> dict[str, Any]:
-    """One contender's medians."""
-    contender, order = CONTENDERS[name], Order(count)
-    if contender.awaits:
+def measure(name: str, port: int, parts: list[tuple[int, int]]) -> Iterator[dict[str, Any]]:
+    """One contender's medians, for each pair of tokens and repeats."""
+    contender = CONTENDERS[name]
+    if not contender.awaits:
+        for count, repeats in parts:
+            order = Order(count)
+            yield summary(name, blocking(contender.start(port, order), order, repeats), count)
+        return
 
-        async def main() -> list[Timing]:
-            return await awaiting(await contender.start(port, order), order, repeats)
+    async def part(count: int, repeats: int) -> list[Timing]:
+        order = Order(count)
+        return await awaiting(await contender.start(port, order), order, repeats)
 
-        timings = asyncio.run(main())
-    else:
-        timings = blocking(contender.start(port, order), order, repeats)
-    return summary(name, timings, count)
+    # One loop for all: some peers keep an HTTP client for the process, which outlives no loop.
+    with asyncio.Runner() as runner:
+        for count, repeats in parts:
+            yield summary(name, runner.run(part(count, repeats)), count)
 
 
 def summary(name: str, timings: list[Timing], count: int) -> dict[str, Any]:
@@ -104,6 +109,7 @@ def summary(name: str, timings: list[Timing], count: int) -> dict[str, Any]:
 
 if __name__ == "__main__":
     numbers = list(map(int, sys.argv[3:]))
-    for count, repeats in zip(numbers[::2], numbers[1::2], strict=True):
-        print(json.dumps(measure(sys.argv[1], int(sys.argv[2]), count, repeats)), flush=True)  # noqa: T201
+    pairs = list(zip(numbers[::2], numbers[1::2], strict=True))
+    for outcome in measure(sys.argv[1], int(sys.argv[2]), pairs):
+        print(json.dumps(outcome), flush=True)  # noqa: T201  # the lines that the runner reads
     os._exit(0)  # some peers leave tasks and sockets behind, and their end is none of the figures
