@@ -46,11 +46,6 @@ class Engine:
     """The thread and its loop. Use ``engine()`` to get the process's own."""
 
     def __init__(self) -> None:
-        # Here and not above: websockets and TLS are a third of what importing this package would take. Not on the
-        # engine's own thread, either: a fork in mid-import would leave the child with a module locked for ever.
-        from lmstudio_integrations.client.link import Link
-
-        self._make_link = Link
         self.pid = os.getpid()
         self._loop = asyncio.new_event_loop()
         with contextlib.suppress(AttributeError):  # a loop that a policy chose may not let itself be changed
@@ -87,7 +82,12 @@ class Engine:
         )
         link = self._links.get(key)
         if link is None:
-            link = self._links[key] = self._make_link(base, authentication)
+            # Here and not above: websockets and TLS are a third of what importing this package would take. On this
+            # thread, so that nobody's event loop waits for it.
+            with _process.importing:
+                from lmstudio_integrations.client.link import Link
+
+            link = self._links[key] = Link(base, authentication)
         return link
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
@@ -202,11 +202,14 @@ class _Process:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
+        # A fork waits for it, or the child would have a module that a thread it has not got has locked for ever.
+        self.importing = threading.Lock()
         self.engine: Engine | None = None
         self.left_behind: list[Engine] = []
 
     def after_fork(self) -> None:
         """In the child: the thread is not there, and the sockets are the parent's. Nothing of them may be finalized."""
+        self.importing.release()
         self.lock = threading.Lock()
         if self.engine is not None:
             self.left_behind.append(self.engine)
@@ -216,7 +219,11 @@ class _Process:
 
 _process = _Process()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_process.after_fork)
+    os.register_at_fork(
+        before=_process.importing.acquire,
+        after_in_parent=_process.importing.release,
+        after_in_child=_process.after_fork,
+    )
 
 
 def engine() -> Engine:

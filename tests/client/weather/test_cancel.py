@@ -6,16 +6,27 @@ import asyncio
 import gc
 import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import Future
 from contextlib import aclosing, suppress
 
 import pytest
 
 from lmstudio_integrations import AsyncClient, Client
 from lmstudio_integrations.client.aio import AsyncLLM
+from lmstudio_integrations.client.engine import engine
 from lmstudio_integrations.client.sync import LLM
 from lmstudio_integrations.emulator import Emulator, Gate, Reply
 from lmstudio_integrations.errors import LMStudioCancelledError, LMStudioDisconnectedError
-from tests.client.weather.frames import CHAT, cancelled, cancels, opens, requests, under_way
+from tests.client.weather.frames import (
+    CHAT,
+    cancelled,
+    cancels,
+    connections,
+    opens,
+    requests,
+    under_way,
+    unfinished_tasks,
+)
 
 _ENDLESS = "word " * 1000
 
@@ -119,6 +130,7 @@ def test_many_cancels_are_one_cancel(server: Emulator, model: LLM) -> None:
 
 
 def test_a_cancel_right_after_the_start_ends_it_wherever_it_is(server: Emulator, model: LLM) -> None:
+    server.script(*(Reply(_ENDLESS, hold=Gate(), hold_after=2) for _ in range(20)))
     for _ in range(20):
         stream = model.respond_stream("hi")
         stream.cancel()
@@ -136,6 +148,17 @@ def test_a_cancel_after_the_end_does_nothing(server: Emulator, client: Client) -
     assert client.llm.just_in_time(CHAT).tokenize("text")
     assert cancels(server) == []
     assert stream.result().content
+
+
+def test_a_cancel_between_the_last_packet_and_the_close_is_not_sent(server: Emulator, client: Client) -> None:
+    """LM Studio would warn of it, and the socket would be replaced for nothing."""
+    late = server.faults.add("late_close")
+    stream = client.llm.model(CHAT).respond_stream("hi")
+    assert stream.result().content
+    late.wait_hit()
+    stream.cancel()
+    assert client.llm.just_in_time(CHAT).tokenize("text")
+    assert cancels(server) == []
 
 
 def test_a_cancelled_prediction_is_not_asked_again_on_a_new_socket(server: Emulator, client: Client) -> None:
@@ -300,19 +323,32 @@ async def test_a_call_cancelled_while_it_waits_leaves_the_socket_to_others(serve
     assert len({frame.connection for frame in server.requests}) == 1
 
 
-async def test_calls_cancelled_as_they_fail_leave_no_complaint(server: Emulator) -> None:
-    """The answer is an error that arrives in the moment of the cancel, many times over."""
+async def test_cancelling_a_call_frees_what_the_engine_holds_of_it(server: Emulator) -> None:
     async with AsyncClient(server.url) as client:
         model = await client.llm.model(CHAT)
-        for _ in range(30):
-            server.faults.add("error_mid_stream", endpoint="tokenize")
-            call = asyncio.create_task(model.tokenize("text"))
-            await asyncio.sleep(0)
-            await asyncio.to_thread(server.wait_until, lambda: server.faults._all[-1].hits > 0)
-            call.cancel()
-            with suppress(asyncio.CancelledError, Exception):
-                await call
-    gc.collect()
+        server.faults.add("silent", endpoint="tokenize")
+        call = asyncio.create_task(model.tokenize("text"))
+        await asyncio.to_thread(server.wait_for, opens("tokenize"))
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert await model.count_tokens("two words")
+        assert connections(server.url)["llm"].session.open_conversations == 0
+
+
+def test_a_future_cancelled_in_the_moment_its_work_fails_leaves_no_complaint() -> None:
+    known = threading.Event()
+    futures: list[Future[None]] = []
+
+    async def fail() -> None:
+        known.wait(5)
+        futures.pop().cancel()
+        raise ZeroDivisionError
+
+    futures.append(engine().submit(fail()))
+    known.set()
+    assert unfinished_tasks() == []
+    assert futures == []
 
 
 def test_embeddings_given_up_do_not_disturb_the_next_ones(server: Emulator, client: Client) -> None:

@@ -268,6 +268,21 @@ print(client.llm.just_in_time(chat).tokenize("text") != [])
 
 
 @fork_only
+def test_a_fork_in_the_midst_of_the_first_request_leaves_the_child_working(server: Emulator) -> None:
+    source = """
+import warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+assert "websockets" not in sys.modules
+stream = model.respond_stream("hi")
+def child():
+    print(model.count_tokens("two words") > 0)
+in_child(child)
+print(stream.result().content != "")
+"""
+    assert run(_BEGIN + _FORK + source, server.url) == "True\nTrue\n"
+
+
+@fork_only
 def test_a_stream_of_the_parent_is_an_error_in_the_child_and_goes_on_in_the_parent(server: Emulator) -> None:
     server.script(Reply("One two three four", pace=0.05))
     source = """
