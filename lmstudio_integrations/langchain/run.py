@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any, Protocol, TypeVar
 
+from lmstudio_integrations.client.whole import whole
 from lmstudio_integrations.errors import LMStudioConnectionError, LMStudioServerError, LMStudioServerNotFoundError
-from lmstudio_integrations.langchain.convert.whole import whole
 from lmstudio_integrations.langchain.errors import LangChainErrors
 from lmstudio_integrations.langchain.preflight import acheck_fits, check_fits
 from lmstudio_integrations.langchain.progress import PROGRESS_EVENTS, Announcer

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from lmstudio_integrations import LoadProgress, PromptProgress
+from lmstudio_integrations.client.whole import whole
 from lmstudio_integrations.llama_index.events import (
     LoadProgressEvent,
     PredictionStatsEvent,
@@ -47,7 +48,11 @@ class Answer:
         return None
 
     def finish(self, result: PredictionResult) -> Any:
-        """The last response, after which ``PredictionStatsEvent`` has been sent."""
+        """The last response, after which ``PredictionStatsEvent`` has been sent.
+
+        Raises ``LMStudioModelUnloadedError`` or ``LMStudioServerError`` where the result is only what a failure left.
+        """
+        result = whole(result)
         delta = None if self.whole else ""
         if self.kind == "chat":
             response: ChatResponse | CompletionResponse = self.reply.finished_chat(result, delta)

@@ -63,6 +63,23 @@ def test_a_broken_stream_reaches_its_consumer_after_what_had_come(
     assert events.of("LLMChatEndEvent") == events.of("PredictionStatsEvent") == []
 
 
+@pytest.mark.parametrize(
+    ("stop_reason", "error"), [("modelUnloaded", LMStudioModelUnloadedError), ("failed", LMStudioServerError)]
+)
+def test_half_an_answer_that_only_its_stop_reason_betrays_is_an_error_with_what_there_was(
+    server: Emulator, llm: LMStudio, events: Collected, stop_reason: str, error: type[LMStudioError]
+) -> None:
+    server.script(*[Reply("one two", stop_reason=stop_reason)] * 2)
+    with pytest.raises(error) as caught:
+        llm.chat(ASK)
+    assert caught.value.partial.content == "one two"
+    seen: list[str] = []
+    with pytest.raises(error):
+        drain(llm.stream_chat(ASK), seen)
+    assert "".join(seen) == "one two"
+    assert events.of("PredictionStatsEvent") == []
+
+
 @pytest.mark.parametrize("fault", ["drop", "error_mid_stream", "unloaded"])
 async def test_the_same_for_those_who_await(server: Emulator, llm: LMStudio, fault: str) -> None:
     server.script(FOUR)

@@ -4,7 +4,6 @@
 * ``tools``: tools, ``tool_choice`` and ``response_format`` -> what LM Studio is asked for
 * ``config``: settings of the model and of a call -> LM Studio's configuration keys
 * ``answer``: a whole result -> ``AIMessage``, with usage and metadata; ``text``: the same for text completion
-* ``whole``: a result -> itself, or the error that it hides
 * ``pieces``: events -> pieces of text, reasoning and tool calls; ``chunks`` and ``protocol`` make LangChain's two
   kinds of stream of them
 * ``progress``: progress events -> the payload of custom events; ``blocks``: the translator behind ``content_blocks``

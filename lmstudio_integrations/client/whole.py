@@ -1,8 +1,8 @@
-"""Whether a prediction that ended ended well."""
+"""Whether a prediction that ended ended well: asked by the adapters, whose frameworks look at no stop reason."""
 
 from __future__ import annotations
 
-from lmstudio_integrations.client import PartialPrediction, PredictionResult
+from lmstudio_integrations.client.result import PartialPrediction, PredictionResult
 from lmstudio_integrations.errors import LMStudioModelUnloadedError, LMStudioServerError
 
 __all__ = ["whole"]
