@@ -9,6 +9,7 @@ while the package is imported, a sixth of the time that takes.
 """
 
 import math
+from functools import cache
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import (
@@ -25,6 +26,8 @@ from pydantic import (
 from lmstudio_integrations.errors import LMStudioValueError
 
 __all__ = ["Incoming", "Number", "WireInt", "WireModel", "plain", "to_camel"]
+
+_ATOMS = frozenset((str, int, float, bool, type(None)))
 
 
 def _whole(value: Any) -> Any:
@@ -96,11 +99,12 @@ class WireModel(BaseModel):
     def to_wire(self) -> dict[str, Any]:
         """The JSON form: camelCase keys in the order of declaration, ``None`` left out (but see ``NULLABLE``)."""
         wire: dict[str, Any] = {}
-        for name, field in type(self).model_fields.items():
-            value = getattr(self, name)
+        values = self.__dict__
+        for name, key in _keys(type(self)):
+            value = values[name]
             if value is None and not (name in self.NULLABLE and name in self.model_fields_set):
                 continue
-            wire[field.serialization_alias or name] = plain(value)
+            wire[key] = value if type(value) in _ATOMS else plain(value)
         for name, value in (self.model_extra or {}).items():
             wire[name] = plain(value)
         return wire
@@ -121,6 +125,13 @@ class Incoming(WireModel):
             return field.get_default(call_default_factory=True)
 
 
+@cache
+def _keys(kind: type[WireModel]) -> tuple[tuple[str, str], ...]:
+    """Each attribute and its key, looked up once: pydantic takes microseconds to say it."""
+    kind.model_rebuild()  # it is built at its first use, and has no aliases before
+    return tuple((name, field.serialization_alias or name) for name, field in kind.model_fields.items())
+
+
 def _refuse_null(value: Any, path: str) -> None:
     """Where ``null`` is not allowed, LM Studio refuses the whole request; an absent key is something else."""
     if isinstance(value, WireModel):
@@ -136,9 +147,13 @@ def _refuse_null(value: Any, path: str) -> None:
 
 def plain(value: Any) -> Any:
     """The JSON form of a value that may be, or hold, models."""
+    if type(value) in _ATOMS:
+        return value
     if isinstance(value, WireModel):
         return value.to_wire()
     if isinstance(value, list | tuple):
+        if _ATOMS.issuperset(map(type, value)):  # an embedding, the ids of a long text
+            return list(value)
         return [plain(item) for item in value]
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
