@@ -8,14 +8,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from lmstudio_integrations.client.chat import as_history
+from lmstudio_integrations.client.chat import as_history, read_history
 from lmstudio_integrations.client.flows import ModelReference
 from lmstudio_integrations.errors import LMStudioModelNotFoundError, LMStudioProtocolError, LMStudioValueError
+from lmstudio_integrations.protocol import model_calls
+from lmstudio_integrations.protocol._model import WireModel
 from lmstudio_integrations.protocol.config import (
+    ConfigKind,
     EmbeddingLoadModelConfig,
     LlmLoadModelConfig,
     LlmPredictionConfig,
@@ -26,10 +30,12 @@ from lmstudio_integrations.protocol.config import (
     parse_config,
     to_kv,
 )
+from lmstudio_integrations.protocol.embedding import EmbedStringParameter, EmbedStringResult
 from lmstudio_integrations.protocol.envelopes import encode
-from lmstudio_integrations.protocol.files import UploadFileResult
+from lmstudio_integrations.protocol.files import UploadFileParameter, UploadFileResult
 from lmstudio_integrations.protocol.history import FilePart
-from lmstudio_integrations.protocol.models import ModelInfo, ModelInstanceInfo, check_identifier
+from lmstudio_integrations.protocol.loading import GetOrLoadCreation, LoadModelCreation
+from lmstudio_integrations.protocol.models import ModelInfo, ModelInstanceInfo, QuerySpecifier, check_identifier, query
 from lmstudio_integrations.protocol.structured import STRUCTURED_KEY, structured_field
 from lmstudio_integrations.protocol.system import Version
 from lmstudio_integrations.protocol.tools import TOOL_CHOICE_KEY, TOOLS_KEY, tool_definition, tool_fields
@@ -99,24 +105,21 @@ def _load_stack(namespace: str, config: Any) -> dict[str, Any]:
 
 def get_or_load(namespace: str, key: str, ttl: float | None, config: Any) -> dict[str, Any]:
     """The creation parameter of ``getOrLoad``. ``ttl`` in seconds; both it and ``config`` count only if it loads."""
-    creation: dict[str, Any] = {
-        "identifier": _identifier(key),
-        "loadConfigStack": _load_stack(namespace, config),
-    }
-    if (ms := _seconds_to_ms(ttl)) is not None:
-        creation["loadTtlMs"] = ms
-    return creation
+    return GetOrLoadCreation.checked(
+        identifier=_identifier(key),
+        load_config_stack=_load_stack(namespace, config),
+        load_ttl_ms=_seconds_to_ms(ttl),
+    ).to_wire()
 
 
 def load_model(namespace: str, key: str, instance_id: str | None, ttl: float | None, config: Any) -> dict[str, Any]:
     """The creation parameter of ``loadModel``, which always makes a new instance."""
-    creation: dict[str, Any] = {"modelKey": _identifier(key)}
-    if instance_id is not None:
-        creation["identifier"] = _identifier(instance_id)
-    if (ms := _seconds_to_ms(ttl)) is not None:
-        creation["ttlMs"] = ms
-    creation["loadConfigStack"] = _load_stack(namespace, config)
-    return creation
+    return LoadModelCreation.checked(
+        model_key=_identifier(key),
+        identifier=None if instance_id is None else _identifier(instance_id),
+        ttl_ms=_seconds_to_ms(ttl),
+        load_config_stack=_load_stack(namespace, config),
+    ).to_wire()
 
 
 def model_reference(
@@ -135,9 +138,11 @@ def instance_by_identifier(namespace: str, identifier: str) -> ModelReference:
     return ModelReference(namespace, identifier)
 
 
-def specifier(identifier: str | None) -> dict[str, Any]:
-    """How a request names its model: by a query, which outlives an unload and reload (PROTOCOL, modelSpecifier)."""
-    return {"type": "query", "query": {} if identifier is None else {"identifier": identifier}}
+specifier = lru_cache(maxsize=64)(query)
+"""How a request names its model: by a query, which outlives an unload and reload (PROTOCOL, modelSpecifier).
+
+Kept, as thousands of texts are embedded with the same one.
+"""
 
 
 def prediction(
@@ -166,8 +171,9 @@ def prediction(
         if _mode(fields, TOOLS_KEY, "type") not in ("", "none"):
             raise LMStudioValueError("complete() has no template that could show tools to the model: use respond()")
         layers.append(("completeModeFormatting", kv_config({"llm.prediction.promptTemplate": _RAW_TEMPLATE})))
+    # Not through a model of its own: every part has been checked, and reading it all again takes 20 microseconds.
     creation: dict[str, Any] = {
-        "modelSpecifier": specifier(identifier),
+        "modelSpecifier": specifier(identifier).to_wire(),
         "history": as_history(history),
         "predictionConfigStack": kv_stack(*layers),
     }
@@ -222,18 +228,26 @@ class Specifier:
     namespace: str
     identifier: str | None
 
-    def _call(
-        self, endpoint: str, parameter: Mapping[str, Any], read: Callable[[Any], T], key: str = "specifier"
-    ) -> Call[T]:
-        return Call(self.namespace, endpoint, {key: specifier(self.identifier), **parameter}, read)
+    @property
+    def _specifier(self) -> QuerySpecifier:
+        return specifier(self.identifier)
+
+    def _call(self, endpoint: str, parameter: WireModel, read: Callable[[Any], T]) -> Call[T]:
+        return Call(self.namespace, endpoint, parameter.to_wire(), read)
 
     def tokenize(self, text: str) -> Call[list[int]]:
         """Token ids of a text."""
-        return self._call("tokenize", {"inputString": _string(text)}, lambda result: [int(i) for i in result["tokens"]])
+        parameter = model_calls.TokenizeParameter.checked(specifier=self._specifier, input_string=_string(text))
+        return self._call(
+            "tokenize", parameter, lambda result: model_calls.TokenizeResult.model_validate(result).tokens
+        )
 
     def count_tokens(self, text: str) -> Call[int]:
         """How many tokens a text has."""
-        return self._call("countTokens", {"inputString": _string(text)}, lambda result: int(result["tokenCount"]))
+        parameter = model_calls.CountTokensParameter.checked(specifier=self._specifier, input_string=_string(text))
+        return self._call(
+            "countTokens", parameter, lambda result: model_calls.CountTokensResult.model_validate(result).token_count
+        )
 
     def apply_prompt_template(
         self,
@@ -244,25 +258,28 @@ class Specifier:
         omit_eos_token: bool | None,
     ) -> Call[str]:
         """The conversation as the model would see it."""
-        options: dict[str, Any] = {}
-        if omit_bos_token is not None:
-            options["omitBosToken"] = bool(omit_bos_token)
-        if omit_eos_token is not None:
-            options["omitEosToken"] = bool(omit_eos_token)
-        if tools:
-            options["toolDefinitions"] = [tool_definition(tool).to_wire() for tool in _tools(tools) or ()]
-        kv = to_kv(parse_config(LlmPredictionConfig, config))
-        parameter = {
-            "history": as_history(history),
-            "predictionConfigStack": kv_stack(("apiOverride", kv)),
-            "opts": options,
-        }
-        encode(parameter)
-        return self._call("applyPromptTemplate", parameter, lambda result: str(result["formatted"]))
+        parameter = model_calls.ApplyPromptTemplateParameter.checked(
+            specifier=self._specifier,
+            history=read_history(history),
+            prediction_config_stack=kv_stack(("apiOverride", to_kv(parse_config(LlmPredictionConfig, config)))),
+            opts=model_calls.ApplyPromptTemplateOptions.checked(
+                omit_bos_token=None if omit_bos_token is None else bool(omit_bos_token),
+                omit_eos_token=None if omit_eos_token is None else bool(omit_eos_token),
+                tool_definitions=[tool_definition(tool) for tool in _tools(tools) or ()] or None,
+            ),
+        )
+        call = self._call(
+            "applyPromptTemplate",
+            parameter,
+            lambda result: model_calls.ApplyPromptTemplateResult.model_validate(result).formatted,
+        )
+        encode(call.parameter)  # what JSON cannot hold is refused now, before a model is loaded for it
+        return call
 
     def get_info(self) -> Call[ModelInstanceInfo]:
         """The loaded instance. No instance is ``LMStudioModelNotFoundError``, which asks the engine to load it."""
-        return self._call("getModelInfo", {"throwIfNotFound": True}, self._read_info)
+        parameter = model_calls.GetModelInfoParameter.checked(specifier=self._specifier, throw_if_not_found=True)
+        return self._call("getModelInfo", parameter, self._read_info)
 
     def _read_info(self, result: Any) -> ModelInstanceInfo:
         if result is None:
@@ -271,12 +288,14 @@ class Specifier:
 
     def get_load_config(self) -> Call[dict[str, Any]]:
         """How the instance was loaded, in user names."""
-        kind = "llm.load" if self.namespace == "llm" else "embedding.load"
-        return self._call("getLoadConfig", {}, lambda result: from_kv(result, kind))  # type: ignore[arg-type]
+        kind: ConfigKind = "llm.load" if self.namespace == "llm" else "embedding.load"
+        parameter = model_calls.GetLoadConfigParameter.checked(specifier=self._specifier)
+        return self._call("getLoadConfig", parameter, lambda result: from_kv(result, kind))
 
     def embed(self, text: str) -> Call[list[float]]:
         """The embedding of a text."""
-        return self._call("embedString", {"inputString": _string(text)}, read_embedding, key="modelSpecifier")
+        parameter = EmbedStringParameter.checked(model_specifier=self._specifier, input_string=_string(text))
+        return self._call("embedString", parameter, lambda result: EmbedStringResult.model_validate(result).embedding)
 
     def unload(self) -> Call[None]:
         """Unload the instance."""
@@ -295,19 +314,10 @@ def _string(text: object) -> str:
     return text
 
 
-def read_embedding(result: Any) -> list[float]:
-    """The vector, as floats even where the server writes ``0`` for ``0.0``."""
-    vector: list[float] = result["embedding"]
-    if type(vector) is not list or set(map(type, vector)) != {float}:  # looking takes half the time of converting
-        vector = list(map(float, vector))
-    if not vector:
-        raise ValueError("the embedding is empty")
-    return vector
-
-
 def unload(namespace: str, identifier: str) -> Call[None]:
     """Unload an instance by its identifier."""
-    return Call(namespace, "unloadModel", {"identifier": _identifier(identifier)}, lambda _: None)
+    parameter = model_calls.UnloadModelParameter.checked(identifier=_identifier(identifier))
+    return Call(namespace, "unloadModel", parameter.to_wire(), lambda _: None)
 
 
 def list_loaded(namespace: str) -> Call[list[ModelInstanceInfo]]:
@@ -334,6 +344,6 @@ def upload(name: str, content_base64: str) -> Call[FilePart]:
     return Call(
         "files",
         "uploadFileBase64",
-        {"name": _string(name), "contentBase64": content_base64},
+        UploadFileParameter.checked(name=_string(name), content_base64=content_base64).to_wire(),
         lambda result: UploadFileResult.model_validate(result).file_part(name),
     )

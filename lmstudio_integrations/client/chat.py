@@ -28,7 +28,7 @@ from lmstudio_integrations.protocol.history import (
     UserMessage,
 )
 
-__all__ = ["Chat", "History", "as_history"]
+__all__ = ["Chat", "History", "as_history", "read_history"]
 
 History: TypeAlias = "str | Mapping[str, Any] | Sequence[Mapping[str, Any] | Message] | Chat | ChatHistory"
 """What ``respond`` takes: a user's text, a JSON history, a list of messages, or a ``Chat``."""
@@ -171,7 +171,12 @@ class Chat:
 
 def as_history(history: Any) -> dict[str, Any]:
     """Any accepted form as LM Studio's JSON history. Raises ``LMStudioValueError`` for what it has no place for."""
-    return ChatHistory(messages=list(_read(history))).to_wire()
+    return read_history(history).to_wire()
+
+
+def read_history(history: Any) -> ChatHistory:
+    """Any accepted form as a history of its own. Raises ``LMStudioValueError`` for what it has no place for."""
+    return ChatHistory(messages=list(_read(history)))
 
 
 def _read(history: Any) -> Iterator[Message]:

@@ -29,6 +29,7 @@ from lmstudio_integrations.errors import (
     LMStudioRequestRejectedError,
     server_error,
 )
+from lmstudio_integrations.protocol.auth import AuthenticationReply
 from lmstudio_integrations.protocol.envelopes import decode, encode
 
 if TYPE_CHECKING:
@@ -256,15 +257,14 @@ def read_authentication(data: str | bytes, authentication: Authentication) -> No
     Raises ``LMStudioAuthenticationError`` with the server's words, ``LMStudioProtocolError`` for anything else.
     """
     try:
-        reply = from_json(data)
-        success = reply["success"]
-    except (ValueError, KeyError, TypeError):
+        reply = AuthenticationReply.model_validate(from_json(data))
+    except ValueError:
         raise LMStudioProtocolError(
             "what answered does not speak LM Studio's protocol: no reply to the authentication"
         ) from None
-    if success is not True:
+    if not reply.success:
         # In case that the reason repeats what was sent.
-        words = str(reply.get("error") or "no reason given").replace(authentication.client_passkey, "…")
+        words = (reply.error or "no reason given").replace(authentication.client_passkey, "…")
         kind = "guest" if authentication.client_identifier.startswith("guest:") else "API token"
         raise LMStudioAuthenticationError(
             f"LM Studio refused the {kind}: {words}\n"

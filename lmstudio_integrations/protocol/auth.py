@@ -6,9 +6,9 @@ dropped without a word.
 
 import re
 import uuid
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.protocol._model import Incoming, WireModel
@@ -27,10 +27,14 @@ class Authentication(WireModel):
     client_passkey: Annotated[str, Field(max_length=256, repr=False)]
 
 
-class AuthenticationReply(Incoming):
-    """Server: whether the client may go on; after ``success: false`` the socket is closed."""
+def _is_true(value: Any) -> bool:
+    return value is True
 
-    success: bool
+
+class AuthenticationReply(Incoming):
+    """Server: whether the client may go on; anything but ``true`` is a refusal, and the socket is closed."""
+
+    success: Annotated[bool, BeforeValidator(_is_true)]
     error: str | None = None
 
 

@@ -1,5 +1,9 @@
 """Embedding: one text per call, no batch (PROTOCOL: "embedding.embedString")."""
 
+from typing import Annotated
+
+from pydantic import Field
+
 from lmstudio_integrations.protocol._model import Incoming, WireModel
 from lmstudio_integrations.protocol.models import ModelSpecifier
 
@@ -16,4 +20,4 @@ class EmbedStringParameter(WireModel):
 class EmbedStringResult(Incoming):
     """The vector. LM Studio's documentation does not promise that it has length one."""
 
-    embedding: list[float]
+    embedding: Annotated[list[float], Field(min_length=1)]

@@ -45,8 +45,8 @@ class GetOrLoadCreation(WireModel):
 
     identifier: str
     device_identifier: str | None = None
-    load_ttl_ms: Milliseconds | None = None
     load_config_stack: ConfigStack
+    load_ttl_ms: Milliseconds | None = None
 
 
 class ResolvedPacket(Incoming):

@@ -137,9 +137,9 @@ class TokenizeParameter(WireModel):
 
 
 class TokenizeResult(Incoming):
-    """Token ids."""
+    """Token ids. Read as leniently as pydantic does by itself, which takes a twentieth of the time of ``WireInt``."""
 
-    tokens: list[WireInt]
+    tokens: list[int]
 
 
 class CountTokensParameter(WireModel):
