@@ -113,9 +113,13 @@ def _options(settings: GenerationSettings, stop: list[str] | None, changes: Mapp
     """What both kinds of prediction take; a call's ``stop`` replaces the model's."""
     names = {*SAMPLING, "reasoning", "prediction_config"}
     config = prediction_config({name: settings._pick(name, changes) for name in names} | _given_stop(stop))
+    preset = settings._pick("preset", changes)
+    if preset is None:
+        # LM Studio's own default would cut out the middle of a prompt that is too long, without a word.
+        config.setdefault("contextOverflowPolicy", "stopAtLimit")
     return {
         "config": config or None,
-        "preset": settings._pick("preset", changes),
+        "preset": preset,
         "draft_model": settings._pick("draft_model", changes),
         "timeout": changes.get("timeout"),
         "on_prompt_processing_progress": settings._pick("on_prompt_progress", changes),

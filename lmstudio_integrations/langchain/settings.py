@@ -131,7 +131,8 @@ class GenerationSettings(ConnectionSettings):
     """Name or identifier of a preset in LM Studio."""
 
     context_overflow_policy: Literal["stopAtLimit", "truncateMiddle", "rollingWindow"] | None = None
-    """What happens when the context is full; LM Studio's default cuts out the middle."""
+    """What happens when the context is full. ``None``: an answer stops there and a prompt that is too long is a
+    ``ContextOverflowError`` ("stopAtLimit"), unless a preset decides; LM Studio's own default cuts out the middle."""
 
     prediction_config: Mapping[str, Any] | None = None
     """Other prediction settings under LM Studio's names (``presencePenalty``, ``cpuThreads``, …)."""

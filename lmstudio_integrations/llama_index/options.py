@@ -78,6 +78,8 @@ def call_options(settings: PredictionSettings, given: Mapping[str, Any]) -> Call
         config["maxTokens"] = False if merged["max_tokens"] == -1 else merged["max_tokens"]
     config |= _thinking(merged["thinking"])
     config |= call.get("config") or {}
+    if merged["preset"] is None and not config.keys() & {"contextOverflowPolicy", "context_overflow_policy"}:
+        config["contextOverflowPolicy"] = "stopAtLimit"  # LM Studio's own default would lose text without a word
     arguments: dict[str, Any] = {"config": config or None, "timeout": call.get("timeout")}
     arguments |= {name: merged[name] for name in ("preset", "draft_model") if merged[name] is not None}
     arguments |= _tool_arguments(call)

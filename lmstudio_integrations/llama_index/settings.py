@@ -150,7 +150,9 @@ class PredictionSettings(ServerSettings):
         description="Context length in tokens to load the model with. metadata tells what the loaded model has.",
     )
     context_overflow_policy: Literal["stopAtLimit", "truncateMiddle", "rollingWindow"] | None = Field(
-        default=None, description="What to do when prompt and answer outgrow the context. LM Studio: truncateMiddle."
+        default=None,
+        description="What to do when prompt and answer outgrow the context. None: stopAtLimit (a prompt that is too "
+        "long is an error), unless a preset decides; LM Studio's own default, truncateMiddle, loses text without a word.",
     )
     check_context: bool = Field(
         default=False,

@@ -93,9 +93,8 @@ def test_an_error_is_never_turned_twice() -> None:
 def test_a_prompt_that_is_too_long_says_how_much_too_long(
     chat: Callable[..., ChatLMStudio],
 ) -> None:
-    model = chat(context_overflow_policy="stopAtLimit")
     with pytest.raises(core.ContextOverflowError) as caught:
-        model.invoke("word " * 6000)
+        chat().invoke("word " * 6000)
     error = caught.value
     assert isinstance(error, errors.LMStudioContextOverflowError)
     assert error.available == 4096

@@ -210,8 +210,13 @@ def test_settings_reach_the_wire(server: Emulator) -> None:
     assert got["llm.prediction.llama.presencePenalty"] == {"checked": True, "value": 0.5}
 
 
-def test_nothing_is_set_that_nobody_asked_for(server: Emulator, llm: LMStudio) -> None:
+def test_nothing_is_set_that_nobody_asked_for_but_that_no_text_is_lost(server: Emulator, llm: LMStudio) -> None:
     llm.chat(ASK)
+    assert settings(creations(server)[0]) == {"llm.prediction.contextOverflowPolicy": "stopAtLimit"}
+
+
+def test_a_preset_decides_what_happens_when_the_context_is_full(server: Emulator, llm: LMStudio) -> None:
+    llm.chat(ASK, preset="emulator-preset")
     assert settings(creations(server)[0]) == {}
 
 

@@ -150,7 +150,7 @@ LONG = [ChatMessage(role="user", content="word " * 5000)]
 
 def test_a_prompt_that_is_too_long_tells_needed_and_available(server: Emulator, llm: LMStudio) -> None:
     with pytest.raises(LMStudioContextOverflowError) as caught:
-        llm.chat(LONG, context_overflow_policy="stopAtLimit")
+        llm.chat(LONG)
     assert caught.value.available == 4096
     assert caught.value.needed is not None
     assert caught.value.needed > 5000

@@ -87,7 +87,7 @@ async def test_no_tools_is_a_plain_chat(server: Emulator, llm: LMStudio, method:
     server.script(Reply("Hi"))
     got = await ask(llm, method, [], tool_required=True)
     assert got[-1].message.content == "Hi"
-    assert settings(creations(server)[0]) == {}
+    assert settings(creations(server)[0]) == {"llm.prediction.contextOverflowPolicy": "stopAtLimit"}
 
 
 @pytest.mark.parametrize("method", METHODS)
