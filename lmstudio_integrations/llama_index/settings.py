@@ -152,7 +152,7 @@ class PredictionSettings(ServerSettings):
     context_overflow_policy: Literal["stopAtLimit", "truncateMiddle", "rollingWindow"] | None = Field(
         default=None,
         description="What to do when prompt and answer outgrow the context. None: stopAtLimit (a prompt that is too "
-        "long is an error), unless a preset decides; LM Studio's own default, truncateMiddle, loses text without a word.",
+        "long is an error), unless a preset decides; LM Studio's own, truncateMiddle, loses text without a word.",
     )
     check_context: bool = Field(
         default=False,
