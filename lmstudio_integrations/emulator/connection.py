@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
 from lmstudio_integrations.protocol import envelopes
-from lmstudio_integrations.protocol.auth import Authentication
+from lmstudio_integrations.protocol.auth import Authentication, AuthenticationReply
 from lmstudio_integrations.protocol.envelopes import decode, encode
 
 from .calls import NOTHING, ChannelCall, ChannelEndpoint, InterruptedByClient, RpcCallContext
@@ -101,7 +101,7 @@ class Connection:
         """LM Studio sends five warnings per socket; whatever comes later is met with silence."""
         if self._warnings < MAX_WARNINGS:
             self._warnings += 1
-            await self.send({"type": "communicationWarning", "warning": warning, "kind": kind})
+            await self.send(envelopes.CommunicationWarning(warning=warning, kind=kind).to_wire())
 
     # --- authentication
 
@@ -124,7 +124,7 @@ class Connection:
         if problem := self.house.clients.enter(self, request):
             return await self._refuse(problem)
         self.client = request.client_identifier
-        await self.send({"success": True})
+        await self.send(AuthenticationReply(success=True).to_wire())
         return True
 
     async def _next_authentication(self) -> Authentication | None:
@@ -147,7 +147,7 @@ class Connection:
             each.cancel()
 
     async def _refuse(self, error: str) -> bool:
-        await self.send({"success": False, "error": error})
+        await self.send(AuthenticationReply(success=False, error=error).to_wire())
         self.goodbye()
         return False
 
@@ -172,7 +172,7 @@ class Connection:
             case envelopes.RpcCall():
                 self._spawn(self._call(message))
             case envelopes.KeepAlive():
-                self._spawn(self.send({"type": "keepAliveAck"}))
+                self._spawn(self.send(envelopes.KeepAliveAck().to_wire()))
             case envelopes.ChannelAck() if message.channel_id not in self._channels:
                 self._spawn(self._unknown_channel("channelAck", message.channel_id))
             case envelopes.CommunicationWarning() | envelopes.ChannelAck():
@@ -223,7 +223,7 @@ class Connection:
             if result is not NOTHING:
                 answer["result"] = result
         except Exception as error:  # noqa: BLE001 - the real server, too, turns whatever an endpoint throws into an answer
-            answer = {"type": "rpcError", "callId": call_id, "error": _failure(error)}
+            answer = envelopes.RpcError(call_id=call_id, error=_failure(error)).to_wire()
         await faults.send(self, answer)
 
     def _create(self, message: envelopes.ChannelCreate) -> None:
@@ -240,7 +240,7 @@ class Connection:
             text = f"Received invalid creation parameter for channel, endpointName = {name}, {problem}"
             self._spawn(self._warn("channelCreationParameterTypeError", text))
         elif fault := self.house.faults.take_answer(self.namespace, name):
-            self._spawn(self._instead(fault, name, {"type": "channelClose", "channelId": channel_id}))
+            self._spawn(self._instead(fault, name, envelopes.ChannelClose(channel_id=channel_id).to_wire()))
         else:
             faults = self.house.faults.take_call(self.namespace, name)
             # Registered at once: a cancel may be in the very next frame.
@@ -261,15 +261,15 @@ class Connection:
 
     async def run_channel(self, call: ChannelCall, endpoint: ChannelEndpoint, faults: ChannelFaults) -> None:
         """An open channel from its creation to its close."""
-        ending: dict[str, Any] = {"type": "channelClose", "channelId": call.id}
+        ending = envelopes.ChannelClose(channel_id=call.id).to_wire()
         try:
             await endpoint(call)
         except InterruptedByClient:
             # Guess: the wording. Only loads end so; predictions end well, with userStopped.
             cancelled = EndpointError("The operation was cancelled")
-            ending = {"type": "channelError", "channelId": call.id, "error": cancelled.error}
+            ending = envelopes.ChannelError(channel_id=call.id, error=cancelled.error).to_wire()
         except Exception as error:  # noqa: BLE001 - as above
-            ending = {"type": "channelError", "channelId": call.id, "error": _failure(error)}
+            ending = envelopes.ChannelError(channel_id=call.id, error=_failure(error)).to_wire()
         # Freed before the close goes out, so that a client that reuses the id at once is welcome.
         self._channels.pop(call.id, None)
         await faults.send(self, ending)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from lmstudio_integrations.protocol.model_calls import ApplyPromptTemplateResult, CountTokensResult, TokenizeResult
+from lmstudio_integrations.protocol.system import Version
+
 from . import config_fields, loading, parameters, prediction
 from . import settings as prediction_settings
 from .calls import NOTHING, Endpoint, EndpointTable, RpcCallContext
@@ -16,7 +19,7 @@ VERSION = "emulator"
 
 
 async def _list_loaded(call: RpcCallContext) -> Any:
-    return [one.info() for one in call.house.models.loaded.values() if one.model.domain == call.domain]
+    return [one.info().to_wire() for one in call.house.models.loaded.values() if one.model.domain == call.domain]
 
 
 async def _unload(call: RpcCallContext) -> Any:
@@ -39,7 +42,7 @@ def _instance_or_nothing(call: RpcCallContext) -> Instance | None:
 
 async def _model_info(call: RpcCallContext) -> Any:
     instance = _instance_or_nothing(call)
-    return NOTHING if instance is None else instance.info()
+    return NOTHING if instance is None else instance.info().to_wire()
 
 
 async def _processing_state(call: RpcCallContext) -> Any:
@@ -78,17 +81,19 @@ async def _apply_template(call: RpcCallContext) -> Any:
     settings = prediction_settings.read(call.parameter["predictionConfigStack"])
     given = [tool["function"] for tool in call.parameter["opts"].get("toolDefinitions", [])]
     tools = given or list(settings.tools)
-    return {"formatted": await call.house.engine.prompt(call.parameter["history"]["messages"], tools)}
+    prompt = await call.house.engine.prompt(call.parameter["history"]["messages"], tools)
+    return ApplyPromptTemplateResult(formatted=prompt).to_wire()
 
 
 async def _tokenize(call: RpcCallContext) -> Any:
     _instance(call)
-    return {"tokens": await call.house.engine.token_ids(call.parameter["inputString"])}
+    return TokenizeResult(tokens=await call.house.engine.token_ids(call.parameter["inputString"])).to_wire()
 
 
 async def _count_tokens(call: RpcCallContext) -> Any:
     _instance(call)
-    return {"tokenCount": len(await call.house.engine.token_ids(call.parameter["inputString"]))}
+    ids = await call.house.engine.token_ids(call.parameter["inputString"])
+    return CountTokensResult(token_count=len(ids)).to_wire()
 
 
 async def _preload_draft(call: RpcCallContext) -> Any:
@@ -100,6 +105,7 @@ async def _preload_draft(call: RpcCallContext) -> Any:
 async def _embed(call: RpcCallContext) -> Any:
     instance = _instance(call, "modelSpecifier")
     instance.touch()
+    # No model: checking and copying hundreds of numbers would be a good part of the answer's time.
     return {"embedding": await call.house.engine.embed(instance, call.parameter["inputString"])}
 
 
@@ -109,16 +115,16 @@ async def _upload(call: RpcCallContext) -> Any:
 
 
 async def _downloaded(call: RpcCallContext) -> Any:
-    return [model.info() for model in call.house.models.downloaded.values()]
+    return [model.info().to_wire() for model in call.house.models.downloaded.values()]
 
 
 async def _variants(call: RpcCallContext) -> Any:
     model = call.house.models.downloaded.get(call.parameter["modelKey"])
-    return [] if model is None else [model.info()]
+    return [] if model is None else [model.info().to_wire()]
 
 
 async def _version(call: RpcCallContext) -> Any:
-    return {"version": VERSION, "build": 0}
+    return Version(version=VERSION, build=0).to_wire()
 
 
 async def _info(call: RpcCallContext) -> Any:

@@ -5,6 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from lmstudio_integrations.protocol.history import ToolCallRequest
+from lmstudio_integrations.protocol.prediction import (
+    PromptProcessingDetails,
+    PromptProcessingProgress,
+    ToolCallGenerationArgumentFragmentGenerated,
+    ToolCallGenerationEnd,
+    ToolCallGenerationFailed,
+    ToolCallGenerationNameReceived,
+    ToolCallGenerationStart,
+)
+
 from . import tokens
 
 ReasoningType = Literal["none", "reasoning", "reasoningStartTag", "reasoningEndTag"]
@@ -20,6 +31,7 @@ class Text:
     kind: ReasoningType = "none"
 
     def packet(self, *, with_tokens: bool = False) -> Packet:
+        # By hand: there is one for every token, and a model would take twenty times as long.
         fragment: dict[str, Any] = {
             "content": self.content,
             "tokensCount": self.count,
@@ -42,16 +54,13 @@ class Progress:
     processed: int
 
     def packet(self) -> Packet:
-        return {
-            "type": "promptProcessingProgress",
-            "progress": self.share,
-            "details": {
-                "cachedTokenCount": self.cached,
-                "totalPromptTokenCount": self.total,
-                "processedPromptTokenCount": self.processed,
-                "unprocessedPromptTokenCount": max(0, self.total - self.cached - self.processed),
-            },
-        }
+        details = PromptProcessingDetails(
+            cached_token_count=self.cached,
+            total_prompt_token_count=self.total,
+            processed_prompt_token_count=self.processed,
+            unprocessed_prompt_token_count=max(0, self.total - self.cached - self.processed),
+        )
+        return PromptProcessingProgress(progress=self.share, details=details).to_wire()
 
 
 @dataclass(slots=True)
@@ -62,10 +71,7 @@ class CallStart:
     count: int = 0
 
     def packet(self) -> Packet:
-        packet: Packet = {"type": "toolCallGenerationStart"}
-        if self.id is not None:
-            packet["toolCallId"] = self.id
-        return packet
+        return ToolCallGenerationStart(tool_call_id=self.id).to_wire()
 
 
 @dataclass(slots=True)
@@ -79,7 +85,7 @@ class CallName:
         return tokens.count(self.name)
 
     def packet(self) -> Packet:
-        return {"type": "toolCallGenerationNameReceived", "name": self.name}
+        return ToolCallGenerationNameReceived(name=self.name).to_wire()
 
 
 @dataclass(slots=True)
@@ -93,7 +99,7 @@ class CallArguments:
         return tokens.count(self.content)
 
     def packet(self) -> Packet:
-        return {"type": "toolCallGenerationArgumentFragmentGenerated", "content": self.content}
+        return ToolCallGenerationArgumentFragmentGenerated(content=self.content).to_wire()
 
 
 @dataclass(slots=True)
@@ -107,15 +113,8 @@ class CallEnd:
     count: int = 0
 
     def packet(self) -> Packet:
-        request: dict[str, Any] = {"type": "function", "name": self.name}
-        if self.id is not None:
-            request["id"] = self.id
-        if self.arguments is not None:
-            request["arguments"] = self.arguments
-        packet: Packet = {"type": "toolCallGenerationEnd", "toolCallRequest": request}
-        if self.raw is not None:
-            packet["rawContent"] = self.raw
-        return packet
+        request = ToolCallRequest(id=self.id, name=self.name, arguments=self.arguments)
+        return ToolCallGenerationEnd(tool_call_request=request, raw_content=self.raw).to_wire()
 
 
 @dataclass(slots=True)
@@ -127,10 +126,7 @@ class CallFailed:
     count: int = 0
 
     def packet(self) -> Packet:
-        packet: Packet = {"type": "toolCallGenerationFailed", "error": self.error}
-        if self.raw is not None:
-            packet["rawContent"] = self.raw
-        return packet
+        return ToolCallGenerationFailed(error=self.error, raw_content=self.raw).to_wire()
 
 
 @dataclass(slots=True)

@@ -36,6 +36,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lmstudio_integrations.errors import LMStudioValueError
+from lmstudio_integrations.protocol.envelopes import ChannelError, RpcError
 
 from . import distortions
 from .failures import error_object, model_unloaded
@@ -229,9 +230,9 @@ class ChannelFaults:
     async def _fail(self, connection: Connection, message: dict[str, Any], error: dict[str, Any]) -> None:
         self._over = True
         if "callId" in message:
-            await connection.send({"type": "rpcError", "callId": message["callId"], "error": error})
+            await connection.send(RpcError(call_id=message["callId"], error=error).to_wire())
         else:
-            await connection.send({"type": "channelError", "channelId": message["channelId"], "error": error})
+            await connection.send(ChannelError(channel_id=message["channelId"], error=error).to_wire())
 
 
 def _inserted(fault: Fault, message: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,8 @@ import itertools
 from pathlib import PurePath
 from typing import Any
 
+from lmstudio_integrations.protocol.files import UploadFileResult
+
 from .failures import EndpointError
 
 _STARTS = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"BM")
@@ -37,7 +39,8 @@ class FileStore:
             raise EndpointError("The content of the file is not valid base64", cause=str(error)) from None
         identifier = f"emulated {next(self._numbers)}{PurePath(name).suffix}"
         self._files[client, identifier] = content
-        return {"identifier": identifier, "fileType": _file_type(name, content), "sizeBytes": len(content)}
+        kind = _file_type(name, content)
+        return UploadFileResult(identifier=identifier, file_type=kind, size_bytes=len(content)).to_wire()
 
     def content(self, client: str, identifier: str) -> bytes:
         """The bytes of an uploaded file."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+
+from lmstudio_integrations.protocol import loading as packets
 
 from . import config_fields
 from .calls import ChannelCall
@@ -17,10 +18,10 @@ async def load_model(call: ChannelCall) -> None:
     parameter = call.parameter
     store = call.house.models
     model = store.model(parameter["modelKey"], call.domain)
-    await call.send({"type": "resolved", "info": model.info()})
+    await call.send(packets.ResolvedPacket(info=model.info()).to_wire())
     identifier = store.free_identifier(parameter.get("identifier"), model)
-    instance = await _load(call, model, identifier, "progress", parameter.get("ttlMs"), just_in_time=False)
-    await call.send({"type": "success", "info": instance.info()})
+    instance = await _load(call, model, identifier, packets.ProgressPacket, parameter.get("ttlMs"), just_in_time=False)
+    await call.send(packets.SuccessLoadPacket(info=instance.info()).to_wire())
 
 
 async def get_or_load(call: ChannelCall) -> None:
@@ -37,7 +38,7 @@ async def get_or_load(call: ChannelCall) -> None:
             await _load_just_in_time(call, model)
             return
     instance.touch()
-    await call.send({"type": "alreadyLoaded", "info": instance.info()})
+    await call.send(packets.AlreadyLoadedPacket(info=instance.info()).to_wire())
 
 
 async def _load_just_in_time(call: ChannelCall, model: EmulatedModel) -> None:
@@ -46,15 +47,21 @@ async def _load_just_in_time(call: ChannelCall, model: EmulatedModel) -> None:
         others = [one for one in store.loaded.values() if one.just_in_time and one.model.domain == model.domain]
         for other in others:
             store.unload(other.identifier)
-            await call.send({"type": "unloadingOtherJITModel", "info": other.info()})
-    await call.send({"type": "startLoading", "identifier": model.key, "info": model.info()})
+            await call.send(packets.UnloadingOtherJitModelPacket(info=other.info()).to_wire())
+    await call.send(packets.StartLoadingPacket(identifier=model.key, info=model.info()).to_wire())
     ttl = call.parameter.get("loadTtlMs")
-    instance = await _load(call, model, model.key, "loadProgress", ttl, just_in_time=True)
-    await call.send({"type": "loadSuccess", "info": instance.info()})
+    instance = await _load(call, model, model.key, packets.LoadProgressPacket, ttl, just_in_time=True)
+    await call.send(packets.LoadSuccessPacket(info=instance.info()).to_wire())
 
 
 async def _load(
-    call: ChannelCall, model: EmulatedModel, identifier: str, progress: str, ttl_ms: int | None, *, just_in_time: bool
+    call: ChannelCall,
+    model: EmulatedModel,
+    identifier: str,
+    progress: type[packets.ProgressPacket | packets.LoadProgressPacket],
+    ttl_ms: int | None,
+    *,
+    just_in_time: bool,
 ) -> Instance:
     house = call.house
     fields = config_fields.merged(call.parameter["loadConfigStack"])
@@ -64,7 +71,7 @@ async def _load(
         for place, share in enumerate(shares):
             if house.load_hold is not None and place == len(shares) // 2:
                 await opened(house.load_hold)
-            await call.send(_progress(progress, share))
+            await call.send(progress(progress=share).to_wire())
             await asyncio.sleep(house.load_pace)
     if model.load_error is not None:
         failure = EndpointError("Failed to load the model")
@@ -76,7 +83,3 @@ async def _load(
         return there
     identifier = identifier if there is None else house.models.free_identifier(None, model)
     return house.models.load(model, identifier, fields, ttl_ms=ttl_ms, just_in_time=just_in_time)
-
-
-def _progress(kind: str, share: float) -> dict[str, Any]:
-    return {"type": kind, "progress": share}

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from lmstudio_integrations.protocol.models import ModelInfo, ModelInstanceInfo, Quantization
+
 from . import config_fields
 from .config_fields import Fields
 from .failures import (
@@ -56,29 +58,30 @@ class EmulatedModel:
         """Where it claims to lie; also found by this."""
         return f"{self.key}/model.gguf" if "/" in self.key else f"emulator/{self.key}/model.gguf"
 
-    def info(self) -> dict[str, Any]:
-        """Model info as ``listDownloadedModels`` and ``resolved`` give it."""
-        info: dict[str, Any] = {
+    def members(self) -> dict[str, Any]:
+        """What it says of itself, downloaded or loaded."""
+        llm = self.domain == "llm"
+        return {
             "type": self.domain,
-            "modelKey": self.key,
+            "model_key": self.key,
             "format": "gguf",
-            "displayName": self.key.rsplit("/", 1)[-1],
+            "display_name": self.key.rsplit("/", 1)[-1],
             "publisher": "emulator",
             "path": self.path,
-            "sizeBytes": self.size_bytes,
-            "indexedModelIdentifier": self.path,
-            "deviceIdentifier": None,
+            "size_bytes": self.size_bytes,
+            "indexed_model_identifier": self.path,
+            "device_identifier": None,
             "architecture": self.architecture,
+            "params_string": self.params,
+            "quantization": self.quantization and Quantization(name=self.quantization[0], bits=self.quantization[1]),
+            "vision": self.vision if llm else None,
+            "trained_for_tool_use": self.tools if llm else None,
+            "max_context_length": self.max_context_length,
         }
-        if self.params is not None:
-            info["paramsString"] = self.params
-        if self.quantization is not None:
-            info["quantization"] = {"name": self.quantization[0], "bits": self.quantization[1]}
-        if self.domain == "llm":
-            info["vision"] = self.vision
-            info["trainedForToolUse"] = self.tools
-        info["maxContextLength"] = self.max_context_length
-        return info
+
+    def info(self) -> ModelInfo:
+        """Model info as ``listDownloadedModels`` and ``resolved`` give it."""
+        return ModelInfo(**self.members())
 
 
 DEFAULT_MODELS = (
@@ -112,16 +115,16 @@ class Instance:
         """It is used now."""
         self.last_used_ms = int(time.time() * 1000)
 
-    def info(self) -> dict[str, Any]:
+    def info(self) -> ModelInstanceInfo:
         """Instance info as ``listLoaded``, ``getModelInfo`` and ``success`` give it."""
-        return {
-            **self.model.info(),
-            "identifier": self.identifier,
-            "instanceReference": self.reference,
-            "ttlMs": self.ttl_ms,
-            "lastUsedTime": self.last_used_ms,
-            "contextLength": self.context_length,
-        }
+        return ModelInstanceInfo(
+            **self.model.members(),
+            identifier=self.identifier,
+            instance_reference=self.reference,
+            ttl_ms=self.ttl_ms,
+            last_used_time=self.last_used_ms,
+            context_length=self.context_length,
+        )
 
 
 class ModelStore:

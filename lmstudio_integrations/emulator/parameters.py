@@ -1,4 +1,8 @@
-"""The shape of every parameter that a client may send, by endpoint (LM Studio's public schema, August 2026)."""
+"""The shape of every parameter that a client may send, by endpoint (LM Studio's public schema, August 2026).
+
+Written from the schema alone, and deliberately without the models of ``protocol``: those build what our client sends,
+and a mistake in them must not make its own judge agree. It also covers what our client never sends.
+"""
 
 from __future__ import annotations
 

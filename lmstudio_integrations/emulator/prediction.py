@@ -8,6 +8,8 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
+from lmstudio_integrations.protocol.prediction import PredictionStats, SuccessPacket
+
 from . import settings as prediction_settings
 from . import template, tokens
 from .calls import InterruptedByClient
@@ -189,30 +191,32 @@ class _Prediction:
         predicted = limits.generated if self._finish.predicted_tokens is None else self._finish.predicted_tokens
         now = time.perf_counter()
         first = now if self._first_token is None else self._first_token
-        stats: dict[str, Any] = {"stopReason": stop_reason}
-        if stop_reason == "stopStringFound" and limits.stop_string is not None:
-            stats["stopString"] = limits.stop_string
-        stats |= {
-            "tokensPerSecond": predicted / max(now - first, 1e-6),
-            "numGpuLayers": -1,
-            "timeToFirstTokenSec": first - self._began,
-            "totalTimeSec": now - self._began,
-            "promptTokensCount": prompt_tokens,
-            "predictedTokensCount": predicted,
-            "totalTokensCount": prompt_tokens + predicted,
-        }
-        if request.settings.draft_model:
-            stats["usedDraftModelKey"] = request.settings.draft_model
-            for kind in ("total", "accepted", "rejected", "ignored"):
-                stats[f"{kind}DraftTokensCount"] = 0  # nothing is drafted here, and none is claimed
+        stats = PredictionStats(
+            stop_reason=stop_reason,
+            stop_string=limits.stop_string if stop_reason == "stopStringFound" else None,
+            tokens_per_second=predicted / max(now - first, 1e-6),
+            num_gpu_layers=-1,
+            time_to_first_token_sec=first - self._began,
+            total_time_sec=now - self._began,
+            prompt_tokens_count=prompt_tokens,
+            predicted_tokens_count=predicted,
+            total_tokens_count=prompt_tokens + predicted,
+            **_drafted(request.settings.draft_model),
+        )
         request.instance.touch()
-        return {
-            "type": "success",
-            "stats": stats,
-            "modelInfo": request.instance.info(),
-            "loadModelConfig": kv_config(request.instance.config),
-            "predictionConfig": kv_config(request.settings.fields),
-        }
+        return SuccessPacket(
+            stats=stats,
+            model_info=request.instance.info(),
+            load_model_config=kv_config(request.instance.config),
+            prediction_config=kv_config(request.settings.fields),
+        ).to_wire()
+
+
+def _drafted(draft_model: str | None) -> dict[str, Any]:
+    """The statistics of a draft model: nothing is drafted here, and none is claimed."""
+    kinds = ("total", "accepted", "rejected", "ignored")
+    counts = {f"{kind}_draft_tokens_count": 0 for kind in kinds}
+    return {"used_draft_model_key": draft_model, **counts} if draft_model else {}
 
 
 class _ScriptedError(EndpointError):

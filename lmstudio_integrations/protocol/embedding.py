@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from lmstudio_integrations.protocol._model import Incoming, WireModel
-from lmstudio_integrations.protocol.models import ModelSpecifier
+from lmstudio_integrations.protocol.models import QuerySpecifier
 
 __all__ = ["EmbedStringParameter", "EmbedStringResult"]
 
@@ -13,7 +13,7 @@ __all__ = ["EmbedStringParameter", "EmbedStringResult"]
 class EmbedStringParameter(WireModel):
     """``embedding.embedString``. Here the key is ``modelSpecifier``, unlike the other calls' ``specifier``."""
 
-    model_specifier: ModelSpecifier
+    model_specifier: QuerySpecifier
     input_string: str
 
 

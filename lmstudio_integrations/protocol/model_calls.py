@@ -1,16 +1,14 @@
-"""Calls about models: parameters and results of every remote procedure of the llm and embedding namespaces.
+"""Calls about models: parameters and results of the remote procedures of the llm and embedding namespaces.
 
 (PROTOCOL: "llm namespace". Here the key is ``specifier``; in predictions and embeddings it is ``modelSpecifier``.)
 """
 
-from typing import ClassVar
-
 from pydantic import Field, StrictBool
 
-from lmstudio_integrations.protocol._model import Incoming, Number, WireInt, WireModel
+from lmstudio_integrations.protocol._model import Incoming, WireInt, WireModel
 from lmstudio_integrations.protocol.config_kv import ConfigStack
 from lmstudio_integrations.protocol.history import ChatHistory
-from lmstudio_integrations.protocol.models import ModelSpecifier
+from lmstudio_integrations.protocol.models import QuerySpecifier
 from lmstudio_integrations.protocol.tools import ToolDefinition
 
 __all__ = [
@@ -19,15 +17,8 @@ __all__ = [
     "ApplyPromptTemplateResult",
     "CountTokensParameter",
     "CountTokensResult",
-    "EstimateModelUsageParameter",
-    "GetBasePredictionConfigParameter",
-    "GetInstanceProcessingStateParameter",
     "GetLoadConfigParameter",
     "GetModelInfoParameter",
-    "MemoryEstimate",
-    "PreloadDraftModelParameter",
-    "ProcessingState",
-    "ResourceEstimate",
     "TokenizeParameter",
     "TokenizeResult",
     "UnloadModelParameter",
@@ -37,73 +28,20 @@ __all__ = [
 class UnloadModelParameter(WireModel):
     """``unloadModel``."""
 
-    NULLABLE: ClassVar[frozenset[str]] = frozenset({"device_identifier"})
-
     identifier: str
-    device_identifier: str | None = None
 
 
 class GetModelInfoParameter(WireModel):
     """``getModelInfo``; ``throw_if_not_found`` must be given. "Not found" is an answer without ``result``."""
 
-    specifier: ModelSpecifier
+    specifier: QuerySpecifier
     throw_if_not_found: StrictBool = False
 
 
 class GetLoadConfigParameter(WireModel):
     """``getLoadConfig``; answers a key/value configuration."""
 
-    specifier: ModelSpecifier
-
-
-class GetBasePredictionConfigParameter(WireModel):
-    """``getBasePredictionConfig`` (newer than October 2025); answers a key/value configuration."""
-
-    specifier: ModelSpecifier
-    ignore_server_session_config: StrictBool | None = None
-
-
-class GetInstanceProcessingStateParameter(WireModel):
-    """``getInstanceProcessingState`` (newer than October 2025)."""
-
-    specifier: ModelSpecifier
-    throw_if_not_found: StrictBool = False
-
-
-class ProcessingState(Incoming):
-    """What an instance does: ``idle``, ``processingPrompt``, ``generating`` or ``computingEmbedding``."""
-
-    status: str = "idle"
-    queued: Number = 0
-
-
-class EstimateModelUsageParameter(WireModel):
-    """``estimateModelUsage`` (newer than October 2025)."""
-
-    NULLABLE: ClassVar[frozenset[str]] = frozenset({"device_identifier"})
-
-    model_key: str
-    load_config_stack: ConfigStack
-    device_identifier: str | None = None
-
-
-class MemoryEstimate(Incoming):
-    """Bytes; ``confidence`` is LM Studio's own word for how sure it is."""
-
-    confidence: str = ""
-    model_vram_bytes: Number = 0
-    context_vram_bytes: Number = 0
-    total_vram_bytes: Number = 0
-    model_bytes: Number = 0
-    context_bytes: Number = 0
-    total_bytes: Number = 0
-
-
-class ResourceEstimate(Incoming):
-    """Whether LM Studio's guardrails would let the model be loaded, and what it would take."""
-
-    memory: MemoryEstimate = Field(default_factory=MemoryEstimate)
-    passes_guardrails: bool = True
+    specifier: QuerySpecifier
 
 
 class ApplyPromptTemplateOptions(WireModel):
@@ -117,7 +55,7 @@ class ApplyPromptTemplateOptions(WireModel):
 class ApplyPromptTemplateParameter(WireModel):
     """``applyPromptTemplate``."""
 
-    specifier: ModelSpecifier
+    specifier: QuerySpecifier
     history: ChatHistory
     prediction_config_stack: ConfigStack
     opts: ApplyPromptTemplateOptions = Field(default_factory=ApplyPromptTemplateOptions)
@@ -132,7 +70,7 @@ class ApplyPromptTemplateResult(Incoming):
 class TokenizeParameter(WireModel):
     """``tokenize``: one text per call."""
 
-    specifier: ModelSpecifier
+    specifier: QuerySpecifier
     input_string: str
 
 
@@ -145,7 +83,7 @@ class TokenizeResult(Incoming):
 class CountTokensParameter(WireModel):
     """``countTokens``."""
 
-    specifier: ModelSpecifier
+    specifier: QuerySpecifier
     input_string: str
 
 
@@ -153,10 +91,3 @@ class CountTokensResult(Incoming):
     """Number of tokens."""
 
     token_count: WireInt
-
-
-class PreloadDraftModelParameter(WireModel):
-    """``preloadDraftModel``: for speculative decoding."""
-
-    specifier: ModelSpecifier
-    draft_model_key: str

@@ -3,21 +3,18 @@
 import re
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, StrictBool
+from pydantic import AfterValidator, ConfigDict
 
 from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.protocol._model import Incoming, WireInt, WireModel
 
 __all__ = [
-    "InstanceReference",
     "ModelInfo",
     "ModelInstanceInfo",
     "ModelQuery",
-    "ModelSpecifier",
     "Quantization",
     "QuerySpecifier",
     "check_identifier",
-    "instance_reference",
     "query",
 ]
 
@@ -54,13 +51,7 @@ def check_identifier(text: str) -> str:
 class ModelQuery(WireModel):
     """Which loaded model is meant; ``{}`` is any of them."""
 
-    NULLABLE: ClassVar[frozenset[str]] = frozenset({"device_identifier"})
-
-    domain: str | None = None
-    device_identifier: str | None = None
     identifier: KeyText | None = None
-    path: KeyText | None = None
-    vision: StrictBool | None = None
 
 
 class QuerySpecifier(WireModel):
@@ -70,37 +61,15 @@ class QuerySpecifier(WireModel):
     query: ModelQuery
 
 
-class InstanceReference(WireModel):
-    """One instance, by LM Studio's own reference; breaks when that instance is unloaded."""
-
-    type: Literal["instanceReference"] = "instanceReference"
-    instance_reference: str
-
-
-ModelSpecifier = Annotated[QuerySpecifier | InstanceReference, Field(discriminator="type")]
-
-
-def query(
-    identifier: str | None = None,
-    *,
-    path: str | None = None,
-    domain: str | None = None,
-    vision: bool | None = None,
-) -> QuerySpecifier:
-    """Any loaded model that fits.
+def query(identifier: str | None = None) -> QuerySpecifier:
+    """The loaded model of this identifier; without one, any.
 
     Raises:
-        LMStudioValueError: ``identifier`` or ``path`` would be refused.
+        LMStudioValueError: LM Studio would refuse ``identifier``.
     """
-    for text in (identifier, path):
-        if text is not None:
-            check_identifier(text)
-    return QuerySpecifier(query=ModelQuery(identifier=identifier, path=path, domain=domain, vision=vision))
-
-
-def instance_reference(reference: str) -> InstanceReference:
-    """Exactly this instance."""
-    return InstanceReference.checked(instance_reference=reference)
+    if identifier is not None:
+        check_identifier(identifier)
+    return QuerySpecifier(query=ModelQuery(identifier=identifier))
 
 
 class Quantization(Incoming):

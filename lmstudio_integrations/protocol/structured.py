@@ -4,23 +4,14 @@ The answer arrives as ordinary text; the client parses it.
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from lmstudio_integrations.errors import LMStudioValueError
-from lmstudio_integrations.protocol._model import WireModel
 from lmstudio_integrations.protocol.json_schema import copy_schema, with_defs
 
-__all__ = ["STRUCTURED_KEY", "StructuredOutput", "structured_field", "structured_value"]
+__all__ = ["STRUCTURED_KEY", "structured_field", "structured_value"]
 
 STRUCTURED_KEY = "llm.prediction.structured"
-
-
-class StructuredOutput(WireModel):
-    """The value of ``llm.prediction.structured``; ``json`` without a schema is any JSON."""
-
-    type: Literal["none", "json", "gbnf"]
-    json_schema: dict[str, Any] | None = None
-    gbnf_grammar: str | None = None
 
 
 def structured_value(response_format: Any) -> dict[str, Any]:
@@ -34,8 +25,6 @@ def structured_value(response_format: Any) -> dict[str, Any]:
     """
     if response_format is None:
         return {"type": "none"}
-    if isinstance(response_format, StructuredOutput):
-        response_format = response_format.to_wire()
     make_schema = getattr(response_format, "model_json_schema", None)
     if callable(make_schema):
         return _json(make_schema())

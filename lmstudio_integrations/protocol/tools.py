@@ -12,7 +12,6 @@ __all__ = [
     "TOOL_CHOICE_KEY",
     "TOOL_NAMING_KEY",
     "FunctionDefinition",
-    "ToolChoice",
     "ToolDefinition",
     "ToolNaming",
     "tool_choice_value",
@@ -42,13 +41,6 @@ class ToolDefinition(WireModel):
 
     type: Literal["function"] = "function"
     function: FunctionDefinition
-
-
-class ToolChoice(WireModel):
-    """Whether the model may, must or must not call a tool. The wire cannot name one."""
-
-    type: Literal["generic"] = "generic"
-    mode: Literal["none", "auto", "required"]
 
 
 def tool_definition(value: Mapping[str, Any] | ToolDefinition) -> ToolDefinition:

@@ -27,7 +27,6 @@ from lmstudio_integrations.errors import (
     LMStudioServerError,
 )
 from lmstudio_integrations.protocol.history import ToolCallRequest
-from lmstudio_integrations.protocol.prediction import STOP_REASONS
 from tests.client.packets import (
     INSTANCE,
     call_arguments,
@@ -385,7 +384,20 @@ def test_arguments_that_are_no_text_are_passed_over() -> None:
 # The end
 
 
-@pytest.mark.parametrize("reason", [*STOP_REASONS, "somethingNew"])
+STOP_REASONS = (
+    "userStopped",
+    "modelUnloaded",
+    "failed",
+    "eosFound",
+    "stopStringFound",
+    "toolCalls",
+    "maxPredictedTokensReached",
+    "contextLengthReached",
+    "somethingNew",
+)
+
+
+@pytest.mark.parametrize("reason", STOP_REASONS)
 def test_every_stop_reason_is_kept_as_it_came(reason: str) -> None:
     reader, _ = read_all(success(stopReason=reason))
     assert reader.result is not None

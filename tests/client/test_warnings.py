@@ -8,7 +8,6 @@ import pytest
 
 from lmstudio_integrations.client.session import CLOSED, Answer, Session
 from lmstudio_integrations.errors import LMStudioRequestRejectedError
-from lmstudio_integrations.protocol.envelopes import WARNING_KINDS
 from tests.client.packets import Ear, called, fragment, frame, opened
 
 # As lmstudio-js words them (ServerPort), older servers without `kind`.
@@ -146,7 +145,40 @@ def test_an_endpoint_that_is_named_in_no_usual_place_is_found() -> None:
     assert not other.ends
 
 
-@pytest.mark.parametrize("kind", sorted(WARNING_KINDS | {"somethingNew"}))
+# Every kind of LM Studio's, and one of a newer server.
+KINDS = (
+    "unknown",
+    "channelUnknown",
+    "channelMessageTypeError",
+    "channelCreationParameterTypeError",
+    "channelEndpointUnknown",
+    "channelEndpointUnhandled",
+    "channelAlreadyOpen",
+    "rpcUnknown",
+    "rpcParameterTypeError",
+    "rpcResultTypeError",
+    "rpcEndpointUnknown",
+    "rpcEndpointUnhandled",
+    "signalUnknown",
+    "signalUpdatePatchApplyError",
+    "signalPatchTypeError",
+    "signalEndpointUnknown",
+    "signalEndpointUnhandled",
+    "signalAlreadyOpen",
+    "signalCreationParameterTypeError",
+    "writableSignalUnknown",
+    "writableSignalPatchApplyError",
+    "writableSignalPatchTypeError",
+    "writableSignalDataTypeError",
+    "writableSignalEndpointUnknown",
+    "writableSignalEndpointUnhandled",
+    "writableSignalAlreadyOpen",
+    "writableSignalCreationParameterTypeError",
+    "somethingNew",
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_warning_leaves_the_session_working(kind: str) -> None:
     session = Session()
     warn(session, "words", kind)

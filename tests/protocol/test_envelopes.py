@@ -8,18 +8,14 @@ import pytest
 from hypothesis import given
 
 from lmstudio_integrations.errors import LMStudioValueError
-from lmstudio_integrations.protocol import envelopes
 from lmstudio_integrations.protocol.envelopes import (
     ChannelCreate,
     ChannelSend,
     RpcCall,
-    RpcError,
-    RpcResult,
     SerializedError,
     decode,
     encode,
     parse_client_message,
-    parse_server_message,
 )
 from tests.protocol.strategies import json_values
 from tests.witnesses import transcripts
@@ -99,10 +95,6 @@ def test_absent_and_null_parameters_can_be_told_apart() -> None:
     opened = parse_client_message(create | {"creationParameter": None})
     assert isinstance(opened, ChannelCreate)
     assert opened.has_creation_parameter
-    result = parse_server_message({"type": "rpcResult", "callId": 1, "result": None})
-    assert isinstance(result, RpcResult)
-    assert result.has_result
-    assert not RpcResult(call_id=1).has_result
 
 
 @pytest.mark.parametrize(
@@ -164,11 +156,10 @@ def test_every_message_of_a_client_is_recognised_and_written_again(raw: dict[str
 
 @needs_shared
 @pytest.mark.parametrize("name", transcripts.names())
-def test_every_recorded_envelope_comes_back_as_it_was(name: str) -> None:
+def test_every_recorded_envelope_of_a_client_comes_back_as_it_was(name: str) -> None:
     for frame in transcripts.load(name):
-        if "type" in frame.frame:
-            parse = parse_client_message if frame.direction == "c2s" else parse_server_message
-            assert parse(frame.frame).to_wire() == frame.frame
+        if "type" in frame.frame and frame.direction == "c2s":
+            assert parse_client_message(frame.frame).to_wire() == frame.frame
 
 
 @given(json_values)
@@ -179,21 +170,3 @@ def test_no_error_object_is_ever_fatal(value: Any) -> None:
         kept = error.to_wire()
         wanted = dict if name.endswith("Data") else str
         assert kept.get(name, "Unknown error") == (value if isinstance(value, wanted) else "Unknown error")
-
-
-@pytest.mark.parametrize("error", [None, "text", 5, [], {}, {"title": 5}])
-def test_an_error_answer_with_a_strange_error_is_still_read(error: Any) -> None:
-    message = parse_server_message({"type": "rpcError", "callId": 1, "error": error})
-    assert isinstance(message, RpcError)
-    assert message.error.title == "Unknown error"
-
-
-def test_an_error_that_is_missing_is_an_unknown_error() -> None:
-    message = parse_server_message({"type": "channelError", "channelId": 1})
-    assert isinstance(message, envelopes.ChannelError)
-    assert message.error.title == "Unknown error"
-
-
-def test_the_kinds_of_warnings_are_all_there() -> None:
-    assert len(envelopes.WARNING_KINDS) == 27
-    assert {"rpcEndpointUnknown", "channelMessageTypeError", "channelAlreadyOpen"} <= envelopes.WARNING_KINDS

@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel
 
 from lmstudio_integrations.errors import LMStudioValueError
-from lmstudio_integrations.protocol.structured import StructuredOutput, structured_field, structured_value
+from lmstudio_integrations.protocol.structured import structured_field, structured_value
 from tests.witnesses import schema, transcripts
 from tests.witnesses.shared import needs_shared
 
@@ -44,8 +44,6 @@ ACCEPTED: list[tuple[Any, dict[str, Any]]] = [
         {"type": "json", "jsonSchema": JSON_SCHEMA},
     ),
     ({"type": "gbnf", "gbnfGrammar": 'root ::= "a"'}, {"type": "gbnf", "gbnfGrammar": 'root ::= "a"'}),
-    (StructuredOutput(type="gbnf", gbnf_grammar="g"), {"type": "gbnf", "gbnfGrammar": "g"}),
-    (StructuredOutput(type="json", json_schema=JSON_SCHEMA), {"type": "json", "jsonSchema": JSON_SCHEMA}),
 ]
 
 
