@@ -43,15 +43,29 @@ async def greets(host: str, port: int, seconds: float = _PROBE_SECONDS) -> bool:
 async def discover() -> str:
     """The base URL of the LM Studio on this machine: its usual ports, all asked at once, then 1234.
 
-    Raises ``LMStudioServerNotFoundError`` with every address that was tried, after two seconds at the most.
+    The first to greet is taken, as lmstudio-js does, so that a silent stranger on another port costs no time. Raises
+    ``LMStudioServerNotFoundError`` with every address that was tried, after two seconds at the most.
     """
-    found = await asyncio.gather(*(greets(_HOST, port) for port in DEFAULT_PORTS))
-    for port, there in zip(DEFAULT_PORTS, found, strict=True):
-        if there:
+    for ports in (DEFAULT_PORTS, (USER_PORT,)):
+        port = await _first_to_greet(ports)
+        if port is not None:
             return f"ws://{_HOST}:{port}"
-    if await greets(_HOST, USER_PORT):
-        return f"ws://{_HOST}:{USER_PORT}"
     tried = tuple(f"{_HOST}:{port}" for port in (*DEFAULT_PORTS, USER_PORT))
     raise LMStudioServerNotFoundError(
         f"no LM Studio server on this machine (tried {', '.join(tried)}).\n{HOW_TO_START}", addresses=tried
     )
+
+
+async def _first_to_greet(ports: tuple[int, ...]) -> int | None:
+    asked = {asyncio.create_task(greets(_HOST, port)): port for port in ports}
+    waiting = set(asked)
+    try:
+        while waiting:
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                if task.result():
+                    return asked[task]
+    finally:
+        for task in waiting:
+            task.cancel()
+    return None

@@ -63,6 +63,22 @@ def test_of_two_servers_the_usual_port_wins(lmstudio_emulator: Emulator, monkeyp
         assert not other.requests
 
 
+def test_a_silent_stranger_on_a_usual_port_is_not_waited_for(
+    lmstudio_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    greets = probe.greets
+
+    async def slow_at_the_first(host: str, port: int, seconds: float = 1.0) -> bool:
+        if port == 1:
+            await asyncio.get_running_loop().create_future()  # for ever
+        return await greets(host, port, seconds)
+
+    monkeypatch.setattr(probe, "greets", slow_at_the_first)
+    monkeypatch.setattr(probe, "DEFAULT_PORTS", (1, lmstudio_emulator.port))
+    with Client() as client:
+        assert client.system.version().version == "emulator"
+
+
 def test_all_ports_are_asked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "greets", asked := _Asked())
     monkeypatch.setattr(probe, "DEFAULT_PORTS", (1, 2, 3))
