@@ -32,11 +32,6 @@ class PredictionSettings:
     temperature: float
     raw_template: bool
 
-    @property
-    def structured_type(self) -> str:
-        """``"none"``, ``"json"`` or ``"gbnf"``."""
-        return str(self.structured["type"])
-
 
 def read(stack: Mapping[str, Any]) -> PredictionSettings:
     """Read a ``predictionConfigStack``.

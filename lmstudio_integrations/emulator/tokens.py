@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 _LETTERS = "A-Za-z\u00c0-\u02af\u0300-\u1fff"  # Latin to the Indic scripts; CJK and emoji are one token each
 _PIECE = re.compile(
@@ -46,8 +46,3 @@ def common_prefix(one: Sequence[str], other: Sequence[str]) -> int:
             break
         length += 1
     return length
-
-
-def joined(parts: Iterable[str]) -> str:
-    """The text of some tokens."""
-    return "".join(parts)

@@ -42,11 +42,10 @@ class GetOrLoadCreation(WireModel):
 
 
 class ResolvedPacket(WireModel):
-    """``loadModel``: which downloaded model the key means; ``ambiguous`` lists the others that fit, too."""
+    """``loadModel``: which downloaded model the key means."""
 
     type: Literal["resolved"] = "resolved"
     info: ModelInfo
-    ambiguous: list[str] | None = None
 
 
 class ProgressPacket(WireModel):
