@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from lmstudio_integrations.protocol.history import ToolCallRequest
-from lmstudio_integrations.protocol.prediction import (
+from lmstudio_integrations.protocol.packets import (
     PromptProcessingDetails,
     PromptProcessingProgress,
     ToolCallGenerationArgumentFragmentGenerated,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from lmstudio_integrations.protocol import loading as packets
+from lmstudio_integrations.protocol import packets
 
 from . import config_fields
 from .calls import ChannelCall

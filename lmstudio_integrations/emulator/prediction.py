@@ -8,7 +8,8 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-from lmstudio_integrations.protocol.prediction import PredictionStats, SuccessPacket
+from lmstudio_integrations.protocol.packets import SuccessPacket
+from lmstudio_integrations.protocol.prediction import PredictionStats
 
 from . import settings as prediction_settings
 from . import template, tokens

@@ -1,5 +1,5 @@
 """What both ends of LM Studio's WebSocket protocol agree on: plain data, no I/O, no state.
 
 Import from the modules: ``envelopes``, ``auth``, ``history``, ``tools``, ``structured``, ``config``, ``prediction``,
-``models``, ``loading``, ``model_calls``, ``embedding``, ``files``, ``system``.
+``models``, ``loading``, ``packets``, ``model_calls``, ``embedding``, ``files``, ``system``.
 """

@@ -1,25 +1,13 @@
-"""Loading a model: the two channels, what opens them and what they report (PROTOCOL: "Load / unload / JIT / TTL")."""
+"""Loading a model: what opens the two channels (PROTOCOL: "Load / unload / JIT / TTL")."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
-from lmstudio_integrations.protocol._model import Number, WireInt, WireModel
+from lmstudio_integrations.protocol._model import WireInt, WireModel
 from lmstudio_integrations.protocol.config_kv import ConfigStack
-from lmstudio_integrations.protocol.models import ModelInfo, ModelInstanceInfo
 
-__all__ = [
-    "AlreadyLoadedPacket",
-    "GetOrLoadCreation",
-    "LoadModelCreation",
-    "LoadProgressPacket",
-    "LoadSuccessPacket",
-    "ProgressPacket",
-    "ResolvedPacket",
-    "StartLoadingPacket",
-    "SuccessLoadPacket",
-    "UnloadingOtherJitModelPacket",
-]
+__all__ = ["GetOrLoadCreation", "LoadModelCreation"]
 
 Milliseconds = Annotated[WireInt, Field(ge=1)]
 
@@ -39,60 +27,3 @@ class GetOrLoadCreation(WireModel):
     identifier: str
     load_config_stack: ConfigStack
     load_ttl_ms: Milliseconds | None = None
-
-
-class ResolvedPacket(WireModel):
-    """``loadModel``: which downloaded model the key means."""
-
-    type: Literal["resolved"] = "resolved"
-    info: ModelInfo
-
-
-class ProgressPacket(WireModel):
-    """``loadModel``: 0.0 to 1.0."""
-
-    type: Literal["progress"] = "progress"
-    progress: Number
-
-
-class SuccessLoadPacket(WireModel):
-    """``loadModel``: done."""
-
-    type: Literal["success"] = "success"
-    info: ModelInstanceInfo
-
-
-class AlreadyLoadedPacket(WireModel):
-    """``getOrLoad``: it was there."""
-
-    type: Literal["alreadyLoaded"] = "alreadyLoaded"
-    info: ModelInstanceInfo
-
-
-class UnloadingOtherJitModelPacket(WireModel):
-    """``getOrLoad``: another model that was loaded just in time has to go first."""
-
-    type: Literal["unloadingOtherJITModel"] = "unloadingOtherJITModel"
-    info: ModelInstanceInfo
-
-
-class StartLoadingPacket(WireModel):
-    """``getOrLoad``: it has to be loaded, under this identifier."""
-
-    type: Literal["startLoading"] = "startLoading"
-    identifier: str
-    info: ModelInfo
-
-
-class LoadProgressPacket(WireModel):
-    """``getOrLoad``: 0.0 to 1.0."""
-
-    type: Literal["loadProgress"] = "loadProgress"
-    progress: Number
-
-
-class LoadSuccessPacket(WireModel):
-    """``getOrLoad``: done."""
-
-    type: Literal["loadSuccess"] = "loadSuccess"
-    info: ModelInstanceInfo
