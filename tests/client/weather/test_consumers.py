@@ -192,6 +192,20 @@ async def test_a_reader_cancelled_with_its_wake_up_on_the_way_does_not_keep_it_f
     assert await asyncio.wait_for(second, 5) == "a"
 
 
+async def test_what_is_put_between_the_look_and_the_wait_is_seen() -> None:
+    real = asyncio.get_running_loop()
+
+    class Loop:
+        """A loop on which another thread puts something just as the reader makes ready to wait."""
+
+        def create_future(self) -> asyncio.Future[None]:
+            mailbox.put("a")
+            return real.create_future()
+
+    mailbox = AsyncMailbox(Loop())  # type: ignore[arg-type]
+    assert await asyncio.wait_for(mailbox.get(), 5) == "a"
+
+
 async def test_nothing_is_lost_between_the_threads_of_a_mailbox() -> None:
     """Many short races between the look and the wait."""
     loop = asyncio.get_running_loop()
