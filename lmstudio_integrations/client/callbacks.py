@@ -123,7 +123,7 @@ def check_callback(name: str, callback: Any) -> None:
 
 def refuse_coroutine(name: str, callback: Callback | None) -> None:
     """Raise ``LMStudioValueError`` if ``callback`` is a coroutine function."""
-    if inspect.iscoroutinefunction(callback):
+    if callback is not None and inspect.iscoroutinefunction(callback):  # mostly there is none, and asking is slow
         raise LMStudioValueError(f"{name} is a coroutine function: pass a plain one, or use AsyncClient")
 
 
