@@ -101,8 +101,8 @@ class Connection:
     async def open(cls, base: str, namespace: str, authentication: Authentication, opening: Opening) -> Connection:
         """Connect and authenticate, however long it takes; ``opening`` tells how far it has come.
 
-        Raises ``LMStudioServerNotFoundError``, ``LMStudioConnectionError``, ``LMStudioAuthenticationError`` or
-        ``LMStudioProtocolError``.
+        Raises ``LMStudioServerNotFoundError``, ``LMStudioConnectionError`` (``LMStudioDisconnectedError`` where the
+        server hung up on the way), ``LMStudioAuthenticationError`` or ``LMStudioProtocolError``.
         """
         url = opening.url = f"{base}/{namespace}"
         opening.awaited = "the connection"
@@ -129,12 +129,14 @@ class Connection:
             read_authentication(await socket.recv(decode=False), authentication)
             return cls(socket, url)
         except ConnectionClosed as error:
-            raise LMStudioConnectionError(f"{url} closed the connection during the authentication") from error
+            raise LMStudioDisconnectedError(f"{url} closed the connection during the authentication") from error
         except InvalidStatus as error:
             raise LMStudioConnectionError(
                 f"{url} answered with HTTP status {error.response.status_code}: no LM Studio server there"
             ) from error
         except (InvalidHandshake, InvalidMessage) as error:
+            if isinstance(error.__cause__, EOFError):
+                raise LMStudioDisconnectedError(f"{url} closed the connection during the handshake") from error
             raise LMStudioConnectionError(f"{url} does not speak WebSocket: {error}") from error
         except OSError as error:
             raise LMStudioServerNotFoundError(

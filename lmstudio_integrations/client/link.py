@@ -11,7 +11,7 @@ import contextlib
 from lmstudio_integrations.client.connection import Connection, Opening
 from lmstudio_integrations.client.probe import discover
 from lmstudio_integrations.client.shared import SharedWork
-from lmstudio_integrations.errors import LMStudioServerNotFoundError, LMStudioTimeoutError
+from lmstudio_integrations.errors import LMStudioDisconnectedError, LMStudioServerNotFoundError, LMStudioTimeoutError
 from lmstudio_integrations.protocol.auth import Authentication, guest_authentication
 
 __all__ = ["Link"]
@@ -52,13 +52,18 @@ class Link:
 
     async def _reach(self, namespace: str, opening: Opening) -> Connection:
         if self._base is not None:
-            return await Connection.open(self._base, namespace, self._authentication, opening)
+            return await self._connect(self._base, namespace, opening)
         if self._found is not None:
             with contextlib.suppress(LMStudioServerNotFoundError):
-                return await Connection.open(self._found, namespace, self._authentication, opening)
+                return await self._connect(self._found, namespace, opening)
         opening.url, opening.awaited = "LM Studio's ports on this machine", "an answer"
         self._found = await discover()  # LM Studio may have come back on another of its ports
-        return await Connection.open(self._found, namespace, self._authentication, opening)
+        return await self._connect(self._found, namespace, opening)
+
+    async def _connect(self, base: str, namespace: str, opening: Opening) -> Connection:
+        with contextlib.suppress(LMStudioDisconnectedError):  # a server that restarts hangs up, and may be back at once
+            return await Connection.open(base, namespace, self._authentication, opening)
+        return await Connection.open(base, namespace, self._authentication, opening)
 
     def _forget(self, namespace: str, attempt: _Attempt) -> None:
         if self._openings.get(namespace) is attempt:

@@ -62,11 +62,21 @@ class Listener:
             connection.drop()
 
     async def restart(self) -> None:
-        """Cut every socket, forget what was loaded, and listen again on the same port."""
-        await self.drop()
-        await self._stop_listening()
+        """Cut every socket, forget what was loaded, and listen again on the same port.
+
+        The sockets are cut last: whoever connects anew because of it finds the server there.
+        """
+        assert self._server is not None
+        old, cut = self._server, list(self.connections)
+        old.close(close_connections=False)
+        while old.sockets:  # noqa: ASYNC110  # a task of websockets' own closes them, and tells nobody
+            await asyncio.sleep(0)
+        self._closing.set()
         self._house.reset()
         await self.open(self.port)
+        for connection in cut:
+            connection.drop()
+        await old.wait_closed()
 
     async def _stop_listening(self) -> None:
         server, self._server = self._server, None
@@ -82,17 +92,18 @@ class Listener:
         task.add_done_callback(self._errands.discard)
 
     async def _process_request(self, socket: ServerConnection, request: Request) -> Response | None:
+        closing = self._closing  # of the server that took this connection; a restart makes another
         if "Upgrade" not in request.headers:
             found = request.path.partition("?")[0] == f"{self.prefix}/lmstudio-greeting"
             return _http_answer(socket, found=found)
         if (namespace := self._namespace(request)) is not None:
             if fault := self._house.faults.take_connection("no_upgrade", namespace):
                 fault.strike()
-                await _first(fault.gate.wait(), self._closing.wait())
+                await _first(fault.gate.wait(), closing.wait())
         else:
             # As the real one: the upgrade is neither granted nor refused, the connection just stays open.
-            await self._closing.wait()
-        if self._closing.is_set():
+            await closing.wait()
+        if closing.is_set():
             socket.transport.abort()
             await socket.wait_closed()
         return None

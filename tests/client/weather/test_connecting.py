@@ -15,6 +15,7 @@ from lmstudio_integrations.errors import (
     LMStudioAuthenticationError,
     LMStudioCancelledError,
     LMStudioConnectionError,
+    LMStudioDisconnectedError,
     LMStudioError,
     LMStudioProtocolError,
     LMStudioServerNotFoundError,
@@ -29,6 +30,7 @@ from tests.client.weather.peers import (
     closed_port,
     hang_up,
     listen_for_ever,
+    scripted,
     silent_port,
 )
 
@@ -143,13 +145,33 @@ def test_nobody_listening_says_how_to_start_lm_studio() -> None:
     [
         (answer_http("404 Not Found"), "HTTP status 404"),
         (answer_http("200 OK", "<html>"), "HTTP status 200"),
-        (hang_up, "does not speak WebSocket"),
+        (hang_up, "closed the connection during the handshake"),
         (lambda connection: connection.sendall(b"220 mail.example ESMTP\r\n"), "does not speak WebSocket"),
     ],
 )
 def test_a_server_that_is_something_else_is_a_connection_error(peer: object, words: str) -> None:
     with Listener(peer) as listener, pytest.raises(LMStudioConnectionError, match=words):  # type: ignore[arg-type]
         Client(listener.url).system.version()
+
+
+def test_a_server_that_hangs_up_on_a_newcomer_as_one_that_restarts_is_asked_once_more() -> None:
+    attempts = iter(("first", "second"))
+
+    def talk(peer: Peer) -> None:
+        if next(attempts) == "first":
+            peer.connection.close()
+        else:
+            scripted([{"type": "rpcResult", "callId": "ID", "result": {"version": "0.4", "build": 1}}])(peer)
+
+    with RoughServer(talk) as server:
+        assert Client(server.url).system.version().version == "0.4"
+
+
+def test_a_server_that_always_hangs_up_is_not_asked_for_ever() -> None:
+    with Listener(hang_up) as listener:
+        with pytest.raises(LMStudioDisconnectedError):
+            Client(listener.url).system.version()
+        assert listener.accepted == 2
 
 
 @pytest.mark.parametrize(
