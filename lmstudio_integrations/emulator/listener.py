@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable
+from functools import partial
 from http import HTTPStatus
+from typing import Any
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
@@ -25,6 +27,7 @@ class Listener:
         self.prefix = prefix
         self.port = port
         self.connections: set[Connection] = set()
+        self._sockets: set[ServerConnection] = set()
         self._house = house
         self._numbers = itertools.count(1)
         self._server: Server | None = None
@@ -40,6 +43,7 @@ class Listener:
             self.host,
             port,
             process_request=self._process_request,
+            create_connection=partial(_Socket, self._sockets),  # type: ignore[arg-type]  # "a factory", say its docs
             compression=None,
             open_timeout=None,
             ping_interval=None,
@@ -55,6 +59,11 @@ class Listener:
         for connection in list(self.connections):
             connection.goodbye(1001)
         await self._stop_listening()
+        # Those that had come too late for a goodbye, or whose other side does not read it.
+        left = list(self._sockets)
+        for socket in left:
+            socket.transport.abort()
+        await asyncio.gather(*(socket.wait_closed() for socket in left))
 
     async def drop(self) -> None:
         """Cut every socket."""
@@ -125,6 +134,22 @@ class Listener:
         finally:
             self.connections.discard(connection)
             self._house.record.wake()
+
+
+class _Socket(ServerConnection):
+    """A connection that is in ``sockets`` from the first moment to the last."""
+
+    def __init__(self, sockets: set[ServerConnection], *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._sockets = sockets
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._sockets.add(self)
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._sockets.discard(self)
+        super().connection_lost(exc)
 
 
 async def _first(*awaited: Awaitable[object]) -> None:
