@@ -57,13 +57,17 @@ def test_the_record_is_bounded_and_can_be_left_out() -> None:
 
 
 def test_a_stopped_emulator_leaves_no_thread_and_no_socket() -> None:
-    before = set(threading.enumerate())
+    def of_emulators() -> set[threading.Thread]:
+        return {thread for thread in threading.enumerate() if thread.name == "lmstudio-emulator"}
+
+    before = of_emulators()
     server = Emulator().start()
+    assert of_emulators() > before
     wire = Wire(server)
     server.stop()
     server.stop()
     wire.close()
-    assert set(threading.enumerate()) <= before
+    assert of_emulators() <= before
     assert server.connections == 0
     gc.collect()  # an unclosed socket would warn here, and warnings are errors
 

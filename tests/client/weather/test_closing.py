@@ -124,5 +124,6 @@ def test_a_retired_socket_closes_when_its_last_answer_is_given_up(server: Emulat
 def test_a_client_that_was_never_used_has_nothing_to_close(server: Emulator) -> None:
     with Client(server.url):
         pass
-    assert connections(server.url) == {}
+    # A port may have been another test's, whose lost connections the pool still knows.
+    assert not any(connection.usable for connection in connections(server.url).values())
     assert server.requests == []
