@@ -82,7 +82,8 @@ def test_a_callback_that_raises_is_a_cancel_and_its_error_arrives(server: Emulat
 
 def test_leaving_a_with_block_is_a_cancel(server: Emulator, model: LLM) -> None:
     with model.respond_stream("hi") as stream:
-        next(iter(stream))
+        words = iter(stream)  # kept, as letting go of it would be a cancel, too
+        next(words)
     cancelled(server)
     with pytest.raises(LMStudioCancelledError):
         stream.result()

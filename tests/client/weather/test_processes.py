@@ -126,14 +126,14 @@ def test_ctrl_c_that_nobody_catches_ends_the_program_as_python_does(endless: Emu
 _LEFT_OPEN = {
     "unread": "stream = model.respond_stream('hi')",
     "half read": "stream = model.respond_stream('hi'); fragments = iter(stream); next(fragments)",
-    "many": "streams = [model.respond_stream('hi') for _ in range(10)]; next(iter(streams[9]))",
+    "many": "streams = [model.respond_stream('hi') for _ in range(10)]; kept = iter(streams[9]); next(kept)",
     "in a cycle": "ring = [model.respond_stream('hi')]; ring.append(ring); del ring",
     "in builtins": "import builtins; builtins.left = model.respond_stream('hi'); builtins.client = client",
     "in sys": "sys.left = model.respond_stream('hi'); sys.fragments = iter(sys.left); next(sys.fragments)",
     "in a class": "Keeper = type('Keeper', (), {'stream': model.respond_stream('hi')})",
     "in a daemon thread": """
 threading.Thread(target=lambda: model.respond('hi'), daemon=True).start()
-next(iter(model.respond_stream('hi')))""",
+kept = iter(model.respond_stream("hi")); next(kept)""",
     "in calls": """
 for _ in range(3):
     threading.Thread(target=lambda: model.tokenize('text'), daemon=True).start()
@@ -175,7 +175,7 @@ for _ in model.respond_stream('hi'):
     sys.exit(0)""",
     "with a client in a with": """
 with client:
-    next(iter(model.respond_stream('hi')))
+    kept = iter(model.respond_stream("hi")); next(kept)
     sys.exit(0)""",
 }
 
@@ -195,13 +195,13 @@ def test_python_exits_in_silence_in_its_development_mode_too(endless: Emulator, 
 
 
 def test_an_open_stream_is_cancelled_when_python_exits(endless: Emulator) -> None:
-    run(_BEGIN + "stream = model.respond_stream('hi'); next(iter(stream.events()))", endless.url)
+    run(_BEGIN + "stream = model.respond_stream('hi'); kept = iter(stream.events()); next(kept)", endless.url)
     cancelled(endless)
 
 
 def test_python_exits_though_the_server_hangs(endless: Emulator) -> None:
     endless.faults.add("stall", after=1, connection=True)
-    run(_BEGIN + "stream = model.respond_stream('hi'); next(iter(stream.events()))", endless.url)
+    run(_BEGIN + "stream = model.respond_stream('hi'); kept = iter(stream.events()); next(kept)", endless.url)
 
 
 def test_python_exits_though_a_name_server_does_not_answer() -> None:
@@ -235,7 +235,7 @@ def late():
 
 atexit.register(late)
 stream = model.respond_stream("hi")
-next(iter(stream.events()))
+kept = iter(stream.events()); next(kept)
 later = Client(url).llm.just_in_time({CHAT!r})
 atexit.register(lambda: print(later.count_tokens("two words") > 0))
 """
@@ -355,7 +355,7 @@ def test_a_child_that_leaves_by_os_exit_takes_nothing_with_it(endless: Emulator)
 import warnings
 warnings.simplefilter("ignore", DeprecationWarning)
 stream = model.respond_stream("hi")
-next(iter(stream.events()))
+kept = iter(stream.events()); next(kept)
 pid = os.fork()
 if pid == 0:
     os._exit(0)
