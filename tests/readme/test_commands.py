@@ -21,7 +21,7 @@ def test_the_first_command_is_one_line_that_ends_in_the_quickstart() -> None:
 def test_the_second_command_is_one_line_that_ends_in_the_tests() -> None:
     command = snippets("sh")[1].text
     assert command.count("\n") == 1
-    assert command.rstrip().endswith("pytest")
+    assert command.rstrip().endswith("pytest -n 2 --dist loadfile")
 
 
 def test_both_commands_bring_uv_with_pip_into_the_folder_that_git_ignores() -> None:
