@@ -16,7 +16,7 @@ from lmstudio_integrations.errors import (
     LMStudioServerError,
     LMStudioTimeoutError,
 )
-from tests.client.weather.frames import UNLOADED, cancelled, cancels, caught, opens, requests
+from tests.client.weather.frames import UNLOADED, cancelled, cancels, caught, connections, opens, requests
 
 
 def test_all_who_need_a_model_at_once_share_its_load_and_each_hears_of_it(server: Emulator, client: Client) -> None:
@@ -25,6 +25,7 @@ def test_all_who_need_a_model_at_once_share_its_load_and_each_hears_of_it(server
     model = client.llm.just_in_time(UNLOADED)
     streams = [model.respond_stream("hi", on_load_progress=progress.append) for progress in heard]
     server.wait_for(opens("getOrLoad"))
+    connections(server.url)  # the engine answers in order: by now each of the streams has joined the load
     gate.release()
     assert all(stream.result().content for stream in streams)
     assert len(requests(server, "getOrLoad")) == 1
@@ -97,6 +98,7 @@ def test_a_load_that_fails_is_told_to_each_by_an_error_of_its_own() -> None:
         gate = server.load_hold = Gate()
         streams = [client.llm.just_in_time("emulator/broken").respond_stream("hi") for _ in range(6)]
         server.wait_for(opens("getOrLoad"))
+        connections(server.url)
         gate.release()
         errors = []
         for stream in streams:
