@@ -87,7 +87,7 @@ class LMStudioAuthenticationError(LMStudioError):
 class LMStudioTimeoutError(LMStudioError, TimeoutError):
     """A time limit ran out.
 
-    ``limit`` is ``"connect"``, ``"first_answer"``, ``"silence"`` or ``"total"``; ``seconds`` its length;
+    ``limit`` is ``"connect"``, ``"first_answer"``, ``"silence"``, ``"load"`` or ``"total"``; ``seconds`` its length;
     ``last_heard`` says what had last come from the server, in words.
     """
 

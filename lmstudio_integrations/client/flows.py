@@ -107,8 +107,9 @@ async def load(
                 raise
             reconnected = True
         else:
-            identifiers = {info.get("identifier")} | ({creation["identifier"]} if endpoint == "getOrLoad" else set())
-            connection.ready.update(name for name in identifiers if isinstance(name, str))
+            connection.ready.add(info["identifier"])
+            if endpoint == "getOrLoad":
+                connection.ready.add(creation["identifier"])
             return info
 
 

@@ -32,8 +32,8 @@ async def load_model(
             deliver(packet)
 
     await converse(connection, endpoint, creation, limits, listen, loading=True)
-    if not isinstance(info, dict):
-        raise LMStudioIncompleteError(f"LM Studio ended {endpoint!r} without saying that the model is loaded")
+    if not isinstance(info, dict) or not isinstance(info.get("identifier"), str):
+        raise LMStudioIncompleteError(f"LM Studio ended {endpoint!r} without saying which model is loaded now")
     return info
 
 

@@ -223,7 +223,10 @@ def test_what_nobody_knows_while_a_model_loads_is_passed_over(server: Emulator, 
     assert progress[-1] == 1.0
 
 
-@pytest.mark.parametrize("packet", [7, None, [], "text", {"type": 7}, {"type": "loadSuccess"}])
+@pytest.mark.parametrize(
+    "packet",
+    [7, None, [], "text", {"type": 7}, {"type": "loadSuccess"}, {"type": "alreadyLoaded", "info": {"modelKey": "x"}}],
+)
 def test_a_packet_of_no_kind_while_a_model_loads_harms_nobody_else(packet: Any) -> None:
     """With a packet that cannot be read in place of the final one, the load is incomplete, and told so."""
 
