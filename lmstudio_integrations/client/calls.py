@@ -297,6 +297,11 @@ class Specifier:
         parameter = EmbedStringParameter.checked(model_specifier=self._specifier, input_string=_string(text))
         return self._call("embedString", parameter, lambda result: EmbedStringResult.model_validate(result).embedding)
 
+    def embed_all(self, texts: Sequence[str]) -> list[dict[str, Any]]:
+        """The parameters of many ``embed`` calls; without a model for each, which would cost more than the rest."""
+        specifier = self._specifier.to_wire()
+        return [{"modelSpecifier": specifier, "inputString": _string(text)} for text in texts]
+
     def unload(self) -> Call[None]:
         """Unload the instance."""
         if self.identifier is None:

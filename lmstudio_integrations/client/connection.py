@@ -200,18 +200,19 @@ class Connection:
         self.heard_at = self.clock()
         return self.usable
 
-    def post(self, frame: str) -> None:
-        """Send a frame, without waiting for a server that does not read. Frames leave in the order of the calls.
+    def post(self, *frames: str) -> None:
+        """Send frames, without waiting for a server that does not read. They leave in the order of the calls.
 
         A socket that is lost here tells its conversations by itself.
         """
-        self._run(self._send(frame))
+        self._run(self._send(frames))
 
-    async def _send(self, frame: str) -> None:
-        if self._socket.transport.is_closing():
-            return  # lost, and about to say so; asyncio would complain of each further write on standard error
+    async def _send(self, frames: tuple[str, ...]) -> None:
         with contextlib.suppress(ConnectionClosed):
-            await self._socket.send(frame)
+            for frame in frames:
+                if self._socket.transport.is_closing():
+                    return  # lost, and about to say so; asyncio would complain of each further write on standard error
+                await self._socket.send(frame)
 
     def _run(self, errand: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(errand)

@@ -185,7 +185,7 @@ class ModelFront:
     def _embed(self, texts: Sequence[str]) -> Future[list[Any]]:
         """Start to embed texts; the results are for ``_read_embeddings``."""
         self._client._check_open()
-        parameters = [self._calls.embed(text).parameter or {} for text in _texts(texts, "embed")]
+        parameters = self._calls.embed_all(_texts(texts, "embed"))
         limits = self._client._timeout
 
         async def run() -> list[Any]:

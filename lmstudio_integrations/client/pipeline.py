@@ -23,8 +23,8 @@ _AT_ONCE = 64
 class Pipeline:
     """A bounded number of requests is unanswered at any time.
 
-    One wake-up serves all the answers that came with one read from the network, and one timer all the requests: the
-    first-answer limit runs from the latest answer, ``total`` over all of them.
+    One errand sends all the requests that are due, one wake-up serves all the answers that came with one read from the
+    network, and one timer all the requests: the first-answer limit runs from the latest answer, ``total`` over all.
     """
 
     def __init__(
@@ -45,9 +45,12 @@ class Pipeline:
         sent, total = 0, len(self._parameters)
         try:
             while (sent < total or self._open) and self._error is None:
+                frames: list[str] = []
                 while sent < total and len(self._open) < _AT_ONCE and self._error is None:
-                    self._send(sent)
+                    frames += self._ask(sent)
                     sent += 1
+                if frames:
+                    self._connection.post(*frames)
                 await self._wait()
         finally:
             for conversation in self._open.values():
@@ -56,12 +59,12 @@ class Pipeline:
             raise self._error
         return self._results
 
-    def _send(self, index: int) -> None:
+    def _ask(self, index: int) -> tuple[str, ...]:
+        """The frame of a request, if the socket still takes one."""
         conversation = Conversation(self._endpoint, drop, lambda outcome: self._finish(index, outcome))
         self._open[index] = conversation
         frame = self._connection.session.call(conversation, self._parameters[index])
-        if not conversation.finished:
-            self._connection.post(frame)
+        return () if conversation.finished else (frame,)
 
     def _finish(self, index: int, outcome: Outcome) -> None:
         self._open.pop(index, None)
