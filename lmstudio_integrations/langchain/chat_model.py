@@ -18,6 +18,7 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from pydantic import ConfigDict, model_validator
 
+from lmstudio_integrations import ModelInstanceInfo
 from lmstudio_integrations._version import __version__
 from lmstudio_integrations.client import LLM
 from lmstudio_integrations.langchain.convert.answer import PROVIDER, AnswerReader
@@ -32,7 +33,6 @@ from lmstudio_integrations.langchain.request import Request, chat_request
 from lmstudio_integrations.langchain.run import arun, run
 from lmstudio_integrations.langchain.settings import GenerationSettings
 from lmstudio_integrations.langchain.structured import Method, structured_chain
-from lmstudio_integrations.protocol.models import ModelInstanceInfo
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from langchain_core.language_models import ModelProfile
 
-    from lmstudio_integrations.protocol.models import ModelInstanceInfo
+    from lmstudio_integrations import ModelInstanceInfo
 
 __all__ = ["known_profile", "learn", "profile_of"]
 

@@ -11,9 +11,8 @@ from typing import Any, Literal
 from langchain_core.utils.utils import secret_from_env
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from lmstudio_integrations import AsyncClient, Client, Timeout
+from lmstudio_integrations import AsyncClient, Client, ModelInstanceInfo, Timeout
 from lmstudio_integrations.langchain.convert.config import SAMPLING
-from lmstudio_integrations.protocol.models import ModelInstanceInfo
 
 __all__ = ["ConnectionSettings", "GenerationSettings", "Reasoning"]
 
