@@ -16,6 +16,7 @@ from langchain_core.outputs import ChatGenerationChunk
 from lmstudio_integrations.client import Fragment, LoadProgress, PredictionResult, PromptProgress
 from lmstudio_integrations.langchain.convert.answer import PROVIDER, Tags, Wanted, answer_text, metadata_of, usage_of
 from lmstudio_integrations.langchain.convert.pieces import CallPiece, CallReader
+from lmstudio_integrations.langchain.convert.plain import PlainText
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,6 +30,7 @@ class ChunkReader:
     def __init__(self, wanted: Wanted) -> None:
         self._wanted = wanted
         self._tags = Tags()
+        self._text = PlainText().chunk
         self._calls = CallReader(taken_ids=wanted.taken_ids, answer_tool=wanted.answer_tool, parallel=wanted.parallel)
 
     def begin(self) -> Iterable[ChatGenerationChunk]:
@@ -43,7 +45,7 @@ class ChunkReader:
             if not content:
                 return ()
             if event.is_visible:
-                return (_text(content),)
+                return (self._text(content),)
             if event.is_reasoning:
                 return (_chunk(additional_kwargs={"reasoning_content": content}),)
             self._tags.read(event)
@@ -52,7 +54,7 @@ class ChunkReader:
             return ()
         if kind is PredictionResult:
             return (self._last(event),)
-        return [_piece(piece) for piece in self._calls.read(event)]
+        return [self._text(piece) if isinstance(piece, str) else _call(piece) for piece in self._calls.read(event)]
 
     def _last(self, result: PredictionResult) -> ChatGenerationChunk:
         text = answer_text(result, self._wanted) if result.parsed_from_reasoning else ""
@@ -66,30 +68,7 @@ class ChunkReader:
         return ChatGenerationChunk(message=message)
 
 
-_EMPTY = AIMessageChunk(content="")
-
-
-def _text(content: str) -> ChatGenerationChunk:
-    """A chunk of plain text: a copy of an empty one, with containers of its own.
-
-    It needs no validation, and every token passes here (measured: 0.7 of 5.4 microseconds are saved).
-    """
-    message = _EMPTY.model_copy(
-        update={
-            "content": content,
-            "additional_kwargs": {},
-            "response_metadata": {},
-            "tool_calls": [],
-            "invalid_tool_calls": [],
-            "tool_call_chunks": [],
-        }
-    )
-    return ChatGenerationChunk(message=message)
-
-
-def _piece(piece: CallPiece | str) -> ChatGenerationChunk:
-    if isinstance(piece, str):
-        return _text(piece)
+def _call(piece: CallPiece) -> ChatGenerationChunk:
     return _chunk(tool_call_chunks=[tool_call_chunk(name=piece.name, args=piece.args, id=piece.id, index=piece.index)])
 
 
