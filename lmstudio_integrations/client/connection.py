@@ -6,11 +6,11 @@ Everything here runs on the engine's loop.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
 from websockets.asyncio.client import connect
+from websockets.asyncio.server import broadcast
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus, WebSocketException
 from websockets.protocol import State
 
@@ -205,14 +205,10 @@ class Connection:
 
         A socket that is lost here tells its conversations by itself.
         """
-        self._run(self._send(frames))
-
-    async def _send(self, frames: tuple[str, ...]) -> None:
-        with contextlib.suppress(ConnectionClosed):
-            for frame in frames:
-                if self._socket.transport.is_closing():
-                    return  # lost, and about to say so; asyncio would complain of each further write on standard error
-                await self._socket.send(frame)
+        for frame in frames:
+            if self._socket.transport.is_closing():
+                return  # lost, and about to say so; asyncio would complain of each further write on standard error
+            broadcast((self._socket,), frame)
 
     def _run(self, errand: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(errand)
