@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
 
 from lmstudio_integrations.client import calls
@@ -285,7 +285,7 @@ class AsyncModels(Generic[M]):
         return [self.just_in_time(info.identifier) for info in infos]
 
     async def _load(
-        self, endpoint: str, creation: dict[str, Any], on_load_progress: LoadProgressCallback | None
+        self, endpoint: str, creation: Mapping[str, Any], on_load_progress: LoadProgressCallback | None
     ) -> str:
         check_callback("on_load_progress", on_load_progress)
         mailbox = AsyncMailbox(asyncio.get_running_loop())

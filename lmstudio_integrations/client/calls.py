@@ -76,10 +76,10 @@ class Call(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One prediction: the channel, its creation parameter, and whether a document was asked for."""
+    """One prediction: the channel, its creation parameter as JSON text, and whether a document was asked for."""
 
     endpoint: str
-    creation: Mapping[str, Any]
+    creation: str
     structured: bool
 
 
@@ -103,13 +103,24 @@ def _load_stack(namespace: str, config: Any) -> dict[str, Any]:
     return kv_stack(("apiOverride", to_kv(parsed)))
 
 
-def get_or_load(namespace: str, key: str, ttl: float | None, config: Any) -> dict[str, Any]:
+def get_or_load(namespace: str, key: str, ttl: float | None, config: Any) -> Mapping[str, Any]:
     """The creation parameter of ``getOrLoad``. ``ttl`` in seconds; both it and ``config`` count only if it loads."""
+    identifier, ttl_ms = _identifier(key), _seconds_to_ms(ttl)
+    if config is None:
+        return _load_as_usual(namespace, identifier, ttl_ms)
+    return _get_or_load(namespace, identifier, ttl_ms, config)
+
+
+def _get_or_load(namespace: str, identifier: str, ttl_ms: int | None, config: Any) -> Mapping[str, Any]:
     return GetOrLoadCreation.checked(
-        identifier=_identifier(key),
-        load_config_stack=_load_stack(namespace, config),
-        load_ttl_ms=_seconds_to_ms(ttl),
+        identifier=identifier, load_config_stack=_load_stack(namespace, config), load_ttl_ms=ttl_ms
     ).to_wire()
+
+
+@lru_cache(maxsize=64)
+def _load_as_usual(namespace: str, identifier: str, ttl_ms: int | None) -> Mapping[str, Any]:
+    """Kept, as the adapters make a handle for each call."""
+    return _get_or_load(namespace, identifier, ttl_ms, None)
 
 
 def load_model(namespace: str, key: str, instance_id: str | None, ttl: float | None, config: Any) -> dict[str, Any]:
@@ -181,8 +192,8 @@ def prediction(
         if not isinstance(preset, str) or not preset:
             raise LMStudioValueError(f"preset={preset!r} is no preset: pass the name of one")
         creation["fuzzyPresetIdentifier"] = preset
-    encode(creation)  # what JSON cannot hold is refused now, before a model is loaded for it
-    return Prediction("predict", creation, _mode(fields, STRUCTURED_KEY, "type") == "json")
+    # Written now, so that what JSON cannot hold is refused before a model is loaded for it.
+    return Prediction("predict", encode(creation), _mode(fields, STRUCTURED_KEY, "type") == "json")
 
 
 def _prediction_fields(

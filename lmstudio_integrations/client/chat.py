@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from lmstudio_integrations.client.result import PredictionResult
 from lmstudio_integrations.errors import LMStudioValueError
+from lmstudio_integrations.protocol._model import WireModel
 from lmstudio_integrations.protocol.history import (
     AssistantMessage,
     ChatHistory,
@@ -39,6 +40,7 @@ _MESSAGES: dict[str, type[SystemMessage | UserMessage | AssistantMessage | ToolM
     "assistant": AssistantMessage,
     "tool": ToolMessage,
 }
+_MESSAGE_KEYS = {"role", "content"}
 _PART_KEYS: dict[str, tuple[set[str], tuple[str, ...]]] = {
     # part type: its keys, and the roles that may hold it
     "text": ({"type", "text"}, ("system", "user", "assistant")),
@@ -68,7 +70,7 @@ class Chat:
     def from_history(cls, history: Any) -> Self:
         """A new chat from what ``respond`` takes. Raises ``LMStudioValueError`` naming the message that is wrong."""
         chat = cls()
-        chat._messages = list(_read(history))
+        chat._messages = read_history(history).messages
         return chat
 
     @property
@@ -127,7 +129,8 @@ class Chat:
 
     def append(self, message: Any) -> Message:
         """Add one message: a message object, or ``{"role": …, "content": …}``."""
-        made = _message(message, f"message {len(self._messages)}")
+        wire = _message(message, f"message {len(self._messages)}")
+        made = _MESSAGES[wire["role"]].model_validate(wire)
         self._messages.append(made)
         return made
 
@@ -171,21 +174,21 @@ class Chat:
 
 def as_history(history: Any) -> dict[str, Any]:
     """Any accepted form as LM Studio's JSON history. Raises ``LMStudioValueError`` for what it has no place for."""
-    return read_history(history).to_wire()
+    return {"messages": list(_read(history))}
 
 
 def read_history(history: Any) -> ChatHistory:
     """Any accepted form as a history of its own. Raises ``LMStudioValueError`` for what it has no place for."""
-    return ChatHistory(messages=list(_read(history)))
+    return ChatHistory.model_validate(as_history(history))
 
 
-def _read(history: Any) -> Iterator[Message]:
+def _read(history: Any) -> Iterator[dict[str, Any]]:
     if isinstance(history, Chat):
-        yield from (message.model_copy(deep=True) for message in history._messages)
+        yield from (message.to_wire() for message in history._messages)
     elif isinstance(history, ChatHistory):
-        yield from (message.model_copy(deep=True) for message in history.messages)
+        yield from (message.to_wire() for message in history.messages)
     elif isinstance(history, str):
-        yield UserMessage(role="user", content=[TextPart(text=_text(history, "a prompt"))])
+        yield {"role": "user", "content": [_part(history, "user", "a prompt")]}
     elif isinstance(history, Mapping):
         if set(history) != {"messages"} or not _is_list(history["messages"]):
             raise LMStudioValueError(
@@ -207,18 +210,17 @@ def _is_list(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, (str, bytes))
 
 
-def _message(message: Any, where: str) -> Message:
-    if isinstance(message, (SystemMessage, UserMessage, AssistantMessage, ToolMessage)):
-        return message.model_copy(deep=True)
+def _message(message: Any, where: str) -> dict[str, Any]:
     if not isinstance(message, Mapping):
+        if isinstance(message, (SystemMessage, UserMessage, AssistantMessage, ToolMessage)):
+            return message.to_wire()
         raise LMStudioValueError(f"{where} is {type(message).__name__}: pass {{'role': …, 'content': …}}")
     role = message.get("role")
-    kind = _MESSAGES.get(role) if isinstance(role, str) else None
-    if kind is None:
+    if not isinstance(role, str) or role not in _MESSAGES:
         raise LMStudioValueError(f"{where} has the role {role!r}: LM Studio knows {', '.join(_MESSAGES)}")
-    unknown = set(message) - {"role", "content"}
-    if unknown:
-        raise LMStudioValueError(f"{where} has the key {min(map(str, unknown))!r}: a message holds role and content")
+    if not message.keys() <= _MESSAGE_KEYS:
+        unknown = min(map(str, message.keys() - _MESSAGE_KEYS))
+        raise LMStudioValueError(f"{where} has the key {unknown!r}: a message holds role and content")
     content: Any = message.get("content")
     if isinstance(content, str):
         if role == "tool":
@@ -226,16 +228,16 @@ def _message(message: Any, where: str) -> Message:
         content = [{"type": "text", "text": content}]
     if not _is_list(content):
         raise LMStudioValueError(f"{where} has the content {content!r}: pass text or a list of parts")
-    assert isinstance(role, str)
-    return kind(role=role, content=[_part(part, role, where) for part in content])
+    return {"role": role, "content": [_part(part, role, where) for part in content]}
 
 
-def _part(part: Any, role: str, where: str) -> Any:
-    if isinstance(part, (TextPart, FilePart, ToolCallRequestPart, ToolCallResultPart)):
-        part = part.to_wire()
+def _part(part: Any, role: str, where: str) -> dict[str, Any]:
+    """The part as it travels, its keys in LM Studio's order, so that the same part is always the same text."""
     if isinstance(part, str):
         part = {"type": "text", "text": part}
     if not isinstance(part, Mapping):
+        if isinstance(part, (TextPart, FilePart, ToolCallRequestPart, ToolCallResultPart)):
+            return _part(part.to_wire(), role, where)
         raise LMStudioValueError(f"{where} holds {part!r}: a part is text or {{'type': …}}")
     kind = part.get("type", "")
     known = _PART_KEYS.get(kind) if isinstance(kind, str) else None
@@ -246,22 +248,33 @@ def _part(part: Any, role: str, where: str) -> Any:
         raise LMStudioValueError(
             f"{where}: a {role} message cannot hold a part of the type {kind!r} (only {', '.join(roles)} can)"
         )
-    unknown = set(part) - keys
-    if unknown:
-        raise LMStudioValueError(f"{where}: a part of the type {kind!r} has no key {min(map(str, unknown))!r}")
+    if not part.keys() <= keys:
+        unknown = min(map(str, part.keys() - keys))
+        raise LMStudioValueError(f"{where}: a part of the type {kind!r} has no key {unknown!r}")
+    text = part.get("text")
+    if kind == "text" and type(text) is str and _is_whole(text):
+        return {"type": "text", "text": text}  # nearly all of a history, and a model for each is most of a request
     given = dict(part)  # what is optional may be None: it leaves no key on the wire
     for key in ("toolCallRequest", "tool_call_request"):
         if key in given:
             given[key] = _tool_call(given[key], f"{where}: ")
     try:
-        made = _PARTS[kind].model_validate(given)
+        made: WireModel = _PARTS[kind].model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
         at = ".".join(map(str, first["loc"])) or kind
         raise LMStudioValueError(
             f"{where}: {at} of a part of the type {kind!r}: {first['msg']}, not {first['input']!r}"
         ) from None
-    return made
+    return made.to_wire()
+
+
+def _is_whole(text: str) -> bool:
+    """Whether it can be sent: it has no half characters."""
+    try:
+        return text.isascii() or bool(text.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 _PARTS: dict[str, Any] = {

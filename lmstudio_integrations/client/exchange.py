@@ -62,10 +62,10 @@ class Exchange:
     async def run(self, frame: str) -> Outcome:
         """Send the opening frame and wait for the end. Raises the error if it is one, with ``begun`` set right."""
         self._started = time.monotonic()
+        if not self._finished.done():
+            self.connection.post(frame)
         self._arm(self._started)
         try:
-            if not self._finished.done():
-                self.connection.post(frame)
             outcome = await self._finished
         except asyncio.CancelledError:
             self._stop()
@@ -170,14 +170,17 @@ async def ask(connection: Connection, endpoint: str, parameter: Mapping[str, Any
 async def converse(
     connection: Connection,
     endpoint: str,
-    creation: Mapping[str, Any],
+    creation: str,
     limits: Timeout,
     deliver: Deliver,
     holder: Holder | None = None,
     *,
     loading: bool = False,
 ) -> None:
-    """One channel, to its orderly end. Raises ``asyncio.CancelledError`` if it was cancelled before it had begun."""
+    """One channel, to its orderly end. ``creation``: its parameter as JSON text.
+
+    Raises ``asyncio.CancelledError`` if it was cancelled before it had begun.
+    """
     exchange = Exchange(connection, endpoint, deliver, limits, loading=loading)
     if holder is not None:
         holder.hold(exchange)

@@ -114,9 +114,12 @@ async def load(
 
 
 async def predict(
-    link: Link, model: ModelReference, endpoint: str, creation: Mapping[str, Any], limits: Timeout, control: Control
+    link: Link, model: ModelReference, endpoint: str, creation: str, limits: Timeout, control: Control
 ) -> None:
-    """A prediction: every packet goes to ``control.deliver``, and at last ``CLOSED`` or an ``LMStudioError``."""
+    """A prediction: every packet goes to ``control.deliver``, and at last ``CLOSED`` or an ``LMStudioError``.
+
+    ``creation``: the channel's parameter as JSON text.
+    """
     try:
         control.begin()
         await _with_model(

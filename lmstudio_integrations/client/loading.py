@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lmstudio_integrations.client.exchange import Deliver, converse
 from lmstudio_integrations.client.shared import SharedWork
 from lmstudio_integrations.errors import LMStudioIncompleteError
+from lmstudio_integrations.protocol.envelopes import encode
 
 if TYPE_CHECKING:
     from lmstudio_integrations.client.connection import Connection
@@ -31,7 +32,7 @@ async def load_model(
                 info = packet.get("info")
             deliver(packet)
 
-    await converse(connection, endpoint, creation, limits, listen, loading=True)
+    await converse(connection, endpoint, encode(creation), limits, listen, loading=True)
     if not isinstance(info, dict) or not isinstance(info.get("identifier"), str):
         raise LMStudioIncompleteError(f"LM Studio ended {endpoint!r} without saying which model is loaded now")
     return info

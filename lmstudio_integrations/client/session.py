@@ -117,16 +117,10 @@ class Session:
         self._admit(conversation, self._calls)
         return text
 
-    def open(self, conversation: Conversation, creation: Mapping[str, Any]) -> str:
-        """The frame that opens a channel."""
-        text = encode(
-            {
-                "type": "channelCreate",
-                "endpoint": conversation.endpoint,
-                "channelId": self._next_id,
-                "creationParameter": creation,
-            }
-        )
+    def open(self, conversation: Conversation, creation: str) -> str:
+        """The frame that opens a channel. ``creation``: its parameter as JSON text, which may be long."""
+        head = encode({"type": "channelCreate", "endpoint": conversation.endpoint, "channelId": self._next_id})
+        text = f'{head[:-1]},"creationParameter":{creation}}}'
         conversation.is_channel = True
         self._admit(conversation, self._channels)
         return text

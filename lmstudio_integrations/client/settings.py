@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -99,7 +100,12 @@ def parse_address(url: Any) -> str | None:
             return None
     if not isinstance(url, str) or not url.strip():
         raise LMStudioValueError(f"{url!r} is no address: pass one like 'ws://localhost:1234' or 'localhost:1234'")
-    text = url.strip()
+    return _parse_address(str(url).strip())
+
+
+@lru_cache(maxsize=64)
+def _parse_address(text: str) -> str:
+    """Kept, as the adapters make a client for each call."""
     bare = "://" not in text
     shown = _safe(text)
     try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
 
 from lmstudio_integrations.client import calls
@@ -251,7 +251,7 @@ class Models(Generic[M]):
         infos = _wait(self._client._ask(calls.list_loaded(self._namespace)))
         return [self.just_in_time(info.identifier) for info in infos]
 
-    def _load(self, endpoint: str, creation: dict[str, Any], on_load_progress: LoadProgressCallback | None) -> str:
+    def _load(self, endpoint: str, creation: Mapping[str, Any], on_load_progress: LoadProgressCallback | None) -> str:
         check_callback("on_load_progress", on_load_progress)
         refuse_coroutine("on_load_progress", on_load_progress)
         mailbox: queue.SimpleQueue[Any] = queue.SimpleQueue()

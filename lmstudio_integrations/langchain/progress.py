@@ -57,12 +57,16 @@ class Announcer:
 
     def tell(self, event: Any) -> None:
         """Hand on one step, an event of ``PROGRESS_EVENTS``, from blocking code."""
+        if not self._listeners and self._config is None:
+            return
         name, data = self._told(event)
         if self._config is not None:
             dispatch_custom_event(name, data, config=self._config)
 
     async def atell(self, event: Any) -> None:
         """The same from a coroutine."""
+        if not self._listeners and self._config is None:
+            return
         name, data = self._told(event)
         if self._config is not None:
             await adispatch_custom_event(name, data, config=self._config)

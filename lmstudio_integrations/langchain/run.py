@@ -33,7 +33,8 @@ class Reader(Protocol[T_co]):
 
 def run(settings: GenerationSettings, request: Request, reader: Reader[T_co]) -> Iterator[T_co]:
     """Everything that ``reader`` makes of the prediction. Closing the iterator cancels it at the server."""
-    announcer, again = Announcer(), _Again(settings.max_retries)
+    announcer: Announcer | None = None
+    again = _Again(settings.max_retries)
     uploads = Uploads(request.pictures, server=settings.base_url, fetch=request.fetch_images)
     with LangChainErrors():
         client = settings._client()
@@ -45,6 +46,7 @@ def run(settings: GenerationSettings, request: Request, reader: Reader[T_co]) ->
         while True:
             try:
                 with request.start(llm) as stream, request.cancel.covering(stream.cancel):
+                    announcer = announcer or Announcer()  # while LM Studio works
                     for event in stream.events():
                         if type(event) in PROGRESS_EVENTS:
                             announcer.tell(event)
@@ -62,7 +64,8 @@ def run(settings: GenerationSettings, request: Request, reader: Reader[T_co]) ->
 
 async def arun(settings: GenerationSettings, request: Request, reader: Reader[T_co]) -> AsyncIterator[T_co]:
     """The same for coroutines, line by line."""
-    announcer, again = Announcer(), _Again(settings.max_retries)
+    announcer: Announcer | None = None
+    again = _Again(settings.max_retries)
     uploads = Uploads(request.pictures, server=settings.base_url, fetch=request.fetch_images)
     with LangChainErrors():
         client = settings._aclient()
@@ -76,6 +79,7 @@ async def arun(settings: GenerationSettings, request: Request, reader: Reader[T_
             try:
                 async with await request.astart(llm) as stream:
                     with request.cancel.covering(stream.cancel):
+                        announcer = announcer or Announcer()
                         async for event in stream.events():
                             if type(event) in PROGRESS_EVENTS:
                                 await announcer.atell(event)

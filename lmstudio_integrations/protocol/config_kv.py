@@ -7,6 +7,7 @@ so values are checked when the settings are made, and only written here.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator
@@ -93,9 +94,8 @@ def to_kv(config: Config) -> dict[str, Any]:
     gpu = getattr(config, "gpu", None)
     if gpu is not None:
         pairs.update(_gpu(gpu, kind))
-    by_alias = {field.alias or name: getattr(config, name) for name, field in type(config).model_fields.items()}
-    for row in _ROWS[kind]:
-        value = by_alias[row.user]
+    for name, row in _rows(type(config)):
+        value = getattr(config, name)
         if value is not None:
             pairs[row.key] = _encoded(row, value)
     if isinstance(config, LlmLoadModelConfig):
@@ -104,6 +104,13 @@ def to_kv(config: Config) -> dict[str, Any]:
             pairs.update(dict.fromkeys(SIDECAR_KEYS, False))
     pairs.update(getattr(config, "raw", None) or {})
     return kv_config(pairs)
+
+
+@cache
+def _rows(kind: type[Config]) -> tuple[tuple[str, KeyRow], ...]:
+    """Each attribute with its row, in the order of the rows; looked up once."""
+    names = {field.alias or name: name for name, field in kind.model_fields.items()}
+    return tuple((names[row.user], row) for row in _ROWS[_KINDS[kind]])
 
 
 def kv_config(pairs: Mapping[str, Any]) -> dict[str, Any]:

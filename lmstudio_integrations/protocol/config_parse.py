@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -42,7 +43,7 @@ def parse_config(cls: type[C], value: Mapping[str, Any] | C | None) -> C:
         raise LMStudioValueError(
             f"The settings of {_WORDS[cls.__name__]} must be a mapping or {cls.__name__}, not {type(value).__name__}."
         )
-    names = {spelling: name for name, field in cls.model_fields.items() for spelling in (name, field.alias or name)}
+    names = _names(cls)
     given: dict[str, Any] = {}
     spelt: dict[str, str] = {}
     for key, item in value.items():
@@ -63,6 +64,12 @@ def parse_config(cls: type[C], value: Mapping[str, Any] | C | None) -> C:
     for name, key in spelt.items():
         _check_sendable(key, getattr(made, name))
     return made
+
+
+@cache
+def _names(cls: type[Config]) -> dict[str, str]:
+    """Each spelling of a setting and the attribute that it means."""
+    return {spelling: name for name, field in cls.model_fields.items() for spelling in (name, field.alias or name)}
 
 
 def _unknown(cls: type[Config], key: Any) -> str:

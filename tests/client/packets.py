@@ -87,7 +87,7 @@ class Ear:
 
 def opened(session: Session, endpoint: str) -> Ear:
     ear = Ear(endpoint)
-    session.open(ear.conversation, {})
+    session.open(ear.conversation, "{}")
     return ear
 
 

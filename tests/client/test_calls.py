@@ -39,14 +39,19 @@ class Person(BaseModel):
 
 def valid(prediction: calls.Prediction) -> calls.Prediction:
     if SCHEMA_PATH.is_file():
-        SchemaWitness().complain("llm", "channel", prediction.endpoint, "creationParameter", prediction.creation)
+        SchemaWitness().complain("llm", "channel", prediction.endpoint, "creationParameter", creation_of(prediction))
     return prediction
+
+
+def creation_of(prediction: calls.Prediction) -> dict[str, Any]:
+    creation: dict[str, Any] = json.loads(prediction.creation)
+    return creation
 
 
 def fields_of(layer: str = "apiOverride", history: Any = "Hi", **options: Any) -> dict[str, Any]:
     """The settings that a prediction sends in one layer."""
     prediction = valid(calls.prediction("m", history, **options))
-    layers = prediction.creation["predictionConfigStack"]["layers"]
+    layers = creation_of(prediction)["predictionConfigStack"]["layers"]
     (found,) = [item for item in layers if item["layerName"] == layer]
     return {field["key"].removeprefix("llm.prediction."): field["value"] for field in found["config"]["fields"]}
 
@@ -55,17 +60,17 @@ def fields_of(layer: str = "apiOverride", history: Any = "Hi", **options: Any) -
 
 
 def test_a_prediction_asks_for_its_model_by_identifier_or_for_any() -> None:
-    assert valid(calls.prediction("m", "Hi")).creation["modelSpecifier"] == {
+    assert creation_of(valid(calls.prediction("m", "Hi")))["modelSpecifier"] == {
         "type": "query",
         "query": {"identifier": "m"},
     }
-    assert valid(calls.prediction(None, "Hi")).creation["modelSpecifier"] == {"type": "query", "query": {}}
+    assert creation_of(valid(calls.prediction(None, "Hi")))["modelSpecifier"] == {"type": "query", "query": {}}
 
 
 def test_a_prediction_without_options_sends_no_settings() -> None:
     prediction = valid(calls.prediction("m", "Hi"))
     assert fields_of() == {}
-    assert set(prediction.creation) == {"modelSpecifier", "history", "predictionConfigStack"}
+    assert set(creation_of(prediction)) == {"modelSpecifier", "history", "predictionConfigStack"}
     assert (prediction.endpoint, prediction.structured) == ("predict", False)
 
 
@@ -217,7 +222,7 @@ def test_a_draft_model_may_be_switched_off() -> None:
 
 
 def test_a_preset_goes_beside_the_settings() -> None:
-    assert valid(calls.prediction("m", "Hi", preset="my preset")).creation["fuzzyPresetIdentifier"] == "my preset"
+    assert creation_of(valid(calls.prediction("m", "Hi", preset="my preset")))["fuzzyPresetIdentifier"] == "my preset"
 
 
 # Tools
@@ -306,9 +311,9 @@ def test_a_grammar_and_tools_that_may_not_be_called_go_together(options: Any) ->
 @pytest.mark.parametrize("raw", ["x", 5, None, [], {"type": 5}])
 def test_raw_settings_of_any_shape_are_sent_as_they_are(raw: Any) -> None:
     prediction = calls.prediction("m", "Hi", config={"raw": {"llm.prediction.structured": raw}})
-    assert {"key": "llm.prediction.structured", "value": raw} in prediction.creation["predictionConfigStack"]["layers"][
-        0
-    ]["config"]["fields"]
+    assert {"key": "llm.prediction.structured", "value": raw} in creation_of(prediction)["predictionConfigStack"][
+        "layers"
+    ][0]["config"]["fields"]
     assert prediction.structured is False
 
 
@@ -317,7 +322,7 @@ def test_raw_settings_of_any_shape_are_sent_as_they_are(raw: Any) -> None:
 
 def test_a_completion_is_the_prompt_itself_behind_an_empty_template() -> None:
     prediction = valid(calls.prediction("m", "Once upon", raw_prompt=True, config={"temperature": 0}))
-    assert prediction.creation["history"] == {
+    assert creation_of(prediction)["history"] == {
         "messages": [{"role": "user", "content": [{"type": "text", "text": "Once upon"}]}]
     }
     template = fields_of("completeModeFormatting", "Once upon", raw_prompt=True)["promptTemplate"]

@@ -44,7 +44,7 @@ def test_a_call_takes_its_parameter_along() -> None:
 
 
 def test_a_channel_is_opened_with_its_creation_parameter() -> None:
-    assert json.loads(Session().open(Ear("predict").conversation, {"a": 1})) == {
+    assert json.loads(Session().open(Ear("predict").conversation, '{"a": 1}')) == {
         "type": "channelCreate",
         "endpoint": "predict",
         "channelId": 0,
@@ -55,7 +55,7 @@ def test_a_channel_is_opened_with_its_creation_parameter() -> None:
 def test_a_frame_that_json_cannot_hold_leaves_nothing_open() -> None:
     session = Session()
     with pytest.raises(LMStudioValueError):
-        session.open(Ear("predict").conversation, {"a": float("nan")})
+        session.call(Ear("tokenize").conversation, {"a": float("nan")})
     with pytest.raises(LMStudioValueError):
         session.call(Ear("tokenize").conversation, {"a": "\ud800"})
     assert session.open_conversations == 0

@@ -71,9 +71,11 @@ def replay(name: str) -> list[Told]:
         kind = frame.get("type")
         if item.direction == "c2s" and kind in ("rpcCall", "channelCreate"):
             request = Told(frame)
-            start = session.call if kind == "rpcCall" else session.open
             key = "callId" if kind == "rpcCall" else "channelId"
-            start(request.ear.conversation, frame.get("parameter", frame.get("creationParameter", {})))
+            if kind == "rpcCall":
+                session.call(request.ear.conversation, frame.get("parameter", {}))
+            else:
+                session.open(request.ear.conversation, json.dumps(frame.get("creationParameter", {})))
             open_now[item.connection, key, frame[key]] = request
             told.append(request)
         elif item.direction == "s2c" and "type" in frame:

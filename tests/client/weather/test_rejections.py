@@ -38,7 +38,7 @@ def test_an_unknown_channel_endpoint_ends_the_stream(server: Emulator, client: C
     link = client._link
 
     async def run() -> None:
-        await flows.predict(link(), reference, "inventedChannel", {}, Timeout(), control)
+        await flows.predict(link(), reference, "inventedChannel", "{}", Timeout(), control)
 
     engine().submit(run()).result(10)
     assert [type(item) for item in received] == [LMStudioRequestRejectedError]
