@@ -252,7 +252,7 @@ def _part(part: Any, role: str, where: str) -> dict[str, Any]:
         unknown = min(map(str, part.keys() - keys))
         raise LMStudioValueError(f"{where}: a part of the type {kind!r} has no key {unknown!r}")
     text = part.get("text")
-    if kind == "text" and type(text) is str and _is_whole(text):
+    if kind == "text" and type(text) is str:
         return {"type": "text", "text": text}  # nearly all of a history, and a model for each is most of a request
     given = dict(part)  # what is optional may be None: it leaves no key on the wire
     for key in ("toolCallRequest", "tool_call_request"):
@@ -267,14 +267,6 @@ def _part(part: Any, role: str, where: str) -> dict[str, Any]:
             f"{where}: {at} of a part of the type {kind!r}: {first['msg']}, not {first['input']!r}"
         ) from None
     return made.to_wire()
-
-
-def _is_whole(text: str) -> bool:
-    """Whether it can be sent: it has no half characters."""
-    try:
-        return text.isascii() or bool(text.encode())
-    except UnicodeEncodeError:
-        return False
 
 
 _PARTS: dict[str, Any] = {

@@ -159,6 +159,40 @@ def test_names_of_parts_may_be_snake_case() -> None:
     assert as_history([{"role": "user", "content": [part]}])["messages"][0]["content"] == [IMAGE_WIRE]
 
 
+@pytest.mark.parametrize("words", ["", "Hi", "ü 🎈", "\x00", "a\u2028b"])
+def test_however_a_text_is_passed_it_becomes_the_same_bytes(words: str) -> None:
+    class Words(str):
+        __slots__ = ()
+
+    chat = Chat()
+    chat.add_user_message(words)
+    forms: list[Any] = [
+        words,
+        Words(words),
+        [{"role": "user", "content": words}],
+        [{"content": [words], "role": "user"}],
+        [{"role": "user", "content": [{"text": words, "type": "text"}]}],
+        [{"role": "user", "content": (Words(words),)}],
+        [{"role": "user", "content": [TextPart(text=words)]}],
+        [UserMessage(content=[TextPart(text=words)])],
+        chat,
+    ]
+    assert {json.dumps(as_history(form)) for form in forms} == {
+        json.dumps({"messages": [{"role": "user", "content": [{"type": "text", "text": words}]}]})
+    }
+
+
+def test_what_is_passed_is_not_what_is_kept() -> None:
+    arguments = {"list": [1]}
+    part = {"type": "toolCallRequest", "toolCallRequest": {"name": "f", "arguments": arguments}}
+    chat = Chat.from_history([{"role": "user", "content": [text("Hi")]}, {"role": "assistant", "content": [part]}])
+    before = chat.to_json()
+    chat.to_history()["messages"][0]["content"].clear()
+    as_history(chat)["messages"][0]["content"][0]["text"] = "changed"
+    arguments["list"].append(2)
+    assert chat.to_json() == before
+
+
 def test_nulls_are_left_out() -> None:
     history = [
         {

@@ -18,6 +18,7 @@ from lmstudio_integrations.errors import (
     LMStudioValueError,
 )
 from lmstudio_integrations.protocol.auth import guest_authentication, token_authentication
+from lmstudio_integrations.protocol.envelopes import encode
 from tests.client.packets import Ear, called, fragment, frame, opened
 
 
@@ -50,6 +51,21 @@ def test_a_channel_is_opened_with_its_creation_parameter() -> None:
         "channelId": 0,
         "creationParameter": {"a": 1},
     }
+
+
+@pytest.mark.parametrize("creation", [{}, {"a": {"b": ["é", "}", '"']}}, {"type": "x", "channelId": 9}])
+def test_a_creation_parameter_goes_out_as_it_was_written(creation: dict[str, Any]) -> None:
+    session = Session()
+    for number in range(12):
+        written = session.open(Ear('an "endpoint"').conversation, encode(creation))
+        assert written == encode(
+            {
+                "type": "channelCreate",
+                "endpoint": 'an "endpoint"',
+                "channelId": number,
+                "creationParameter": creation,
+            }
+        )
 
 
 def test_a_frame_that_json_cannot_hold_leaves_nothing_open() -> None:

@@ -105,6 +105,8 @@ def test_the_environment_names_the_server(monkeypatch: pytest.MonkeyPatch) -> No
     assert parse_address(None) == "wss://example.org/lm"
     assert Client().url == "wss://example.org/lm"
     assert Client("localhost:5").url == "ws://localhost:5"
+    monkeypatch.setenv("LMSTUDIO_BASE_URL", "https://example.org/moved")
+    assert parse_address(None) == "wss://example.org/moved"
     monkeypatch.setenv("LMSTUDIO_BASE_URL", "")
     assert parse_address(None) is None
 
