@@ -7,12 +7,12 @@ engine's, on its own thread: what blocks this loop does not stop an answer from 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import inspect
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
 
 from lmstudio_integrations.client import calls
+from lmstudio_integrations.client.bell import bell_of
 from lmstudio_integrations.client.callbacks import check_callback
 from lmstudio_integrations.client.chat import History
 from lmstudio_integrations.client.files import FileSource, read_image
@@ -57,11 +57,8 @@ async def _wait(future: Future[T]) -> T:
         if not waiter.done():
             waiter.set_result(None)
 
-    def done(_: Future[T]) -> None:
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(wake)
-
-    future.add_done_callback(done)
+    bell = bell_of(loop)
+    future.add_done_callback(lambda _: bell.ring(loop, wake))
     try:
         await waiter
     except BaseException:

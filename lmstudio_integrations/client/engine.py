@@ -15,6 +15,7 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from lmstudio_integrations.client.bell import Bell
 from lmstudio_integrations.client.resolving import resolve
 from lmstudio_integrations.errors import LMStudioConnectionError, LMStudioDisconnectedError
 
@@ -50,6 +51,7 @@ class Engine:
         self._loop = asyncio.new_event_loop()
         with contextlib.suppress(AttributeError):  # a loop that a policy chose may not let itself be changed
             self._loop.getaddrinfo = resolve  # type: ignore[method-assign]
+        self._bell = Bell()
         self._links: dict[tuple[str | None, tuple[str, str] | None], Link] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._consumers: set[Consumer] = set()
@@ -140,7 +142,7 @@ class Engine:
         """Call ``start`` on the loop. The lock makes sure that whatever got in is there when the engine stops."""
         with self._lock:
             if not self.gone:
-                self._loop.call_soon_threadsafe(start)
+                self._bell.ring(self._loop, start)
                 return
         coroutine.close()
         raise LMStudioConnectionError("Python is exiting: there is no connection to LM Studio any more")
@@ -157,8 +159,7 @@ class Engine:
         After a fork or at the interpreter's end nobody is left to do it, and nothing is done.
         """
         if not self.gone:
-            with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(call)
+            self._bell.ring(self._loop, call)
 
     def left_behind(self) -> None:
         """In a forked child: tell those who read here what the parent's thread can no longer tell them."""

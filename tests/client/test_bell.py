@@ -1,0 +1,112 @@
+"""One wake-up of a loop for all calls that are due; each is made once, in order, whatever another one does."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from functools import partial
+from typing import Any
+
+import pytest
+
+from lmstudio_integrations.client.bell import Bell, bell_of
+from lmstudio_integrations.client.engine import engine
+
+
+async def test_calls_are_made_in_the_order_of_the_rings_after_one_wake_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    call_soon: Any = loop.call_soon_threadsafe
+    wake_ups: list[Any] = []
+
+    def count(*arguments: Any) -> Any:
+        wake_ups.append(arguments)
+        return call_soon(*arguments)
+
+    monkeypatch.setattr(loop, "call_soon_threadsafe", count)
+    bell, made, done = Bell(), list[int](), asyncio.Event()
+    for number in range(5):
+        bell.ring(loop, partial(made.append, number))
+    bell.ring(loop, done.set)
+    await done.wait()
+    assert (made, len(wake_ups)) == ([0, 1, 2, 3, 4], 1)
+
+
+async def test_a_call_that_rings_again_is_answered() -> None:
+    loop, bell, done = asyncio.get_running_loop(), Bell(), asyncio.Event()
+    bell.ring(loop, lambda: bell.ring(loop, lambda: bell.ring(loop, done.set)))
+    await done.wait()
+
+
+async def test_a_call_that_fails_is_reported_and_the_others_are_made() -> None:
+    loop, bell, done = asyncio.get_running_loop(), Bell(), asyncio.Event()
+    reported: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: reported.append(context))
+
+    def fail() -> None:
+        raise RuntimeError("on purpose")
+
+    bell.ring(loop, fail)
+    bell.ring(loop, done.set)
+    await done.wait()
+    assert [str(context["exception"]) for context in reported] == ["on purpose"]
+
+
+def test_a_closed_loop_is_left_in_peace() -> None:
+    loop, bell = asyncio.new_event_loop(), Bell()
+    loop.close()
+    for _ in range(2):
+        bell.ring(loop, lambda: pytest.fail("nobody is there to call this"))
+    assert not bell._due
+
+
+async def test_a_loop_has_one_bell() -> None:
+    assert bell_of(asyncio.get_running_loop()) is bell_of(asyncio.get_running_loop())
+
+
+async def test_no_ring_of_many_threads_is_lost() -> None:
+    loop, bell, done = asyncio.get_running_loop(), Bell(), asyncio.Event()
+    made: list[int] = []
+
+    def count(number: int) -> None:
+        made.append(number)
+        if len(made) == 8000:
+            done.set()
+
+    def ring(first: int) -> None:
+        for number in range(first, first + 1000):
+            bell.ring(loop, partial(count, number))
+
+    threads = [threading.Thread(target=ring, args=(first,)) for first in range(0, 8000, 1000)]
+    for thread in threads:
+        thread.start()
+    await done.wait()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 8000
+
+
+def test_many_requests_at_once_wake_the_engine_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    current, held, free = engine(), threading.Event(), threading.Event()
+
+    def hold() -> None:
+        held.set()
+        free.wait()
+
+    call_soon: Any = current._loop.call_soon_threadsafe
+    wake_ups: list[Any] = []
+
+    def count(*arguments: Any) -> Any:
+        wake_ups.append(arguments)
+        return call_soon(*arguments)
+
+    async def nothing() -> None:
+        pass
+
+    current.post(hold)
+    held.wait()
+    monkeypatch.setattr(current._loop, "call_soon_threadsafe", count)
+    futures = [current.submit(nothing()) for _ in range(20)]
+    free.set()
+    for future in futures:
+        future.result()
+    assert len(wake_ups) == 1
