@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 from langchain_core.load import dumps
-from langchain_core.messages import AIMessageChunk
+from langchain_core.messages import AIMessageChunk, message_chunk_to_message, message_to_dict
 from langchain_core.outputs import ChatGenerationChunk
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from lmstudio_integrations.langchain.convert.plain import PlainText
 
@@ -45,6 +46,9 @@ VIEWS: dict[str, Callable[[ChatGenerationChunk], Any]] = {
     "its dump": lambda chunk: chunk.model_dump(),
     "its JSON": lambda chunk: json.loads(chunk.model_dump_json()),
     "LangChain's serialisation": dumps,
+    "LangGraph's checkpoint": lambda chunk: JsonPlusSerializer().dumps_typed(chunk.message),
+    "LangChain's dict": lambda chunk: message_to_dict(chunk.message),
+    "the message that it becomes": lambda chunk: message_chunk_to_message(message_of(chunk)),
     "a pickle's other end": lambda chunk: pickle.loads(pickle.dumps(chunk)),
     "a deep copy": copy.deepcopy,
     "its content blocks": lambda chunk: chunk.message.content_blocks,
