@@ -7,11 +7,34 @@ once that would be one for each token and each request.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import deque
 from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
-__all__ = ["Bell", "bell_of"]
+__all__ = ["Bell", "after_all", "bell_of"]
+
+
+class _AfterAll(threading.local):
+    """``with after_all:`` loops that are rung on this thread are woken at the end of the block, not in its midst.
+
+    A thread that is woken while another has the interpreter goes to sleep again at once, and to be woken from that
+    takes as long once more (measured: 35 of 470 microseconds from a request to its first token).
+    """
+
+    def __init__(self) -> None:
+        self.rung: list[tuple[Bell, asyncio.AbstractEventLoop]] | None = None
+
+    def __enter__(self) -> None:
+        self.rung = []
+
+    def __exit__(self, *exc_info: object) -> None:
+        rung, self.rung = self.rung, None
+        for bell, loop in rung or ():
+            bell.wake(loop)
+
+
+after_all = _AfterAll()
 
 
 class Bell:
@@ -28,11 +51,18 @@ class Bell:
         self._due.append(call)
         if not self._rung:
             self._rung = True
-            try:
-                loop.call_soon_threadsafe(self._answer, loop)
-            except RuntimeError:  # closed: nobody is left to call anything
-                self._rung = False
-                self._due.clear()
+            if after_all.rung is None:
+                self.wake(loop)
+            else:
+                after_all.rung.append((self, loop))
+
+    def wake(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Have ``loop`` make the calls that are due."""
+        try:
+            loop.call_soon_threadsafe(self._answer, loop)
+        except RuntimeError:  # closed: nobody is left to call anything
+            self._rung = False
+            self._due.clear()
 
     def _answer(self, loop: asyncio.AbstractEventLoop) -> None:
         # The flag first, the count second: what is left meanwhile rings again, and the loop gets to its sockets first.

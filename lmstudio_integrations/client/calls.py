@@ -156,6 +156,11 @@ Kept, as thousands of texts are embedded with the same one.
 """
 
 
+@lru_cache(maxsize=64)
+def _specifier_on_the_wire(identifier: str | None) -> Mapping[str, Any]:
+    return specifier(identifier).to_wire()
+
+
 def prediction(
     identifier: str | None,
     history: Any,
@@ -184,7 +189,7 @@ def prediction(
         layers.append(("completeModeFormatting", kv_config({"llm.prediction.promptTemplate": _RAW_TEMPLATE})))
     # Not through a model of its own: every part has been checked, and reading it all again takes 20 microseconds.
     creation: dict[str, Any] = {
-        "modelSpecifier": specifier(identifier).to_wire(),
+        "modelSpecifier": _specifier_on_the_wire(identifier),
         "history": as_history(history),
         "predictionConfigStack": kv_stack(*layers),
     }
@@ -200,6 +205,8 @@ def _prediction_fields(
     config: Any, response_format: Any, draft_model: str | None, tools: Sequence[Any] | None, tool_choice: str | None
 ) -> dict[str, Any]:
     """Every setting of a prediction by its key."""
+    if config is None and response_format is None and draft_model is None and tools is None and tool_choice is None:
+        return {}
     fields = kv_fields(to_kv(parse_config(LlmPredictionConfig, config)))
     if draft_model is not None:
         fields[_DRAFT_MODEL_KEY] = "" if draft_model == "" else _identifier(draft_model)
@@ -310,7 +317,7 @@ class Specifier:
 
     def embed_all(self, texts: Sequence[str]) -> list[dict[str, Any]]:
         """The parameters of many ``embed`` calls; without a model for each, which would cost more than the rest."""
-        specifier = self._specifier.to_wire()
+        specifier = _specifier_on_the_wire(self.identifier)
         return [{"modelSpecifier": specifier, "inputString": _string(text)} for text in texts]
 
     def unload(self) -> Call[None]:

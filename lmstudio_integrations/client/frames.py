@@ -13,6 +13,8 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection
 from websockets.frames import Frame, Opcode
 
+from lmstudio_integrations.client.bell import after_all
+
 __all__ = ["Bytes", "MessageSocket"]
 
 # Every message passes here, and asking an enumeration for a member takes as long as the rest of the question.
@@ -33,6 +35,10 @@ class MessageSocket(ClientConnection):
     def listen(self, on_message: Callable[[Bytes], None]) -> None:
         """From now on, every message goes to ``on_message``, on the loop."""
         self.on_message = on_message
+
+    def data_received(self, data: bytes) -> None:
+        with after_all:  # who waits for these messages is woken once they are all there
+            super().data_received(data)
 
     def process_event(self, event: Any) -> None:
         on_message = self.on_message
