@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import pytest
 
-from lmstudio_integrations.client.bell import Bell, bell_of
+from lmstudio_integrations.client.bell import Bell, after_all, bell_of
 from lmstudio_integrations.client.engine import engine
 
 
@@ -83,6 +85,51 @@ async def test_no_ring_of_many_threads_is_lost() -> None:
     for thread in threads:
         thread.join()
     assert len(made) == 8000
+
+
+def _woken(loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch, wake_ups: list[Any]) -> None:
+    """From now on, nothing but the name of the loop is noted when somebody wakes it."""
+    monkeypatch.setattr(loop, "call_soon_threadsafe", lambda *_: wake_ups.append(loop))
+
+
+@pytest.fixture
+def loops() -> Iterator[list[asyncio.AbstractEventLoop]]:
+    made = [asyncio.new_event_loop() for _ in range(2)]
+    yield made
+    for loop in made:
+        loop.close()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_loops_that_are_rung_in_a_block_are_woken_at_its_end(
+    loops: list[asyncio.AbstractEventLoop], monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    wake_ups: list[Any] = []
+    for loop in loops:
+        _woken(loop, monkeypatch, wake_ups)
+    with contextlib.suppress(ZeroDivisionError), after_all:
+        for loop in [*loops, *loops]:
+            bell_of(loop).ring(loop, lambda: None)
+        assert wake_ups == []
+        1 // (0 if fails else 1)
+    assert wake_ups == loops
+    bell_of(loops[0]).ring(loops[0], lambda: None)
+    assert wake_ups == loops, "it has been rung already, and has not answered yet"
+
+
+def test_a_block_holds_up_no_other_thread(
+    loops: list[asyncio.AbstractEventLoop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wake_ups: list[Any] = []
+    for loop in loops:
+        _woken(loop, monkeypatch, wake_ups)
+    with after_all:
+        bell_of(loops[0]).ring(loops[0], lambda: None)
+        thread = threading.Thread(target=lambda: bell_of(loops[1]).ring(loops[1], lambda: None))
+        thread.start()
+        thread.join()
+        assert wake_ups == [loops[1]]
+    assert wake_ups == [loops[1], loops[0]]
 
 
 def test_many_requests_at_once_wake_the_engine_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,8 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 
-from lmstudio_integrations.client.frames import MessageSocket
+from lmstudio_integrations.client.bell import bell_of
+from lmstudio_integrations.client.frames import Bytes, MessageSocket
 
 
 def _wire(frame: Frame) -> bytes:
@@ -104,6 +105,23 @@ async def test_a_refused_handshake_is_told_with_its_status() -> None:
         await pair.shaking
     assert raised.value.response.status_code == 503
     assert raised.value.response.body == b"no"
+
+
+async def test_who_waits_is_woken_once_all_messages_of_a_read_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not after each: the interpreter is not free before."""
+    pair = _Pair()
+    await pair.open()
+    other, happened = asyncio.new_event_loop(), list[str]()
+
+    def hear(data: Bytes) -> None:
+        happened.append(bytes(data).decode())
+        bell_of(other).ring(other, lambda: None)
+
+    pair.socket.listen(hear)
+    monkeypatch.setattr(other, "call_soon_threadsafe", lambda *_: happened.append("woken"))
+    pair.send(*(_text(word) for word in (b"one", b"two", b"three")))
+    other.close()
+    assert happened == ["one", "two", "three", "woken"]
 
 
 async def test_texts_reach_the_listener_in_the_order_of_the_wire_fragments_put_together() -> None:
