@@ -13,7 +13,7 @@ from lmstudio_integrations.client.callbacks import CallbackOptions, Callbacks
 from lmstudio_integrations.client.engine import engine
 from lmstudio_integrations.client.prediction import PredictionReader
 from lmstudio_integrations.client.settings import Timeout, parse_address, parse_token
-from lmstudio_integrations.errors import LMStudioConnectionError, LMStudioValueError
+from lmstudio_integrations.errors import LMStudioCancelledError, LMStudioConnectionError, LMStudioValueError
 from lmstudio_integrations.protocol.history import AssistantMessage, TextPart, ToolCallRequestPart
 
 if TYPE_CHECKING:
@@ -246,6 +246,7 @@ class StreamFront:
         self._reader = reader
         self._callbacks = callbacks
         self._control = flows.Control(engine(), deliver)
+        self._given_up = False
 
     @property
     def content(self) -> str:
@@ -277,8 +278,9 @@ class StreamFront:
             self._control.cancel()
 
     def close(self) -> None:
-        """Cancel if it has not ended, and throw away what still comes."""
+        """Cancel if it has not ended, and throw away what has not been read: there is no result then."""
         if not self._reader.ended:
+            self._given_up = True
             self._control.abandon()
 
     def __del__(self) -> None:
@@ -293,6 +295,8 @@ class StreamFront:
 
     def _check_source(self) -> None:
         """Before waiting for packets: whether any can still come."""
+        if self._given_up:
+            self._reader.read(LMStudioCancelledError("the stream was closed before its end"))
         if self._control.orphaned and not self._reader.ended:
             raise LMStudioConnectionError(
                 "nothing more comes in this stream: Python is exiting, or it belongs to the parent of a forked process"

@@ -29,6 +29,7 @@ from lmstudio_integrations import (
     ToolCallFailed,
     ToolCallStart,
 )
+from lmstudio_integrations.client.control import Control
 from lmstudio_integrations.emulator import Emulator, FailedToolCall, Gate, Recorded, Reply, ToolCall
 from tests.client.fronts import Front
 
@@ -339,6 +340,32 @@ async def test_a_stream_is_cancelled_from_another_task(lmstudio_emulator: Emulat
             if len(read) == 2:
                 await asyncio.create_task(asyncio.to_thread(stream.cancel))
         assert (await stream.result()).stats.stop_reason == "userStopped"
+
+
+def test_a_closed_stream_has_no_result_even_if_the_whole_answer_has_come(
+    lmstudio_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Control, "abandon", lambda control: None)  # as if the server had been faster
+    lmstudio_emulator.script(Reply("one two three"))
+    with Client(lmstudio_emulator.url) as client:
+        stream = client.llm.just_in_time("emulator/chat").respond_stream("Hi")
+        stream.close()
+        for _ in range(2):
+            with pytest.raises(LMStudioCancelledError, match="closed before its end"):
+                stream.result()
+
+
+async def test_a_closed_awaiting_stream_has_no_result_even_if_the_whole_answer_has_come(
+    lmstudio_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Control, "abandon", lambda control: None)
+    lmstudio_emulator.script(Reply("one two three"))
+    async with AsyncClient(lmstudio_emulator.url) as client:
+        stream = await client.llm.just_in_time("emulator/chat").respond_stream("Hi")
+        stream.close()
+        for _ in range(2):
+            with pytest.raises(LMStudioCancelledError, match="closed before its end"):
+                await stream.result()
 
 
 def test_leaving_the_with_block_cancels(lmstudio_emulator: Emulator) -> None:
