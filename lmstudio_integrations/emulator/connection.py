@@ -11,7 +11,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
-from lmstudio_integrations.protocol import envelopes
+from lmstudio_integrations.protocol import envelope_models as envelopes
 from lmstudio_integrations.protocol.auth import Authentication, AuthenticationReply
 from lmstudio_integrations.protocol.envelopes import decode, encode
 

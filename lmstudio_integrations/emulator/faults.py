@@ -36,7 +36,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lmstudio_integrations.errors import LMStudioValueError
-from lmstudio_integrations.protocol.envelopes import ChannelError, RpcError
+from lmstudio_integrations.protocol.envelope_models import ChannelError, RpcError
 
 from . import distortions
 from .failures import error_object, model_unloaded

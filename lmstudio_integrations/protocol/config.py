@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-from lmstudio_integrations.protocol.config_dicts import (
-    EmbeddingLoadModelConfigDict,
-    GpuSettingDict,
-    LlmLoadModelConfigDict,
-    LlmPredictionConfigDict,
-)
 from lmstudio_integrations.protocol.config_kv import (
     LAYER_NAMES,
     ConfigKind,
@@ -33,13 +27,9 @@ __all__ = [
     "ConfigKind",
     "ConfigStack",
     "EmbeddingLoadModelConfig",
-    "EmbeddingLoadModelConfigDict",
     "GpuSetting",
-    "GpuSettingDict",
     "LlmLoadModelConfig",
-    "LlmLoadModelConfigDict",
     "LlmPredictionConfig",
-    "LlmPredictionConfigDict",
     "from_kv",
     "kv_config",
     "kv_fields",

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.protocol import config as c
+from lmstudio_integrations.protocol import config_dicts
 
 PREDICTION, LOAD, EMBEDDING = c.LlmPredictionConfig, c.LlmLoadModelConfig, c.EmbeddingLoadModelConfig
 
@@ -173,10 +174,10 @@ def test_the_models_themselves_know_no_misspelt_names() -> None:
 @pytest.mark.parametrize(
     ("cls", "dictionary"),
     [
-        (PREDICTION, c.LlmPredictionConfigDict),
-        (LOAD, c.LlmLoadModelConfigDict),
-        (EMBEDDING, c.EmbeddingLoadModelConfigDict),
-        (c.GpuSetting, c.GpuSettingDict),
+        (PREDICTION, config_dicts.LlmPredictionConfigDict),
+        (LOAD, config_dicts.LlmLoadModelConfigDict),
+        (EMBEDDING, config_dicts.EmbeddingLoadModelConfigDict),
+        (c.GpuSetting, config_dicts.GpuSettingDict),
     ],
 )
 def test_the_dictionaries_for_editors_have_the_same_names(cls: type[c.Config], dictionary: Any) -> None:
