@@ -14,6 +14,9 @@ against without LM Studio is ``lmstudio_integrations.emulator``.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from lmstudio_integrations._lazy import lazy
 from lmstudio_integrations._version import __version__
 from lmstudio_integrations.client.aio import AsyncClient, AsyncEmbeddingModel, AsyncLLM, AsyncPredictionStream
 from lmstudio_integrations.client.chat import Chat
@@ -52,18 +55,32 @@ from lmstudio_integrations.errors import (
 )
 from lmstudio_integrations.protocol.config import (
     EmbeddingLoadModelConfig,
-    EmbeddingLoadModelConfigDict,
     GpuSetting,
-    GpuSettingDict,
     LlmLoadModelConfig,
-    LlmLoadModelConfigDict,
     LlmPredictionConfig,
-    LlmPredictionConfigDict,
 )
 from lmstudio_integrations.protocol.history import FilePart as FileHandle
 from lmstudio_integrations.protocol.history import ToolCallRequest
 from lmstudio_integrations.protocol.models import ModelInfo, ModelInstanceInfo
 from lmstudio_integrations.protocol.prediction import PredictionStats
+
+if TYPE_CHECKING:
+    from lmstudio_integrations.protocol.config_dicts import (
+        EmbeddingLoadModelConfigDict,
+        GpuSettingDict,
+        LlmLoadModelConfigDict,
+        LlmPredictionConfigDict,
+    )
+else:  # types alone, which hardly any program asks for
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "EmbeddingLoadModelConfigDict": "protocol.config_dicts",
+            "GpuSettingDict": "protocol.config_dicts",
+            "LlmLoadModelConfigDict": "protocol.config_dicts",
+            "LlmPredictionConfigDict": "protocol.config_dicts",
+        },
+    )
 
 __all__ = [
     "LLM",

@@ -12,11 +12,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "lmstudio_integrations"
-FACE = frozenset({"client", "protocol", "errors", "_version"})
-ADAPTER = frozenset({"client", "errors", "_version"})
+FACE = frozenset({"client", "protocol", "errors", "_version", "_lazy"})
+ADAPTER = frozenset({"client", "errors", "_version", "_lazy"})
 ALLOWED: dict[str, frozenset[str]] = {
     "errors": frozenset(),
     "_version": frozenset(),
+    "_lazy": frozenset(),
     "protocol": frozenset({"errors"}),
     "client": frozenset({"protocol", "errors", "_version"}),
     "emulator": frozenset({"protocol", "errors", "_version"}),

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from lmstudio_integrations.client.link import Link
     from lmstudio_integrations.client.result import PredictionResult
     from lmstudio_integrations.protocol.auth import Authentication
-    from lmstudio_integrations.protocol.config import LlmPredictionConfig, LlmPredictionConfigDict
+    from lmstudio_integrations.protocol.config import LlmPredictionConfig
+    from lmstudio_integrations.protocol.config_dicts import LlmPredictionConfigDict
     from lmstudio_integrations.protocol.models import ModelInstanceInfo
     from lmstudio_integrations.protocol.prediction import PredictionStats
 

@@ -3,6 +3,10 @@
 Needs the extra ``langchain``: ``pip install "lmstudio-integrations[langchain]"``.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 try:
     import langchain_core  # noqa: F401  # only whether it is there
 except ImportError as error:
@@ -10,12 +14,30 @@ except ImportError as error:
         'lmstudio_integrations.langchain needs langchain-core: pip install "lmstudio-integrations[langchain]"'
     ) from error
 
-from lmstudio_integrations.langchain.callbacks import ProgressBar
-from lmstudio_integrations.langchain.cancel import CancelToken
-from lmstudio_integrations.langchain.chat_model import ChatLMStudio
-from lmstudio_integrations.langchain.convert.progress import LOAD_PROGRESS, PROMPT_PROGRESS
-from lmstudio_integrations.langchain.embeddings import LMStudioEmbeddings
-from lmstudio_integrations.langchain.llm import LMStudioLLM
+from lmstudio_integrations._lazy import lazy
+from lmstudio_integrations.langchain.convert.blocks import register
+
+if TYPE_CHECKING:
+    from lmstudio_integrations.langchain.callbacks import ProgressBar
+    from lmstudio_integrations.langchain.cancel import CancelToken
+    from lmstudio_integrations.langchain.chat_model import ChatLMStudio
+    from lmstudio_integrations.langchain.convert.progress import LOAD_PROGRESS, PROMPT_PROGRESS
+    from lmstudio_integrations.langchain.embeddings import LMStudioEmbeddings
+    from lmstudio_integrations.langchain.llm import LMStudioLLM
+else:  # a type checker would take a module's `__getattr__` for a promise of any name
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "LOAD_PROGRESS": "convert.progress",
+            "PROMPT_PROGRESS": "convert.progress",
+            "CancelToken": "cancel",
+            "ChatLMStudio": "chat_model",
+            "LMStudioEmbeddings": "embeddings",
+            "LMStudioLLM": "llm",
+            "ProgressBar": "callbacks",
+        },
+        submodules=["errors"],
+    )
 
 __all__ = [
     "LOAD_PROGRESS",
@@ -26,3 +48,5 @@ __all__ = [
     "LMStudioLLM",
     "ProgressBar",
 ]
+
+register()  # here, so that answers that were stored earlier are understood before a model is made

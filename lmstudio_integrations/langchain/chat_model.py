@@ -10,37 +10,34 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
+from langchain_core import tools as core_tools  # the package alone: what is in it takes longer than all of ours
 from langchain_core.language_models import LangSmithParams, LanguageModelInput, ModelProfile
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
-from langchain_core.tools import BaseTool
 from pydantic import ConfigDict, model_validator
 
 from lmstudio_integrations import ModelInstanceInfo
 from lmstudio_integrations._version import __version__
 from lmstudio_integrations.client import LLM
 from lmstudio_integrations.langchain.convert.answer import PROVIDER, AnswerReader
-from lmstudio_integrations.langchain.convert.blocks import register
 from lmstudio_integrations.langchain.convert.chunks import ChunkReader
 from lmstudio_integrations.langchain.convert.history import conversation, text_only
-from lmstudio_integrations.langchain.convert.protocol import ProtocolReader
 from lmstudio_integrations.langchain.convert.tools import openai_tools, tool_choice_of
 from lmstudio_integrations.langchain.errors import LangChainErrors
 from lmstudio_integrations.langchain.profile import known_profile, learn
 from lmstudio_integrations.langchain.request import Request, chat_request
 from lmstudio_integrations.langchain.run import arun, run
-from lmstudio_integrations.langchain.settings import GenerationSettings
-from lmstudio_integrations.langchain.structured import Method, structured_chain
+from lmstudio_integrations.langchain.settings import GenerationSettings, Method
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
     from langchain_protocol.protocol import MessagesData
 
-__all__ = ["ChatLMStudio"]
+    from lmstudio_integrations.langchain.convert.protocol import ProtocolReader
 
-register()
+__all__ = ["ChatLMStudio"]
 
 _NO_PART_OF_THE_ANSWER = ("on_prompt_progress", "on_load_progress", "on_first_token", "cancel", "timeout", "ttl")
 
@@ -59,7 +56,8 @@ class ChatLMStudio(GenerationSettings, BaseChatModel):
     Raises the errors of ``lmstudio_integrations.langchain.errors``, which are the client's and LangChain's at once.
     """
 
-    model_config = ConfigDict(extra="forbid")  # a misspelt setting is an error; LangChain's base would drop it
+    # A misspelt setting is an error; LangChain's base would drop it.
+    model_config = ConfigDict(extra="forbid", defer_build=False)
 
     streaming: bool | None = None
     """``True``: ``invoke`` streams, too (for handlers that want tokens); ``False``: ``stream`` does not."""
@@ -179,9 +177,7 @@ class ChatLMStudio(GenerationSettings, BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[MessagesData]:
         request = self._request(messages, stop, kwargs)
-        return run(
-            self, request, ProtocolReader(request.wanted, message_id=_message_id(run_manager), model=request.model)
-        )
+        return run(self, request, _protocol_reader(request, run_manager))
 
     def _astream_chat_model_events(
         self,
@@ -191,9 +187,7 @@ class ChatLMStudio(GenerationSettings, BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[MessagesData]:
         request = self._request(messages, stop, kwargs)
-        return arun(
-            self, request, ProtocolReader(request.wanted, message_id=_message_id(run_manager), model=request.model)
-        )
+        return arun(self, request, _protocol_reader(request, run_manager))
 
     def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None], /) -> dict[str, Any]:
         outputs = [output for output in llm_outputs if output]
@@ -205,7 +199,7 @@ class ChatLMStudio(GenerationSettings, BaseChatModel):
 
     def bind_tools(
         self,
-        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | core_tools.BaseTool],
         *,
         tool_choice: Any = None,
         strict: bool | None = None,
@@ -247,6 +241,8 @@ class ChatLMStudio(GenerationSettings, BaseChatModel):
         "json_mode" forces JSON of any form. ``include_raw``: a dict of ``raw``, ``parsed`` and ``parsing_error``.
         While streaming, dicts come in parts and pydantic objects as soon as they are valid.
         """
+        from lmstudio_integrations.langchain.structured import structured_chain
+
         with LangChainErrors():
             return structured_chain(self, schema, method=method, include_raw=include_raw, strict=strict, options=kwargs)
 
@@ -320,6 +316,11 @@ def _result(message: AIMessage) -> ChatResult:
     return ChatResult(generations=[ChatGeneration(message=message)], llm_output=llm_output)
 
 
-def _message_id(run_manager: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun | None) -> str | None:
-    """The id that langchain-core gives the messages of a run."""
-    return None if run_manager is None else f"lc_run--{run_manager.run_id}"
+def _protocol_reader(
+    request: Request, run_manager: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun | None
+) -> ProtocolReader:
+    """A reader whose message has the id that langchain-core gives the messages of a run."""
+    from lmstudio_integrations.langchain.convert.protocol import ProtocolReader
+
+    message_id = None if run_manager is None else f"lc_run--{run_manager.run_id}"
+    return ProtocolReader(request.wanted, message_id=message_id, model=request.model)

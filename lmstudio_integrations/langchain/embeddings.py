@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from langchain_core.embeddings import Embeddings
+from pydantic import ConfigDict
 
 from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.langchain.errors import LangChainErrors
@@ -23,6 +24,8 @@ class LMStudioEmbeddings(ConnectionSettings, Embeddings):
     ``query_prefix`` and ``document_prefix`` are put before each text, for models that were trained with them
     (nomic: "search_query: " and "search_document: "; e5: "query: " and "passage: ").
     """
+
+    model_config = ConfigDict(defer_build=False)
 
     query_prefix: str = ""
     """Put before the text of ``embed_query``."""

@@ -32,7 +32,8 @@ class LMStudioLLM(GenerationSettings, BaseLLM):
     and ``stop_reason``.
     """
 
-    model_config = ConfigDict(extra="forbid")  # a misspelt setting is an error; LangChain's base would drop it
+    # A misspelt setting is an error; LangChain's base would drop it.
+    model_config = ConfigDict(extra="forbid", defer_build=False)
 
     @property
     def _llm_type(self) -> str:

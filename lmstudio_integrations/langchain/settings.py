@@ -14,17 +14,20 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from lmstudio_integrations import AsyncClient, Client, ModelInstanceInfo, Timeout
 from lmstudio_integrations.langchain.convert.config import SAMPLING
 
-__all__ = ["ConnectionSettings", "GenerationSettings", "Reasoning"]
+__all__ = ["ConnectionSettings", "GenerationSettings", "Method", "Reasoning"]
 
 _OTHER_NAMES = {"api_key": "api_token", "model_name": "model", "stop_sequences": "stop"}
 
 Reasoning = bool | int | Literal["on", "off"]
+Method = Literal["json_schema", "function_calling", "json_mode"]
+"""The ways of ``with_structured_output``."""
 
 
 class ConnectionSettings(BaseModel):
     """Where LM Studio is, which model, and how it is loaded if it is not there yet."""
 
-    model_config = ConfigDict(extra="forbid", protected_namespaces=(), arbitrary_types_allowed=True)
+    # Not built: nobody makes one, and each model has all these fields in a schema of its own.
+    model_config = ConfigDict(extra="forbid", protected_namespaces=(), arbitrary_types_allowed=True, defer_build=True)
 
     model: str | None = None
     """Model key or instance identifier (also ``model_name``); ``None``: any model that is loaded."""

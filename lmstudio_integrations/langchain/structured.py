@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.output_parsers import BaseOutputParser, JsonOutputParser, PydanticOutputParser
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from langchain_core.language_models import LanguageModelInput
     from langchain_core.language_models.chat_models import BaseChatModel
 
-__all__ = ["Method", "structured_chain"]
+    from lmstudio_integrations.langchain.settings import Method
 
-Method = Literal["json_schema", "function_calling", "json_mode"]
+__all__ = ["structured_chain"]
 
 
 def structured_chain(

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 try:
     import llama_index.core  # noqa: F401  # only to say what to install where it is missing
 except ImportError as error:  # the extra is not installed
@@ -13,12 +15,29 @@ except ImportError as error:  # the extra is not installed
         'pip install "lmstudio-integrations[llama-index]"'
     ) from error
 
-from lmstudio_integrations.llama_index.cancel import Cancellation
-from lmstudio_integrations.llama_index.embedding import LMStudioEmbedding
-from lmstudio_integrations.llama_index.events import LoadProgressEvent, PredictionStatsEvent, PromptProgressEvent
-from lmstudio_integrations.llama_index.llm import LMStudio
-from lmstudio_integrations.llama_index.progress import ProgressBarEventHandler
-from lmstudio_integrations.llama_index.tokens import LMStudioTokenizer
+from lmstudio_integrations._lazy import lazy
+
+if TYPE_CHECKING:
+    from lmstudio_integrations.llama_index.cancel import Cancellation
+    from lmstudio_integrations.llama_index.embedding import LMStudioEmbedding
+    from lmstudio_integrations.llama_index.events import LoadProgressEvent, PredictionStatsEvent, PromptProgressEvent
+    from lmstudio_integrations.llama_index.llm import LMStudio
+    from lmstudio_integrations.llama_index.progress import ProgressBarEventHandler
+    from lmstudio_integrations.llama_index.tokens import LMStudioTokenizer
+else:  # a type checker would take a module's `__getattr__` for a promise of any name
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "Cancellation": "cancel",
+            "LMStudio": "llm",
+            "LMStudioEmbedding": "embedding",
+            "LMStudioTokenizer": "tokens",
+            "LoadProgressEvent": "events",
+            "PredictionStatsEvent": "events",
+            "ProgressBarEventHandler": "progress",
+            "PromptProgressEvent": "events",
+        },
+    )
 
 __all__ = [
     "Cancellation",

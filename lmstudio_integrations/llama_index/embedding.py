@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from lmstudio_integrations import AsyncClient, Client
 from lmstudio_integrations.errors import LMStudioDisconnectedError, LMStudioModelUnloadedError
@@ -38,6 +38,7 @@ class LMStudioEmbedding(ServerSettings, BaseEmbedding):
     vectors in the order of the texts. All methods raise the client's errors (``lmstudio_integrations.errors``).
     """
 
+    model_config = ConfigDict(defer_build=False)
     SYNONYMS: ClassVar[dict[str, str]] = {**ServerSettings.SYNONYMS, "model": "model_name"}
 
     query_instruction: str | None = Field(default=None, description="Put before every query, for models that want it.")

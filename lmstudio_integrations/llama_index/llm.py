@@ -18,6 +18,7 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.instrumentation.span import active_span_id
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from llama_index.core.llms.llm import ToolSelection
+from pydantic import ConfigDict
 
 from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.llama_index.answer import Answer
@@ -56,6 +57,8 @@ class LMStudio(GrammarLLM):
     All methods raise the client's errors (``lmstudio_integrations.errors``). In a stream they reach whoever iterates,
     after everything that had come; ``error.partial`` holds that once more.
     """
+
+    model_config = ConfigDict(defer_build=False)
 
     @classmethod
     def class_name(cls) -> str:

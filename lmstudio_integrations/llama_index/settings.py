@@ -7,10 +7,9 @@ a name that nobody knows is an error instead of being dropped in silence.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from lmstudio_integrations import Timeout
 from lmstudio_integrations.errors import LMStudioValueError
@@ -20,12 +19,17 @@ __all__ = ["PredictionSettings", "ServerSettings", "unknown_name"]
 
 def unknown_name(name: str, known: set[str], what: str) -> LMStudioValueError:
     """The error for a name that is not among ``known``, with the nearest one that is."""
+    import difflib  # a typing error is rare
+
     near = difflib.get_close_matches(name, sorted(known), n=1)
     return LMStudioValueError(f"unknown {what} {name!r}" + (f": did you mean {near[0]!r}?" if near else ""))
 
 
 class ServerSettings(BaseModel):
     """Where the server is, how to be let in, how long to wait, and how a model is to be loaded."""
+
+    # Not built: nobody makes one, and each model has all these fields in a schema of its own.
+    model_config = ConfigDict(defer_build=True)
 
     SYNONYMS: ClassVar[dict[str, str]] = {
         "api_base": "base_url",

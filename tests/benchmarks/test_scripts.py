@@ -68,6 +68,18 @@ def test_every_import_statement_works(name: str) -> None:
     assert import_ms(Path(sys.executable), name, ROOT) is not None
 
 
+def test_an_import_is_measured_with_compiled_modules_whatever_the_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.delenv("PYTHONPYCACHEPREFIX", raising=False)
+    package = tmp_path / "lmstudio_integrations"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    assert import_ms(Path(sys.executable), "lmstudio_integrations", tmp_path) is not None
+    assert list(package.rglob("*.pyc"))
+
+
 def test_one_command_writes_the_table_its_figures_and_the_picture(tmp_path: Path) -> None:
     sizes = ("--rounds", 2, "--tokens", 5, "--repeats", 1, "--texts", 3)
     kinds = ("--without-peers", "--only", "embeddings")

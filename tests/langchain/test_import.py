@@ -3,6 +3,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 WITHOUT = """
 import sys
 sys.modules["langchain_core"] = None
@@ -11,10 +13,59 @@ try:
 except ImportError as error:
     print(error)
 """
-LAZY = """
+FOREIGN = """
 import sys
-import lmstudio_integrations.langchain
+from lmstudio_integrations.langchain import *
 print(sorted({name.split(".")[0] for name in sys.modules} & {"rich", "langchain", "langgraph", "llama_index"}))
+"""
+OWN = """
+import sys
+from lmstudio_integrations.langchain import %s
+own = "lmstudio_integrations.langchain."
+print(*sorted(name.removeprefix(own) for name in sys.modules if name.startswith(own)))
+print(*sorted({"langchain_core.tools.base", "langchain_core.output_parsers.json"} & set(sys.modules)))
+"""
+STORED = """
+import lmstudio_integrations.langchain
+from langchain_core.messages import AIMessageChunk
+
+call = {"name": "add", "args": "{", "id": "1", "index": 0}
+piece = AIMessageChunk("", tool_call_chunks=[call], response_metadata={"model_provider": "lmstudio"})
+print(piece.content_blocks[0]["index"])
+"""
+HINTS = """
+import sys
+from typing import get_type_hints
+from lmstudio_integrations.langchain import ChatLMStudio
+
+for name in ("bind_tools", "with_structured_output", "get_num_tokens_from_messages"):
+    print(name, "return" in get_type_hints(getattr(ChatLMStudio, name)))
+"""
+UNBUILT = """
+from lmstudio_integrations.langchain import ChatLMStudio, LMStudioEmbeddings, LMStudioLLM
+
+class Own(ChatLMStudio):
+    mood: str = "good"
+
+for kind in (ChatLMStudio, LMStudioEmbeddings, LMStudioLLM, Own):
+    print(kind.__pydantic_complete__, *(base.__pydantic_complete__ for base in kind.__mro__ if base.__name__.endswith("Settings")))
+"""
+TOGETHER = """
+import threading
+import lmstudio_integrations.langchain as package
+
+found, start = [], threading.Barrier(8)
+
+def look():
+    start.wait()
+    found.append(package.ChatLMStudio)
+
+threads = [threading.Thread(target=look) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(len(found), len(set(found)))
 """
 
 
@@ -27,4 +78,60 @@ def test_without_langchain_the_error_says_what_to_install() -> None:
 
 
 def test_importing_takes_langchain_core_and_nothing_more() -> None:
-    assert run(LAZY).strip() == "[]"
+    assert run(FOREIGN).strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("name", "unwanted"),
+    [
+        ("ChatLMStudio", {"callbacks", "embeddings", "llm", "convert.protocol", "convert.text", "structured"}),
+        ("LMStudioEmbeddings", {"callbacks", "chat_model", "llm", "request", "run", "structured"}),
+        ("LMStudioLLM", {"callbacks", "chat_model", "embeddings", "structured"}),
+        ("CancelToken", {"callbacks", "chat_model", "embeddings", "llm"}),
+    ],
+)
+def test_importing_one_name_imports_nothing_that_only_others_need(name: str, unwanted: set[str]) -> None:
+    own, _, foreign = run(OWN % name).partition("\n")
+    assert unwanted & set(own.split()) == set()
+    assert foreign.split() == [], "tools and parsers of LangChain come with those who use them"
+
+
+def test_answers_that_were_stored_are_understood_before_there_is_a_model() -> None:
+    assert run(STORED).strip() == "lc_tc_0"
+
+
+def test_the_hints_of_public_methods_can_be_read_although_tools_are_not_imported() -> None:
+    assert run(HINTS).split("\n")[:-1] == [
+        "bind_tools True",
+        "with_structured_output True",
+        "get_num_tokens_from_messages True",
+    ]
+
+
+def test_models_are_built_when_they_are_imported_and_what_they_share_is_not() -> None:
+    assert run(UNBUILT).split("\n")[:-1] == ["True False False", "True False", "True False False", "True False False"]
+
+
+def test_threads_that_ask_at_once_get_one_class() -> None:
+    assert run(TOGETHER).split() == ["8", "1"]
+
+
+def test_the_package_lists_its_names_before_they_are_imported() -> None:
+    code = "import lmstudio_integrations.langchain as package; print({*package.__all__, 'errors'} <= set(dir(package)))"
+    assert run(code).strip() == "True"
+
+
+def test_the_errors_can_be_had_as_an_attribute_of_the_package() -> None:
+    code = "import lmstudio_integrations.langchain as package; print(package.errors.ChatLMStudioValueError.__name__)"
+    assert run(code).strip() == "ChatLMStudioValueError"
+
+
+def test_a_name_that_there_is_not_is_named_in_the_error() -> None:
+    import lmstudio_integrations.langchain as package
+
+    with pytest.raises(
+        AttributeError, match=r"module 'lmstudio_integrations\.langchain' has no attribute 'ChatLmStudio'"
+    ):
+        package.ChatLmStudio  # type: ignore[attr-defined]  # noqa: B018
+    with pytest.raises(ImportError, match="ChatLmStudio"):
+        from lmstudio_integrations.langchain import ChatLmStudio  # type: ignore[attr-defined]  # noqa: F401

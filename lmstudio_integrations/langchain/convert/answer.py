@@ -16,6 +16,7 @@ from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, Us
 from langchain_core.messages.tool import invalid_tool_call, tool_call
 
 from lmstudio_integrations.client import Fragment, PredictionResult
+from lmstudio_integrations.langchain.convert.blocks import PROVIDER
 from lmstudio_integrations.langchain.convert.history import DEFAULT_TAGS
 from lmstudio_integrations.langchain.convert.pieces import fresh_id
 
@@ -33,8 +34,6 @@ __all__ = [
     "metadata_of",
     "usage_of",
 ]
-
-PROVIDER = "lmstudio"
 
 _FINISH_REASONS = {
     "eosFound": "stop",

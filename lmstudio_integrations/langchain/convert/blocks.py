@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.messages.block_translators import register_translator
 
-from lmstudio_integrations.langchain.convert.answer import PROVIDER
-
 if TYPE_CHECKING:
     from langchain_core.messages import AIMessage, AIMessageChunk
     from langchain_core.messages.content import ContentBlock
 
-__all__ = ["register", "translate", "translate_chunk"]
+__all__ = ["PROVIDER", "register", "translate", "translate_chunk"]
+
+PROVIDER = "lmstudio"
+"""What answers of ours have as ``model_provider`` in their metadata."""
 
 
 def translate(message: AIMessage) -> list[ContentBlock]:

@@ -16,23 +16,24 @@ if TYPE_CHECKING:
 
 __all__ = ["Picture", "image_block", "is_image_block", "picture_name"]
 
-_SIGNATURES: tuple[tuple[re.Pattern[bytes], str], ...] = (
-    (re.compile(rb"\x89PNG\r\n\x1a\n"), "png"),
-    (re.compile(rb"\xff\xd8\xff"), "jpg"),
-    (re.compile(rb"RIFF....WEBP", re.DOTALL), "webp"),
+# Patterns as text: `re` compiles and keeps them when the first image comes.
+_SIGNATURES = (
+    (rb"\x89PNG\r\n\x1a\n", "png"),
+    (rb"\xff\xd8\xff", "jpg"),
+    (rb"(?s)RIFF....WEBP", "webp"),
 )
 """The kinds that LM Studio takes (its documentation, "Image input": JPEG, PNG, WebP), by their first bytes."""
 
-_OTHERS: tuple[tuple[re.Pattern[bytes], str], ...] = (
-    (re.compile(rb"GIF8[79]a"), "a GIF"),
-    (re.compile(rb"BM"), "a BMP"),
-    (re.compile(rb"II\*\x00|MM\x00\*"), "a TIFF"),
-    (re.compile(rb"....ftyp(?:heic|heix|mif1|avif)", re.DOTALL), "a HEIC or AVIF image"),
-    (re.compile(rb"\s*<(?:\?xml|svg)"), "an SVG"),
-    (re.compile(rb"%PDF"), "a PDF"),
+_OTHERS = (
+    (rb"GIF8[79]a", "a GIF"),
+    (rb"BM", "a BMP"),
+    (rb"II\*\x00|MM\x00\*", "a TIFF"),
+    (rb"(?s)....ftyp(?:heic|heix|mif1|avif)", "a HEIC or AVIF image"),
+    (rb"\s*<(?:\?xml|svg)", "an SVG"),
+    (rb"%PDF", "a PDF"),
 )
 
-_DATA_URL = re.compile(r"data:(?P<mime>[^;,]*)(?:;[^;,]+)*;base64,(?P<data>.*)", re.DOTALL | re.IGNORECASE)
+_DATA_URL = r"(?si)data:(?P<mime>[^;,]*)(?:;[^;,]+)*;base64,(?P<data>.*)"
 
 
 @dataclass(slots=True)
@@ -77,7 +78,7 @@ def image_block(block: Mapping[str, Any]) -> dict[str, Any] | Picture:
         raise LMStudioValueError(
             f"no image in the content block {_shown(block)}: it needs 'url', 'base64', 'image_url' or 'file_id'"
         )
-    if found := _DATA_URL.fullmatch(url.strip()):
+    if found := re.fullmatch(_DATA_URL, url.strip()):
         return Picture(data=_checked(_decoded(found["data"])))
     if re.match(r"https?://", url, re.IGNORECASE):
         return Picture(url=url)
@@ -111,13 +112,13 @@ def _decoded(text: str) -> bytes:
 
 
 def _kind(data: bytes) -> str | None:
-    return next((kind for signature, kind in _SIGNATURES if signature.match(data)), None)
+    return next((kind for signature, kind in _SIGNATURES if re.match(signature, data)), None)
 
 
 def _checked(data: bytes) -> bytes:
     if _kind(data) is None:
         looks = next(
-            (name for signature, name in _OTHERS if signature.match(data)), f"data that begins with {data[:8]!r}"
+            (name for signature, name in _OTHERS if re.match(signature, data)), f"data that begins with {data[:8]!r}"
         )
         raise LMStudioValueError(f"LM Studio takes JPEG, PNG and WebP images, and this is {looks}: convert it first")
     return data

@@ -1,0 +1,36 @@
+"""Names of a package that are imported when they are first asked for (PEP 562), so that nobody waits for the others."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
+from typing import Any
+
+__all__ = ["lazy"]
+
+
+def lazy(
+    package: str, homes: Mapping[str, str], submodules: Iterable[str] = ()
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """``__getattr__`` and ``__dir__`` for ``package``. ``homes``: each name, and the submodule that has it.
+
+    Those submodules, and ``submodules`` besides, can be had as attributes, as if the package had imported them itself.
+    """
+    modules = {home for home in (*homes.values(), *submodules) if "." not in home}
+
+    def find(name: str) -> Any:
+        home = homes.get(name)
+        if home is not None:
+            value = getattr(import_module(f"{package}.{home}"), name)
+        elif name in modules:
+            value = import_module(f"{package}.{name}")
+        else:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        setattr(sys.modules[package], name, value)  # the next look finds it without coming here
+        return value
+
+    def names() -> list[str]:
+        return sorted({*vars(sys.modules[package]), *homes, *modules})
+
+    return find, names

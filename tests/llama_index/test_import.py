@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+OWN = """
+import sys
+from lmstudio_integrations.llama_index import %s
+own = "lmstudio_integrations.llama_index."
+print(*sorted(name.removeprefix(own) for name in sys.modules if name.startswith(own)))
+"""
+FOREIGN = """
+import sys
+from lmstudio_integrations.llama_index import *
+print(sorted({name.split(".")[0] for name in sys.modules} & {"rich", "langchain", "langchain_core", "langgraph"}))
+"""
+UNBUILT = """
+from lmstudio_integrations.llama_index import LMStudio, LMStudioEmbedding
+
+class Own(LMStudio):
+    mood: str = "good"
+
+ours = ("ServerSettings", "PredictionSettings", "ServedLLM", "GrammarLLM")
+for kind in (LMStudio, LMStudioEmbedding, Own):
+    print(kind.__pydantic_complete__, *(base.__pydantic_complete__ for base in kind.__mro__ if base.__name__ in ours))
+"""
+
+
+def run(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "unwanted"),
+    [
+        ("LMStudio", {"embedding", "progress"}),
+        ("LMStudioEmbedding", {"base", "llm", "progress", "reply", "structured", "tools"}),
+        ("PromptProgressEvent", {"base", "embedding", "llm", "progress", "settings"}),
+        ("Cancellation", {"base", "embedding", "events", "llm", "progress", "settings"}),
+    ],
+)
+def test_importing_one_name_imports_nothing_that_only_others_need(name: str, unwanted: set[str]) -> None:
+    assert unwanted & set(run(OWN % name).split()) == set()
+
+
+def test_importing_everything_takes_llama_index_and_no_other_framework() -> None:
+    assert run(FOREIGN).strip() == "[]"
+
+
+def test_models_are_built_when_they_are_imported_and_what_they_share_is_not() -> None:
+    assert run(UNBUILT).split("\n")[:-1] == ["True" + " False" * 4, "True False", "True" + " False" * 4]
+
+
+def test_the_package_lists_its_names_before_they_are_imported() -> None:
+    code = (
+        "import lmstudio_integrations.llama_index as package; print({*package.__all__, 'events'} <= set(dir(package)))"
+    )
+    assert run(code).strip() == "True"
+
+
+def test_the_events_can_be_had_as_an_attribute_of_the_package() -> None:
+    code = "import lmstudio_integrations.llama_index as package; print(package.events.dispatcher.name)"
+    assert run(code).strip() == "lmstudio_integrations.llama_index.events"
+
+
+def test_a_name_that_there_is_not_is_named_in_the_error() -> None:
+    import lmstudio_integrations.llama_index as package
+
+    with pytest.raises(
+        AttributeError, match=r"module 'lmstudio_integrations\.llama_index' has no attribute 'LmStudio'"
+    ):
+        package.LmStudio  # type: ignore[attr-defined]  # noqa: B018
+    with pytest.raises(ImportError, match="LmStudio"):
+        from lmstudio_integrations.llama_index import LmStudio  # type: ignore[attr-defined]  # noqa: F401
