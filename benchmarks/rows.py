@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .imports import STATEMENTS
+
 Figures = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """Kind of measurement -> name -> figures: medians over the rounds."""
 
@@ -157,11 +159,13 @@ def _imports(figures: Figures) -> Iterator[Row]:
     for name, base, more in (
         ("lmstudio_integrations", "websockets and pydantic", 60),
         ("lmstudio_integrations.langchain", "langchain_core", 100),
+        ("ChatLMStudio", "langchain_core", 100),
         ("lmstudio_integrations.llama_index", "llama_index.core", 100),
+        ("LMStudio", "llama_index.core", 100),
     ):
         if name in found and base in found:
             limit = Limit(found[base] + more, f"{base} ({found[base]:.0f}) + {more} ms")
-            yield Row(f"`import {name}`", found[name], "ms", (limit,))
+            yield Row(f"`{STATEMENTS[name]}`", found[name], "ms", (limit,))
 
 
 # What the allocator and the caches of the standard library may still take after the first tenth.
