@@ -14,7 +14,7 @@ from websockets.asyncio.server import broadcast
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus, WebSocketException
 from websockets.protocol import State
 
-from lmstudio_integrations.client.frames import Bytes, MessageSocket
+from lmstudio_integrations.client.frames import MessageSocket
 from lmstudio_integrations.client.session import Session, read_authentication
 from lmstudio_integrations.client.settings import is_local
 from lmstudio_integrations.client.wire_log import wire_logger
@@ -94,7 +94,7 @@ class Connection:
         """Identifiers of models that were loaded when last heard of; a restarted server begins with none."""
         self.loading: dict[Any, Any] = {}
         """Loads under way, for others who need the same model."""
-        socket.listen(self._receive)
+        socket.listen(self.session.receive, self._after_read)
         self._watching = asyncio.create_task(self._watch())
 
     @classmethod
@@ -156,9 +156,8 @@ class Connection:
         """Whether new requests may go out here."""
         return not self.retired and not self.session.warned and self._socket.state is State.OPEN
 
-    def _receive(self, data: Bytes) -> None:
+    def _after_read(self) -> None:
         self.heard_at = self.clock()
-        self.session.receive(bytes(data) if type(data) is memoryview else data)
         if self.session.warned or self.retired:
             self._close_if_idle()
 

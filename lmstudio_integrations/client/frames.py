@@ -15,12 +15,13 @@ from websockets.frames import Frame, Opcode
 
 from lmstudio_integrations.client.bell import after_all
 
-__all__ = ["Bytes", "MessageSocket"]
+__all__ = ["Message", "MessageSocket"]
 
 # Every message passes here, and asking an enumeration for a member takes as long as the rest of the question.
 _TEXT, _BINARY, _CONT = Opcode.TEXT, Opcode.BINARY, Opcode.CONT
 
 Bytes = bytes | bytearray | memoryview
+Message = bytes | bytearray
 
 
 class MessageSocket(ClientConnection):
@@ -29,16 +30,20 @@ class MessageSocket(ClientConnection):
     Until ``listen`` is called, messages go to ``recv()`` as usual.
     """
 
-    on_message: Callable[[Bytes], None] | None = None
+    on_message: Callable[[Message], None] | None = None
+    _after_read: Callable[[], None] | None = None
     _pieces: list[Bytes] | None = None
 
-    def listen(self, on_message: Callable[[Bytes], None]) -> None:
-        """From now on, every message goes to ``on_message``, on the loop."""
+    def listen(self, on_message: Callable[[Message], None], after_read: Callable[[], None]) -> None:
+        """From now on, every message goes to ``on_message``, on the loop; ``after_read`` follows each read's last."""
         self.on_message = on_message
+        self._after_read = after_read
 
     def data_received(self, data: bytes) -> None:
         with after_all:  # who waits for these messages is woken once they are all there
             super().data_received(data)
+            if self._after_read is not None:
+                self._after_read()
 
     def process_event(self, event: Any) -> None:
         on_message = self.on_message
@@ -46,7 +51,8 @@ class MessageSocket(ClientConnection):
             super().process_event(event)
         elif event.opcode is _TEXT or event.opcode is _BINARY:
             if event.fin:
-                on_message(event.data)
+                data = event.data
+                on_message(bytes(data) if type(data) is memoryview else data)
             else:
                 self._pieces = [event.data]
         elif event.opcode is _CONT:

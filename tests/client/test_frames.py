@@ -14,7 +14,7 @@ from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 
 from lmstudio_integrations.client.bell import bell_of
-from lmstudio_integrations.client.frames import Bytes, MessageSocket
+from lmstudio_integrations.client.frames import Message, MessageSocket
 
 
 def _wire(frame: Frame) -> bytes:
@@ -80,7 +80,7 @@ class _Pair:
         """Shake hands, then listen."""
         self.socket.data_received(await self.answer())
         await self.shaking
-        self.socket.listen(lambda data: self.heard.append(bytes(data)))
+        self.socket.listen(lambda data: self.heard.append(bytes(data)), lambda: None)
 
     def send(self, *frames: Frame) -> None:
         """Frames from the server, in one piece."""
@@ -113,15 +113,15 @@ async def test_who_waits_is_woken_once_all_messages_of_a_read_are_there(monkeypa
     await pair.open()
     other, happened = asyncio.new_event_loop(), list[str]()
 
-    def hear(data: Bytes) -> None:
+    def hear(data: Message) -> None:
         happened.append(bytes(data).decode())
         bell_of(other).ring(other, lambda: None)
 
-    pair.socket.listen(hear)
+    pair.socket.listen(hear, lambda: happened.append("read"))
     monkeypatch.setattr(other, "call_soon_threadsafe", lambda *_: happened.append("woken"))
     pair.send(*(_text(word) for word in (b"one", b"two", b"three")))
     other.close()
-    assert happened == ["one", "two", "three", "woken"]
+    assert happened == ["one", "two", "three", "read", "woken"]
 
 
 async def test_texts_reach_the_listener_in_the_order_of_the_wire_fragments_put_together() -> None:

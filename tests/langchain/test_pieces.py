@@ -6,7 +6,7 @@ import json
 from itertools import pairwise
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from langchain_core.utils.json import parse_partial_json
 
@@ -44,6 +44,9 @@ def test_arguments_in_any_pieces_are_the_arguments(
 
 
 @given(ARGUMENTS, st.integers(min_value=0), st.text(max_size=5))
+@example({"a": '"00"'}, len('{"a": "\\'), "")
+@example({"a": {"b": ["\\"]}}, len('{"a": {"b": ["\\'), "")
+@example({"a": "\u1234"}, len('{"a": "\\u1'), "")
 def test_a_failed_call_cut_anywhere_cannot_be_read_as_one(arguments: dict[str, Any], cut: int, noise: str) -> None:
     text = json.dumps(arguments)
     shown = text[: cut % (len(text) + 1)] + noise

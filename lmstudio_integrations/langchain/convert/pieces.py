@@ -157,7 +157,8 @@ def _json(text: str) -> Any:
 
 def _spoiler(args: str) -> str:
     """What makes ``args`` unreadable even for LangChain's lenient parser: a bracket that closes nothing."""
-    for text in (" ]", " }", '" ]', '" }', '"" ]'):
+    # Outside of a string, within one, and within an escape, which would take a quote for its own.
+    for text in (" ]", " }", '" ]', '" }', '\\" ]', '\\" }'):
         try:
             if not isinstance(parse_partial_json(args + text), dict):
                 return text

@@ -95,8 +95,9 @@ def test_a_socket_that_has_just_been_heard_is_not_asked(
             raise AssertionError("it was asked")
 
         monkeypatch.setattr(live, "_probe", never)
-        sleep(connection_module._IDLE_BEFORE_PROBE / 2)
-        assert model.respond("hi").content
+        for _ in range(4):  # each answer is heard
+            sleep(connection_module._IDLE_BEFORE_PROBE / 2)
+            assert model.respond("hi").content
 
 
 def test_an_answer_that_is_still_coming_in_survives_the_loss_of_a_question(
