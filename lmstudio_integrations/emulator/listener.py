@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import Awaitable
 from functools import partial
@@ -11,6 +12,7 @@ from typing import Any
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
+from websockets.protocol import State
 
 from .connection import Connection
 from .house import House
@@ -77,6 +79,7 @@ class Listener:
         """
         assert self._server is not None
         old, cut = self._server, list(self.connections)
+        await _refuse_newcomers(old)
         old.close(close_connections=False)
         while old.sockets:  # noqa: ASYNC110  # a task of websockets' own closes them, and tells nobody
             await asyncio.sleep(0)
@@ -90,8 +93,12 @@ class Listener:
     async def _stop_listening(self) -> None:
         server, self._server = self._server, None
         if server is not None:
+            await _refuse_newcomers(server)
             server.close(close_connections=False)
             self._closing.set()  # those that were left without an upgrade
+            for socket in list(self._sockets):
+                if socket.state is State.CONNECTING:  # it may never ask for anything
+                    socket.transport.abort()
             await server.wait_closed()
 
     def _restart_soon(self) -> None:
@@ -150,6 +157,16 @@ class _Socket(ServerConnection):
     def connection_lost(self, exc: Exception | None) -> None:
         self._sockets.discard(self)
         super().connection_lost(exc)
+
+
+async def _refuse_newcomers(server: Server) -> None:
+    """Accept nobody any more, and let those in who have been: asyncio forgets to close them if the server is closed."""
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(NotImplementedError):  # loops that do not wait for sockets to become readable
+        for socket in server.sockets:
+            loop.remove_reader(socket.fileno())
+    for _ in range(3):  # accepted, made, known to us
+        await asyncio.sleep(0)
 
 
 async def _first(*awaited: Awaitable[object]) -> None:
