@@ -89,14 +89,6 @@ class Connection:
         """Cut the socket without a word."""
         self._socket.transport.abort()
 
-    def goodbye(self, code: int | None = None) -> None:
-        """Close politely, and do not wait for the other side."""
-        protocol = self._socket.protocol
-        if protocol.state is State.OPEN:
-            protocol.send_close(code)
-            self._socket.transport.write(b"".join(protocol.data_to_send()))
-        self._socket.transport.close()
-
     async def _warn(self, kind: str, warning: str) -> None:
         """LM Studio sends five warnings per socket; whatever comes later is met with silence."""
         if self._warnings < MAX_WARNINGS:
@@ -148,7 +140,7 @@ class Connection:
 
     async def _refuse(self, error: str) -> bool:
         await self.send(AuthenticationReply(success=False, error=error).to_wire())
-        self.goodbye()
+        goodbye(self._socket)
         return False
 
     # --- what comes in
@@ -273,6 +265,14 @@ class Connection:
         # Freed before the close goes out, so that a client that reuses the id at once is welcome.
         self._channels.pop(call.id, None)
         await faults.send(self, ending)
+
+
+def goodbye(socket: ServerConnection, code: int | None = None) -> None:
+    """Close politely, and do not wait for the other side."""
+    if socket.protocol.state is State.OPEN:
+        socket.protocol.send_close(code)
+        socket.transport.write(b"".join(socket.protocol.data_to_send()))
+    socket.transport.close()
 
 
 def _failure(error: Exception) -> dict[str, Any]:

@@ -12,12 +12,12 @@ from typing import Any
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
-from websockets.protocol import State
 
-from .connection import Connection
+from .connection import Connection, goodbye
 from .house import House
 
 _MAX_FRAME = 100 * 2**20  # the limit of the library under LM Studio's server
+_GRACE = 1.0  # seconds that the other side has to take in a goodbye
 _GREETING = '{"lmstudio":true}'
 
 
@@ -34,11 +34,16 @@ class Listener:
         self._numbers = itertools.count(1)
         self._server: Server | None = None
         self._closing = asyncio.Event()
+        self._changing = asyncio.Lock()
         self._errands: set[asyncio.Task[None]] = set()
         house.restart_soon = self._restart_soon
 
     async def open(self, port: int) -> None:
         """Listen; port 0 takes a free one."""
+        self._changing = asyncio.Lock()  # each life has a loop of its own
+        await self._listen(port)
+
+    async def _listen(self, port: int) -> None:
         self._closing = asyncio.Event()
         self._server = await serve(
             self._serve,
@@ -57,15 +62,22 @@ class Listener:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
-        """Stop listening and end every socket, politely but without waiting for the other side."""
-        for connection in list(self.connections):
-            connection.goodbye(1001)
-        await self._stop_listening()
-        # Those that had come too late for a goodbye, or whose other side does not read it.
-        left = list(self._sockets)
-        for socket in left:
-            socket.transport.abort()
-        await asyncio.gather(*(socket.wait_closed() for socket in left))
+        """Stop listening and end every socket: politely, with a moment for the other side to take it in."""
+        async with self._changing:
+            server, self._server = self._server, None
+            if server is None:
+                return
+            await _refuse_newcomers(server)
+            server.close(close_connections=False)
+            self._closing.set()  # those that were left without an upgrade
+            for socket in list(self._sockets):
+                goodbye(socket, 1001)
+            closed = asyncio.ensure_future(server.wait_closed())
+            await asyncio.wait([closed], timeout=_GRACE)
+            left = list(self._sockets)  # the other side does not read, so that a goodbye does not go out
+            for socket in left:
+                socket.transport.abort()
+            await asyncio.gather(closed, *(socket.wait_closed() for socket in left))
 
     async def drop(self) -> None:
         """Cut every socket."""
@@ -77,29 +89,20 @@ class Listener:
 
         The sockets are cut last: whoever connects anew because of it finds the server there.
         """
-        assert self._server is not None
-        old, cut = self._server, list(self.connections)
-        await _refuse_newcomers(old)
-        old.close(close_connections=False)
-        while old.sockets:  # noqa: ASYNC110  # a task of websockets' own closes them, and tells nobody
-            await asyncio.sleep(0)
-        self._closing.set()
-        self._house.reset()
-        await self.open(self.port)
-        for connection in cut:
-            connection.drop()
-        await old.wait_closed()
-
-    async def _stop_listening(self) -> None:
-        server, self._server = self._server, None
-        if server is not None:
-            await _refuse_newcomers(server)
-            server.close(close_connections=False)
-            self._closing.set()  # those that were left without an upgrade
-            for socket in list(self._sockets):
-                if socket.state is State.CONNECTING:  # it may never ask for anything
-                    socket.transport.abort()
-            await server.wait_closed()
+        async with self._changing:
+            if (old := self._server) is None:  # it was closed in the meantime
+                return
+            await _refuse_newcomers(old)
+            cut = list(self._sockets)
+            old.close(close_connections=False)
+            while old.sockets:  # noqa: ASYNC110  # a task of websockets' own closes them, and tells nobody
+                await asyncio.sleep(0)
+            self._closing.set()
+            self._house.reset()
+            await self._listen(self.port)
+            for socket in cut:
+                socket.transport.abort()
+            await old.wait_closed()
 
     def _restart_soon(self) -> None:
         """Asked for by a fault, on the loop itself: the one who asks goes down with the sockets."""

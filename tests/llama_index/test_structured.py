@@ -19,10 +19,6 @@ from lmstudio_integrations.llama_index.structured import PartialObjects
 from tests.llama_index.conftest import Collected
 from tests.llama_index.wire import creations, settings
 
-# Known and not explained: now and then a socket of an emulator that has stopped is collected here unclosed, and pytest
-# lays it at the door of the test that runs then. The leak checks in tests/client/weather stay as strict as they are.
-pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in.*:pytest.PytestUnraisableExceptionWarning")
-
 
 class Track(BaseModel):
     title: str
