@@ -149,16 +149,13 @@ def instance_by_identifier(namespace: str, identifier: str) -> ModelReference:
     return ModelReference(namespace, identifier)
 
 
-specifier = lru_cache(maxsize=64)(query)
-"""How a request names its model: by a query, which outlives an unload and reload (PROTOCOL, modelSpecifier).
-
-Kept, as thousands of texts are embedded with the same one.
-"""
-
-
 @lru_cache(maxsize=64)
 def _specifier_on_the_wire(identifier: str | None) -> Mapping[str, Any]:
-    return specifier(identifier).to_wire()
+    """How a request names its model: by a query, which outlives an unload and reload (PROTOCOL, modelSpecifier).
+
+    Kept, as every prediction has one, and a list of texts to embed the same one thousands of times.
+    """
+    return query(identifier).to_wire()
 
 
 def prediction(
@@ -248,7 +245,7 @@ class Specifier:
 
     @property
     def _specifier(self) -> QuerySpecifier:
-        return specifier(self.identifier)
+        return query(self.identifier)
 
     def _call(self, endpoint: str, parameter: WireModel, read: Callable[[Any], T]) -> Call[T]:
         return Call(self.namespace, endpoint, parameter.to_wire(), read)
