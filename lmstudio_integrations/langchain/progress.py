@@ -57,22 +57,21 @@ class Announcer:
 
     def tell(self, event: Any) -> None:
         """Hand on one step, an event of ``PROGRESS_EVENTS``, from blocking code."""
-        if not self._listeners and self._config is None:
-            return
-        name, data = self._told(event)
-        if self._config is not None:
-            dispatch_custom_event(name, data, config=self._config)
+        told = self._told(event)
+        if told is not None:
+            dispatch_custom_event(*told, config=self._config)
 
     async def atell(self, event: Any) -> None:
         """The same from a coroutine."""
-        if not self._listeners and self._config is None:
-            return
-        name, data = self._told(event)
-        if self._config is not None:
-            await adispatch_custom_event(name, data, config=self._config)
+        told = self._told(event)
+        if told is not None:
+            await adispatch_custom_event(*told, config=self._config)
 
-    def _told(self, event: PromptProgress | LoadProgress) -> tuple[str, dict[str, Any]]:
+    def _told(self, event: PromptProgress | LoadProgress) -> tuple[str, dict[str, Any]] | None:
+        """Tell the listeners, and return what the run is to be told if there is one."""
+        if not self._listeners and self._config is None:
+            return None
         name, data = progress_name(event), progress_data(event)
         for listener in self._listeners:
             listener.progress(name, data)
-        return name, data
+        return None if self._config is None else (name, data)
