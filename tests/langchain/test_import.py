@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
+
+from tests.fresh import run
 
 WITHOUT = """
 import sys
@@ -67,10 +66,6 @@ for thread in threads:
     thread.join()
 print(len(found), len(set(found)))
 """
-
-
-def run(code: str) -> str:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
 
 def test_without_langchain_the_error_says_what_to_install() -> None:

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
+
+from tests.fresh import run
 
 OWN = """
 import sys
@@ -26,10 +25,6 @@ ours = ("ServerSettings", "PredictionSettings", "ServedLLM", "GrammarLLM")
 for kind in (LMStudio, LMStudioEmbedding, Own):
     print(kind.__pydantic_complete__, *(base.__pydantic_complete__ for base in kind.__mro__ if base.__name__ in ours))
 """
-
-
-def run(code: str) -> str:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-import subprocess
-import sys
+from tests.fresh import run
 
 UNUSED = """
 import sys
@@ -9,10 +8,6 @@ import lmstudio_integrations
 print(*(name for name in ("config_dicts", "envelope_models", "packets")
         if "lmstudio_integrations.protocol." + name in sys.modules))
 """
-
-
-def run(code: str) -> str:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
 
 def test_importing_the_client_imports_no_models_that_only_few_programs_need() -> None:
