@@ -85,8 +85,8 @@ class Connection:
         self._errands: set[asyncio.Task[None]] = set()
         self._probing: asyncio.Task[bool] | None = None
         self.closed_here = False
-        """Whether it was closed from this side, which happens only while no answer is due: a request that came too
-        late has not been sent."""
+        """Whether it is being closed from this side, which happens only while no answer is due. From then on nothing
+        is sent any more: a request that came too late can safely be made again."""
         self.session = Session()
         self.retired = False
         self.heard_at = self.clock()
@@ -205,8 +205,9 @@ class Connection:
         A socket that is lost here tells its conversations by itself.
         """
         for frame in frames:
-            if self._socket.transport.is_closing():
-                return  # lost, and about to say so; asyncio would complain of each further write on standard error
+            # Lost, and about to say so: asyncio would complain of each further write on standard error.
+            if self.closed_here or self._socket.transport.is_closing():
+                return
             broadcast((self._socket,), frame)
 
     def _run(self, errand: Coroutine[Any, Any, None]) -> None:
@@ -238,4 +239,8 @@ class Connection:
                 await self._socket.close()
         except TimeoutError:
             self._socket.transport.abort()
+        await self.closed()
+
+    async def closed(self) -> None:
+        """Wait until the socket is closed and all who waited for an answer have been told."""
         await asyncio.wait({self._watching})

@@ -71,15 +71,11 @@ class Link:
 
     async def close(self) -> None:
         """Close the idle sockets now and the others after their last answer. The next request opens new ones."""
-        closing = []
-        for connection in self._connections.values():
-            if connection.session.open_conversations:
-                connection.retire()
-            else:
-                closing.append(asyncio.create_task(connection.close()))
+        connections = list(self._connections.values())
         self._connections.clear()
-        if closing:
-            await asyncio.wait(closing)
+        for connection in connections:
+            connection.retire()
+        await asyncio.gather(*(connection.closed() for connection in connections if connection.closed_here))
 
     async def abort(self) -> None:
         """Close every socket, whatever is under way."""

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
-from lmstudio_integrations import AsyncClient, Client
+from lmstudio_integrations import AsyncClient, Client, Timeout
+from lmstudio_integrations.client import calls
+from lmstudio_integrations.client.engine import engine
+from lmstudio_integrations.client.exchange import converse
 from lmstudio_integrations.emulator import Emulator, Gate, Reply
-from lmstudio_integrations.errors import LMStudioCancelledError, LMStudioConnectionError
+from lmstudio_integrations.errors import LMStudioCancelledError, LMStudioConnectionError, LMStudioError
 from tests.client.weather.frames import CHAT, cancelled, connections, requests, under_way
 
 
@@ -106,6 +110,36 @@ def test_requests_in_the_midst_of_closing_are_answered(server: Emulator) -> None
         stop.set()
         for other in others:
             other.join()
+
+
+@pytest.mark.parametrize("turns", range(5))
+def test_a_request_that_meets_a_closing_socket_is_answered_or_was_never_sent(server: Emulator, turns: int) -> None:
+    """``turns``: how many turns of the loop lie between the closing and the request that has this socket in hand."""
+    server.script(Reply("One two three"))
+    base, limits = server.url, Timeout()
+
+    async def meet() -> tuple[list[Any], LMStudioError | None]:
+        link, packets = engine().link(base, None), list[Any]()
+        connection = await link.connection("llm", None)
+        closing = asyncio.create_task(link.close())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        prediction = calls.prediction(CHAT, "hi")
+        try:
+            await converse(connection, prediction.endpoint, prediction.creation, limits, packets.append)
+        except LMStudioError as error:
+            return packets, error
+        finally:
+            await closing
+        return packets, None
+
+    packets, error = engine().submit(meet()).result(20)
+    if error is None:
+        assert [packet["type"] for packet in packets][-1] == "success"
+    else:
+        assert not packets
+        assert not error.begun
+        assert not requests(server, "predict")
 
 
 def test_a_retired_socket_closes_when_its_last_answer_is_given_up(server: Emulator) -> None:
