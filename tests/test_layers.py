@@ -32,6 +32,8 @@ FOREIGN: dict[str, frozenset[str]] = {
     "client": frozenset({"pydantic", "pydantic_core", "typing_extensions", "websockets"}),
 }
 
+OPTIONAL = {"client/loop_of_uvloop.py": "uvloop"}
+
 
 def _layer(path: Path) -> str:
     inside = path.relative_to(PACKAGE).parts
@@ -66,6 +68,8 @@ def offences(path: Path) -> list[str]:
             elif known and target != layer and target not in ALLOWED[layer]:
                 found.append(where)
         elif layer in FOREIGN and head not in sys.stdlib_module_names and head not in FOREIGN[layer]:
+            if OPTIONAL.get(path.relative_to(PACKAGE).as_posix()) == head:
+                continue
             found.append(f"{where}: not among its dependencies")
     return found
 

@@ -129,7 +129,8 @@ class Connection:
             read_authentication(await socket.recv(decode=False), authentication)
             return cls(socket, url)
         except ConnectionClosed as error:
-            raise LMStudioDisconnectedError(f"{url} closed the connection during the authentication") from error
+            stage = "handshake" if socket is None else "authentication"
+            raise LMStudioDisconnectedError(f"{url} closed the connection during the {stage}") from error
         except InvalidStatus as error:
             raise LMStudioConnectionError(
                 f"{url} answered with HTTP status {error.response.status_code}: no LM Studio server there"
@@ -142,6 +143,9 @@ class Connection:
             raise LMStudioServerNotFoundError(
                 f"no LM Studio server at {base}: {error}\n{HOW_TO_START}", addresses=(base,)
             ) from error
+        except AssertionError as error:
+            # websockets takes it for impossible that somebody speaks before he is spoken to (up to 17.4, at the least).
+            raise LMStudioConnectionError(f"{url} does not speak WebSocket: it spoke before it was asked") from error
         except (WebSocketException, ValueError, LookupError, ImportError, RuntimeError) as error:
             # A host name that cannot be encoded, a redirect that leads nowhere, a proxy that needs another package.
             if isinstance(error, LMStudioError):

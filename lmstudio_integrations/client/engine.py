@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from lmstudio_integrations.client.bell import Bell
-from lmstudio_integrations.client.resolving import resolve
+from lmstudio_integrations.client.loop import new_loop
 from lmstudio_integrations.errors import LMStudioConnectionError, LMStudioDisconnectedError
 
 if TYPE_CHECKING:
@@ -48,9 +48,7 @@ class Engine:
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        self._loop = asyncio.new_event_loop()
-        with contextlib.suppress(AttributeError):  # a loop that a policy chose may not let itself be changed
-            self._loop.getaddrinfo = resolve  # type: ignore[method-assign]
+        self._loop = new_loop()
         self._bell = Bell()
         self._links: dict[tuple[str | None, tuple[str, str] | None], Link] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
