@@ -25,6 +25,7 @@ PEERS: dict[str, tuple[str, ...]] = {
 _TOLD = (
     "lmstudio-integrations",
     "websockets",
+    "uvloop",
     "pydantic",
     "pydantic-core",
     "langchain-core",
