@@ -118,7 +118,7 @@ def test_a_name_that_cannot_be_reached_is_an_os_error(
 
 
 def test_an_engine_that_starts_while_python_exits_takes_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """uvloop cannot be imported then: part of the standard library cannot."""
+    """Then uvloop cannot be imported, because part of the standard library cannot."""
 
     class Late:
         def find_spec(self, name: str, *_: object) -> None:

@@ -118,13 +118,13 @@ def test_a_cancel_goes_through_tls(server: Emulator, port: int) -> None:
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused_and_the_error_says_so(port: int) -> None:
-    with pytest.raises(LMStudioConnectionError, match="(?i)certificate"):
+    with pytest.raises(LMStudioConnectionError, match=r"(?i)certificate"):
         Client(f"wss://{CERTIFIED}:{port}").system.version()
 
 
 @pytest.mark.usefixtures("trusted")
 def test_a_certificate_for_another_name_is_refused(port: int) -> None:
-    with pytest.raises(LMStudioConnectionError, match="(?i)certificate|hostname|IP address"):
+    with pytest.raises(LMStudioConnectionError, match=r"(?i)certificate|hostname|IP address"):
         Client(f"wss://127.0.0.1:{port}").system.version()
 
 
