@@ -80,7 +80,7 @@ def test_names_are_looked_up_where_nobody_has_to_wait_for_it(
     asked = answer_with(monkeypatch, listening)
     if type(loop).__module__.startswith("asyncio"):
         assert loop.getaddrinfo is resolve
-        monkeypatch.setattr(loop, "getaddrinfo", loops.resolve)
+        monkeypatch.setattr(loop, "getaddrinfo", vars(loops)["resolve"])
     assert loop.run_until_complete(connecting(loop, "lm-studio.example", 1)()) == listening
     assert asked == ["lm-studio.example"]
 
@@ -101,7 +101,7 @@ def test_a_name_whose_first_address_refuses_is_reached_at_the_second(
 ) -> None:
     answer_with(monkeypatch, refusing, listening)
     if type(loop).__module__.startswith("asyncio"):
-        monkeypatch.setattr(loop, "getaddrinfo", loops.resolve)
+        monkeypatch.setattr(loop, "getaddrinfo", vars(loops)["resolve"])
     assert loop.run_until_complete(connecting(loop, "localhost", 1)()) == listening
 
 
@@ -111,7 +111,7 @@ def test_a_name_that_cannot_be_reached_is_an_os_error(
 ) -> None:
     answer_with(monkeypatch, *[refusing] * times)
     if type(loop).__module__.startswith("asyncio"):
-        monkeypatch.setattr(loop, "getaddrinfo", loops.resolve)
+        monkeypatch.setattr(loop, "getaddrinfo", vars(loops)["resolve"])
     with pytest.raises(OSError, match=r".") as told:
         loop.run_until_complete(connecting(loop, "localhost", 1)())
     assert times != 1 or isinstance(told.value, ConnectionRefusedError)

@@ -27,6 +27,7 @@ class TlsProxy:
         self._target = target
         self._context = context
         self._ready = threading.Event()
+        self.port = 0
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()))
 
     async def _main(self) -> None:
