@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import broadcast
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus, WebSocketException
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidMessage,
+    InvalidStatus,
+    ProxyError,
+    WebSocketException,
+)
 from websockets.protocol import State
 
 from lmstudio_integrations.client.frames import MessageSocket
@@ -135,6 +142,8 @@ class Connection:
             raise LMStudioConnectionError(
                 f"{url} answered with HTTP status {error.response.status_code}: no LM Studio server there"
             ) from error
+        except ProxyError as error:
+            raise LMStudioConnectionError(f"{url} cannot be reached: {error}") from error
         except (InvalidHandshake, InvalidMessage) as error:
             if isinstance(error.__cause__, EOFError):
                 raise LMStudioDisconnectedError(f"{url} closed the connection during the handshake") from error
