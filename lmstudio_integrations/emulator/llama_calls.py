@@ -20,6 +20,8 @@ def call_schema(tools: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     definitions: dict[str, Any] = {}
     for tool in tools:
         parameters = {**(tool.get("parameters") or _NOTHING)}
+        if "properties" in parameters:  # what a tool does not say it takes, a small model makes up without end
+            parameters.setdefault("additionalProperties", False)
         definitions.update(parameters.pop("$defs", {}))
         branches.append(
             {
