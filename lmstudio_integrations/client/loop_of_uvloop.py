@@ -31,12 +31,18 @@ class Loop(uvloop.Loop):
         failures: list[OSError] = []
         for *_, address in await resolve(host, port, type=socket.SOCK_STREAM):
             try:
-                return await super().create_connection(protocol_factory, address[0], address[1], **options)
+                return await super().create_connection(protocol_factory, _with_scope(address), address[1], **options)
             except OSError as failure:
                 failures.append(failure)
         if len(failures) == 1:
             raise failures[0]
         raise OSError("; ".join(map(str, failures)) or f"the name {host!r} has no address")
+
+
+def _with_scope(address: tuple[Any, ...]) -> str:
+    """The host of a socket address. One of a network interface's own (``fe80::…``) needs that interface."""
+    host: str = address[0]
+    return f"{host}%{address[3]}" if len(address) == 4 and address[3] else host
 
 
 def _is_number(host: str) -> bool:

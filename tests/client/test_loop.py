@@ -105,6 +105,22 @@ def test_a_name_whose_first_address_refuses_is_reached_at_the_second(
     assert loop.run_until_complete(connecting(loop, "localhost", 1)()) == listening
 
 
+@pytest.mark.skipif(not HAS_UVLOOP, reason="without the extra `speed`")
+@pytest.mark.parametrize(
+    ("address", "host"),
+    [
+        (("127.0.0.1", 1234), "127.0.0.1"),
+        (("2001:db8::1", 1234, 0, 0), "2001:db8::1"),
+        (("fe80::1", 1234, 0, 4), "fe80::1%4"),
+    ],
+)
+def test_an_address_of_one_network_interface_goes_out_there(address: tuple[Any, ...], host: str) -> None:
+    """As ``mac-studio.local`` has one."""
+    from lmstudio_integrations.client.loop_of_uvloop import _with_scope
+
+    assert _with_scope(address) == host
+
+
 @pytest.mark.parametrize("times", [0, 1, 2])
 def test_a_name_that_cannot_be_reached_is_an_os_error(
     loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch, refusing: tuple[str, int], times: int
