@@ -36,7 +36,9 @@ def loop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
     made.close()
 
 
-def answer_with(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[str, int]) -> list[Any]:
+def answer_with(
+    loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch, *addresses: tuple[str, int]
+) -> list[Any]:
     """Every name has these addresses from now on; who asked for which is in the list."""
     asked: list[Any] = []
 
@@ -44,9 +46,11 @@ def answer_with(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[str, int]) ->
         asked.append(host)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
 
-    for name in ("lmstudio_integrations.client.loop", "lmstudio_integrations.client.loop_of_uvloop"):
-        if name in sys.modules:
-            monkeypatch.setattr(sys.modules[name], "resolve", looked_up)
+    if type(loop).__module__.startswith("asyncio"):
+        assert loop.getaddrinfo is resolve
+        monkeypatch.setattr(loop, "getaddrinfo", looked_up)
+    else:
+        monkeypatch.setattr("lmstudio_integrations.client.loop_of_uvloop.resolve", looked_up)
     return asked
 
 
@@ -77,10 +81,7 @@ def refusing() -> Iterator[tuple[str, int]]:
 def test_names_are_looked_up_where_nobody_has_to_wait_for_it(
     loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch, listening: tuple[str, int]
 ) -> None:
-    asked = answer_with(monkeypatch, listening)
-    if type(loop).__module__.startswith("asyncio"):
-        assert loop.getaddrinfo is resolve
-        monkeypatch.setattr(loop, "getaddrinfo", vars(loops)["resolve"])
+    asked = answer_with(loop, monkeypatch, listening)
     assert loop.run_until_complete(connecting(loop, "lm-studio.example", 1)()) == listening
     assert asked == ["lm-studio.example"]
 
@@ -88,7 +89,7 @@ def test_names_are_looked_up_where_nobody_has_to_wait_for_it(
 def test_an_address_needs_no_looking_up(
     loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch, listening: tuple[str, int]
 ) -> None:
-    asked = answer_with(monkeypatch)
+    asked = answer_with(loop, monkeypatch)
     assert loop.run_until_complete(connecting(loop, *listening)()) == listening
     assert asked == []
 
@@ -99,9 +100,7 @@ def test_a_name_whose_first_address_refuses_is_reached_at_the_second(
     refusing: tuple[str, int],
     listening: tuple[str, int],
 ) -> None:
-    answer_with(monkeypatch, refusing, listening)
-    if type(loop).__module__.startswith("asyncio"):
-        monkeypatch.setattr(loop, "getaddrinfo", vars(loops)["resolve"])
+    answer_with(loop, monkeypatch, refusing, listening)
     assert loop.run_until_complete(connecting(loop, "localhost", 1)()) == listening
 
 
@@ -125,9 +124,7 @@ def test_an_address_of_one_network_interface_goes_out_there(address: tuple[Any, 
 def test_a_name_that_cannot_be_reached_is_an_os_error(
     loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch, refusing: tuple[str, int], times: int
 ) -> None:
-    answer_with(monkeypatch, *[refusing] * times)
-    if type(loop).__module__.startswith("asyncio"):
-        monkeypatch.setattr(loop, "getaddrinfo", vars(loops)["resolve"])
+    answer_with(loop, monkeypatch, *[refusing] * times)
     with pytest.raises(OSError, match=r".") as told:
         loop.run_until_complete(connecting(loop, "localhost", 1)())
     assert times != 1 or isinstance(told.value, ConnectionRefusedError)
