@@ -29,11 +29,13 @@ async def listening() -> Listener:
     return listener
 
 
-def arrivals(listener: Listener, says: bytes) -> list[socket.socket]:
-    """Some who come, say something, and never read, answer or leave."""
+async def arrivals(listener: Listener, says: bytes, turns: int = 0) -> list[socket.socket]:
+    """Some who come, say something, and never read, answer or leave; it is so many turns of the loop later."""
     newcomers = [socket.create_connection((listener.host, listener.port)) for _ in range(3)]
     for newcomer in newcomers:
         newcomer.sendall(says)
+    for _ in range(turns):
+        await asyncio.sleep(0)
     return newcomers
 
 
@@ -45,9 +47,7 @@ async def test_who_comes_just_when_it_closes_is_seen_out_and_holds_nothing_up(tu
     ``turns``: how many turns of the loop lie between coming and closing.
     """
     listener = await listening()
-    newcomers = arrivals(listener, says)
-    for _ in range(turns):
-        await asyncio.sleep(0)
+    newcomers = await arrivals(listener, says, turns)
     async with asyncio.timeout(10):
         await listener.close()
     gc.collect()
@@ -60,9 +60,7 @@ async def test_who_comes_just_when_it_closes_is_seen_out_and_holds_nothing_up(tu
 @pytest.mark.parametrize("turns", range(9))
 async def test_who_comes_just_when_it_restarts_is_cut_and_holds_nothing_up(turns: int, says: bytes) -> None:
     listener = await listening()
-    newcomers = arrivals(listener, says)
-    for _ in range(turns):
-        await asyncio.sleep(0)
+    newcomers = await arrivals(listener, says, turns)
     async with asyncio.timeout(10):
         await listener.restart()
     assert not listener._sockets
@@ -75,7 +73,7 @@ async def test_who_comes_just_when_it_restarts_is_cut_and_holds_nothing_up(turns
 async def test_who_never_reads_what_it_was_sent_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listener, "_GRACE", 0)
     full = await listening()
-    newcomers = arrivals(full, UPGRADE)
+    newcomers = await arrivals(full, UPGRADE)
     while len(full._sockets) < 3 or any(each.response is None for each in full._sockets):  # noqa: ASYNC110
         await asyncio.sleep(0)
     for each in full._sockets:
@@ -92,7 +90,7 @@ async def test_closing_and_restarting_at_once_end_closed() -> None:
     """In either order nobody listens afterwards, and the second closing does nothing."""
     for order in ("close", "restart"), ("restart", "close"):
         listener = await listening()
-        newcomers = arrivals(listener, UPGRADE)
+        newcomers = await arrivals(listener, UPGRADE)
         async with asyncio.timeout(10):
             await asyncio.gather(*(getattr(listener, each)() for each in order))
         with pytest.raises(ConnectionRefusedError):
