@@ -20,8 +20,8 @@
         ├── LMStudioContextOverflowError           the prompt does not fit the context
         └── LMStudioUnsupportedError               the engine lacks a feature that was asked for
 
-All of them carry ``partial``: what a prediction had produced before the error, or ``None``; and ``begun``: whether the
-server had begun to answer, so that asking again might do the work twice.
+Each has ``partial`` (what a prediction had produced before the error, or ``None``) and ``response_started`` (whether
+the server had started to answer, so that sending the request again might do the work twice).
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class LMStudioError(Exception):
     """Base of all. ``partial`` is a ``PartialPrediction`` where an answer broke off, else ``None``."""
 
     partial: Any = None
-    begun: bool = False
+    response_started: bool = False
 
 
 class LMStudioValueError(LMStudioError, ValueError):
@@ -87,7 +87,7 @@ class LMStudioAuthenticationError(LMStudioError):
 class LMStudioTimeoutError(LMStudioError, TimeoutError):
     """A time limit ran out.
 
-    ``limit`` is ``"connect"``, ``"first_answer"``, ``"silence"``, ``"load"`` or ``"total"``; ``seconds`` its length;
+    ``limit`` is ``"connect"``, ``"first_packet"``, ``"idle"``, ``"load"`` or ``"total"``; ``seconds`` its length;
     ``last_heard`` says what had last come from the server, in words.
     """
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.witnesses.emulators import Watch
+from tests.frame_validation.emulators import Watch
 
 
 class _Watched:

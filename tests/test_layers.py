@@ -32,7 +32,7 @@ FOREIGN: dict[str, frozenset[str]] = {
     "client": frozenset({"pydantic", "pydantic_core", "typing_extensions", "websockets"}),
 }
 
-OPTIONAL = {"client/loop_of_uvloop.py": "uvloop"}
+OPTIONAL = {"client/transport/uvloop_event_loop.py": "uvloop"}
 
 
 def _layer(path: Path) -> str:
@@ -87,13 +87,13 @@ def test_a_file_imports_only_from_the_layers_below_it(path: Path) -> None:
 @pytest.mark.parametrize(
     ("layer", "line", "bad"),
     [
-        ("protocol", "from lmstudio_integrations.client import engine", True),
-        ("protocol", "import lmstudio_integrations.client.engine", True),
+        ("protocol", "from lmstudio_integrations.client.transport import thread", True),
+        ("protocol", "import lmstudio_integrations.client.transport.thread", True),
         ("protocol", "def f():\n    import websockets", True),
         ("protocol", "from lmstudio_integrations import errors", False),
         ("protocol", "from ..client import engine", True),
         ("protocol", "from . import history", False),
-        ("emulator", "from lmstudio_integrations.client.session import x", True),
+        ("emulator", "from lmstudio_integrations.client.transport.multiplexer import x", True),
         ("emulator", "from lmstudio_integrations.protocol import history", False),
         ("client", "from lmstudio_integrations.langchain import x", True),
         ("client", "import langchain_core", True),

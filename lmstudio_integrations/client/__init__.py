@@ -9,6 +9,7 @@ What adapters need is here: the two clients, what they take (``Chat``, ``History
 
 from __future__ import annotations
 
+from lmstudio_integrations.client._base import CompletionOptions, PredictionOptions
 from lmstudio_integrations.client.aio import AsyncClient, AsyncEmbeddingModel, AsyncLLM, AsyncPredictionStream
 from lmstudio_integrations.client.callbacks import CallbackOptions
 from lmstudio_integrations.client.chat import Chat, History
@@ -23,7 +24,6 @@ from lmstudio_integrations.client.events import (
     ToolCallName,
     ToolCallStart,
 )
-from lmstudio_integrations.client.front import PredictionOptions, RawOptions
 from lmstudio_integrations.client.result import PartialPrediction, PredictionResult
 from lmstudio_integrations.client.settings import Timeout
 from lmstudio_integrations.client.sync import LLM, Client, EmbeddingModel, PredictionStream
@@ -37,6 +37,7 @@ __all__ = [
     "CallbackOptions",
     "Chat",
     "Client",
+    "CompletionOptions",
     "EmbeddingModel",
     "Event",
     "Fragment",
@@ -47,7 +48,6 @@ __all__ = [
     "PredictionResult",
     "PredictionStream",
     "PromptProgress",
-    "RawOptions",
     "Timeout",
     "ToolCallArguments",
     "ToolCallEnd",

@@ -11,15 +11,21 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
 
-from lmstudio_integrations.client import calls
-from lmstudio_integrations.client.bell import bell_of
+from lmstudio_integrations.client import requests
+from lmstudio_integrations.client._base import (
+    BaseClient,
+    BaseModelHandle,
+    BasePredictionStream,
+    CompletionOptions,
+    PredictionOptions,
+)
 from lmstudio_integrations.client.callbacks import check_callback
 from lmstudio_integrations.client.chat import History
-from lmstudio_integrations.client.files import FileSource, read_image
-from lmstudio_integrations.client.front import ClientFront, ModelFront, PredictionOptions, RawOptions, StreamFront
-from lmstudio_integrations.client.mailbox import AsyncMailbox
+from lmstudio_integrations.client.images import FileSource, read_image
 from lmstudio_integrations.client.prediction import Event, Fragment, load_progress
-from lmstudio_integrations.client.session import CLOSED
+from lmstudio_integrations.client.transport.loop_waker import waker_of
+from lmstudio_integrations.client.transport.mailbox import AsyncMailbox
+from lmstudio_integrations.client.transport.multiplexer import CLOSED
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -57,8 +63,8 @@ async def _wait(future: Future[T]) -> T:
         if not waiter.done():
             waiter.set_result(None)
 
-    bell = bell_of(loop)
-    future.add_done_callback(lambda _: bell.ring(loop, wake))
+    waker = waker_of(loop)
+    future.add_done_callback(lambda _: waker.schedule(loop, wake))
     try:
         await waiter
     except BaseException:
@@ -74,7 +80,7 @@ async def _run(callback: Callable[..., Any], *arguments: Any) -> None:
         await outcome
 
 
-class AsyncPredictionStream(StreamFront):
+class AsyncPredictionStream(BasePredictionStream):
     """A prediction under way. ``async for`` its ``Fragment``s, then await ``result()``.
 
     ``break``, ``cancel()``, ``close()``, ``aclose()``, leaving an ``async with`` block, cancelling the task and garbage
@@ -135,7 +141,7 @@ class AsyncPredictionStream(StreamFront):
         self.close()
 
 
-class _AsyncModel(ModelFront):
+class _AsyncModel(BaseModelHandle):
     """A model of either kind."""
 
     @overload
@@ -185,12 +191,12 @@ class AsyncLLM(_AsyncModel):
         """The same as a stream. Returns at once; connecting, loading and their errors come with the first read."""
         return self._start(AsyncPredictionStream, history, options, raw=False)
 
-    async def complete(self, prompt: str, **options: Unpack[RawOptions]) -> PredictionResult:
+    async def complete(self, prompt: str, **options: Unpack[CompletionOptions]) -> PredictionResult:
         """Continue a text as it stands, without a chat template."""
         async with await self.complete_stream(prompt, **options) as stream:
             return await stream.result()
 
-    async def complete_stream(self, prompt: str, **options: Unpack[RawOptions]) -> AsyncPredictionStream:
+    async def complete_stream(self, prompt: str, **options: Unpack[CompletionOptions]) -> AsyncPredictionStream:
         """The same as a stream."""
         return self._start(AsyncPredictionStream, prompt, options, raw=True)
 
@@ -237,7 +243,7 @@ class AsyncModels(Generic[M]):
         self,
         key: str | None = None,
         *,
-        ttl: float | None = calls.DEFAULT_TTL,
+        ttl: float | None = requests.DEFAULT_TTL,
         config: Any = None,
         on_load_progress: LoadProgressCallback | None = None,
     ) -> M:
@@ -251,34 +257,36 @@ class AsyncModels(Generic[M]):
         handle = self.just_in_time(key, ttl=ttl, config=config)
         if key is None:
             return self.just_in_time((await handle.get_info()).identifier, ttl=ttl, config=config)
-        await self._load("getOrLoad", calls.get_or_load(self._namespace, key, ttl, config), on_load_progress)
+        await self._load("getOrLoad", requests.get_or_load(self._namespace, key, ttl, config), on_load_progress)
         return handle
 
-    def just_in_time(self, key: str | None = None, *, ttl: float | None = calls.DEFAULT_TTL, config: Any = None) -> M:
+    def just_in_time(
+        self, key: str | None = None, *, ttl: float | None = requests.DEFAULT_TTL, config: Any = None
+    ) -> M:
         """A handle without asking anybody: the model is loaded by the first request that finds it missing."""
-        return self._kind(self._client, calls.model_reference(self._namespace, key, ttl, config))
+        return self._kind(self._client, requests.model_reference(self._namespace, key, ttl, config))
 
     async def load_new_instance(
         self,
         key: str,
         instance_id: str | None = None,
         *,
-        ttl: float | None = calls.DEFAULT_TTL,
+        ttl: float | None = requests.DEFAULT_TTL,
         config: Any = None,
         on_load_progress: LoadProgressCallback | None = None,
     ) -> M:
         """Load another instance, under the identifier ``instance_id`` (default: LM Studio chooses one)."""
-        creation = calls.load_model(self._namespace, key, instance_id, ttl, config)
+        creation = requests.load_model(self._namespace, key, instance_id, ttl, config)
         identifier = await self._load("loadModel", creation, on_load_progress)
-        return self._kind(self._client, calls.instance_by_identifier(self._namespace, identifier))
+        return self._kind(self._client, requests.instance_by_identifier(self._namespace, identifier))
 
     async def unload(self, identifier: str) -> None:
         """Unload an instance."""
-        await _wait(self._client._ask(calls.unload(self._namespace, identifier)))
+        await _wait(self._client._ask(requests.unload(self._namespace, identifier)))
 
     async def list_loaded(self) -> list[M]:
         """Handles to the loaded instances."""
-        infos = await _wait(self._client._ask(calls.list_loaded(self._namespace)))
+        infos = await _wait(self._client._ask(requests.list_loaded(self._namespace)))
         return [self.just_in_time(info.identifier) for info in infos]
 
     async def _load(
@@ -310,7 +318,7 @@ class AsyncFiles:
 
         The handle is good for this client's server and identity. Raises ``LMStudioValueError`` for other contents.
         """
-        return await _wait(self._client._ask(calls.upload(*await asyncio.to_thread(read_image, src, name))))
+        return await _wait(self._client._ask(requests.upload(*await asyncio.to_thread(read_image, src, name))))
 
 
 class AsyncSystem:
@@ -321,14 +329,14 @@ class AsyncSystem:
 
     async def version(self) -> Version:
         """LM Studio's ``version`` and ``build``."""
-        return await _wait(self._client._ask(calls.version()))
+        return await _wait(self._client._ask(requests.version()))
 
     async def list_downloaded_models(self) -> list[ModelInfo]:
         """Every model on the server's disk."""
-        return await _wait(self._client._ask(calls.list_downloaded()))
+        return await _wait(self._client._ask(requests.list_downloaded()))
 
 
-class AsyncClient(ClientFront):
+class AsyncClient(BaseClient):
     """A way to LM Studio.
 
     ``url``: ``ws://``, ``wss://``, ``http://``, ``https://`` or ``host:port``, with a path prefix if need be; ``None``
@@ -370,7 +378,7 @@ class AsyncClient(ClientFront):
 
     async def close(self) -> None:
         """Cancel this client's streams and close the sockets that nobody uses."""
-        await _wait(self._close_links())
+        await _wait(self._close_pool())
 
     async def __aenter__(self) -> Self:
         return self

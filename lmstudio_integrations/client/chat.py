@@ -1,6 +1,6 @@
-"""``Chat``: a conversation that is kept, and every other form in which a history may be passed.
+"""``Chat``: a call that is kept, and every other form in which a history may be passed.
 
-LM Studio's documentation, "Chat Completion", sections "Chats and conversations" and "Using JSON chat histories"; the
+LM Studio's documentation, "Chat Completion", sections "Chats and calls" and "Using JSON chat histories"; the
 rules of the wire are PROTOCOL's section on the history (lmstudio-js, ``ChatHistoryData``).
 """
 
@@ -55,7 +55,7 @@ _CALL_KEYS = {"id", "type", "name", "arguments"}
 
 
 class Chat:
-    """A conversation: system prompt, user messages, assistant responses, tool results.
+    """A call: system prompt, user messages, assistant responses, tool results.
 
     ``Chat("You are terse.")`` begins with a system prompt; ``Chat.from_history`` reads text, a JSON history
     (``{"messages": [...]}``), a list of messages, or another ``Chat``. Every method that adds returns the message.

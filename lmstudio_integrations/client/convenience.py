@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lmstudio_integrations.client.calls import DEFAULT_TTL
+from lmstudio_integrations.client.requests import DEFAULT_TTL
 from lmstudio_integrations.client.sync import LLM, Client, EmbeddingModel, LoadProgressCallback
 
 if TYPE_CHECKING:

@@ -24,8 +24,8 @@ from lmstudio_integrations.client.events import (
     token_count,
 )
 from lmstudio_integrations.client.result import PartialPrediction, PredictionResult, read_structured
-from lmstudio_integrations.client.session import Closed
-from lmstudio_integrations.client.surrogates import Mender
+from lmstudio_integrations.client.surrogates import SurrogateJoiner
+from lmstudio_integrations.client.transport.multiplexer import Closed
 from lmstudio_integrations.errors import (
     LMStudioError,
     LMStudioIncompleteError,
@@ -41,7 +41,7 @@ from lmstudio_integrations.protocol.prediction import PredictionStats
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lmstudio_integrations.client.session import Outcome
+    from lmstudio_integrations.client.transport.multiplexer import Outcome
 
 __all__ = [
     "Event",
@@ -82,8 +82,8 @@ class PredictionReader:
         self._failed: list[ToolCallFailed] = []
         self._strange: set[str] = set()
         self._told: LMStudioError | None = None
-        self._text = Mender()
-        self._argument_text = Mender()
+        self._text = SurrogateJoiner()
+        self._argument_text = SurrogateJoiner()
         self.prompt_progress: PromptProgress | None = None
         self.result: PredictionResult | None = None
         self.error: LMStudioError | None = None
@@ -106,7 +106,7 @@ class PredictionReader:
     def read(self, packet: dict[str, Any] | Outcome) -> Event | None:
         """The event that ``packet`` is, or ``None``. After the final packet ``result`` is set.
 
-        ``packet`` may also be how the conversation ended; ending without the final packet raises
+        ``packet`` may also be how the call ended; ending without the final packet raises
         ``LMStudioIncompleteError``, ending in an error that error, with ``partial`` set. A final packet that cannot be
         understood raises ``LMStudioProtocolError``; any other strange packet is logged once and passed over.
         """
@@ -116,7 +116,7 @@ class PredictionReader:
                 data = packet["fragment"]  # type: ignore[index]
                 fragment = Fragment(data)
                 if self._text.held or not fragment.content.isascii():
-                    fragment.content = self._text.mend(fragment.content)
+                    fragment.content = self._text.feed(fragment.content)
                 reasoning = data.get("reasoningType") or "none"
                 if reasoning == "none":
                     if not data.get("isStructural"):
@@ -149,7 +149,7 @@ class PredictionReader:
                 "what had come is on this error as 'partial'"
             )
         if outcome is not error:
-            error.begun = True
+            error.response_started = True
         error.partial = self.partial()
         self.error = error
         raise error
@@ -191,7 +191,7 @@ class PredictionReader:
         self._tool_index += 1
         self._tool_open = True
         self._tool_name, self._tool_id, self._tool_arguments = None, _id(id), []
-        self._argument_text = Mender()
+        self._argument_text = SurrogateJoiner()
 
     def _finish_tool_call(self) -> None:
         if not self._tool_open:  # an older server that sends the whole call in one packet
@@ -213,7 +213,7 @@ class PredictionReader:
         content = packet["content"]
         if not isinstance(content, str) or not self._tool_open:
             raise ValueError("a piece of arguments that belongs to no tool call")
-        content = self._argument_text.mend(content)
+        content = self._argument_text.feed(content)
         self._tool_arguments.append(content)
         return ToolCallArguments(self._tool_index, content)
 
@@ -265,7 +265,7 @@ class PredictionReader:
             )
         except (KeyError, TypeError, ValueError) as error:
             self.error = LMStudioProtocolError(f"the final packet of a prediction cannot be read: {error}")
-            self.error.partial, self.error.begun = self.partial(), True
+            self.error.partial, self.error.response_started = self.partial(), True
             raise self.error from error
 
     def _read_error(self, packet: dict[str, Any]) -> None:

@@ -29,24 +29,24 @@ TOKEN_VARIABLES = ("LMSTUDIO_API_TOKEN", "LM_API_TOKEN")
 
 _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 _NEVER_IN_URL = re.compile(r"[\x00-\x20\x7f\\\"<>^`{|}]")
-_LIMITS = ("connect", "first_answer", "silence", "total", "load")
+_LIMITS = ("connect", "first_packet", "idle", "total", "load")
 
 
 @dataclass(frozen=True, slots=True)
 class Timeout:
     """How long each stage may take, in seconds; ``None`` lifts a limit.
 
-    ``connect`` (4.0): socket, handshake and authentication together. ``first_answer`` (300.0): from the request to
-    the first packet of its answer; on a busy server this includes the time in its queue. ``silence`` (300.0): between
+    ``connect`` (4.0): socket, handshake and authentication together. ``first_packet`` (300.0): from the request to
+    the first packet of its answer; on a busy server this includes the time in its queue. ``idle`` (300.0): between
     two packets of one answer; prompt-processing progress counts as a packet. ``total`` (none): the whole prediction,
     loading left out. ``load`` (600.0): between two packets while a model is being loaded, which is not silence.
 
-    A plain number in place of a ``Timeout`` sets ``connect``, ``first_answer`` and ``silence``.
+    A plain number in place of a ``Timeout`` sets ``connect``, ``first_packet`` and ``idle``.
     """
 
     connect: float | None = 4.0
-    first_answer: float | None = 300.0
-    silence: float | None = 300.0
+    first_packet: float | None = 300.0
+    idle: float | None = 300.0
     total: float | None = None
     load: float | None = 600.0
 
@@ -64,7 +64,7 @@ class Timeout:
             return value
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             _check_seconds("timeout", value)
-            return replace(base, connect=float(value), first_answer=float(value), silence=float(value))
+            return replace(base, connect=float(value), first_packet=float(value), idle=float(value))
         try:
             given = dict(value)  # type: ignore[arg-type]  # whatever else came is told apart here
         except (TypeError, ValueError):

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["Mender"]
+__all__ = ["SurrogateJoiner"]
 
 _HALF = re.compile("[\ud800-\udfff]")
 _FIRST_HALF = re.compile("[\ud800-\udbff]$")
 _REPLACEMENT = "\ufffd"
 
 
-class Mender:
+class SurrogateJoiner:
     """Puts the halves of one stream of text together again: the first waits for the second.
 
     A half whose other half never comes is replaced by U+FFFD.
@@ -27,7 +27,7 @@ class Mender:
         self.held = ""
         """Half a character that waits for the next piece."""
 
-    def mend(self, text: str) -> str:
+    def feed(self, text: str) -> str:
         """The next piece, whole; what it lacks at its end comes with the next piece."""
         if not self.held and (text.isascii() or _HALF.search(text) is None):
             return text

@@ -11,11 +11,17 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
 
-from lmstudio_integrations.client import calls
+from lmstudio_integrations.client import requests
+from lmstudio_integrations.client._base import (
+    BaseClient,
+    BaseModelHandle,
+    BasePredictionStream,
+    CompletionOptions,
+    PredictionOptions,
+)
 from lmstudio_integrations.client.callbacks import check_callback, refuse_coroutine
 from lmstudio_integrations.client.chat import History
-from lmstudio_integrations.client.files import FileSource, read_image
-from lmstudio_integrations.client.front import ClientFront, ModelFront, PredictionOptions, RawOptions, StreamFront
+from lmstudio_integrations.client.images import FileSource, read_image
 from lmstudio_integrations.client.prediction import Event, Fragment, load_progress
 
 if TYPE_CHECKING:
@@ -43,7 +49,7 @@ def _wait(future: Future[T]) -> T:
         raise
 
 
-class PredictionStream(StreamFront):
+class PredictionStream(BasePredictionStream):
     """A prediction under way. Iterate for its ``Fragment``s, then ask for ``result()``.
 
     ``break``, ``cancel()``, ``close()``, leaving a ``with`` block, Ctrl-C and garbage collection all reach the server
@@ -105,7 +111,7 @@ class PredictionStream(StreamFront):
         self.close()
 
 
-class _Model(ModelFront):
+class _Model(BaseModelHandle):
     """A model of either kind."""
 
     @overload
@@ -155,12 +161,12 @@ class LLM(_Model):
         """The same as a stream. Returns at once; connecting, loading and their errors come with the first read."""
         return self._start(PredictionStream, history, options, raw=False)
 
-    def complete(self, prompt: str, **options: Unpack[RawOptions]) -> PredictionResult:
+    def complete(self, prompt: str, **options: Unpack[CompletionOptions]) -> PredictionResult:
         """Continue a text as it stands, without a chat template."""
         with self.complete_stream(prompt, **options) as stream:
             return stream.result()
 
-    def complete_stream(self, prompt: str, **options: Unpack[RawOptions]) -> PredictionStream:
+    def complete_stream(self, prompt: str, **options: Unpack[CompletionOptions]) -> PredictionStream:
         """The same as a stream."""
         return self._start(PredictionStream, prompt, options, raw=True)
 
@@ -207,7 +213,7 @@ class Models(Generic[M]):
         self,
         key: str | None = None,
         *,
-        ttl: float | None = calls.DEFAULT_TTL,
+        ttl: float | None = requests.DEFAULT_TTL,
         config: Any = None,
         on_load_progress: LoadProgressCallback | None = None,
     ) -> M:
@@ -221,34 +227,36 @@ class Models(Generic[M]):
         handle = self.just_in_time(key, ttl=ttl, config=config)
         if key is None:
             return self.just_in_time(handle.get_info().identifier, ttl=ttl, config=config)
-        self._load("getOrLoad", calls.get_or_load(self._namespace, key, ttl, config), on_load_progress)
+        self._load("getOrLoad", requests.get_or_load(self._namespace, key, ttl, config), on_load_progress)
         return handle
 
-    def just_in_time(self, key: str | None = None, *, ttl: float | None = calls.DEFAULT_TTL, config: Any = None) -> M:
+    def just_in_time(
+        self, key: str | None = None, *, ttl: float | None = requests.DEFAULT_TTL, config: Any = None
+    ) -> M:
         """A handle without asking anybody: the model is loaded by the first request that finds it missing."""
-        return self._kind(self._client, calls.model_reference(self._namespace, key, ttl, config))
+        return self._kind(self._client, requests.model_reference(self._namespace, key, ttl, config))
 
     def load_new_instance(
         self,
         key: str,
         instance_id: str | None = None,
         *,
-        ttl: float | None = calls.DEFAULT_TTL,
+        ttl: float | None = requests.DEFAULT_TTL,
         config: Any = None,
         on_load_progress: LoadProgressCallback | None = None,
     ) -> M:
         """Load another instance, under the identifier ``instance_id`` (default: LM Studio chooses one)."""
-        creation = calls.load_model(self._namespace, key, instance_id, ttl, config)
+        creation = requests.load_model(self._namespace, key, instance_id, ttl, config)
         identifier = self._load("loadModel", creation, on_load_progress)
-        return self._kind(self._client, calls.instance_by_identifier(self._namespace, identifier))
+        return self._kind(self._client, requests.instance_by_identifier(self._namespace, identifier))
 
     def unload(self, identifier: str) -> None:
         """Unload an instance."""
-        _wait(self._client._ask(calls.unload(self._namespace, identifier)))
+        _wait(self._client._ask(requests.unload(self._namespace, identifier)))
 
     def list_loaded(self) -> list[M]:
         """Handles to the loaded instances."""
-        infos = _wait(self._client._ask(calls.list_loaded(self._namespace)))
+        infos = _wait(self._client._ask(requests.list_loaded(self._namespace)))
         return [self.just_in_time(info.identifier) for info in infos]
 
     def _load(self, endpoint: str, creation: Mapping[str, Any], on_load_progress: LoadProgressCallback | None) -> str:
@@ -279,7 +287,7 @@ class Files:
 
         The handle is good for this client's server and identity. Raises ``LMStudioValueError`` for other contents.
         """
-        return _wait(self._client._ask(calls.upload(*read_image(src, name))))
+        return _wait(self._client._ask(requests.upload(*read_image(src, name))))
 
 
 class System:
@@ -290,14 +298,14 @@ class System:
 
     def version(self) -> Version:
         """LM Studio's ``version`` and ``build``."""
-        return _wait(self._client._ask(calls.version()))
+        return _wait(self._client._ask(requests.version()))
 
     def list_downloaded_models(self) -> list[ModelInfo]:
         """Every model on the server's disk."""
-        return _wait(self._client._ask(calls.list_downloaded()))
+        return _wait(self._client._ask(requests.list_downloaded()))
 
 
-class Client(ClientFront):
+class Client(BaseClient):
     """A way to LM Studio.
 
     ``url``: ``ws://``, ``wss://``, ``http://``, ``https://`` or ``host:port``, with a path prefix if need be; ``None``
@@ -339,7 +347,7 @@ class Client(ClientFront):
 
     def close(self) -> None:
         """Cancel this client's streams and close the sockets that nobody uses."""
-        _wait(self._close_links())
+        _wait(self._close_pool())
 
     def __enter__(self) -> Self:
         return self

@@ -23,7 +23,7 @@ def whole(result: PredictionResult) -> PredictionResult:
         error = LMStudioServerError("The engine failed while the model was answering")
     else:
         return result
-    error.begun = True
+    error.response_started = True
     error.partial = PartialPrediction(
         content=result.content,
         reasoning=result.reasoning,

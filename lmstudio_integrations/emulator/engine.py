@@ -13,7 +13,7 @@ from .request import Messages, PredictionRequest
 from .rules import rule_reply
 
 
-class Engine(Protocol):
+class IOThread(Protocol):
     """Tokens, templates, vectors and answers of the models."""
 
     async def start(self) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from .calls import EndpointTable
 from .clients import Clients
-from .engine import Engine
+from .engine import IOThread
 from .faults import Faults
 from .files import FileStore
 from .gate import Gate
@@ -27,7 +27,7 @@ class House:
     """The state of an emulator. ``restart_soon`` is set by the server that runs it."""
 
     catalog: Sequence[EmulatedModel]
-    engine: Engine
+    engine: IOThread
     record: Record
     clients: Clients
     endpoints: Mapping[str, EndpointTable]

@@ -13,7 +13,7 @@ from lmstudio_integrations.errors import LMStudioError, LMStudioValueError
 
 from .clients import Clients
 from .endpoints import ENDPOINTS
-from .engine import Engine, MadeUpEngine
+from .engine import IOThread, MadeUpEngine
 from .faults import Faults
 from .gate import Gate
 from .house import House, ReplyFunction
@@ -286,7 +286,7 @@ class Emulator:
 
 def _engine(
     models: Sequence[EmulatedModel] | None, model_path: str | Path | None, threads: int
-) -> tuple[Engine, Sequence[EmulatedModel]]:
+) -> tuple[IOThread, Sequence[EmulatedModel]]:
     if model_path is None:
         return MadeUpEngine(), DEFAULT_MODELS if models is None else tuple(models)
     from .llama_cpp import LlamaEngine  # only here: it is the optional half

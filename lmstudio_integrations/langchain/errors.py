@@ -91,7 +91,7 @@ class ChatLMStudioModelUnloadedError(errors.LMStudioModelUnloadedError, core.Mod
 
     @property
     def is_retryable(self) -> bool:  # type: ignore[override]  # the base has a plain class attribute
-        return not self.begun
+        return not self.response_started
 
 
 class ChatLMStudioPresetNotFoundError(errors.LMStudioPresetNotFoundError, core.ModelInvalidRequestError):

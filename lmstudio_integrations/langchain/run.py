@@ -108,6 +108,10 @@ class _Again:
 
         A prediction that has begun is never asked for twice; and where nobody listens, there is no use in it.
         """
-        if self._left == 0 or getattr(error, "begun", True) or isinstance(error, LMStudioServerNotFoundError):
+        if (
+            self._left == 0
+            or getattr(error, "response_started", True)
+            or isinstance(error, LMStudioServerNotFoundError)
+        ):
             raise error
         self._left -= 1

@@ -144,7 +144,7 @@ class ServedLLM(PredictionSettings, FunctionCallingLLM):
 
     def _try_again(self, error: LMStudioError, images: Sequence[ImageData], tries: int) -> bool:
         """Whether to repeat a call: the failure may pass, and LM Studio had not begun to work on it."""
-        if tries > self.max_retries or error.begun:
+        if tries > self.max_retries or error.response_started:
             return False
         # An upload that LM Studio has forgotten makes the request fail; it is sent once more, with fresh uploads.
         if isinstance(error, LMStudioServerError) and uploads.forget(self._identity(), images):

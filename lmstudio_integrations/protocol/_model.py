@@ -25,7 +25,7 @@ from pydantic import (
 
 from lmstudio_integrations.errors import LMStudioValueError
 
-__all__ = ["Incoming", "Number", "WireInt", "WireModel", "plain", "to_camel"]
+__all__ = ["LenientModel", "Number", "WireInt", "WireModel", "to_camel", "to_jsonable"]
 
 _ATOMS = frozenset((str, int, float, bool, type(None)))
 
@@ -85,7 +85,7 @@ class WireModel(BaseModel):
         return made
 
     @classmethod
-    def checked(cls, **values: Any) -> Self:
+    def validate_args(cls, **values: Any) -> Self:
         """Build one from what a caller passed.
 
         Raises:
@@ -104,13 +104,13 @@ class WireModel(BaseModel):
             value = values[name]
             if value is None and not (name in self.NULLABLE and name in self.model_fields_set):
                 continue
-            wire[key] = value if type(value) in _ATOMS else plain(value)
+            wire[key] = value if type(value) in _ATOMS else to_jsonable(value)
         for name, value in (self.model_extra or {}).items():
-            wire[name] = plain(value)
+            wire[name] = to_jsonable(value)
         return wire
 
 
-class Incoming(WireModel):
+class LenientModel(WireModel):
     """What the server sends. An optional attribute of the wrong type takes its default instead of failing."""
 
     @field_validator("*", mode="wrap")
@@ -145,7 +145,7 @@ def _refuse_null(value: Any, path: str) -> None:
             _refuse_null(item, f"{path}[{index}]")
 
 
-def plain(value: Any) -> Any:
+def to_jsonable(value: Any) -> Any:
     """The JSON form of a value that may be, or hold, models."""
     if type(value) in _ATOMS:
         return value
@@ -154,9 +154,9 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         if _ATOMS.issuperset(map(type, value)):  # an embedding, the ids of a long text
             return list(value)
-        return [plain(item) for item in value]
+        return [to_jsonable(item) for item in value]
     if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
+        return {key: to_jsonable(item) for key, item in value.items()}
     return value
 
 

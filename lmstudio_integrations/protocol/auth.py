@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from lmstudio_integrations.errors import LMStudioValueError
-from lmstudio_integrations.protocol._model import Incoming, WireModel
+from lmstudio_integrations.protocol._model import LenientModel, WireModel
 
 __all__ = ["TOKEN_PATTERN", "Authentication", "AuthenticationReply", "guest_authentication", "token_authentication"]
 
@@ -31,7 +31,7 @@ def _is_true(value: Any) -> bool:
     return value is True
 
 
-class AuthenticationReply(Incoming):
+class AuthenticationReply(LenientModel):
     """Server: whether the client may go on; anything but ``true`` is a refusal, and the socket is closed."""
 
     success: Annotated[bool, BeforeValidator(_is_true)]

@@ -1,8 +1,8 @@
 """Which user name stands for which key of LM Studio's key/value configuration (PROTOCOL: "KV config").
 
 One row per setting, in the order in which they are sent. ``CHECKBOX`` settings travel as
-``{"checked": bool, "value": …}``: a value ``v`` as ``{true, v}``, ``False`` as ``{false, filler}``, with the fillers
-that the official JavaScript SDK sends.
+``{"checked": bool, "value": …}``: a value ``v`` as ``{true, v}``, ``False`` as ``{false, unchecked_value}``. The
+unchecked values are those of the official JavaScript SDK.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ __all__ = ["AUTO_FIT_KEYS", "EMBEDDING_LOAD_KEYS", "LLM_LOAD_KEYS", "PREDICTION_
 
 
 class KeyRow(NamedTuple):
-    """``user`` is the camelCase name; ``filler`` is not ``None`` for checkbox settings."""
+    """``user`` is the camelCase name; ``unchecked_value`` is not ``None`` for checkbox settings."""
 
     user: str
     key: str
-    filler: float | int | str | None = None
+    unchecked_value: float | int | str | None = None
 
     @property
     def checkbox(self) -> bool:
         """Whether the value travels with a checkbox."""
-        return self.filler is not None
+        return self.unchecked_value is not None
 
 
 _P, _L, _E = "llm.prediction.", "llm.load.", "embedding.load."

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator
 
 from lmstudio_integrations.errors import LMStudioValueError
-from lmstudio_integrations.protocol._model import plain
+from lmstudio_integrations.protocol._model import to_jsonable
 from lmstudio_integrations.protocol.config_keys import (
     AUTO_FIT_KEYS,
     EMBEDDING_LOAD_KEYS,
@@ -161,10 +161,10 @@ def from_kv(kv: Any, kind: ConfigKind) -> dict[str, Any]:
 
 def _encoded(row: KeyRow, value: Any) -> Any:
     if row.checkbox:
-        return {"checked": False, "value": row.filler} if value is False else {"checked": True, "value": value}
+        return {"checked": False, "value": row.unchecked_value} if value is False else {"checked": True, "value": value}
     if row.user == "mlxKvCacheQuantization" and value is False:
         return dict(_MLX_OFF)
-    return plain(value)
+    return to_jsonable(value)
 
 
 def _decoded(row: KeyRow, value: Any) -> Any:

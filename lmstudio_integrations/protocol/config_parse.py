@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from lmstudio_integrations.errors import LMStudioValueError
-from lmstudio_integrations.protocol._model import plain
+from lmstudio_integrations.protocol._model import to_jsonable
 from lmstudio_integrations.protocol.config_models import Config, GpuSetting
 from lmstudio_integrations.protocol.json_text import encode
 
@@ -90,6 +90,6 @@ def _wrong(cls: type[Config], name: str, key: str, value: Any) -> str:
 
 def _check_sendable(key: str, value: Any) -> None:
     try:
-        encode(None if isinstance(value, Config) else plain(value))
+        encode(None if isinstance(value, Config) else to_jsonable(value))
     except LMStudioValueError as error:
         raise LMStudioValueError(f"{key!r} cannot be sent: {error}") from None

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from lmstudio_integrations.protocol._model import Incoming, WireModel
+from lmstudio_integrations.protocol._model import LenientModel, WireModel
 from lmstudio_integrations.protocol.models import QuerySpecifier
 
 __all__ = ["EmbedStringParameter", "EmbedStringResult"]
@@ -17,7 +17,7 @@ class EmbedStringParameter(WireModel):
     input_string: str
 
 
-class EmbedStringResult(Incoming):
+class EmbedStringResult(LenientModel):
     """The vector. LM Studio's documentation does not promise that it has length one."""
 
     embedding: Annotated[list[float], Field(min_length=1)]

@@ -1,6 +1,6 @@
 """Uploading a file and what comes back (PROTOCOL: "Files"). The content travels as base64 in one frame."""
 
-from lmstudio_integrations.protocol._model import Incoming, WireInt, WireModel
+from lmstudio_integrations.protocol._model import LenientModel, WireInt, WireModel
 from lmstudio_integrations.protocol.history import FILE_TYPES, FilePart, FileType
 
 __all__ = ["FILE_TYPES", "FileType", "UploadFileParameter", "UploadFileResult"]
@@ -13,7 +13,7 @@ class UploadFileParameter(WireModel):
     content_base64: str
 
 
-class UploadFileResult(Incoming):
+class UploadFileResult(LenientModel):
     """Where the server has put it. It stays there for the client identifier that uploaded it."""
 
     identifier: str

@@ -24,7 +24,7 @@ def encode(message: object) -> str:
         text = _COMPACT(plain)
         text.encode()
     except (ValueError, TypeError, RecursionError) as error:
-        raise LMStudioValueError(_complaint(plain) or f"This cannot be written as JSON: {error}") from None
+        raise LMStudioValueError(_find_unserializable(plain) or f"This cannot be written as JSON: {error}") from None
     return text
 
 
@@ -52,7 +52,7 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-def _complaint(value: Any, path: str = "$", parents: tuple[int, ...] = ()) -> str | None:
+def _find_unserializable(value: Any, path: str = "$", parents: tuple[int, ...] = ()) -> str | None:
     """Where in ``value`` the first thing is that JSON cannot hold, and what it is."""
     if value is None or isinstance(value, bool | int):
         return None
@@ -66,19 +66,19 @@ def _complaint(value: Any, path: str = "$", parents: tuple[int, ...] = ()) -> st
     if len(parents) > 200:
         return f"{path}: nested too deeply"
     if isinstance(value, dict):
-        found = [_complaint_of_entry(key, item, path, parents) for key, item in value.items()]
+        found = [_find_unserializable_of_entry(key, item, path, parents) for key, item in value.items()]
     elif isinstance(value, list | tuple):
-        found = [_complaint(item, f"{path}[{index}]", parents) for index, item in enumerate(value)]
+        found = [_find_unserializable(item, f"{path}[{index}]", parents) for index, item in enumerate(value)]
     else:
         return f"{path}: {type(value).__name__} is not JSON"
     return next(filter(None, found), None)
 
 
-def _complaint_of_entry(key: Any, item: Any, path: str, parents: tuple[int, ...]) -> str | None:
+def _find_unserializable_of_entry(key: Any, item: Any, path: str, parents: tuple[int, ...]) -> str | None:
     if isinstance(key, str):
-        return _surrogate(key, f"{path} (key)") or _complaint(item, f"{path}.{key}", parents)
+        return _surrogate(key, f"{path} (key)") or _find_unserializable(item, f"{path}.{key}", parents)
     if key is None or isinstance(key, int | float):  # the encoder makes text of these
-        return _complaint(item, f"{path}.{key}", parents)
+        return _find_unserializable(item, f"{path}.{key}", parents)
     return f"{path}: a key of type {type(key).__name__} is not JSON"
 
 

@@ -5,7 +5,7 @@
 
 from pydantic import Field, StrictBool
 
-from lmstudio_integrations.protocol._model import Incoming, WireInt, WireModel
+from lmstudio_integrations.protocol._model import LenientModel, WireInt, WireModel
 from lmstudio_integrations.protocol.config_kv import ConfigStack
 from lmstudio_integrations.protocol.history import ChatHistory
 from lmstudio_integrations.protocol.models import QuerySpecifier
@@ -61,7 +61,7 @@ class ApplyPromptTemplateParameter(WireModel):
     opts: ApplyPromptTemplateOptions = Field(default_factory=ApplyPromptTemplateOptions)
 
 
-class ApplyPromptTemplateResult(Incoming):
+class ApplyPromptTemplateResult(LenientModel):
     """The prompt as the model would see it."""
 
     formatted: str
@@ -74,7 +74,7 @@ class TokenizeParameter(WireModel):
     input_string: str
 
 
-class TokenizeResult(Incoming):
+class TokenizeResult(LenientModel):
     """Token ids. Read as leniently as pydantic does by itself, which takes a twentieth of the time of ``WireInt``."""
 
     tokens: list[int]
@@ -87,7 +87,7 @@ class CountTokensParameter(WireModel):
     input_string: str
 
 
-class CountTokensResult(Incoming):
+class CountTokensResult(LenientModel):
     """Number of tokens."""
 
     token_count: WireInt

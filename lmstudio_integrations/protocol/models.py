@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, ConfigDict
 
 from lmstudio_integrations.errors import LMStudioValueError
-from lmstudio_integrations.protocol._model import Incoming, WireInt, WireModel
+from lmstudio_integrations.protocol._model import LenientModel, WireInt, WireModel
 
 __all__ = [
     "ModelInfo",
@@ -72,14 +72,14 @@ def query(identifier: str | None = None) -> QuerySpecifier:
     return QuerySpecifier(query=ModelQuery(identifier=identifier))
 
 
-class Quantization(Incoming):
+class Quantization(LenientModel):
     """For example ``Q4_K_M`` with 4 bits."""
 
     name: str = ""
     bits: WireInt = 0
 
 
-class ModelInfo(Incoming):
+class ModelInfo(LenientModel):
     """A downloaded model. What older servers lack has a default; what newer ones add is kept in ``model_extra``.
 
     ``size_bytes`` is the size on disk; ``max_context_length`` in tokens. ``vision`` and ``trained_for_tool_use`` are

@@ -2,12 +2,12 @@
 
 from pydantic import ConfigDict
 
-from lmstudio_integrations.protocol._model import Incoming, Number, WireInt
+from lmstudio_integrations.protocol._model import LenientModel, Number, WireInt
 
 __all__ = ["PredictionStats"]
 
 
-class PredictionStats(Incoming):
+class PredictionStats(LenientModel):
     """How it went.
 
     ``stop_reason`` is ``userStopped``, ``modelUnloaded``, ``failed``, ``eosFound``, ``stopStringFound``, ``toolCalls``,

@@ -1,11 +1,11 @@
 """The system namespace (PROTOCOL: "system")."""
 
-from lmstudio_integrations.protocol._model import Incoming, WireInt
+from lmstudio_integrations.protocol._model import LenientModel, WireInt
 
 __all__ = ["Version"]
 
 
-class Version(Incoming):
+class Version(LenientModel):
     """``system.version``: LM Studio's version, e.g. ``"0.4.2"``, and build number."""
 
     version: str

@@ -66,7 +66,7 @@ def tool_definition(value: Mapping[str, Any] | ToolDefinition) -> ToolDefinition
         raise LMStudioValueError("A tool needs a name.")
     if description is not None and not isinstance(description, str):
         raise LMStudioValueError(f"The description of the tool {name!r} must be text.")
-    made = FunctionDefinition.checked(
+    made = FunctionDefinition.validate_args(
         name=name,
         description=description,
         parameters=None if parameters is None else tool_parameters(parameters, name),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lmstudio_integrations.emulator import Emulator
-from tests.client.fronts import FRONTS, Front
+from tests.client.client_variants import FRONTS, Front
 
 
 @pytest.fixture(params=FRONTS, ids=["blocking", "awaiting"])

@@ -11,7 +11,7 @@ import pytest
 from lmstudio_integrations import AsyncClient, Client, LMStudioValueError, ToolCallRequest
 from lmstudio_integrations.client.callbacks import CallbackOptions
 from lmstudio_integrations.emulator import Emulator, FailedToolCall, Gate, Recorded, Reply, ToolCall
-from tests.client.fronts import Front
+from tests.client.client_variants import Front
 
 ADD = {"name": "add", "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}}
 NAMES = list(CallbackOptions.__annotations__)

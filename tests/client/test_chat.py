@@ -20,7 +20,7 @@ from lmstudio_integrations.protocol.history import (
     ToolCallResultPart,
     UserMessage,
 )
-from tests.client.packets import call_end, fragment, read_all, success
+from tests.client.packet_builders import call_end, fragment, read_all, success
 
 IMAGE = FileHandle(name="cat.png", identifier="file-1", size_bytes=5, file_type="image")
 IMAGE_WIRE = {"type": "file", "name": "cat.png", "identifier": "file-1", "sizeBytes": 5, "fileType": "image"}

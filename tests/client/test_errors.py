@@ -32,14 +32,14 @@ PARTIAL = PartialPrediction(content="so far", reasoning="", tool_calls=[], faile
 def an(kind: type[LMStudioError]) -> LMStudioError:
     """One of the kind, with everything that it may carry."""
     if issubclass(kind, LMStudioTimeoutError):
-        made: LMStudioError = kind("too late", limit="silence", seconds=2.5, last_heard="fragment")
+        made: LMStudioError = kind("too late", limit="idle", seconds=2.5, last_heard="fragment")
     elif issubclass(kind, LMStudioServerError):
         made = kind("Title", cause="cause", suggestion="do this", code="generic.x", data={"a": 1}, stack="/srv/x.js:1")
     elif kind is LMStudioServerNotFoundError:
         made = LMStudioServerNotFoundError("nobody", ("127.0.0.1:1",))
     else:
         made = kind("words")
-    made.partial, made.begun = PARTIAL, True
+    made.partial, made.response_started = PARTIAL, True
     return made
 
 
@@ -82,7 +82,7 @@ def test_python_s_own_kinds_catch_ours(kind: type[Exception], base: type[Excepti
 
 def test_a_fresh_error_carries_nothing() -> None:
     error = LMStudioError("x")
-    assert (error.partial, error.begun) == (None, False)
+    assert (error.partial, error.response_started) == (None, False)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from lmstudio_integrations import (
     LMStudioValueError,
 )
 from lmstudio_integrations.emulator import EmulatedModel, Emulator, Gate, Recorded
-from tests.client.fronts import Front
+from tests.client.client_variants import Front
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"rest"
 
@@ -205,7 +205,7 @@ async def test_cancelling_the_task_cancels_the_load(lmstudio_emulator: Emulator)
 def test_a_silent_load_runs_into_its_own_limit(lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.load_hold = Gate()
     with (
-        Client(lmstudio_emulator.url, timeout={"load": 0.1, "first_answer": 5, "silence": 5}) as client,
+        Client(lmstudio_emulator.url, timeout={"load": 0.1, "first_packet": 5, "idle": 5}) as client,
         pytest.raises(LMStudioTimeoutError),
     ):
         client.llm.model("emulator/chat-2")
@@ -216,7 +216,7 @@ def test_loading_is_not_silence(front: Front, lmstudio_emulator: Emulator) -> No
     """A load that takes longer than the limits of the answer itself is waited for."""
     lmstudio_emulator.load_pace = 0.15
     front.llm = front.client.llm.just_in_time("emulator/chat-2")
-    assert front.respond(timeout={"first_answer": 0.1, "silence": 0.1, "connect": 5}).content
+    assert front.respond(timeout={"first_packet": 0.1, "idle": 0.1, "connect": 5}).content
 
 
 # What a handle can be asked

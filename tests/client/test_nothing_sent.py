@@ -10,7 +10,7 @@ import pytest
 from lmstudio_integrations import Chat, FileHandle, LMStudioValueError
 from lmstudio_integrations.emulator import Emulator
 from lmstudio_integrations.protocol.config import kv_stack
-from tests.client.fronts import Front
+from tests.client.client_variants import Front
 
 NAN = float("nan")
 HALF = "half \ud800"

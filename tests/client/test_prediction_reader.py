@@ -19,7 +19,7 @@ from lmstudio_integrations.client.events import (
     ToolCallStart,
 )
 from lmstudio_integrations.client.prediction import PredictionReader, load_progress
-from lmstudio_integrations.client.session import CLOSED
+from lmstudio_integrations.client.transport.multiplexer import CLOSED
 from lmstudio_integrations.errors import (
     LMStudioDisconnectedError,
     LMStudioIncompleteError,
@@ -27,7 +27,7 @@ from lmstudio_integrations.errors import (
     LMStudioServerError,
 )
 from lmstudio_integrations.protocol.history import ToolCallRequest
-from tests.client.packets import (
+from tests.client.packet_builders import (
     INSTANCE,
     call_arguments,
     call_end,
@@ -496,7 +496,7 @@ def test_a_broken_final_packet_is_a_protocol_error_with_what_came_before(packet:
     with pytest.raises(LMStudioProtocolError, match="final packet") as caught:
         reader.read(packet)
     assert caught.value.partial.content == "Hi"
-    assert caught.value.begun
+    assert caught.value.response_started
     assert reader.error is caught.value
     assert reader.ended
 
@@ -523,7 +523,7 @@ def test_a_close_without_a_final_packet_is_an_incomplete_answer() -> None:
         1,
     )
     assert partial.prompt_progress == PromptProgress(1.0)
-    assert caught.value.begun
+    assert caught.value.response_started
     assert reader.ended
 
 

@@ -29,9 +29,9 @@ from lmstudio_integrations import (
     ToolCallFailed,
     ToolCallStart,
 )
-from lmstudio_integrations.client.control import Control
+from lmstudio_integrations.client.transport.stream_controller import StreamController
 from lmstudio_integrations.emulator import Emulator, FailedToolCall, Gate, Recorded, Reply, ToolCall
-from tests.client.fronts import Front
+from tests.client.client_variants import Front
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"rest"
 ADD = {"name": "add", "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}}
@@ -345,7 +345,7 @@ async def test_a_stream_is_cancelled_from_another_task(lmstudio_emulator: Emulat
 def test_a_closed_stream_has_no_result_even_if_the_whole_answer_has_come(
     lmstudio_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Control, "abandon", lambda control: None)  # as if the server had been faster
+    monkeypatch.setattr(StreamController, "abandon", lambda control: None)  # as if the server had been faster
     lmstudio_emulator.script(Reply("one two three"))
     with Client(lmstudio_emulator.url) as client:
         stream = client.llm.just_in_time("emulator/chat").respond_stream("Hi")
@@ -358,7 +358,7 @@ def test_a_closed_stream_has_no_result_even_if_the_whole_answer_has_come(
 async def test_a_closed_awaiting_stream_has_no_result_even_if_the_whole_answer_has_come(
     lmstudio_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Control, "abandon", lambda control: None)
+    monkeypatch.setattr(StreamController, "abandon", lambda control: None)
     lmstudio_emulator.script(Reply("one two three"))
     async with AsyncClient(lmstudio_emulator.url) as client:
         stream = await client.llm.just_in_time("emulator/chat").respond_stream("Hi")
@@ -401,7 +401,7 @@ def test_an_error_in_mid_stream_keeps_what_came_before(front: Front, lmstudio_em
     with pytest.raises(LMStudioServerError, match="It broke") as caught:
         front.respond()
     assert caught.value.partial.content == "one two"
-    assert caught.value.begun
+    assert caught.value.response_started
 
 
 def test_a_prompt_that_does_not_fit_says_by_how_much(front: Front, lmstudio_emulator: Emulator) -> None:
@@ -439,8 +439,8 @@ def test_an_answer_that_was_cut_off_in_its_thoughts_is_not_silent(front: Front, 
 @pytest.mark.parametrize(
     ("limit", "reply"),
     [
-        ("first_answer", Reply("never", hold=Gate(), hold_after=0, progress=())),
-        ("silence", Reply("one two", hold=Gate(), hold_after=1)),
+        ("first_packet", Reply("never", hold=Gate(), hold_after=0, progress=())),
+        ("idle", Reply("one two", hold=Gate(), hold_after=1)),
         ("total", Reply("one two", hold=Gate(), hold_after=1)),
     ],
 )
@@ -452,7 +452,7 @@ def test_a_limit_that_ran_out_is_named_and_cancels(
     with pytest.raises(LMStudioTimeoutError, match=limit) as caught:
         front.respond(timeout=Timeout(**{limit: 0.1}))
     assert (caught.value.limit, caught.value.seconds) == (limit, 0.1)
-    assert caught.value.last_heard == "nothing" if limit == "first_answer" else "fragment" in caught.value.last_heard
+    assert caught.value.last_heard == "nothing" if limit == "first_packet" else "fragment" in caught.value.last_heard
     assert isinstance(caught.value, TimeoutError)
     lmstudio_emulator.wait_for(is_cancel)
 

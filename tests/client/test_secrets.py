@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from lmstudio_integrations import AsyncClient, Client, LMStudioAuthenticationError, LMStudioConnectionError
 from lmstudio_integrations.emulator import Emulator
-from tests.client.fronts import FRONTS
+from tests.client.client_variants import FRONTS
 
 NAME, PASSKEY = "AbCd1234", "abcdefghij0123456789"
 TOKEN = f"sk-lm-{NAME}:{PASSKEY}"

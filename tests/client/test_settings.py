@@ -189,22 +189,22 @@ def test_a_token_of_the_wrong_form_is_refused_and_not_repeated(token: Any) -> No
 
 def test_the_defaults_leave_time_for_a_long_answer() -> None:
     limits = Timeout()
-    assert (limits.connect, limits.first_answer, limits.silence, limits.total, limits.load) == (4, 300, 300, None, 600)
+    assert (limits.connect, limits.first_packet, limits.idle, limits.total, limits.load) == (4, 300, 300, None, 600)
 
 
 def test_a_number_sets_connect_first_answer_and_silence() -> None:
-    assert Timeout.of(5) == Timeout(connect=5, first_answer=5, silence=5, total=None, load=600)
-    assert Timeout.of(0.5).silence == 0.5
+    assert Timeout.of(5) == Timeout(connect=5, first_packet=5, idle=5, total=None, load=600)
+    assert Timeout.of(0.5).idle == 0.5
 
 
 def test_a_mapping_changes_what_it_names() -> None:
-    assert Timeout.of({"total": 60, "silence": None}) == Timeout(total=60, silence=None)
+    assert Timeout.of({"total": 60, "idle": None}) == Timeout(total=60, idle=None)
 
 
 def test_limits_of_a_call_build_on_those_of_the_client() -> None:
     base = Timeout(connect=1, total=9)
     assert Timeout.of(None, base) is base
-    assert Timeout.of(5, base) == Timeout(connect=5, first_answer=5, silence=5, total=9)
+    assert Timeout.of(5, base) == Timeout(connect=5, first_packet=5, idle=5, total=9)
     assert Timeout.of({"connect": 2}, base) == Timeout(connect=2, total=9)
     assert Timeout.of(Timeout(), base) == Timeout()
 
@@ -220,7 +220,7 @@ def test_what_is_no_time_limit_is_refused(value: Any) -> None:
         Client("localhost", timeout=value)
 
 
-@pytest.mark.parametrize("name", ["connect", "first_answer", "silence", "total", "load"])
+@pytest.mark.parametrize("name", ["connect", "first_packet", "idle", "total", "load"])
 def test_every_limit_is_checked_and_named(name: str) -> None:
     for value in (0, True, float("nan"), "5"):
         with pytest.raises(LMStudioValueError, match=f"{name}="):

@@ -13,7 +13,7 @@ import pytest
 
 from lmstudio_integrations.client.events import Fragment, ToolCallEnd, ToolCallFailed
 from lmstudio_integrations.client.prediction import PredictionReader
-from lmstudio_integrations.client.session import CLOSED, Answer, Session, read_authentication
+from lmstudio_integrations.client.transport.multiplexer import CLOSED, Answer, Multiplexer, read_authentication
 from lmstudio_integrations.errors import (
     LMStudioAuthenticationError,
     LMStudioError,
@@ -25,9 +25,9 @@ from lmstudio_integrations.errors import (
     LMStudioUnsupportedError,
 )
 from lmstudio_integrations.protocol.auth import guest_authentication
-from tests.client.packets import Ear
-from tests.witnesses import transcripts
-from tests.witnesses.shared import needs_shared
+from tests.client.packet_builders import Ear
+from tests.frame_validation import transcripts
+from tests.frame_validation.shared import needs_shared
 
 pytestmark = needs_shared
 NAMES = transcripts.names()
@@ -62,11 +62,11 @@ class Told:
 
 def replay(name: str) -> list[Told]:
     """Feed each socket of a recording to a session of its own."""
-    sessions: dict[int, Session] = {}
+    sessions: dict[int, Multiplexer] = {}
     open_now: dict[tuple[int, str, int], Told] = {}
     told: list[Told] = []
     for item in transcripts.load(name):
-        session = sessions.setdefault(item.connection, Session())
+        session = sessions.setdefault(item.connection, Multiplexer())
         frame = item.frame
         kind = frame.get("type")
         if item.direction == "c2s" and kind in ("rpcCall", "channelCreate"):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lmstudio_integrations.client import probe
+from lmstudio_integrations.client.transport import discovery
 from lmstudio_integrations.emulator import EmulatedModel, Emulator
 from lmstudio_integrations.emulator.llama_cpp import find_model
 
@@ -82,8 +82,8 @@ def test_quickstart_streams_real_tokens_where_no_lm_studio_answers(monkeypatch: 
         pytest.skip("needs the extra `emulator` and the dependency group `model`")
     monkeypatch.delenv("LMSTUDIO_BASE_URL", raising=False)
     # A machine may well have an LM Studio; the quickstart is to find none.
-    monkeypatch.setattr(probe, "DEFAULT_PORTS", ())
-    monkeypatch.setattr(probe, "USER_PORT", _free_port())
+    monkeypatch.setattr(discovery, "DEFAULT_PORTS", ())
+    monkeypatch.setattr(discovery, "USER_PORT", _free_port())
     printed = run("quickstart")
     assert "No LM Studio answers at 127.0.0.1:" in printed
     assert "SmolLM2-135M-Instruct" in printed

@@ -192,8 +192,8 @@ def test_a_time_limit_of_a_call_counts(chat: Make, lmstudio_emulator: Emulator) 
     gate = Gate()
     lmstudio_emulator.script(Reply("one", hold=gate, hold_after=0))
     try:
-        with pytest.raises(LMStudioTimeoutError, match="silence"):
-            chat().invoke("x", timeout=Timeout(silence=0.05))
+        with pytest.raises(LMStudioTimeoutError, match="idle"):
+            chat().invoke("x", timeout=Timeout(idle=0.05))
     finally:
         gate.release()
 
@@ -203,7 +203,7 @@ def test_the_models_time_limit_counts(chat: Make, lmstudio_emulator: Emulator) -
     lmstudio_emulator.script(Reply("one", hold=gate, hold_after=0))
     try:
         with pytest.raises(TimeoutError):
-            chat(timeout={"silence": 0.05}).invoke("x")
+            chat(timeout={"idle": 0.05}).invoke("x")
     finally:
         gate.release()
 

@@ -19,7 +19,7 @@ SAMPLES = [
     (errors.LMStudioDisconnectedError("x"), core.ModelConnectionError, ConnectionError, True),
     (errors.LMStudioAuthenticationError("x"), core.ModelAuthenticationError, Exception, False),
     (
-        errors.LMStudioTimeoutError("x", limit="silence", seconds=1.0, last_heard="nothing"),
+        errors.LMStudioTimeoutError("x", limit="idle", seconds=1.0, last_heard="nothing"),
         core.ModelTimeoutError,
         TimeoutError,
         True,
@@ -67,7 +67,7 @@ def test_every_error_of_the_client_has_a_twin() -> None:
 
 def test_an_unloaded_model_is_worth_a_retry_only_before_the_answer_began() -> None:
     error = errors.LMStudioModelUnloadedError("x")
-    error.begun = True
+    error.response_started = True
     twin = langchain_error(error)
     assert isinstance(twin, core.ModelAPIError)
     assert twin.is_retryable is False

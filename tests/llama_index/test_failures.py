@@ -191,7 +191,7 @@ def test_no_server_is_an_error_that_names_the_address(server: Emulator) -> None:
 def test_silence_ends_with_a_timeout_and_a_cancel(server: Emulator, fault: str) -> None:
     server.script(Reply("one two", progress=()))
     server.faults.add(fault)
-    llm = LMStudio(model="emulator/chat", base_url=server.url, timeout={"first_answer": 0.2, "silence": 0.2})
+    llm = LMStudio(model="emulator/chat", base_url=server.url, timeout={"first_packet": 0.2, "idle": 0.2})
     with pytest.raises(LMStudioTimeoutError):
         llm.chat(ASK)
     server.wait_until(lambda: cancels(server) == 1)

@@ -27,13 +27,13 @@ def test_loading_a_model_is_no_silence(server: Emulator) -> None:
     """Loading takes minutes for large models; the time limits of an answer begin after it."""
     server.load_progress = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
     server.load_pace = 0.1
-    llm = LMStudio(model="emulator/chat-2", base_url=server.url, timeout={"first_answer": 0.3, "silence": 0.3})
+    llm = LMStudio(model="emulator/chat-2", base_url=server.url, timeout={"first_packet": 0.3, "idle": 0.3})
     assert llm.chat(ASK).message.content
 
 
 def test_prompt_progress_is_no_silence(server: Emulator) -> None:
     server.script(Reply(fragments=["a", "b", "c", "d", "e"], pace=0.1))
-    llm = LMStudio(model="emulator/chat", base_url=server.url, timeout={"first_answer": 0.3, "silence": 0.3})
+    llm = LMStudio(model="emulator/chat", base_url=server.url, timeout={"first_packet": 0.3, "idle": 0.3})
     assert llm.chat(ASK).message.content == "abcde"
 
 

@@ -11,8 +11,8 @@ from lmstudio_integrations.protocol.auth import (
     guest_authentication,
     token_authentication,
 )
-from tests.witnesses import transcripts
-from tests.witnesses.shared import needs_shared
+from tests.frame_validation import transcripts
+from tests.frame_validation.shared import needs_shared
 
 TOKEN = "sk-lm-abcDEF12:0123456789abcdefGHIJ"
 

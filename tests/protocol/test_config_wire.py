@@ -14,9 +14,9 @@ from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.protocol import config as c
 from lmstudio_integrations.protocol.config_keys import EMBEDDING_LOAD_KEYS, LLM_LOAD_KEYS, PREDICTION_KEYS, KeyRow
 from lmstudio_integrations.protocol.envelopes import encode
+from tests.frame_validation import schema, transcripts
+from tests.frame_validation.shared import KEYS_PATH, needs_shared
 from tests.protocol.strategies import json_values
-from tests.witnesses import schema, transcripts
-from tests.witnesses.shared import KEYS_PATH, needs_shared
 
 Kind = Literal["llm.prediction", "llm.load", "embedding.load"]
 CLASSES: dict[Kind, type[c.Config]] = {
@@ -230,7 +230,7 @@ def test_values_beyond_lm_studios_limits_are_refused(kind: Kind, row: KeyRow) ->
 @pytest.mark.parametrize(("kind", "row"), [(kind, row) for kind, rows in ROWS.items() for row in rows if row.checkbox])
 def test_false_unticks_a_checkbox_and_comes_back_as_false(kind: Kind, row: KeyRow) -> None:
     sent = _sent(kind, {row.user: False})
-    assert sent == {row.key: {"checked": False, "value": row.filler}}
+    assert sent == {row.key: {"checked": False, "value": row.unchecked_value}}
     assert c.from_kv(_kv(sent), kind) == {row.user: False}
 
 

@@ -20,9 +20,9 @@ from lmstudio_integrations.protocol.history import (
     ToolMessage,
     UserMessage,
 )
+from tests.frame_validation import schema, transcripts
+from tests.frame_validation.shared import SCHEMA_PATH, needs_shared
 from tests.protocol.strategies import json_values, text
-from tests.witnesses import schema, transcripts
-from tests.witnesses.shared import SCHEMA_PATH, needs_shared
 
 Part = TypeVar("Part", FilePart, ToolCallRequestPart, ToolCallResultPart)
 

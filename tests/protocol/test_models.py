@@ -16,9 +16,9 @@ from lmstudio_integrations.protocol.loading import GetOrLoadCreation, LoadModelC
 from lmstudio_integrations.protocol.model_calls import UnloadModelParameter
 from lmstudio_integrations.protocol.models import ModelInfo, ModelInstanceInfo, check_identifier
 from lmstudio_integrations.protocol.tools import tool_definition
+from tests.frame_validation import schema, transcripts
+from tests.frame_validation.shared import needs_shared
 from tests.protocol.strategies import json_values
-from tests.witnesses import schema, transcripts
-from tests.witnesses.shared import needs_shared
 
 STACK = kv_stack(("apiOverride", kv_config({"llm.load.contextLength": 5})))
 Q = models.query("m")
@@ -110,7 +110,7 @@ def test_a_time_to_live_is_at_least_one_millisecond_or_absent(ttl: Any) -> None:
         GetOrLoadCreation.from_wire({"identifier": "m", "loadTtlMs": ttl, "loadConfigStack": STACK})
     if ttl is not None:
         with pytest.raises(LMStudioValueError, match="ttl"):
-            LoadModelCreation.checked(model_key="m", ttl_ms=ttl, load_config_stack=STACK)
+            LoadModelCreation.validate_args(model_key="m", ttl_ms=ttl, load_config_stack=STACK)
 
 
 # --- what servers say -------------------------------------------------------------------------------------------------

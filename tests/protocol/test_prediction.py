@@ -7,9 +7,9 @@ from typing import Any
 from hypothesis import given
 
 from lmstudio_integrations.protocol.prediction import PredictionStats
+from tests.frame_validation import schema
+from tests.frame_validation.shared import needs_shared
 from tests.protocol.strategies import json_values
-from tests.witnesses import schema
-from tests.witnesses.shared import needs_shared
 
 
 @needs_shared

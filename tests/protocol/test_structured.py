@@ -7,8 +7,8 @@ from pydantic import BaseModel
 
 from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.protocol.structured import structured_field, structured_value
-from tests.witnesses import schema, transcripts
-from tests.witnesses.shared import needs_shared
+from tests.frame_validation import schema, transcripts
+from tests.frame_validation.shared import needs_shared
 
 
 class Book(BaseModel):

@@ -17,9 +17,9 @@ from lmstudio_integrations.protocol.tools import (
     tool_fields,
     tools_field,
 )
+from tests.frame_validation import schema, transcripts
+from tests.frame_validation.shared import SCHEMA_PATH, needs_shared
 from tests.protocol.strategies import json_values, text
-from tests.witnesses import schema, transcripts
-from tests.witnesses.shared import SCHEMA_PATH, needs_shared
 
 ADD: dict[str, Any] = {
     "name": "add",

@@ -1,0 +1,57 @@
+"""Where the engine's thread leaves packets for an awaiting consumer.
+
+The blocking front reads a ``queue.SimpleQueue``, which the standard library has ready. This is its counterpart for an
+event loop: a deque, and one wake-up each time it goes from empty to full while somebody waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any
+
+from lmstudio_integrations.client.transport.loop_waker import waker_of
+
+__all__ = ["AsyncMailbox"]
+
+
+class AsyncMailbox:
+    """Any thread puts, tasks of one loop get."""
+
+    __slots__ = ("_awaited", "_loop", "_waiters", "_waker", "items")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waker = waker_of(loop)
+        self._waiters: set[asyncio.Future[None]] = set()
+        self._awaited = False
+        self.items: deque[Any] = deque()
+        """What has come and not been read. A reader may take from the left without asking ``get``."""
+
+    def put(self, item: Any) -> None:
+        """Leave ``item``. Never blocks; once the consumer's loop is closed, nobody is left to tell."""
+        self.items.append(item)
+        if self._awaited:
+            self._awaited = False
+            self._waker.schedule(self._loop, self._wake)
+
+    def _wake(self) -> None:
+        """On the loop: let those who wait look again."""
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def get(self) -> Any:
+        """The next item, waiting for it if need be."""
+        while not self.items:
+            waiter = self._loop.create_future()
+            self._waiters.add(waiter)
+            self._awaited = True
+            # The flag first, the look second: what was put in between has seen the flag or is seen here. The flag is
+            # taken down by put() alone, and each time a wake-up follows; one too many does no harm.
+            try:
+                if not self.items:
+                    await waiter
+            finally:
+                self._waiters.discard(waiter)
+        return self.items.popleft()

@@ -1,0 +1,339 @@
+"""Answers that break off, come twice as strange as they should, or in pieces that nobody ordered."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+from lmstudio_integrations import AsyncClient, Client
+from lmstudio_integrations.emulator import Emulator, Gate, Reply
+from lmstudio_integrations.errors import (
+    LMStudioConnectionError,
+    LMStudioDisconnectedError,
+    LMStudioIncompleteError,
+    LMStudioModelNotFoundError,
+    LMStudioModelUnloadedError,
+    LMStudioServerError,
+)
+from tests.client.failure_modes.frame_builders import CHAT, UNLOADED, fragments_sent, requests, under_way
+from tests.client.failure_modes.misbehaving_servers import Peer, RoughServer, scripted
+
+_WORDS = "One two three four five"
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ("no_success", LMStudioIncompleteError),
+        ("error_mid_stream", LMStudioServerError),
+        ("unloaded", LMStudioModelUnloadedError),
+        ("drop", LMStudioDisconnectedError),
+        ("restart", LMStudioDisconnectedError),
+    ],
+)
+def test_an_answer_that_breaks_off_has_what_came_before_on_its_error(
+    server: Emulator, client: Client, fault: str, error: type[Exception]
+) -> None:
+    server.script(Reply(_WORDS))
+    server.faults.add(fault, after=3)
+    heard: list[str] = []
+    stream = client.llm.model(CHAT).respond_stream("hi", on_prediction_fragment=lambda f: heard.append(f.content))
+    with pytest.raises(error) as told:
+        stream.result()
+    partial = told.value.partial  # type: ignore[attr-defined]
+    assert partial.content == "".join(heard) == stream.content
+    assert _WORDS.startswith(partial.content)
+    assert len(heard) >= 3
+    assert told.value.response_started  # type: ignore[attr-defined]
+    assert len(requests(server, "predict")) == 1, "a prediction that has begun must not be repeated"
+    assert client.llm.just_in_time(CHAT).respond("hi").content
+
+
+@pytest.mark.parametrize("fault", ["no_success", "error_mid_stream", "drop"])
+async def test_an_answer_that_breaks_off_under_an_awaiting_reader_is_told_too(server: Emulator, fault: str) -> None:
+    server.script(Reply(_WORDS))
+    server.faults.add(fault, after=2)
+    async with AsyncClient(server.url) as client:
+        model = client.llm.just_in_time(CHAT)
+        stream = await model.respond_stream("hi")
+        with pytest.raises((LMStudioIncompleteError, LMStudioServerError, LMStudioDisconnectedError)) as told:
+            _ = [fragment async for fragment in stream]
+        assert told.value.partial.content.startswith("One two")
+        with pytest.raises(type(told.value)):
+            await stream.result()
+        assert (await model.respond("hi")).content
+
+
+def test_a_socket_lost_with_forty_answers_under_way_tells_each_by_an_error_of_its_own(
+    server: Emulator, client: Client
+) -> None:
+    server.script(*(Reply(_WORDS, hold=Gate(), hold_after=1) for _ in range(40)))
+    model = client.llm.model(CHAT)
+    streams = [model.respond_stream("hi") for _ in range(40)]
+    fragments_sent(server, 40)
+    server.drop_connections()
+    errors = []
+    for stream in streams:
+        with pytest.raises(LMStudioDisconnectedError) as told:
+            stream.result()
+        errors.append(told.value)
+    assert len(set(map(id, errors))) == 40
+    assert all(error.partial.content.strip() == "One" for error in errors)
+    assert len(requests(server, "predict")) == 40
+    assert model.respond("hi").content, "the next call must not notice"
+
+
+async def test_a_socket_lost_with_forty_awaiting_calls_that_had_no_answer_yet_asks_again_unseen(
+    server: Emulator,
+) -> None:
+    server.faults.add("stall", endpoint="tokenize", times=40)
+    async with AsyncClient(server.url) as client:
+        model = await client.llm.model(CHAT)
+        calls = [asyncio.create_task(model.tokenize("text")) for _ in range(40)]
+        await asyncio.to_thread(server.wait_until, lambda: len(requests(server, "tokenize")) == 40)
+        server.drop_connections()
+        answers = await asyncio.gather(*calls)
+    assert len(answers) == 40
+    assert len(requests(server, "tokenize")) == 80
+
+
+def test_a_lost_socket_is_tried_again_once_and_no_more(server: Emulator, client: Client) -> None:
+    model = client.llm.model(CHAT)
+    fault = server.faults.add("drop", endpoint="tokenize", times=None)
+    with pytest.raises(LMStudioDisconnectedError):
+        model.tokenize("text")
+    assert fault.hits == 2
+
+
+def test_a_prediction_of_which_nothing_had_come_is_asked_for_again_and_one_that_had_begun_is_not(
+    server: Emulator, client: Client
+) -> None:
+    model = client.llm.model(CHAT)
+    server.script(Reply("lost", progress=()), Reply("found"))
+    server.faults.add("drop")
+    assert model.respond("hi").content == "found"
+    # Prompt progress is a beginning, too: the server has worked for it.
+    server.script(Reply("lost", progress=(0.0, 0.5)), Reply("found"))
+    server.faults.add("drop")
+    with pytest.raises(LMStudioDisconnectedError) as told:
+        model.respond("hi")
+    assert told.value.response_started
+    assert told.value.partial.prompt_progress.progress == 0.5
+
+
+def test_a_server_that_restarts_between_calls_is_not_noticed(server: Emulator, client: Client) -> None:
+    model = client.llm.model(UNLOADED)
+    assert model.respond("hi").content
+    server.restart()
+    assert UNLOADED not in server.loaded
+    assert model.respond("hi").content
+    assert UNLOADED in server.loaded
+    server.restart()
+    assert model.tokenize("text")
+
+
+async def test_a_server_that_restarts_between_awaiting_calls_is_not_noticed(server: Emulator) -> None:
+    async with AsyncClient(server.url) as client:
+        model = await client.llm.model(UNLOADED)
+        for _ in range(3):
+            assert (await model.respond("hi")).content
+            await asyncio.to_thread(server.restart)
+
+
+def test_a_model_that_went_between_calls_is_loaded_again_unseen_and_one_loaded_by_hand_is_not(
+    server: Emulator, client: Client
+) -> None:
+    model = client.llm.model(UNLOADED)
+    server.unload(UNLOADED)
+    assert model.respond("hi").content
+    assert len(requests(server, "getOrLoad")) == 2
+    by_hand = client.llm.load_new_instance(UNLOADED, "mine")
+    server.unload("mine")
+    with pytest.raises(LMStudioModelNotFoundError):
+        by_hand.respond("hi")
+    assert len(requests(server, "loadModel")) == 1
+
+
+def test_a_server_that_cannot_keep_the_model_is_not_asked_for_ever(server: Emulator, client: Client) -> None:
+    model = client.llm.model(CHAT)
+    fault = server.faults.add("unloaded", times=None)
+    server.script(*(Reply("lost", progress=()) for _ in range(9)))
+    with pytest.raises(LMStudioModelUnloadedError):
+        model.respond("hi")
+    assert fault.hits == 2
+
+
+def test_a_server_gone_for_good_is_a_connection_error() -> None:
+    with Emulator() as server:
+        client = Client(server.url)
+        model = client.llm.model(CHAT)
+        server.script(Reply(_WORDS, hold=Gate()))
+        stream = model.respond_stream("hi")
+        under_way(server)
+    with pytest.raises(LMStudioConnectionError):
+        stream.result()
+    with pytest.raises(LMStudioConnectionError):
+        model.respond("hi")
+
+
+@pytest.mark.parametrize(
+    ("fault", "options"),
+    [
+        ("garbage", {}),
+        ("garbage", {"text": ""}),
+        ("garbage", {"text": "[" * 100_000}),
+        ("garbage", {"text": "7"}),
+        ("garbage", {"text": '{"type": "channelSend", "channelId": [0], "message": {}}'}),
+        ("garbage", {"text": '{"type": "channelSend", "channelId": 0, "message": 7}'}),
+        ("garbage", {"text": '{"type": "channelSend", "channelId": 0}'}),
+        ("garbage", {"text": '{"type": ["channelClose"], "channelId": 0}'}),
+        ("garbage", {"text": '{"type": "channelClose", "channelId": "0"}'}),
+        ("garbage", {"text": '{"type": "rpcError"}'}),
+        ("unknown_packet", {}),
+        ("unknown_packet", {"packet": 7}),
+        ("unknown_packet", {"packet": None}),
+        ("unknown_packet", {"packet": {"type": None}}),
+        ("unknown_packet", {"packet": {"type": "fragment"}}),
+        ("unknown_packet", {"top_level": True}),
+        ("unknown_enum", {"reasoning": True}),
+        ("extra_fields", {}),
+        ("missing_new_fields", {}),
+    ],
+)
+def test_what_nobody_knows_is_passed_over(
+    server: Emulator, client: Client, fault: str, options: dict[str, Any]
+) -> None:
+    server.script(Reply(_WORDS, reasoning="Hm."))
+    server.faults.add(fault, after=1, **options)
+    result = client.llm.model(CHAT).respond("hi")
+    if fault != "unknown_enum":
+        assert (result.content, result.reasoning) == (_WORDS, "Hm.")
+    assert result.stats is not None
+    assert len({frame.connection for frame in server.requests}) == 1
+
+
+@pytest.mark.parametrize("fault", ["garbage", "unknown_packet", "extra_fields", "missing_new_fields", "unknown_enum"])
+def test_what_nobody_knows_while_a_model_loads_is_passed_over(server: Emulator, client: Client, fault: str) -> None:
+    server.faults.add(fault, endpoint="getOrLoad", after=1)
+    progress: list[float] = []
+    assert client.llm.model(UNLOADED, on_load_progress=progress.append).respond("hi").content
+    assert progress[-1] == 1.0
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [7, None, [], "text", {"type": 7}, {"type": "loadSuccess"}, {"type": "alreadyLoaded", "info": {"modelKey": "x"}}],
+)
+def test_a_packet_of_no_kind_while_a_model_loads_harms_nobody_else(packet: Any) -> None:
+    """With a packet that cannot be read in place of the final one, the load is incomplete, and told so."""
+
+    def talk(peer: Peer) -> None:
+        peer.let_in()
+        channel = peer.read()["channelId"]
+        peer.say({"type": "channelSend", "channelId": channel, "message": packet})
+        peer.say({"type": "channelClose", "channelId": channel})
+        call = peer.read()
+        assert call["type"] == "rpcCall", "the socket must have lived on"
+        peer.say({"type": "rpcResult", "callId": call["callId"], "result": []})
+        peer.hear_out()
+
+    with RoughServer(talk) as server, Client(server.url, timeout=2) as client:
+        with pytest.raises(LMStudioIncompleteError):
+            client.llm.model(CHAT)
+        assert client.llm.list_loaded() == []
+
+
+def test_a_fragment_beyond_a_megabyte_arrives_whole(server: Emulator, client: Client) -> None:
+    server.script(Reply("end"))
+    server.faults.add("big_frame", size=3_000_000)
+    assert client.llm.model(CHAT).respond("hi").content == "x" * 3_000_000 + "end"
+
+
+def test_a_prompt_beyond_a_megabyte_arrives_whole(server: Emulator, client: Client) -> None:
+    text = "ä€😀" * 120_000  # 1.08 MB
+    client.llm.model(CHAT).tokenize(text)
+    assert requests(server, "tokenize")[0].message["parameter"]["inputString"] == text
+
+
+async def test_frames_beyond_a_megabyte_pass_both_ways_while_a_neighbour_streams(server: Emulator) -> None:
+    async with AsyncClient(server.url) as client:
+        model = await client.llm.model(CHAT)
+        server.script(Reply(_WORDS), Reply("end"))
+        small = await model.respond_stream("hi")
+        assert (await small.result()).content == _WORDS
+        server.faults.add("big_frame", size=2_000_000)
+        await asyncio.gather(model.tokenize("y" * 1_100_000), big := asyncio.ensure_future(model.respond("hi")))
+        assert len((await big).content) == 2_000_003
+
+
+def test_a_message_in_pieces_and_with_pings_between_is_put_together() -> None:
+    """Nothing forbids a server, or a proxy before it, to send a message in several frames."""
+
+    def talk(peer: Peer) -> None:
+        peer.let_in()
+        call = peer.read()
+        text = f'{{"type": "rpcResult", "callId": {call["callId"]}, "result": {{"version": "0.4.ä", "build": 7}}}}'
+        peer.connection.ping()
+        peer.connection.send([text[:5], text[5:40], text[40:]])
+        call = peer.read()
+        peer.connection.send([b'{"type": "rpcResult", "callId": ', str(call["callId"]).encode(), b', "result": []}'])
+        peer.hear_out()
+
+    with RoughServer(talk) as server, Client(server.url, timeout=2) as client:
+        assert client.system.version().version == "0.4.ä"
+        assert client.list_downloaded_models() == []
+
+
+def test_answers_to_nobody_are_passed_over() -> None:
+    stray = [
+        {"type": "rpcResult", "callId": 999, "result": 1},
+        {"type": "channelSend", "channelId": 999, "message": {"type": "fragment"}},
+        {"type": "channelClose", "channelId": 999},
+        {"type": "channelError", "channelId": 999, "error": {"title": "?"}},
+        {"type": "keepAliveAck"},
+    ]
+    final = {"type": "rpcResult", "callId": "ID", "result": {"version": "1", "build": 2}}
+    with RoughServer(scripted([*stray, final, final])) as server, Client(server.url, timeout=2) as client:
+        assert client.system.version().build == 2
+
+
+def test_a_close_that_comes_late_holds_nobody_up(server: Emulator, client: Client) -> None:
+    late = server.faults.add("late_close")
+    server.script(Reply(_WORDS))
+    assert client.llm.model(CHAT).respond("hi").content == _WORDS
+    late.wait_hit()
+    late.release()
+
+
+def test_a_polite_goodbye_in_mid_stream_is_told_like_a_lost_socket() -> None:
+    def talk(peer: Peer) -> None:
+        peer.let_in()
+        channel = peer.read()["channelId"]
+        fragment = {"type": "fragment", "fragment": {"content": "One "}}
+        peer.say({"type": "channelSend", "channelId": channel, "message": fragment})
+        peer.connection.close(1001)
+
+    with RoughServer(talk) as server:
+        stream = Client(server.url, timeout=2).llm.just_in_time().respond_stream("hi")
+        with pytest.raises(LMStudioDisconnectedError, match="1001") as told:
+            stream.result()
+    assert told.value.partial.content == "One "
+
+
+def test_a_frame_that_breaks_the_standard_ends_the_socket_and_tells_those_who_wait() -> None:
+    arrived = threading.Event()
+
+    def talk(peer: Peer) -> None:
+        peer.let_in()
+        peer.read()
+        arrived.set()
+        peer.connection.socket.sendall(b"\xff\xff\xff\xff")
+        peer.hear_out()
+
+    with RoughServer(talk) as server:
+        with pytest.raises(LMStudioDisconnectedError):
+            Client(server.url, timeout=2).system.version()
+        assert arrived.is_set()

@@ -1,0 +1,163 @@
+"""Clients that are closed: while streams run, twice, with neighbours in the same pool, in the midst of new requests."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from lmstudio_integrations import AsyncClient, Client, Timeout
+from lmstudio_integrations.client import requests as client_requests
+from lmstudio_integrations.client.transport.pending_request import run_channel
+from lmstudio_integrations.client.transport.thread import io_thread
+from lmstudio_integrations.emulator import Emulator, Gate, Reply
+from lmstudio_integrations.errors import LMStudioCancelledError, LMStudioConnectionError, LMStudioError
+from tests.client.failure_modes.frame_builders import CHAT, cancelled, connections, requests, under_way
+
+
+def test_closing_cancels_this_clients_streams_and_leaves_no_socket(server: Emulator) -> None:
+    server.script(*(Reply("One two three", hold=Gate(), hold_after=1) for _ in range(5)))
+    client = Client(server.url)
+    streams = [client.llm.just_in_time(CHAT).respond_stream("hi") for _ in range(5)]
+    under_way(server, 5)
+    client.close()
+    for opening in requests(server, "predict"):
+        cancelled(server, opening)
+    for stream in streams:
+        with pytest.raises(LMStudioCancelledError):
+            stream.result()
+    server.wait_until(lambda: server.connections == 0)
+
+
+def test_closing_wakes_a_thread_that_reads(server: Emulator) -> None:
+    server.script(Reply("One two three", hold=Gate(), hold_after=1))
+    client = Client(server.url)
+    stream = client.llm.just_in_time(CHAT).respond_stream("hi")
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(stream.result)
+        under_way(server)
+        client.close()
+        assert type(reading.exception(10)) is LMStudioCancelledError
+
+
+async def test_closing_wakes_a_task_that_reads(server: Emulator) -> None:
+    server.script(Reply("One two three", hold=Gate(), hold_after=1))
+    client = AsyncClient(server.url)
+    reading = asyncio.create_task(client.llm.just_in_time(CHAT).respond("hi"))
+    await asyncio.to_thread(under_way, server)
+    await client.close()
+    with pytest.raises(LMStudioCancelledError):
+        await reading
+    await asyncio.to_thread(server.wait_until, lambda: server.connections == 0)
+
+
+def test_a_client_may_be_closed_twice_and_answers_nothing_more(server: Emulator) -> None:
+    client = Client(server.url)
+    model = client.llm.model(CHAT)
+    client.close()
+    client.close()
+    for ask in (client.system.version, lambda: model.respond("hi"), lambda: model.tokenize("text")):
+        with pytest.raises(LMStudioConnectionError, match="closed"):
+            ask()
+
+
+def test_a_neighbour_in_the_same_pool_streams_on_and_asks_on(server: Emulator) -> None:
+    gate = Gate()
+    server.script(Reply("One two three", hold=gate, hold_after=1), Reply("four", hold=Gate(), hold_after=0))
+    leaving, staying = Client(server.url), Client(server.url)
+    model = staying.llm.model(CHAT)
+    stream = model.respond_stream("hi")
+    under_way(server)
+    left = leaving.llm.just_in_time(CHAT).respond_stream("hi")
+    under_way(server, 2)
+    leaving.close()
+    assert model.tokenize("text"), "a new request must get a new socket"
+    with pytest.raises(LMStudioCancelledError):
+        left.result()
+    gate.release()
+    assert stream.result().content == "One two three"
+    server.wait_until(lambda: server.connections == 1)
+    staying.close()
+    server.wait_until(lambda: server.connections == 0)
+
+
+def test_requests_in_the_midst_of_closing_are_answered(server: Emulator) -> None:
+    """A neighbour that opens and closes all the time must never be noticed."""
+    staying = Client(server.url)
+    model = staying.llm.model(CHAT)
+    stop = threading.Event()
+
+    def open_and_close() -> None:
+        while not stop.is_set():
+            with Client(server.url) as client:
+                client.system.version()
+
+    def close_llm() -> None:
+        while not stop.is_set():
+            Client(server.url).close()
+
+    others = [threading.Thread(target=work) for work in (open_and_close, close_llm)]
+    for other in others:
+        other.start()
+    try:
+        for _ in range(15):
+            assert model.respond("hi").content
+            assert model.tokenize("text")
+    finally:
+        stop.set()
+        for other in others:
+            other.join()
+
+
+@pytest.mark.parametrize("turns", range(5))
+def test_a_request_that_meets_a_closing_socket_is_answered_or_was_never_sent(server: Emulator, turns: int) -> None:
+    """``turns``: how many turns of the loop lie between the closing and the request that has this socket in hand."""
+    server.script(Reply("One two three"))
+    base, limits = server.url, Timeout()
+
+    async def meet() -> tuple[list[Any], LMStudioError | None]:
+        link, packets = io_thread().pool(base, None), list[Any]()
+        connection = await link.connection("llm", None)
+        closing = asyncio.create_task(link.close())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        prediction = client_requests.prediction(CHAT, "hi")
+        try:
+            await run_channel(connection, prediction.endpoint, prediction.creation, limits, packets.append)
+        except LMStudioError as error:
+            return packets, error
+        finally:
+            await closing
+        return packets, None
+
+    packets, error = io_thread().submit(meet()).result(20)
+    if error is None:
+        assert [packet["type"] for packet in packets][-1] == "success"
+    else:
+        assert not packets
+        assert not error.response_started
+        assert not requests(server, "predict")
+
+
+def test_a_retired_socket_closes_when_its_last_answer_is_given_up(server: Emulator) -> None:
+    server.script(Reply("One two three"))
+    server.faults.add("stall", after=1)
+    staying = Client(server.url)
+    stream = staying.llm.model(CHAT).respond_stream("hi", timeout=0.3)
+    under_way(server)
+    Client(server.url).close()
+    assert server.connections == 1
+    with pytest.raises(TimeoutError):
+        stream.result()
+    server.wait_until(lambda: server.connections == 0)
+
+
+def test_a_client_that_was_never_used_has_nothing_to_close(server: Emulator) -> None:
+    with Client(server.url):
+        pass
+    # A port may have been another test's, whose lost connections the pool still knows.
+    assert not any(connection.usable for connection in connections(server.url).values())
+    assert server.requests == []

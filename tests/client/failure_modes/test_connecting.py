@@ -1,0 +1,296 @@
+"""The way to the server: nobody there, somebody else there, an upgrade or an authentication that never comes."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from lmstudio_integrations import AsyncClient, Client, Timeout
+from lmstudio_integrations.emulator import Emulator
+from lmstudio_integrations.errors import (
+    LMStudioAuthenticationError,
+    LMStudioCancelledError,
+    LMStudioConnectionError,
+    LMStudioDisconnectedError,
+    LMStudioError,
+    LMStudioProtocolError,
+    LMStudioServerNotFoundError,
+    LMStudioTimeoutError,
+)
+from tests.client.failure_modes.frame_builders import CHAT, caught
+from tests.client.failure_modes.misbehaving_servers import (
+    Listener,
+    Peer,
+    RoughServer,
+    answer_http,
+    closed_port,
+    hang_up,
+    listen_for_ever,
+    scripted,
+    silent_port,
+)
+
+
+def test_an_upgrade_that_is_never_answered_ends_with_the_connect_limit() -> None:
+    with silent_port() as url, pytest.raises(LMStudioTimeoutError) as told:
+        Client(url, timeout=Timeout(connect=0.1)).system.version()
+    assert told.value.limit == "connect"
+    assert told.value.seconds == 0.1
+    assert told.value.last_heard == "nothing"
+    assert isinstance(told.value, TimeoutError)
+    assert "the connection did not come within 0.1 s" in str(told.value)
+
+
+async def test_an_upgrade_that_is_never_answered_ends_a_stream_and_an_awaiting_call_too() -> None:
+    with silent_port() as url:
+        async with AsyncClient(url, timeout=0.1) as client:
+            stream = await client.llm.just_in_time(CHAT).respond_stream("hi")
+            with pytest.raises(LMStudioTimeoutError):
+                await stream.result()
+            with pytest.raises(LMStudioTimeoutError):
+                await client.list_loaded_models()
+
+
+def test_the_socket_of_an_attempt_that_took_too_long_is_closed() -> None:
+    with Listener(listen_for_ever) as peer:
+        with pytest.raises(LMStudioTimeoutError):
+            Client(peer.url, timeout=0.1).system.version()
+        peer.wait_until(lambda: peer.ended == peer.accepted == 1)
+
+
+def test_a_path_that_the_server_does_not_answer_is_told_from_a_server_that_is_not_there(server: Emulator) -> None:
+    """LM Studio leaves the upgrade of a wrong path without an answer."""
+    with pytest.raises(LMStudioTimeoutError) as told:
+        Client(server.url + "/prefix", timeout=0.1).system.version()
+    assert "/prefix/system" in str(told.value)
+
+
+@pytest.mark.parametrize("fault", ["no_upgrade", "never_auth"])
+def test_forty_calls_that_wait_for_one_socket_are_all_told_each_by_an_error_of_its_own(
+    server: Emulator, fault: str
+) -> None:
+    server.faults.add(fault, times=None)
+    client = Client(server.url, timeout=0.3)
+    with ThreadPoolExecutor(40) as pool:
+        futures = [pool.submit(client.system.version) for _ in range(40)]
+    errors = [future.exception() for future in futures]
+    assert all(isinstance(error, LMStudioTimeoutError) for error in errors)
+    assert len(set(map(id, errors))) == 40
+
+
+def test_an_authentication_that_is_never_answered_says_how_far_it_came(server: Emulator) -> None:
+    server.faults.add("never_auth")
+    with pytest.raises(LMStudioTimeoutError) as told:
+        Client(server.url, timeout=0.1).system.version()
+    assert told.value.limit == "connect"
+    assert told.value.last_heard == "the WebSocket handshake"
+    assert "the reply to the authentication" in str(told.value)
+    server.wait_until(lambda: server.connections == 0)
+    assert Client(server.url).system.version().version == "emulator"
+
+
+def test_nothing_is_sent_before_the_authentication_is_answered(server: Emulator, client: Client) -> None:
+    late = server.faults.add("slow_auth", namespace="llm")
+    streams = [client.llm.just_in_time(CHAT).respond_stream("hi") for _ in range(5)]
+    late.wait_hit()
+    assert [set(frame.message) for frame in server.requests] == [{"authVersion", "clientIdentifier", "clientPasskey"}]
+    late.release()
+    assert all(stream.result().content for stream in streams)
+    accepted = server.wait_for_sent(lambda frame: frame.message == {"success": True})
+    assert all(frame.order > accepted.order for frame in server.requests[1:])
+
+
+async def test_a_late_authentication_holds_an_awaiting_call_no_longer_than_it_takes(server: Emulator) -> None:
+    late = server.faults.add("slow_auth")
+    async with AsyncClient(server.url) as client:
+        version = asyncio.create_task(client.system.version())
+        await asyncio.to_thread(late.wait_hit)
+        assert not version.done()
+        late.release()
+        assert (await version).version == "emulator"
+
+
+def test_a_refused_guest_is_told_in_the_servers_words_and_may_try_again(server: Emulator) -> None:
+    server.faults.add("refuse_auth", error="Only friends come in.")
+    client = Client(server.url)
+    with pytest.raises(LMStudioAuthenticationError, match=r"refused the guest: Only friends come in\."):
+        client.system.version()
+    server.wait_until(lambda: server.connections == 0)
+    assert client.system.version().version == "emulator"
+
+
+async def test_a_refused_token_is_not_in_the_error_of_any_of_those_who_waited() -> None:
+    token = "sk-lm-abcdefgh:ABCDEFGHIJKLMNOPQRST"
+    with Emulator(api_token="sk-lm-12345678:12345678901234567890") as server:
+        client = AsyncClient(server.url, api_token=token)
+        told = await asyncio.gather(*(client.system.version() for _ in range(5)), return_exceptions=True)
+        server.wait_until(lambda: server.connections == 0)
+    assert all(type(error) is LMStudioAuthenticationError for error in told)
+    assert len(set(map(id, told))) == 5
+    assert not any(part in f"{error!r}" for error in told for part in token.split(":"))
+
+
+def test_nobody_listening_says_how_to_start_lm_studio() -> None:
+    with closed_port() as url, pytest.raises(LMStudioServerNotFoundError, match="lms server start") as told:
+        Client(url).llm.just_in_time(CHAT).respond("hi")
+    assert told.value.addresses == (url,)
+
+
+@pytest.mark.parametrize(
+    ("peer", "words"),
+    [
+        (answer_http("404 Not Found"), "HTTP status 404"),
+        (answer_http("200 OK", "<html>"), "HTTP status 200"),
+        (hang_up, "closed the connection during the handshake"),
+        (lambda connection: connection.sendall(b"220 mail.example ESMTP\r\n"), "does not speak WebSocket"),
+    ],
+)
+def test_a_server_that_is_something_else_is_a_connection_error(peer: object, words: str) -> None:
+    with Listener(peer) as listener, pytest.raises(LMStudioConnectionError, match=words):  # type: ignore[arg-type]
+        Client(listener.url).system.version()
+
+
+def test_a_server_that_hangs_up_on_a_newcomer_as_one_that_restarts_is_asked_once_more() -> None:
+    attempts = iter(("first", "second"))
+
+    def talk(peer: Peer) -> None:
+        if next(attempts) == "first":
+            peer.connection.close()
+        else:
+            scripted([{"type": "rpcResult", "callId": "ID", "result": {"version": "0.4", "build": 1}}])(peer)
+
+    with RoughServer(talk) as server:
+        assert Client(server.url).system.version().version == "0.4"
+
+
+def test_a_server_that_always_hangs_up_is_not_asked_for_ever() -> None:
+    with Listener(hang_up) as listener:
+        with pytest.raises(LMStudioDisconnectedError):
+            Client(listener.url).system.version()
+        assert listener.accepted == 2
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        ('{"hello": "there"}', LMStudioProtocolError),
+        ("no JSON", LMStudioProtocolError),
+        ("[]", LMStudioProtocolError),
+        ('{"success": "yes"}', LMStudioAuthenticationError),
+        (None, LMStudioConnectionError),
+    ],
+)
+def test_a_reply_to_the_authentication_that_is_none_is_an_error_of_its_kind(
+    reply: str | None, error: type[LMStudioError]
+) -> None:
+    def talk(peer: Peer) -> None:
+        peer.read()
+        if reply is not None:
+            peer.say(reply)
+            peer.hear_out()
+
+    with RoughServer(talk) as server, pytest.raises(error):
+        Client(server.url).system.version()
+
+
+@pytest.mark.parametrize("url", ["ws://a..b:1234", "ws://" + "a" * 70 + ":1234", "ws://127.0.0.1:1"])
+def test_an_address_that_leads_nowhere_is_a_connection_error_and_not_a_wait(url: str) -> None:
+    with pytest.raises(LMStudioConnectionError):
+        Client(url).llm.just_in_time(CHAT).respond("hi")
+    with pytest.raises(LMStudioConnectionError):
+        Client(url).system.version()
+
+
+def test_a_redirect_in_circles_is_a_connection_error() -> None:
+    def talk(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 302 Found\r\nLocation: /system\r\nContent-Length: 0\r\n\r\n")
+
+    with Listener(talk) as listener, pytest.raises(LMStudioConnectionError, match="redirects"):
+        Client(listener.url).system.version()
+
+
+def test_an_impatient_call_does_not_cut_short_a_patient_one(server: Emulator) -> None:
+    late = server.faults.add("slow_auth")
+    patient: list[object] = []
+    waiting = threading.Thread(target=lambda: patient.append(Client(server.url).system.version()))
+    waiting.start()
+    late.wait_hit()
+    with pytest.raises(LMStudioTimeoutError):
+        Client(server.url, timeout=0.05).system.version()
+    late.release()
+    waiting.join(10)
+    assert len(patient) == 1
+    assert len({frame.connection for frame in server.requests}) == 1
+
+
+def test_a_patient_call_outlives_the_impatient_one_that_began_to_connect(server: Emulator) -> None:
+    late = server.faults.add("slow_auth")
+    errors: list[BaseException] = []
+    impatient = threading.Thread(target=caught(errors, Client(server.url, timeout=0.3).system.version))
+    impatient.start()
+    late.wait_hit()
+    with ThreadPoolExecutor(1) as pool:
+        patient = pool.submit(Client(server.url).system.version)
+        impatient.join(10)
+        assert [type(error) for error in errors] == [LMStudioTimeoutError]
+        late.release()
+        assert patient.result(10).version == "emulator"
+    assert len({frame.connection for frame in server.requests}) == 1
+
+
+def test_a_stream_cancelled_while_it_connects_ends_and_leaves_no_socket(server: Emulator, client: Client) -> None:
+    late = server.faults.add("slow_auth")
+    stream = client.llm.just_in_time(CHAT).respond_stream("hi")
+    late.wait_hit()
+    stream.cancel()
+    with pytest.raises(LMStudioCancelledError):
+        stream.result()
+    server.wait_until(lambda: server.connections == 0)
+    assert len(server.requests) == 1  # the authentication
+
+
+async def test_a_task_cancelled_while_it_connects_leaves_no_socket(server: Emulator) -> None:
+    late = server.faults.add("slow_auth")
+    call = asyncio.create_task(AsyncClient(server.url).system.version())
+    await asyncio.to_thread(late.wait_hit)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    await asyncio.to_thread(server.wait_until, lambda: server.connections == 0)
+
+
+def test_one_who_goes_does_not_take_the_socket_from_those_who_wait_on(server: Emulator, client: Client) -> None:
+    late = server.faults.add("slow_auth")
+    model = client.llm.just_in_time(CHAT)
+    gone, stays = model.respond_stream("hi"), model.respond_stream("hi")
+    late.wait_hit()
+    gone.cancel()
+    with pytest.raises(LMStudioCancelledError):
+        gone.result()
+    late.release()
+    assert stays.result().content
+
+
+def test_a_client_closed_while_it_connects_leaves_no_socket(server: Emulator) -> None:
+    late = server.faults.add("slow_auth")
+    client = Client(server.url)
+    stream = client.llm.just_in_time(CHAT).respond_stream("hi")
+    late.wait_hit()
+    client.close()
+    with pytest.raises(LMStudioCancelledError):
+        stream.result()
+    server.wait_until(lambda: server.connections == 0)
+
+
+def test_no_limit_on_connecting_is_no_limit(server: Emulator) -> None:
+    late = server.faults.add("slow_auth")
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(Client(server.url, timeout=Timeout(connect=None)).system.version)
+        late.wait_hit()
+        late.release()
+        assert call.result(10).version == "emulator"

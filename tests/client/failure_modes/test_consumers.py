@@ -1,0 +1,284 @@
+"""Readers that stop, loops that block, and two hundred streams at once."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from lmstudio_integrations import AsyncClient, Client
+from lmstudio_integrations.client.sync import PredictionStream
+from lmstudio_integrations.client.transport.mailbox import AsyncMailbox
+from lmstudio_integrations.emulator import Emulator, Gate, Reply
+from lmstudio_integrations.errors import LMStudioDisconnectedError, LMStudioServerError
+from tests.client.failure_modes.frame_builders import CHAT, caught, fragments_sent, under_way
+
+
+def test_a_reader_that_stops_does_not_hold_up_its_neighbours(server: Emulator, client: Client) -> None:
+    text = "word " * 6_000
+    server.script(Reply(text), Reply("One two three"))
+    model = client.llm.model(CHAT)
+    slow = model.respond_stream("hi")
+    fragments = iter(slow)
+    first = next(fragments).content
+    # All of it has been sent and taken off the socket, though nobody reads it.
+    server.wait_for_sent(lambda frame: frame.message.get("type") == "channelClose", timeout=30)
+    assert model.respond("hi").content == "One two three"
+    assert model.tokenize("text")
+    assert first + "".join(map(str, fragments)) == text
+
+
+async def test_an_awaiting_reader_that_stops_does_not_hold_up_its_neighbours(server: Emulator) -> None:
+    text = "word " * 6_000
+    server.script(Reply(text), Reply("One two three"))
+    async with AsyncClient(server.url) as client:
+        model = await client.llm.model(CHAT)
+        slow = await model.respond_stream("hi")
+        fragments = aiter(slow)
+        first = (await anext(fragments)).content
+        assert (await model.respond("hi")).content == "One two three"
+        assert first + "".join([fragment.content async for fragment in fragments]) == text
+
+
+async def test_a_blocked_event_loop_does_not_stop_an_answer_from_coming_in(server: Emulator) -> None:
+    """The loop is blocked until the server has sent all, which it could not if nobody read."""
+    text = "word " * 6_000
+    server.script(Reply(text))
+    async with AsyncClient(server.url) as client:
+        model = await client.llm.model(CHAT)
+        stream = await model.respond_stream("hi")
+        server.wait_for_sent(lambda frame: frame.message.get("type") == "channelClose", timeout=30)  # blocks this loop
+        assert (await stream.result()).content == text
+
+
+def test_one_client_serves_one_asyncio_run_after_another(server: Emulator) -> None:
+    client = AsyncClient(server.url)
+    model = client.llm.just_in_time(CHAT)
+
+    async def ask() -> str:
+        return (await model.respond("hi")).content
+
+    for _ in range(3):
+        assert asyncio.run(ask())
+    assert len({frame.connection for frame in server.requests}) == 1
+
+
+def test_one_client_serves_loops_on_several_threads_at_once(server: Emulator) -> None:
+    client = AsyncClient(server.url)
+    model = client.llm.just_in_time(CHAT)
+
+    async def ask() -> list[str]:
+        return [result.content for result in await asyncio.gather(*(model.respond("hi") for _ in range(5)))]
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = [future.result() for future in [pool.submit(asyncio.run, ask()) for _ in range(8)]]
+    assert all(len(contents) == 5 and all(contents) for contents in answers)
+
+
+def test_a_stream_of_an_earlier_loop_is_an_error_and_not_a_wait(server: Emulator) -> None:
+    server.script(Reply("One two three", hold=Gate(), hold_after=1))
+    client = AsyncClient(server.url)
+
+    async def start() -> Any:
+        stream = await client.llm.just_in_time(CHAT).respond_stream("hi")
+        await anext(aiter(stream.events()))
+        return stream
+
+    async def finish(stream: Any) -> None:
+        await stream.result()
+
+    loop = asyncio.new_event_loop()
+    stream = loop.run_until_complete(start())
+    fragments_sent(server, 1)
+    with pytest.raises(RuntimeError):
+        asyncio.run(finish(stream))
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    stream.close()
+
+
+async def test_the_blocking_front_may_be_called_where_a_loop_runs(server: Emulator) -> None:
+    """As in a notebook, or in a callback of somebody's framework."""
+    with Client(server.url) as client:
+        assert client.llm.model(CHAT).respond("hi").content
+
+
+def test_two_hundred_streams_from_fifty_threads_and_one_loop_hear_only_their_own(server: Emulator) -> None:
+    words = {number: f"number {number} " * 5 for number in range(200)}
+
+    def ask(client: Client, number: int) -> str:
+        return client.llm.just_in_time(CHAT).respond(words[number]).content
+
+    async def ask_all(url: str) -> list[str]:
+        client = AsyncClient(url)
+        model = client.llm.just_in_time(CHAT)
+        results = await asyncio.gather(*(model.respond(words[100 + number]) for number in range(100)))
+        return [result.content for result in results]
+
+    client = Client(server.url)
+    with ThreadPoolExecutor(50) as pool, ThreadPoolExecutor(1) as loop:
+        awaiting = loop.submit(asyncio.run, ask_all(server.url))
+        blocking = [pool.submit(ask, client, number) for number in range(100)]
+        answers = [future.result(60) for future in blocking] + awaiting.result(60)
+    # The emulator's default reply repeats what was said.
+    assert all(words[number].strip() in answer for number, answer in enumerate(answers))
+    assert len({frame.connection for frame in server.requests}) == 1
+
+
+def test_two_threads_that_wait_for_one_stream_both_come_to_its_end(server: Emulator, client: Client) -> None:
+    gate = Gate()
+    server.script(Reply("One two three", hold=gate))
+    stream = client.llm.model(CHAT).respond_stream("hi")
+    results: list[Any] = []
+    threads = [threading.Thread(target=lambda: results.append(stream.result())) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    under_way(server)
+    gate.release()
+    for thread in threads:
+        thread.join(10)
+    assert [result.content for result in results] == ["One two three"] * 4
+
+
+def test_two_threads_that_wait_for_one_stream_both_hear_of_its_failure(server: Emulator, client: Client) -> None:
+    gate = Gate()
+    server.script(Reply("One two three", hold=gate))
+    server.faults.add("error_mid_stream", after=3)
+    stream = client.llm.model(CHAT).respond_stream("hi")
+    errors: list[BaseException] = []
+    threads = [threading.Thread(target=caught(errors, stream.result)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    gate.release()
+    for thread in threads:
+        thread.join(10)
+    assert [type(error) for error in errors] == [LMStudioServerError] * 4
+
+
+async def test_two_tasks_that_wait_for_one_stream_both_come_to_its_end(server: Emulator) -> None:
+    gate = Gate()
+    server.script(Reply("One two three", hold=gate))
+    async with AsyncClient(server.url) as client:
+        stream = await client.llm.just_in_time(CHAT).respond_stream("hi")
+        waiting = [asyncio.create_task(stream.result()) for _ in range(4)]
+        await asyncio.to_thread(under_way, server)
+        gate.release()
+        results = await asyncio.wait_for(asyncio.gather(*waiting), 10)
+    assert [result.content for result in results] == ["One two three"] * 4
+
+
+async def test_a_reader_that_was_cancelled_leaves_the_rest_to_the_next() -> None:
+    mailbox = AsyncMailbox(asyncio.get_running_loop())
+    first = asyncio.create_task(mailbox.get())
+    await asyncio.sleep(0)
+    first.cancel()
+    mailbox.put("a")
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    assert await mailbox.get() == "a"
+
+
+async def test_a_reader_cancelled_with_its_wake_up_on_the_way_does_not_keep_it_from_another() -> None:
+    mailbox = AsyncMailbox(asyncio.get_running_loop())
+    first, second = asyncio.create_task(mailbox.get()), asyncio.create_task(mailbox.get())
+    await asyncio.sleep(0)
+    mailbox.put("a")
+    first.cancel()
+    assert await asyncio.wait_for(second, 5) == "a"
+
+
+async def test_what_is_put_between_the_look_and_the_wait_is_seen() -> None:
+    real = asyncio.get_running_loop()
+
+    class Loop:
+        """A loop on which another thread puts something just as the reader makes ready to wait."""
+
+        def create_future(self) -> asyncio.Future[None]:
+            mailbox.put("a")
+            return real.create_future()
+
+    mailbox = AsyncMailbox(Loop())  # type: ignore[arg-type]
+    assert await asyncio.wait_for(mailbox.get(), 5) == "a"
+
+
+async def test_nothing_is_lost_between_the_threads_of_a_mailbox() -> None:
+    """Many short races between the look and the wait."""
+    loop = asyncio.get_running_loop()
+    mailbox = AsyncMailbox(loop)
+    go = threading.Semaphore(0)
+
+    def put() -> None:
+        for number in range(5000):
+            if number % 3 == 0:
+                go.acquire(timeout=5)
+            mailbox.put(number)
+
+    thread = threading.Thread(target=put)
+    thread.start()
+    for number in range(5000):
+        if number % 3 == 0:
+            go.release()
+        assert await asyncio.wait_for(mailbox.get(), 5) == number
+    thread.join()
+
+
+async def test_a_mailbox_of_a_closed_loop_takes_what_is_put_and_says_nothing() -> None:
+    loop = asyncio.new_event_loop()
+    mailbox = AsyncMailbox(loop)
+    mailbox._awaited = True
+    loop.close()
+    mailbox.put("a")
+    assert list(mailbox.items) == ["a"]
+
+
+def test_a_call_of_a_loop_that_was_closed_meanwhile_leaves_no_complaint(server: Emulator) -> None:
+    stall = server.faults.add("stall", endpoint="tokenize")
+    loop = asyncio.new_event_loop()
+
+    async def start() -> asyncio.Task[Any]:
+        call = asyncio.ensure_future(AsyncClient(server.url).llm.just_in_time(CHAT).tokenize("text"))
+        await asyncio.to_thread(stall.wait_hit)
+        return call
+
+    call = loop.run_until_complete(start())
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
+    stall.release()
+    assert Client(server.url).llm.just_in_time(CHAT).tokenize("text")
+    call._log_destroy_pending = False  # type: ignore[attr-defined]  # that complaint would be asyncio's own, and right
+    del call
+
+
+def test_a_lost_socket_reaches_a_reader_who_has_not_looked_yet(server: Emulator, client: Client) -> None:
+    server.script(Reply("One two three", hold=Gate(), hold_after=2))
+    stream: PredictionStream = client.llm.model(CHAT).respond_stream("hi")
+    fragments_sent(server, 2)
+    server.drop_connections()
+    server.wait_until(lambda: server.connections == 0)
+    read: list[str] = []
+    errors: list[BaseException] = []
+    caught(errors, lambda: read.extend(map(str, stream)))()
+    assert len(read) == 2
+    assert [type(error) for error in errors] == [LMStudioDisconnectedError]
+
+
+def test_what_an_event_loop_does_beside_a_stream_goes_on(server: Emulator) -> None:
+    """A stream that waits must give the loop away."""
+    gate = Gate()
+    server.script(Reply("One two three", hold=gate, hold_after=1))
+
+    async def main() -> float:
+        async with AsyncClient(server.url) as client:
+            reading = asyncio.create_task(client.llm.just_in_time(CHAT).respond("hi"))
+            await asyncio.to_thread(fragments_sent, server, 1)
+            began = time.monotonic()
+            gate.release()
+            await reading
+            return began
+
+    assert asyncio.run(main())

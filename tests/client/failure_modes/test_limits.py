@@ -1,0 +1,180 @@
+"""Time limits: which one ran out, what was last heard, what resets it, and that the server hears of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from lmstudio_integrations import AsyncClient, Client, Timeout
+from lmstudio_integrations.emulator import Emulator, Gate, Reply
+from lmstudio_integrations.errors import LMStudioServerError, LMStudioTimeoutError
+from tests.client.failure_modes.frame_builders import CHAT, UNLOADED, cancelled, cancels, opens
+from tests.client.failure_modes.misbehaving_servers import Peer, RoughServer
+
+_NO_LIMIT = Timeout(connect=None, first_packet=None, idle=None, total=None, load=None)
+
+
+def test_no_first_answer_is_a_cancel_and_an_error_that_says_so(server: Emulator, client: Client) -> None:
+    server.faults.add("silent")
+    model = client.llm.model(CHAT)
+    with pytest.raises(LMStudioTimeoutError) as told:
+        model.respond("hi", timeout=Timeout(first_packet=0.1))
+    assert (told.value.limit, told.value.seconds, told.value.last_heard) == ("first_packet", 0.1, "nothing")
+    assert "'predict'" in str(told.value)
+    assert not told.value.response_started
+    cancelled(server)
+
+
+async def test_silence_is_a_cancel_and_what_came_before_is_kept(server: Emulator) -> None:
+    server.script(Reply("One two three", hold=Gate(), hold_after=2))
+    async with AsyncClient(server.url) as client:
+        model = await client.llm.model(CHAT)
+        with pytest.raises(LMStudioTimeoutError) as told:
+            await model.respond("hi", timeout=Timeout(first_packet=None, idle=0.1))
+        assert told.value.limit == "idle"
+        assert told.value.last_heard.startswith("fragment, 0.")
+        assert told.value.partial.content.strip() == "One two"
+        await asyncio.to_thread(cancelled, server)
+
+
+def test_the_whole_may_have_a_limit_that_packets_do_not_reset(server: Emulator, client: Client) -> None:
+    server.script(Reply("word " * 5000, pace=0.02))
+    model = client.llm.model(CHAT)
+    with pytest.raises(LMStudioTimeoutError) as told:
+        model.respond("hi", timeout=Timeout(idle=30, total=0.3))
+    assert told.value.limit == "total"
+    cancelled(server)
+
+
+def _drip(packets: int, seconds: float, make: Callable[[int], object]) -> Callable[[Peer], None]:
+    """Answer the first channel with packets at a pace that the client's own wait sets."""
+
+    def talk(peer: Peer) -> None:
+        peer.let_in()
+        channel = peer.read()["channelId"]
+        for number in range(packets):
+            peer.say({"type": "channelSend", "channelId": channel, "message": make(number)})
+            try:
+                peer.connection.recv(seconds)
+            except TimeoutError:
+                continue
+            return  # the client has said something: a cancel
+        peer.say({"type": "channelError", "channelId": channel, "error": {"title": "the whole came"}})
+        peer.hear_out()
+
+    return talk
+
+
+@pytest.mark.parametrize("kind", ["promptProcessingProgress", "fragment", "inventedLater"])
+def test_each_packet_resets_the_silence(kind: str) -> None:
+    def packet(number: int) -> object:
+        return {"type": kind, "progress": number / 10, "fragment": {"content": "x"}}
+
+    with (
+        RoughServer(_drip(8, 0.15, packet)) as server,
+        Client(server.url) as client,
+        pytest.raises(LMStudioServerError, match="the whole came"),
+    ):
+        client.llm.just_in_time().respond("hi", timeout=Timeout(idle=0.6))
+
+
+def test_progress_that_stops_names_the_last_that_was_heard(server: Emulator, client: Client) -> None:
+    server.script(Reply("One", progress=(0.0, 0.25)))
+    server.faults.add("stall")
+    model = client.llm.model(CHAT)
+    with pytest.raises(LMStudioTimeoutError) as told:
+        model.respond("hi", timeout=Timeout(idle=0.1))
+    assert told.value.last_heard.startswith("promptProcessingProgress 0.25, ")
+    assert told.value.partial.prompt_progress.progress == 0.25
+
+
+def test_loading_is_no_silence_and_does_not_count_to_the_total(server: Emulator, client: Client) -> None:
+    gate = Gate()
+    server.load_hold = gate
+    progress: list[float] = []
+    stream = client.llm.just_in_time(UNLOADED).respond_stream(
+        "hi",
+        timeout=Timeout(idle=0.05, total=0.4, first_packet=None),
+        on_load_progress=progress.append,
+    )
+    loading = server.wait_for(opens("getOrLoad"))
+    with pytest.raises(LMStudioTimeoutError):  # a clock without a sleep: this takes longer than both limits
+        client.llm.just_in_time(CHAT).respond("hi", timeout=_held(server, 0.5))
+    assert not [cancel for cancel in cancels(server) if cancel.message["channelId"] == loading.message["channelId"]]
+    gate.release()
+    assert stream.result().content
+    assert progress[-1] == 1.0
+
+
+def _held(server: Emulator, seconds: float) -> Timeout:
+    server.script(Reply("lost", progress=(), hold=Gate(), hold_after=0))
+    return Timeout(first_packet=seconds)
+
+
+def test_a_load_that_does_not_go_on_is_ended_by_its_own_limit(server: Emulator, client: Client) -> None:
+    server.load_hold = Gate()
+    with pytest.raises(LMStudioTimeoutError) as told:
+        client.llm.just_in_time(UNLOADED).respond("hi", timeout=Timeout(load=0.1))
+    assert told.value.limit == "load"
+    assert "Timeout(load=" in str(told.value)
+    assert "rogress" in told.value.last_heard
+    cancelled(server, server.wait_for(opens("getOrLoad")))
+
+
+async def test_a_load_that_is_asked_for_has_the_same_limit(server: Emulator) -> None:
+    server.load_hold = Gate()
+    async with AsyncClient(server.url, timeout=Timeout(load=0.1)) as client:
+        with pytest.raises(LMStudioTimeoutError) as told:
+            await client.llm.load_new_instance(UNLOADED, "mine")
+    assert told.value.limit == "load"
+
+
+def test_a_load_that_is_never_answered_is_ended_by_the_first_answer_limit(server: Emulator, client: Client) -> None:
+    server.faults.add("silent", endpoint="getOrLoad")
+    with pytest.raises(LMStudioTimeoutError) as told:
+        client.llm.just_in_time(UNLOADED).respond("hi", timeout=Timeout(first_packet=0.1))
+    assert told.value.limit == "first_packet"
+    assert "'getOrLoad'" in str(told.value)
+
+
+@pytest.mark.parametrize("limits", [Timeout(first_packet=0.1), Timeout(first_packet=None, total=0.1)])
+def test_a_call_and_many_embeddings_have_limits_too(server: Emulator, limits: Timeout) -> None:
+    server.faults.add("silent", endpoint="tokenize")
+    server.faults.add("silent", endpoint="embedString", times=1)
+    name = "total" if limits.total else "first_packet"
+    with Client(server.url, timeout=limits) as client:
+        with pytest.raises(LMStudioTimeoutError) as told:
+            client.llm.model(CHAT).tokenize("text")
+        assert told.value.limit == name
+        with pytest.raises(LMStudioTimeoutError) as told:
+            client.embedding.model("emulator/embedding").embed(["a", "b", "c"])
+        assert told.value.limit == name
+
+
+def test_without_limits_an_answer_may_take_its_time(server: Emulator, client: Client) -> None:
+    gate = Gate()
+    server.script(Reply("One two", hold=gate, hold_after=1))
+    stream = client.llm.model(CHAT).respond_stream("hi", timeout=_NO_LIMIT)
+    next(iter(stream.events()))
+    server.wait_for(opens("predict"))
+    gate.release()
+    with pytest.raises(LMStudioTimeoutError):
+        server.faults.add("silent")
+        client.llm.just_in_time(CHAT).respond("hi", timeout=0.05)
+
+
+def test_a_cancel_that_the_server_does_not_follow_is_given_up(
+    server: Emulator, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lmstudio_integrations.client.transport.pending_request._AFTER_CANCEL", 0.1)
+    server.script(Reply("One two three"))
+    stall = server.faults.add("stall", after=1)
+    stream = client.llm.model(CHAT).respond_stream("hi")
+    stall.wait_hit()
+    stream.cancel()
+    with pytest.raises(LMStudioTimeoutError, match=r"within 0\.1 s of the cancel") as told:
+        stream.result()
+    assert told.value.partial.content.strip() == "One"
+    assert len(cancels(server)) == 1

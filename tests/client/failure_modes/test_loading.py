@@ -1,0 +1,181 @@
+"""Loads that several need at once, and loads that nobody needs any more."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from lmstudio_integrations import AsyncClient, Client, Timeout
+from lmstudio_integrations.emulator import EmulatedModel, Emulator, Gate
+from lmstudio_integrations.errors import (
+    LMStudioCancelledError,
+    LMStudioError,
+    LMStudioServerError,
+    LMStudioTimeoutError,
+)
+from tests.client.failure_modes.frame_builders import UNLOADED, cancelled, cancels, caught, connections, opens, requests
+
+
+def test_all_who_need_a_model_at_once_share_its_load_and_each_hears_of_it(server: Emulator, client: Client) -> None:
+    gate = server.load_hold = Gate()
+    heard: list[list[float]] = [[] for _ in range(8)]
+    model = client.llm.just_in_time(UNLOADED)
+    streams = [model.respond_stream("hi", on_load_progress=progress.append) for progress in heard]
+    server.wait_for(opens("getOrLoad"))
+    connections(server.url)  # the engine answers in order: by now each of the streams has joined the load
+    gate.release()
+    assert all(stream.result().content for stream in streams)
+    assert len(requests(server, "getOrLoad")) == 1
+    assert all(progress[-1] == 1.0 for progress in heard)
+
+
+def test_a_stream_cancelled_while_its_model_loads_cancels_the_load(server: Emulator, client: Client) -> None:
+    server.load_hold = Gate()
+    stream = client.llm.just_in_time(UNLOADED).respond_stream("hi")
+    loading = server.wait_for(opens("getOrLoad"))
+    stream.cancel()
+    with pytest.raises(LMStudioCancelledError):
+        stream.result()
+    cancelled(server, loading)
+    assert requests(server, "predict") == []
+
+
+def test_a_load_goes_on_for_those_who_wait_on_and_ends_with_the_last(server: Emulator, client: Client) -> None:
+    gate = server.load_hold = Gate()
+    model = client.llm.just_in_time(UNLOADED)
+    streams = [model.respond_stream("hi") for _ in range(3)]
+    loading = server.wait_for(opens("getOrLoad"))
+    for stream in streams[:2]:
+        stream.close()
+    # One who comes after the first has gone joins the same load.
+    streams.append(model.respond_stream("hi"))
+    assert client.llm.just_in_time("emulator/chat").respond("hi").content
+    assert cancels(server) == []
+    assert [
+        frame.order
+        for frame in requests(server, "getOrLoad")
+        if frame.message["creationParameter"]["identifier"] == UNLOADED
+    ] == [loading.order]
+    streams[2].close()
+    streams[3].close()
+    cancelled(server, loading)
+    gate.release()
+    assert model.respond("hi").content
+
+
+async def test_awaiting_readers_cancelled_together_cancel_the_load_once(server: Emulator) -> None:
+    server.load_hold = Gate()
+    async with AsyncClient(server.url) as client:
+        model = client.llm.just_in_time(UNLOADED)
+        readers = [asyncio.create_task(model.respond("hi")) for _ in range(5)]
+        loading = await asyncio.to_thread(server.wait_for, opens("getOrLoad"))
+        for reader in readers:
+            reader.cancel()
+        told = await asyncio.gather(*readers, return_exceptions=True)
+        assert all(isinstance(error, asyncio.CancelledError) for error in told)
+        await asyncio.to_thread(cancelled, server, loading)
+    assert len(cancels(server)) == 1
+
+
+def test_an_impatient_request_does_not_end_the_load_of_a_patient_one(server: Emulator, client: Client) -> None:
+    gate = server.load_hold = Gate()
+    model = client.llm.just_in_time(UNLOADED)
+    impatient = model.respond_stream("hi", timeout=Timeout(load=0.2))
+    patient = model.respond_stream("hi")
+    with pytest.raises(LMStudioTimeoutError) as told:
+        impatient.result()
+    assert told.value.limit == "load"
+    gate.release()
+    assert patient.result().content
+
+
+def test_a_load_that_fails_is_told_to_each_by_an_error_of_its_own() -> None:
+    broken = EmulatedModel("emulator/broken", load_error="The model does not fit into memory.")
+    with Emulator(models=[broken]) as server, Client(server.url) as client:
+        gate = server.load_hold = Gate()
+        streams = [client.llm.just_in_time("emulator/broken").respond_stream("hi") for _ in range(6)]
+        server.wait_for(opens("getOrLoad"))
+        connections(server.url)
+        gate.release()
+        errors = []
+        for stream in streams:
+            with pytest.raises(LMStudioServerError, match="does not fit into memory") as told:
+                stream.result()
+            errors.append(told.value)
+        assert len(set(map(id, errors))) == 6
+
+
+def test_a_load_that_fails_after_all_have_gone_leaves_no_complaint(server: Emulator, client: Client) -> None:
+    server.load_hold = Gate()
+    stream = client.llm.just_in_time(UNLOADED).respond_stream("hi")
+    loading = server.wait_for(opens("getOrLoad"))
+    stream.close()
+    cancelled(server, loading)
+    server.drop_connections()
+    assert client.system.version().version == "emulator"
+
+
+async def test_cancelling_who_asks_for_a_model_cancels_its_load(server: Emulator) -> None:
+    server.load_hold = Gate()
+    async with AsyncClient(server.url) as client:
+        for endpoint, ask in (("getOrLoad", client.llm.model), ("loadModel", client.llm.load_new_instance)):
+            asking = asyncio.create_task(ask(UNLOADED))
+            loading = await asyncio.to_thread(server.wait_for, opens(endpoint))
+            asking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+            await asyncio.to_thread(cancelled, server, loading)
+
+
+def test_a_progress_callback_that_raises_cancels_the_load(server: Emulator, client: Client) -> None:
+    server.load_hold = Gate()
+
+    def fail(progress: float) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        client.llm.model(UNLOADED, on_load_progress=fail)
+    cancelled(server, server.wait_for(opens("getOrLoad")))
+
+
+def test_a_socket_lost_while_a_model_loads_tells_those_who_wait(server: Emulator, client: Client) -> None:
+    server.load_hold = Gate()
+    errors: list[BaseException] = []
+    model = client.llm.just_in_time(UNLOADED)
+    threads = [threading.Thread(target=caught(errors, lambda: model.respond("hi"))) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    server.wait_for_sent(lambda frame: frame.message.get("message", {}).get("type") == "loadProgress")
+    server.restart()
+    server.load_hold = None
+    for thread in threads:
+        thread.join(20)
+    # Those who had come in before are told; who came in after the restart has been served.
+    assert all(isinstance(error, LMStudioError) for error in errors)
+    assert model.respond("hi").content
+
+
+def test_a_load_that_had_not_been_answered_is_asked_for_again(server: Emulator, client: Client) -> None:
+    silent = server.faults.add("silent", endpoint="getOrLoad")
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(client.llm.model, UNLOADED)
+        server.wait_for(opens("getOrLoad"))
+        server.wait_until(lambda: silent.hits == 1)
+        server.drop_connections()
+        assert asking.result(10).respond("hi").content
+
+
+def test_an_instance_by_hand_is_not_made_twice(server: Emulator, client: Client) -> None:
+    silent = server.faults.add("silent", endpoint="loadModel")
+    errors: list[BaseException] = []
+    asking = threading.Thread(target=caught(errors, lambda: client.llm.load_new_instance(UNLOADED, "mine")))
+    asking.start()
+    server.wait_for(opens("loadModel"))
+    server.wait_until(lambda: silent.hits == 1)
+    server.drop_connections()
+    asking.join(10)
+    assert len(errors) == 1
+    assert len(requests(server, "loadModel")) == 1

@@ -1,0 +1,126 @@
+"""LM Studio answers what it does not know with a warning that bears no id, five times per socket, then with silence."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from lmstudio_integrations import AsyncClient, Client
+from lmstudio_integrations.client.requests import Call
+from lmstudio_integrations.client.settings import Timeout
+from lmstudio_integrations.client.transport import executor
+from lmstudio_integrations.client.transport.thread import io_thread
+from lmstudio_integrations.emulator import Emulator, Gate, Reply
+from lmstudio_integrations.errors import LMStudioProtocolError, LMStudioRequestRejectedError, LMStudioTimeoutError
+from tests.client.failure_modes.frame_builders import CHAT, requests, under_way
+
+_UNKNOWN = Call("llm", "invented", {"a": 1}, lambda result: result)
+_WRONG = Call("llm", "tokenize", {"specifier": {"type": "query", "query": {}}, "inputString": 7}, lambda result: result)
+
+
+@pytest.mark.invalid_frames
+@pytest.mark.parametrize("call", [_UNKNOWN, _WRONG], ids=["endpoint", "parameter"])
+def test_what_the_server_does_not_know_is_an_error_at_once(
+    server: Emulator, client: Client, call: Call[object]
+) -> None:
+    with pytest.raises(LMStudioRequestRejectedError, match=call.endpoint):
+        client._ask(call).result(10)
+    assert client.llm.model(CHAT).count_tokens("two words") > 0
+
+
+@pytest.mark.invalid_frames
+def test_an_unknown_channel_endpoint_ends_the_stream(server: Emulator, client: Client) -> None:
+    """As an older LM Studio would meet an endpoint of a newer one."""
+    received: list[object] = []
+    control = executor.StreamController(io_thread(), received.append)
+    reference = executor.ModelReference("llm", None)
+    link = client._pool
+
+    async def run() -> None:
+        await executor.predict(link(), reference, "inventedChannel", "{}", Timeout(), control)
+
+    io_thread().submit(run()).result(10)
+    assert [type(item) for item in received] == [LMStudioRequestRejectedError]
+
+
+def test_a_warning_in_place_of_a_prediction_is_an_error_and_the_next_one_works(
+    server: Emulator, client: Client
+) -> None:
+    server.faults.add("warning_instead")
+    model = client.llm.just_in_time(CHAT)
+    with pytest.raises(LMStudioRequestRejectedError):
+        model.respond("hi")
+    assert model.respond("hi").content
+
+
+async def test_more_rejections_than_a_socket_has_warnings_are_all_told(server: Emulator) -> None:
+    server.faults.add("warning_instead", times=8)
+    async with AsyncClient(server.url) as client:
+        model = client.llm.just_in_time(CHAT)
+        for _ in range(8):
+            with pytest.raises(LMStudioRequestRejectedError):
+                await model.respond("hi")
+        assert (await model.respond("hi")).content
+    assert len({frame.connection for frame in requests(server, "predict")}) == 9
+
+
+def test_eight_rejections_at_once_on_one_socket_are_told_within_the_first_answer_limit(
+    server: Emulator, client: Client
+) -> None:
+    """Only five warnings come; whom the server has not named is told by the clock."""
+    model = client.llm.model(CHAT)
+    server.faults.add("warning_instead", times=8)
+    streams = [model.respond_stream("hi", timeout=0.3) for _ in range(8)]
+    for stream in streams:
+        with pytest.raises((LMStudioRequestRejectedError, LMStudioTimeoutError)):
+            stream.result()
+    server.wait_until(lambda: len(requests(server, "predict")) == 8)
+    server.faults.clear()  # a request that was told by its neighbour's warning may still be on its way
+    assert model.respond("hi").content
+
+
+def test_a_warning_does_not_harm_an_answer_that_is_coming_in(server: Emulator, client: Client) -> None:
+    gate = Gate()
+    server.script(Reply("One two three", hold=gate, hold_after=1))
+    stream = client.llm.model(CHAT).respond_stream("hi")
+    fragments = iter(stream)
+    first = next(fragments)
+    server.faults.add("warning_instead", endpoint="tokenize")
+    with pytest.raises(LMStudioRequestRejectedError):
+        client.llm.just_in_time(CHAT).tokenize("text")
+    gate.release()
+    assert str(first) + "".join(map(str, fragments)) == "One two three"
+    # Its socket took no new requests meanwhile, and is closed now.
+    server.wait_until(lambda: server.connections == 0)
+
+
+def test_a_void_result_where_a_value_was_promised_is_an_error_and_where_none_was_it_is_not(
+    server: Emulator, client: Client
+) -> None:
+    model = client.llm.model(CHAT)
+    server.faults.add("void", endpoint="tokenize")
+    with pytest.raises(LMStudioProtocolError, match="tokenize"):
+        model.tokenize("text")
+    server.faults.add("void", endpoint="unloadModel")
+    model.unload()
+    assert model.tokenize("text")
+
+
+async def test_a_void_result_does_not_hang_an_awaiting_call(server: Emulator) -> None:
+    async with AsyncClient(server.url) as client:
+        model = await client.llm.model(CHAT)
+        server.faults.add("void", endpoint="getModelInfo")
+        await asyncio.gather(model.unload(), model.tokenize("text"), return_exceptions=True)
+        assert (await model.get_info()).identifier == CHAT
+
+
+def test_silence_in_place_of_an_answer_is_ended_by_the_first_answer_limit(server: Emulator, client: Client) -> None:
+    model = client.llm.model(CHAT)
+    server.faults.add("silent", endpoint="*", times=2)
+    under = model.respond_stream("hi", timeout=0.2)
+    under_way(server)
+    with pytest.raises(LMStudioTimeoutError) as told:
+        under.result()
+    assert told.value.limit == "first_packet"
+    assert told.value.last_heard == "nothing"

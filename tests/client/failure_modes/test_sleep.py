@@ -1,0 +1,177 @@
+"""A dead socket that looks alive: the machine has slept, the router has forgotten, the server has stopped reading."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from lmstudio_integrations import AsyncClient, Client, Timeout
+from lmstudio_integrations.client.transport import connection as connection_module
+from lmstudio_integrations.client.transport.connection import Connection
+from lmstudio_integrations.emulator import Emulator, Gate, Reply
+from lmstudio_integrations.errors import LMStudioTimeoutError
+from tests.client.failure_modes.frame_builders import CHAT, connections, fragments_sent, requests
+from tests.client.failure_modes.misbehaving_servers import DeafServer, Proxy
+
+_HOUR = 3600.0
+
+
+@pytest.fixture
+def proxy(server: Emulator) -> Iterator[Proxy]:
+    with Proxy(server.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def sleep(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Moves the client's clock, as a sleep of the machine does, and makes the question to the server a short one."""
+    monkeypatch.setattr(connection_module, "_PROBE", 0.1)
+    real, slept = Connection.clock, [0.0]
+    monkeypatch.setattr(Connection, "clock", staticmethod(lambda: real() + slept[0]))
+
+    def fall_asleep(seconds: float) -> None:
+        slept[0] += seconds
+
+    return fall_asleep
+
+
+def test_a_socket_that_died_while_the_machine_slept_is_replaced_unseen(
+    proxy: Proxy, sleep: Callable[[float], None]
+) -> None:
+    # Whoever wrote to the dead socket would hear nothing before this limit.
+    with Client(proxy.url, timeout=Timeout(first_packet=20)) as client:
+        model = client.llm.model(CHAT)
+        assert model.respond("hi").content
+        proxy.freeze()
+        sleep(_HOUR)
+        assert model.respond("hi").content
+        assert proxy.accepted == 2
+        assert connections(proxy.url)["llm"].usable
+
+
+async def test_forty_calls_after_a_sleep_ask_once_whether_the_socket_lives(
+    server: Emulator, proxy: Proxy, sleep: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Connection] = []
+    probe = Connection._probe
+
+    async def counted(connection: Connection) -> bool:
+        asked.append(connection)
+        return await probe(connection)
+
+    monkeypatch.setattr(Connection, "_probe", counted)
+    async with AsyncClient(proxy.url) as client:
+        model = await client.llm.model(CHAT)
+        proxy.freeze()
+        sleep(_HOUR)
+        await asyncio.gather(*(model.count_tokens("two words") for _ in range(40)))
+        assert proxy.accepted == 2
+    assert len(asked) == 1
+    assert len({frame.connection for frame in requests(server, "countTokens")}) == 1
+
+
+def test_a_socket_that_lives_after_a_sleep_is_kept(proxy: Proxy, sleep: Callable[[float], None]) -> None:
+    with Client(proxy.url) as client:
+        model = client.llm.model(CHAT)
+        for _ in range(3):
+            sleep(_HOUR)
+            assert model.respond("hi").content
+        sleep(-2 * _HOUR)  # a clock that was set right
+        assert model.respond("hi").content
+        assert proxy.accepted == 1
+
+
+def test_a_socket_that_has_just_been_heard_is_not_asked(
+    proxy: Proxy, sleep: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Client(proxy.url) as client:
+        model = client.llm.model(CHAT)
+        live = connections(proxy.url)["llm"]
+
+        async def never() -> bool:
+            raise AssertionError("it was asked")
+
+        monkeypatch.setattr(live, "_probe", never)
+        for _ in range(4):  # each answer is heard
+            sleep(connection_module._IDLE_BEFORE_PROBE / 2)
+            assert model.respond("hi").content
+
+
+def test_an_answer_that_is_still_coming_in_survives_the_loss_of_a_question(
+    server: Emulator, proxy: Proxy, sleep: Callable[[float], None]
+) -> None:
+    """A server too busy to answer a ping is left to finish what it has begun; new requests get a new socket."""
+    gate = Gate()
+    server.script(Reply("One two three", hold=gate, hold_after=1))
+    with Client(proxy.url) as client:
+        model = client.llm.model(CHAT)
+        stream = model.respond_stream("hi")
+        fragments = iter(stream)
+        first = next(fragments)
+        sleep(_HOUR)
+        busy = connections(proxy.url)["llm"]
+
+        async def too_late() -> bool:
+            busy.retire()
+            return False
+
+        busy._probe = too_late  # type: ignore[method-assign]
+        assert model.tokenize("text")
+        gate.release()
+        assert str(first) + "".join(map(str, fragments)) == "One two three"
+        assert proxy.accepted == 2
+        server.wait_until(lambda: server.connections == 1)
+
+
+def test_a_dead_socket_under_an_answer_is_ended_by_the_silence_limit(server: Emulator, proxy: Proxy) -> None:
+    server.script(Reply("One two three", hold=Gate(), hold_after=1))
+    with Client(proxy.url, timeout=Timeout(idle=0.2)) as client:
+        stream = client.llm.model(CHAT).respond_stream("hi")
+        fragments_sent(server, 1)
+        words = iter(stream)  # kept, as letting go of it would cancel the prediction
+        assert next(words).content.strip() == "One"
+        proxy.freeze()
+        with pytest.raises(LMStudioTimeoutError) as told:
+            stream.result()
+        assert told.value.limit == "idle"
+        assert told.value.partial.content.strip() == "One"
+        proxy.wait_swallowed()  # the cancel, at least
+
+
+@pytest.fixture
+def deaf() -> Iterator[DeafServer]:
+    with DeafServer() as server:
+        yield server
+
+
+_LARGE = "x" * 30_000_000
+
+
+def test_a_request_that_the_server_does_not_take_keeps_its_time_limit(deaf: DeafServer) -> None:
+    client = Client(deaf.url, timeout=0.3)
+    with pytest.raises(LMStudioTimeoutError) as told:
+        client.llm.just_in_time().tokenize(_LARGE)
+    assert told.value.limit == "first_packet"
+    stream = client.llm.just_in_time().respond_stream(_LARGE)
+    with pytest.raises(LMStudioTimeoutError):
+        stream.result()
+    client.close()
+
+
+def test_embeddings_that_the_server_does_not_take_keep_their_time_limit(deaf: DeafServer) -> None:
+    with Client(deaf.url, timeout=0.3) as client, pytest.raises(LMStudioTimeoutError) as told:
+        client.embedding.just_in_time().embed([_LARGE, _LARGE])
+    assert told.value.limit == "first_packet"
+
+
+def test_a_client_closes_though_the_server_does_not_read(deaf: DeafServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_module, "_CLOSE", 0.3)
+    client = Client(deaf.url)
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(client.llm.just_in_time().respond_stream(_LARGE).result)
+        deaf.wait_until(lambda: deaf.deaf > 0)
+        client.close()
+        assert call.exception(10) is not None

@@ -1,0 +1,47 @@
+"""What is sent, to the byte: no change to a model may change the order of its keys unseen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lmstudio_integrations.client import requests
+from lmstudio_integrations.protocol.envelopes import encode
+
+LLM = requests.Specifier("llm", "m")
+EMBEDDING = requests.Specifier("embedding", "m")
+QUERY = '{"type":"query","query":{"identifier":"m"}}'
+NO_SETTINGS = '{"layers":[{"layerName":"apiOverride","config":{"fields":[]}}]}'
+
+
+@pytest.mark.parametrize(
+    ("parameter", "text"),
+    [
+        (LLM.tokenize("Hi").parameter, f'{{"specifier":{QUERY},"inputString":"Hi"}}'),
+        (LLM.count_tokens("Hi").parameter, f'{{"specifier":{QUERY},"inputString":"Hi"}}'),
+        (EMBEDDING.embed("Hi").parameter, f'{{"modelSpecifier":{QUERY},"inputString":"Hi"}}'),
+        (LLM.get_info().parameter, f'{{"specifier":{QUERY},"throwIfNotFound":true}}'),
+        (LLM.get_load_config().parameter, f'{{"specifier":{QUERY}}}'),
+        (requests.Specifier("llm", None).get_load_config().parameter, '{"specifier":{"type":"query","query":{}}}'),
+        (LLM.unload().parameter, '{"identifier":"m"}'),
+        (requests.upload("cat.png", "AAAA").parameter, '{"name":"cat.png","contentBase64":"AAAA"}'),
+        (
+            requests.get_or_load("llm", "m", 5, None),
+            f'{{"identifier":"m","loadConfigStack":{NO_SETTINGS},"loadTtlMs":5000}}',
+        ),
+        (
+            requests.load_model("llm", "m", "mine", 5, None),
+            f'{{"modelKey":"m","identifier":"mine","ttlMs":5000,"loadConfigStack":{NO_SETTINGS}}}',
+        ),
+        (
+            LLM.apply_prompt_template([], None, None, None, False).parameter,
+            (
+                f'{{"specifier":{QUERY},"history":{{"messages":[]}},"predictionConfigStack":{NO_SETTINGS},'
+                '"opts":{"omitEosToken":false}}'
+            ),
+        ),
+    ],
+)
+def test_the_same_call_is_the_same_text_every_time(parameter: Any, text: str) -> None:
+    assert encode(parameter) == text

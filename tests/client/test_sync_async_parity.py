@@ -1,0 +1,157 @@
+"""The blocking and the awaiting front have the same names in the same order, and take the same things."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+from typing import Any
+
+import pytest
+
+import lmstudio_integrations
+from lmstudio_integrations import AsyncClient, Client, LMStudioValueError, client
+from lmstudio_integrations.client import aio, convenience, sync
+from lmstudio_integrations.client._base import CompletionOptions, PredictionOptions
+from lmstudio_integrations.client.callbacks import CallbackOptions, Callbacks
+
+PAIRS = [
+    (sync.Client, aio.AsyncClient),
+    (sync.LLM, aio.AsyncLLM),
+    (sync.EmbeddingModel, aio.AsyncEmbeddingModel),
+    (sync.PredictionStream, aio.AsyncPredictionStream),
+    (sync.Models, aio.AsyncModels),
+    (sync.Files, aio.AsyncFiles),
+    (sync.System, aio.AsyncSystem),
+]
+# `contextlib.aclosing` looks for it; the blocking counterpart is `close`, which both have.
+ONLY_ASYNC = {"aclose"}
+# Plain on both sides: they ask nobody, or may be called where nothing can be awaited.
+PLAIN = {"just_in_time", "events", "cancel", "close"}
+
+
+def public(kind: type) -> list[str]:
+    """Public names in the order of their definition, those of the bases first."""
+    names: dict[str, None] = {}
+    for base in reversed(kind.__mro__[:-1]):
+        names.update(dict.fromkeys(name for name in vars(base) if not name.startswith("_")))
+    return list(names)
+
+
+def shape(function: Any) -> list[tuple[str, Any, Any]]:
+    return [(p.name, p.kind, p.default) for p in inspect.signature(function).parameters.values()]
+
+
+@pytest.mark.parametrize(("blocking", "awaiting"), PAIRS)
+def test_both_fronts_have_the_same_names_in_the_same_order(blocking: type, awaiting: type) -> None:
+    assert public(blocking) == [name for name in public(awaiting) if name not in ONLY_ASYNC]
+
+
+@pytest.mark.parametrize(("blocking", "awaiting"), PAIRS)
+def test_both_fronts_take_the_same_parameters_with_the_same_defaults(blocking: type, awaiting: type) -> None:
+    for name in ("__init__", *public(blocking)):
+        one, two = inspect.getattr_static(blocking, name), inspect.getattr_static(awaiting, name)
+        if isinstance(one, property):
+            assert isinstance(two, property), name
+        elif callable(one) and name != "__init__":
+            assert shape(one) == shape(two), name
+    if blocking is not sync.PredictionStream:
+        assert shape(blocking) == shape(awaiting)
+
+
+@pytest.mark.parametrize(("blocking", "awaiting"), PAIRS)
+def test_what_waits_in_one_front_is_awaited_in_the_other(blocking: type, awaiting: type) -> None:
+    for name in public(blocking):
+        method = inspect.getattr_static(awaiting, name)
+        if callable(method) and name not in PLAIN:
+            assert inspect.iscoroutinefunction(method), name
+        if callable(method) and name in PLAIN - {"close"}:
+            assert not inspect.iscoroutinefunction(method), name
+
+
+@pytest.mark.parametrize(("blocking", "awaiting"), PAIRS)
+def test_everything_public_says_what_it_is(blocking: type, awaiting: type) -> None:
+    for kind in (blocking, awaiting):
+        assert kind.__doc__
+        for name in public(kind):
+            assert getattr(kind, name).__doc__, f"{kind.__name__}.{name}"
+
+
+def test_both_modules_export_the_same_things() -> None:
+    assert [f"Async{name}" for name in sorted(sync.__all__)] == sorted(aio.__all__)
+
+
+def test_convenience_takes_what_the_scoped_way_takes() -> None:
+    scoped = [item for item in shape(sync.Models.model) if item[0] != "self"]
+    assert shape(convenience.llm) == shape(convenience.embedding_model) == scoped
+
+
+def test_every_option_of_a_prediction_is_declared_once() -> None:
+    names = set(PredictionOptions.__annotations__)
+    assert names - set(CompletionOptions.__annotations__) == {"tools", "tool_choice"}
+    assert {name for name in names if name.startswith("on_")} == set(CallbackOptions.__annotations__)
+    assert set(CallbackOptions.__annotations__) == set(Callbacks.__dataclass_fields__)
+
+
+@pytest.mark.parametrize("name", client.__all__)
+def test_what_adapters_need_can_be_imported_from_the_client(name: str) -> None:
+    assert hasattr(client, name)
+
+
+@pytest.mark.parametrize("name", lmstudio_integrations.__all__)
+def test_what_the_package_promises_is_there(name: str) -> None:
+    assert hasattr(lmstudio_integrations, name)
+
+
+TOKEN = "sk-lm-AbCd1234:abcdefghij0123456789"
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_a_client_costs_nothing_and_can_be_copied_and_pickled(kind: Any) -> None:
+    made = kind("localhost:1", api_token=TOKEN, timeout=5)
+    for again in (copy.copy(made), copy.deepcopy(made), pickle.loads(pickle.dumps(made))):
+        assert type(again) is kind
+        assert again.url == "ws://localhost:1"
+        assert again._timeout == made._timeout
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_a_copy_keeps_the_token_which_a_pickle_does_not_hold(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = kind("localhost:1", api_token=TOKEN)
+    assert copy.copy(made)._authentication == copy.deepcopy({"c": made})["c"]._authentication == made._authentication
+    assert pickle.loads(pickle.dumps(made))._authentication is None
+    monkeypatch.setenv("LM_API_TOKEN", TOKEN)
+    assert pickle.loads(pickle.dumps(made))._authentication == made._authentication
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_a_handle_can_be_copied_and_pickled(kind: Any) -> None:
+    handle = kind("localhost:1").llm.just_in_time("some/model", ttl=5, config={"contextLength": 8})
+    for again in (copy.copy(handle), copy.deepcopy(handle), pickle.loads(pickle.dumps(handle))):
+        assert type(again) is type(handle)
+        assert (again.identifier, again._reference) == ("some/model", handle._reference)
+    assert "some/model" in repr(handle)
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_an_unknown_option_is_told_what_it_may_have_meant(kind: Any) -> None:
+    handle = kind("localhost:1").llm.just_in_time("m")
+    for name, words in (
+        ("temperature", "pass it in config="),
+        ("maxTokens", "pass it in config="),
+        ("on_progres", "did you mean 'on_progress'"),
+        ("tool", "did you mean 'tools'"),
+        ("zzz", "there are"),
+    ):
+        with pytest.raises(TypeError, match=words):
+            handle._start(None, "Hi", {name: 1}, raw=False)
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_settings_are_checked_before_anybody_is_asked(kind: Any) -> None:
+    made = kind("localhost:1")
+    for wrong in ({"ttl": 0}, {"config": {"contextLenght": 5}}):
+        with pytest.raises(LMStudioValueError):
+            made.llm.just_in_time("m", **wrong)
+    with pytest.raises(LMStudioValueError):
+        made.llm.just_in_time("a\nb")

@@ -1,0 +1,114 @@
+"""Without an address LM Studio is looked for on this machine: its usual ports, all at once, then 1234."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
+
+from lmstudio_integrations import Client, LMStudioServerNotFoundError
+from lmstudio_integrations.client.settings import DEFAULT_PORTS, USER_PORT
+from lmstudio_integrations.client.transport import discovery
+from lmstudio_integrations.emulator import Emulator
+
+
+@contextmanager
+def closed_ports(count: int) -> Iterator[tuple[int, ...]]:
+    """Ports of this machine where nobody listens: bound, so that nobody else takes them."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        yield tuple(each.getsockname()[1] for each in sockets)
+
+
+def test_the_usual_ports_are_those_of_lm_studio() -> None:
+    assert DEFAULT_PORTS == (41343, 52993, 16141, 39414, 22931)
+    assert USER_PORT == 1234
+
+
+@pytest.mark.parametrize("place", [0, 2, 4])
+def test_one_of_the_usual_ports_will_do(
+    lmstudio_emulator: Emulator, monkeypatch: pytest.MonkeyPatch, place: int
+) -> None:
+    with closed_ports(5) as ports:
+        usual = (*ports[:place], lmstudio_emulator.port, *ports[place:4])
+        monkeypatch.setattr(discovery, "DEFAULT_PORTS", usual)
+        monkeypatch.setattr(discovery, "USER_PORT", ports[4])
+        with Client() as client:
+            assert client.url is None
+            assert client.system.version().version == "emulator"
+
+
+def test_the_port_that_users_switch_on_is_asked_last(
+    lmstudio_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closed_ports(5) as ports:
+        monkeypatch.setattr(discovery, "DEFAULT_PORTS", ports)
+        monkeypatch.setattr(discovery, "USER_PORT", lmstudio_emulator.port)
+        with Client() as client:
+            assert client.system.version().version == "emulator"
+
+
+def test_of_two_servers_the_usual_port_wins(lmstudio_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Emulator() as other, closed_ports(1) as ports:
+        monkeypatch.setattr(discovery, "DEFAULT_PORTS", (*ports, lmstudio_emulator.port))
+        monkeypatch.setattr(discovery, "USER_PORT", other.port)
+        with Client() as client:
+            client.system.version()
+        assert lmstudio_emulator.requests
+        assert not other.requests
+
+
+def test_a_silent_stranger_on_a_usual_port_is_not_waited_for(
+    lmstudio_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    greets = discovery.greets
+
+    async def slow_at_the_first(host: str, port: int, seconds: float = 1.0) -> bool:
+        if port == 1:
+            await asyncio.get_running_loop().create_future()  # for ever
+        return await greets(host, port, seconds)
+
+    monkeypatch.setattr(discovery, "greets", slow_at_the_first)
+    monkeypatch.setattr(discovery, "DEFAULT_PORTS", (1, lmstudio_emulator.port))
+    with Client() as client:
+        assert client.system.version().version == "emulator"
+
+
+def test_all_ports_are_asked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(discovery, "greets", asked := _Asked())
+    monkeypatch.setattr(discovery, "DEFAULT_PORTS", (1, 2, 3))
+    with Client() as client, pytest.raises(LMStudioServerNotFoundError):
+        client.system.version()
+    assert asked.most_at_once == 3
+    assert asked.ports == [1, 2, 3, USER_PORT]
+
+
+class _Asked:
+    """In place of ``greets``: nobody is there, and how many were being asked at the same time."""
+
+    def __init__(self) -> None:
+        self.ports: list[int] = []
+        self.now = self.most_at_once = 0
+
+    async def __call__(self, host: str, port: int) -> bool:
+        self.ports.append(port)
+        self.now += 1
+        self.most_at_once = max(self.most_at_once, self.now)
+        await asyncio.sleep(0)
+        self.now -= 1
+        return False
+
+
+def test_nobody_there_is_told_with_every_address_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    with closed_ports(3) as ports:
+        monkeypatch.setattr(discovery, "DEFAULT_PORTS", ports[:2])
+        monkeypatch.setattr(discovery, "USER_PORT", ports[2])
+        with Client() as client, pytest.raises(LMStudioServerNotFoundError, match="lms server start") as caught:
+            client.system.version()
+    assert caught.value.addresses == tuple(f"127.0.0.1:{port}" for port in ports)
+    assert all(address in str(caught.value) for address in caught.value.addresses)

@@ -1,0 +1,250 @@
+"""A warning bears no id: who is meant by it, and who is not."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from lmstudio_integrations.client.transport.multiplexer import CLOSED, Answer, Multiplexer
+from lmstudio_integrations.errors import LMStudioRequestRejectedError
+from tests.client.packet_builders import Ear, called, fragment, frame, opened
+
+# As lmstudio-js words them (ServerPort), older servers without `kind`.
+RPC_UNKNOWN = "Received rpcCall for unknown endpoint, endpoint = {}"
+RPC_UNHANDLED = "Received rpcCall for unhandled endpoint, endpoint = {}"
+RPC_PARAMETER = "Received invalid parameter for rpcCall, endpointName = {}, parameter = {{}}. Zod error:\n\n  no"
+CHANNEL_UNKNOWN = "Received channelCreate for unknown endpoint, endpoint = {}"
+CHANNEL_UNHANDLED = "Received channelCreate for unhandled endpoint, endpoint = {}"
+CHANNEL_PARAMETER = (
+    "Received invalid creationParameter for channel, endpointName = {}, creationParameter = {{}}. Zod error:\n\n  no"
+)
+FOR_CALLS = [
+    ("rpcEndpointUnknown", RPC_UNKNOWN),
+    ("rpcEndpointUnhandled", RPC_UNHANDLED),
+    ("rpcParameterTypeError", RPC_PARAMETER),
+]
+FOR_CHANNELS = [
+    ("channelEndpointUnknown", CHANNEL_UNKNOWN),
+    ("channelEndpointUnhandled", CHANNEL_UNHANDLED),
+    ("channelCreationParameterTypeError", CHANNEL_PARAMETER),
+]
+HARMLESS = [
+    ("channelUnknown", "Received channelSend for unknown channel, channelId = 1"),
+    ("channelUnknown", "Received channelAck for unknown channel, channelId = 1"),
+    (
+        "channelMessageTypeError",
+        "Received invalid message for channel, endpointName = predict, message = {}. Zod error:\n\n  no",
+    ),
+    ("signalEndpointUnknown", "Received signalSubscribe for unknown endpoint, endpoint = predict"),
+    ("signalAlreadyOpen", "Received signalSubscribe for already open subscription, subscribeId = 0"),
+    ("writableSignalEndpointUnhandled", "Received writableSignalSubscribe for unhandled endpoint, endpoint = predict"),
+    ("writableSignalDataTypeError", "Received invalid data for writable signal, endpointName = predict, data = 1"),
+]
+
+
+def warn(session: Multiplexer, warning: str, kind: str | None = None) -> None:
+    session.receive(frame("communicationWarning", warning=warning, **({} if kind is None else {"kind": kind})))
+
+
+def rejected(ear: Ear) -> bool:
+    return [type(end) for end in ear.ends] == [LMStudioRequestRejectedError]
+
+
+@pytest.mark.parametrize("with_kind", [True, False], ids=["kind", "prose"])
+@pytest.mark.parametrize(("kind", "prose"), FOR_CALLS, ids=lambda value: value[:30])
+def test_a_warning_about_a_call_ends_the_calls_to_that_endpoint_alone(kind: str, prose: str, with_kind: bool) -> None:
+    session = Multiplexer()
+    meant, also = called(session, "countTokens"), called(session, "countTokens")
+    other, channel = called(session, "tokenize"), opened(session, "predict")
+    warn(session, prose.format("countTokens"), kind if with_kind else None)
+    assert [rejected(ear) for ear in (meant, also)] == [True, True]
+    assert (other.ends, channel.ends) == ([], [])
+
+
+@pytest.mark.parametrize("with_kind", [True, False], ids=["kind", "prose"])
+@pytest.mark.parametrize(("kind", "prose"), FOR_CHANNELS, ids=lambda value: value[:30])
+def test_a_warning_about_a_channel_ends_the_channels_of_that_endpoint_alone(
+    kind: str, prose: str, with_kind: bool
+) -> None:
+    session = Multiplexer()
+    meant, other, call = opened(session, "predict"), opened(session, "getOrLoad"), called(session, "tokenize")
+    warn(session, prose.format("predict"), kind if with_kind else None)
+    assert rejected(meant)
+    assert (other.ends, call.ends) == ([], [])
+
+
+@pytest.mark.parametrize("with_kind", [True, False], ids=["kind", "prose"])
+@pytest.mark.parametrize(("kind", "prose"), HARMLESS, ids=lambda value: value[:40])
+def test_a_warning_that_answers_no_request_ends_none(kind: str, prose: str, with_kind: bool) -> None:
+    session = Multiplexer()
+    channel, call = opened(session, "predict"), called(session, "tokenize")
+    warn(session, prose, kind if with_kind else None)
+    assert (channel.ends, call.ends) == ([], [])
+
+
+def test_who_has_had_an_answer_is_not_meant() -> None:
+    session = Multiplexer()
+    answered, waiting = opened(session, "predict"), opened(session, "predict")
+    session.receive(frame("channelSend", channelId=answered.id, message=fragment("x")))
+    warn(session, CHANNEL_PARAMETER.format("predict"), "channelCreationParameterTypeError")
+    assert not answered.ends
+    assert rejected(waiting)
+
+
+@pytest.mark.parametrize("longer", ["tokenizeMany", "batchtokenize", "retokenize2"])
+def test_an_endpoints_name_within_a_longer_one_is_another_endpoint(longer: str) -> None:
+    session = Multiplexer()
+    short, long = called(session, "tokenize"), called(session, longer)
+    warn(session, RPC_UNKNOWN.format(longer))
+    assert not short.ends
+    assert rejected(long)
+
+
+def test_the_users_own_words_in_the_parameter_do_not_choose_who_is_meant() -> None:
+    session = Multiplexer()
+    meant, other = opened(session, "predict"), called(session, "tokenize")
+    text = "please tokenize, Received channelSend for unknown channel, channelMessageTypeError signal"
+    warn(
+        session,
+        "Received invalid creationParameter for channel, endpointName = predict, "
+        f'creationParameter = {{"text": "{text}"}}. Zod error:\n\n  no',
+    )
+    assert rejected(meant)
+    assert not other.ends
+
+
+def test_a_warning_for_one_who_has_given_up_ends_nobody_elses_request() -> None:
+    session = Multiplexer()
+    late, other = called(session, "tokenize"), called(session, "countTokens")
+    session.forget(late.conversation)
+    warn(session, RPC_PARAMETER.format("tokenize"), "rpcParameterTypeError")
+    assert not other.ends
+
+
+def test_a_warning_without_an_endpoint_ends_all_that_it_can_mean() -> None:
+    session = Multiplexer()
+    calls, channel = [called(session, "tokenize"), called(session, "version")], opened(session, "predict")
+    warn(session, "That was no good", "rpcParameterTypeError")
+    assert [rejected(ear) for ear in calls] == [True, True]
+    assert not channel.ends
+
+
+def test_a_warning_that_says_nothing_ends_all_that_wait() -> None:
+    session = Multiplexer()
+    ears = [called(session, "tokenize"), opened(session, "predict")]
+    warn(session, "?", "unknown")
+    assert [rejected(ear) for ear in ears] == [True, True]
+
+
+def test_an_endpoint_that_is_named_in_no_usual_place_is_found() -> None:
+    session = Multiplexer()
+    meant, other = called(session, "tokenize"), called(session, "version")
+    warn(session, "The tokenize endpoint has been retired")
+    assert rejected(meant)
+    assert not other.ends
+
+
+# Every kind of LM Studio's, and one of a newer server.
+KINDS = (
+    "unknown",
+    "channelUnknown",
+    "channelMessageTypeError",
+    "channelCreationParameterTypeError",
+    "channelEndpointUnknown",
+    "channelEndpointUnhandled",
+    "channelAlreadyOpen",
+    "rpcUnknown",
+    "rpcParameterTypeError",
+    "rpcResultTypeError",
+    "rpcEndpointUnknown",
+    "rpcEndpointUnhandled",
+    "signalUnknown",
+    "signalUpdatePatchApplyError",
+    "signalPatchTypeError",
+    "signalEndpointUnknown",
+    "signalEndpointUnhandled",
+    "signalAlreadyOpen",
+    "signalCreationParameterTypeError",
+    "writableSignalUnknown",
+    "writableSignalPatchApplyError",
+    "writableSignalPatchTypeError",
+    "writableSignalDataTypeError",
+    "writableSignalEndpointUnknown",
+    "writableSignalEndpointUnhandled",
+    "writableSignalAlreadyOpen",
+    "writableSignalCreationParameterTypeError",
+    "somethingNew",
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_warning_leaves_the_session_working(kind: str) -> None:
+    session = Multiplexer()
+    warn(session, "words", kind)
+    assert session.warned
+    call, channel = called(session, "version"), opened(session, "predict")
+    session.receive(frame("rpcResult", callId=call.id, result=1))
+    session.receive(frame("channelClose", channelId=channel.id))
+    assert (call.ends, channel.ends) == ([Answer(1)], [CLOSED])
+
+
+def test_five_warnings_for_five_requests_end_each_once() -> None:
+    session = Multiplexer()
+    names = ["tokenize", "countTokens", "getModelInfo", "getLoadConfig", "unloadModel"]
+    ears = [called(session, name) for name in names]
+    for name in names:
+        warn(session, RPC_UNKNOWN.format(name))
+    assert all(rejected(ear) for ear in ears)
+
+
+def test_a_session_says_that_it_has_been_warned() -> None:
+    session = Multiplexer()
+    assert not session.warned
+    warn(session, HARMLESS[0][1])
+    assert session.warned
+
+
+def test_the_error_holds_the_warnings_words() -> None:
+    session = Multiplexer()
+    ear = called(session, "tokenize")
+    warn(session, RPC_PARAMETER.format("tokenize"))
+    assert "Zod error" in str(ear.ends[0])
+    assert "'tokenize'" in str(ear.ends[0])
+
+
+def test_each_rejected_request_has_an_error_of_its_own() -> None:
+    session = Multiplexer()
+    one, two = called(session, "tokenize"), called(session, "tokenize")
+    warn(session, RPC_UNKNOWN.format("tokenize"))
+    assert one.ends[0] is not two.ends[0]
+
+
+def test_a_whole_conversation_in_a_warning_is_not_repeated(caplog: pytest.LogCaptureFixture) -> None:
+    session = Multiplexer()
+    ear = opened(session, "predict")
+    with caplog.at_level(logging.WARNING):
+        warn(
+            session,
+            "Received invalid creationParameter for channel, endpointName = predict, creationParameter = "
+            + "secret " * 5000
+            + ". Zod error:\n\n  history.messages[0] is wrong",
+        )
+    assert len(str(ear.ends[0])) < 1200
+    assert "history.messages[0] is wrong" in str(ear.ends[0])
+    assert len(caplog.text) < 1500
+
+
+@pytest.mark.parametrize("kind", sorted({kind for kind, _ in HARMLESS} | {"rpcUnknown", "rpcResultTypeError"}))
+def test_a_kind_that_answers_no_request_needs_no_prose(kind: str) -> None:
+    session = Multiplexer()
+    ears = [called(session, "tokenize"), opened(session, "predict")]
+    warn(session, "words", kind)
+    assert [ear.ends for ear in ears] == [[], []]
+
+
+def test_an_endpoint_far_down_in_the_prose_is_somebodys_text() -> None:
+    session = Multiplexer()
+    ears = [called(session, "tokenize"), called(session, "countTokens")]
+    warn(session, "No good: " + "x" * 400 + ", endpointName = tokenize,", "rpcParameterTypeError")
+    assert [rejected(ear) for ear in ears] == [True, True]
