@@ -318,7 +318,7 @@ class AsyncFiles:
 
         The handle is good for this client's server and identity. Raises ``LMStudioValueError`` for other contents.
         """
-        return await _wait(self._client._ask(requests.upload(*await asyncio.to_thread(read_image, src, name))))
+        return await _wait(self._client._ask(requests.upload(await asyncio.to_thread(read_image, src, name))))
 
 
 class AsyncSystem:

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import ValidationError
 
 from lmstudio_integrations.client.chat import as_history, read_history
+from lmstudio_integrations.client.images import ImageFile
 from lmstudio_integrations.client.transport.executor import ModelReference
 from lmstudio_integrations.errors import LMStudioModelNotFoundError, LMStudioProtocolError, LMStudioValueError
 from lmstudio_integrations.protocol import model_calls
@@ -361,11 +362,11 @@ def version() -> Call[Version]:
     return Call("system", "version", None, Version.model_validate)
 
 
-def upload(name: str, content_base64: str) -> Call[FilePart]:
+def upload(file: ImageFile) -> Call[FilePart]:
     """Upload a file; the answer is the part that shows it in a message."""
     return Call(
         "files",
         "uploadFileBase64",
-        UploadFileParameter.validate_args(name=_string(name), content_base64=content_base64).to_wire(),
-        lambda result: UploadFileResult.model_validate(result).file_part(name),
+        UploadFileParameter.validate_args(name=_string(file.name), content_base64=file.to_base64()).to_wire(),
+        lambda result: UploadFileResult.model_validate(result).file_part(file.name),
     )

@@ -287,7 +287,7 @@ class Files:
 
         The handle is good for this client's server and identity. Raises ``LMStudioValueError`` for other contents.
         """
-        return _wait(self._client._ask(requests.upload(*read_image(src, name))))
+        return _wait(self._client._ask(requests.upload(read_image(src, name))))
 
 
 class System:

@@ -17,6 +17,7 @@ from lmstudio_integrations import (
     LMStudioValueError,
 )
 from lmstudio_integrations.client import requests
+from lmstudio_integrations.client.images import ImageFile
 from tests.client.packet_builders import INSTANCE
 from tests.frame_validation.conversation import ABSENT
 from tests.frame_validation.schema import SchemaWitness
@@ -573,7 +574,7 @@ EVERY_CALL: list[requests.Call[Any]] = [
     requests.list_loaded("embedding"),
     requests.list_downloaded(),
     requests.version(),
-    requests.upload("cat.png", "AAAA"),
+    requests.upload(ImageFile("cat.png", bytes(3))),
 ]
 
 
@@ -613,7 +614,9 @@ def test_answers_are_read() -> None:
     assert EMBEDDING.get_load_config().answer(fields) == {"contextLength": 5}
     assert [info.identifier for info in requests.list_loaded("llm").answer([INSTANCE])] == ["some/model"]
     assert requests.version().answer({"version": "0.4.0", "build": 5}).build == 5
-    uploaded = requests.upload("cat.png", "AAAA").answer({"identifier": "f", "fileType": "image", "sizeBytes": 3})
+    uploaded = requests.upload(ImageFile("cat.png", bytes(3))).answer(
+        {"identifier": "f", "fileType": "image", "sizeBytes": 3}
+    )
     assert (uploaded.name, uploaded.identifier, uploaded.size_bytes) == ("cat.png", "f", 3)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from lmstudio_integrations import LMStudioValueError
 from lmstudio_integrations.client import images
-from lmstudio_integrations.client.images import read_image
+from lmstudio_integrations.client.images import ImageFile, ImagePart, image_part, read_image
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"rest"
 KINDS = [
@@ -25,22 +25,22 @@ KINDS = [
 
 @pytest.mark.parametrize(("data", "ending"), KINDS, ids=[ending for _, ending in KINDS])
 def test_bytes_get_a_name_that_fits(data: bytes, ending: str) -> None:
-    assert read_image(data) == (f"image{ending}", base64.b64encode(data).decode())
+    assert read_image(data) == ImageFile(f"image{ending}", data)
 
 
 @pytest.mark.parametrize("make", [bytes, bytearray, memoryview, io.BytesIO])
 def test_bytes_of_every_kind(make: Any) -> None:
-    assert read_image(make(PNG)) == ("image.png", base64.b64encode(PNG).decode())
+    assert read_image(make(PNG)) == ImageFile("image.png", PNG)
 
 
 def test_a_path_gives_its_name(tmp_path: Path) -> None:
     path = tmp_path / "my cat.png"
     path.write_bytes(PNG)
     for source in (path, str(path)):
-        assert read_image(source)[0] == "my cat.png"
+        assert read_image(source).name == "my cat.png"
     with path.open("rb") as file:
-        assert read_image(file)[0] == "my cat.png"
-    assert read_image(path, "dog.png")[0] == "dog.png"
+        assert read_image(file).name == "my cat.png"
+    assert read_image(path, "dog.png").name == "dog.png"
 
 
 def test_a_missing_file_is_python_s_own_error(tmp_path: Path) -> None:
@@ -63,6 +63,53 @@ def test_a_name_is_text(name: Any) -> None:
 
 
 def test_an_image_that_lm_studio_would_cut_the_connection_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "_MOST_BYTES", len(PNG) - 1)
-    with pytest.raises(LMStudioValueError, match="at the most"):
+    monkeypatch.setattr(images, "MAX_IMAGE_BYTES", len(PNG) - 1)
+    with pytest.raises(LMStudioValueError, match="at most"):
         read_image(PNG)
+
+
+def test_image_part_from_every_source_reads_the_same_content(tmp_path: Path) -> None:
+    path = tmp_path / "cat.png"
+    path.write_bytes(PNG)
+    text = base64.b64encode(PNG).decode()
+    sources = [PNG, path, str(path), io.BytesIO(PNG), f"data:image/png;base64,{text}", f"data:;base64,{text}"]
+    assert {ImagePart(source).read().data for source in sources} == {PNG}
+    assert ImagePart.from_base64(text).read().data == PNG
+
+
+def test_image_part_name_without_a_path_depends_on_the_content_alone() -> None:
+    assert ImagePart(PNG).read().name == ImagePart(io.BytesIO(PNG)).read().name
+    assert ImagePart(PNG).read().name != ImagePart(PNG + b"!").read().name
+
+
+def test_image_part_of_a_path_is_read_when_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "cat.png"
+    part = ImagePart(path)
+    with pytest.raises(FileNotFoundError):
+        part.read()
+    path.write_bytes(PNG)
+    assert part.read() == ImageFile("cat.png", PNG)
+
+
+@pytest.mark.parametrize("source", ["data:image/png,abc", "data:image/png;base64,***", b"%PDF-1.7", 5, None])
+def test_image_part_of_no_image_raises_value_error(source: Any) -> None:
+    with pytest.raises(LMStudioValueError):
+        ImagePart(source)
+
+
+def test_image_part_address_is_not_fetched_when_made() -> None:
+    assert ImagePart("https://example.invalid/a.png").url == "https://example.invalid/a.png"
+
+
+def test_image_part_survives_its_json_form() -> None:
+    part = ImagePart(PNG, "cat.png")
+    assert image_part(part.to_history(), "message 0") == part
+
+
+@pytest.mark.parametrize(
+    "part",
+    [{"type": "image"}, {"type": "image", "path": "a", "url": "b"}, {"type": "image", "data": PNG, "size": 3}, 5],
+)
+def test_image_part_with_wrong_keys_raises_and_names_the_message(part: Any) -> None:
+    with pytest.raises(LMStudioValueError, match="message 3"):
+        image_part(part, "message 3")
