@@ -1,6 +1,6 @@
-"""``Chat``: a call that is kept, and every other form in which a history may be passed.
+"""``Chat``: a conversation that grows, and all other forms of a history.
 
-LM Studio's documentation, "Chat Completion", sections "Chats and calls" and "Using JSON chat histories"; the
+LM Studio's documentation, "Chat Completion", sections "Chats and conversations" and "Using JSON chat histories"; the
 rules of the wire are PROTOCOL's section on the history (lmstudio-js, ``ChatHistoryData``).
 """
 
@@ -12,9 +12,11 @@ from typing import Any, Self, TypeAlias
 
 from pydantic import ValidationError
 
+from lmstudio_integrations.client.history import PreparedHistory
+from lmstudio_integrations.client.images import FileSource, ImagePart, image_part
 from lmstudio_integrations.client.result import PredictionResult
 from lmstudio_integrations.errors import LMStudioValueError
-from lmstudio_integrations.protocol._model import WireModel
+from lmstudio_integrations.protocol._model import WireModel, to_jsonable
 from lmstudio_integrations.protocol.history import (
     AssistantMessage,
     ChatHistory,
@@ -31,8 +33,13 @@ from lmstudio_integrations.protocol.history import (
 
 __all__ = ["Chat", "History", "as_history", "read_history"]
 
-History: TypeAlias = "str | Mapping[str, Any] | Sequence[Mapping[str, Any] | Message] | Chat | ChatHistory"
-"""What ``respond`` takes: a user's text, a JSON history, a list of messages, or a ``Chat``."""
+History: TypeAlias = (
+    "str | Mapping[str, Any] | Sequence[Mapping[str, Any] | Message] | Chat | ChatHistory | PreparedHistory"
+)
+"""What ``respond`` takes: a user's text, a JSON history, a list of messages, a ``Chat``, or a prepared history.
+
+An image that is not on the server yet is an ``ImagePart`` in place of a part.
+"""
 
 _MESSAGES: dict[str, type[SystemMessage | UserMessage | AssistantMessage | ToolMessage]] = {
     "system": SystemMessage,
@@ -48,6 +55,7 @@ _PART_KEYS: dict[str, tuple[set[str], tuple[str, ...]]] = {
         {"type", "name", "identifier", "sizeBytes", "size_bytes", "fileType", "file_type"},
         ("system", "user", "assistant"),
     ),
+    "image": ({"type", "name", "path", "base64", "url", "data"}, ("system", "user", "assistant")),
     "toolCallRequest": ({"type", "toolCallRequest", "tool_call_request"}, ("assistant",)),
     "toolCallResult": ({"type", "content", "toolCallId", "tool_call_id", "name"}, ("tool",)),
 }
@@ -55,10 +63,17 @@ _CALL_KEYS = {"id", "type", "name", "arguments"}
 
 
 class Chat:
-    """A call: system prompt, user messages, assistant responses, tool results.
+    """A conversation: system prompt, user messages, assistant responses, tool results.
 
-    ``Chat("You are terse.")`` begins with a system prompt; ``Chat.from_history`` reads text, a JSON history
-    (``{"messages": [...]}``), a list of messages, or another ``Chat``. Every method that adds returns the message.
+    Example::
+
+        chat = Chat("You are terse.")
+        chat.add_user_message("What is in this picture?", images=["photo.jpg"])
+        result = model.respond(chat)
+        chat.add_assistant_response(result)
+
+    ``Chat.from_history`` reads text, a JSON history (``{"messages": [...]}``), a list of messages, or another ``Chat``.
+    Every method that adds a message returns it, and raises ``LMStudioValueError`` for one that LM Studio cannot take.
     """
 
     def __init__(self, initial_prompt: str | None = None) -> None:
@@ -68,7 +83,7 @@ class Chat:
 
     @classmethod
     def from_history(cls, history: Any) -> Self:
-        """A new chat from what ``respond`` takes. Raises ``LMStudioValueError`` naming the message that is wrong."""
+        """A new chat from anything that ``respond`` takes. The ``LMStudioValueError`` it raises names the message."""
         chat = cls()
         chat._messages = read_history(history).messages
         return chat
@@ -84,15 +99,13 @@ class Chat:
         self._messages.append(message)
         return message
 
-    def add_user_message(self, content: str, *, images: Sequence[FilePart] = ()) -> UserMessage:
-        """Add a user's message; ``images`` are handles from ``client.files.prepare_image``."""
+    def add_user_message(self, content: str, *, images: Sequence[FilePart | FileSource] = ()) -> UserMessage:
+        """Add a user's message with ``images``: paths, bytes, binary files, URLs, ``ImagePart`` objects, or handles.
+
+        They are uploaded when the chat is sent. A handle (from ``client.files.prepare_image``) has been uploaded.
+        """
         parts: list[Any] = [TextPart(text=_text(content, "a user message"))]
-        for image in images:
-            if not isinstance(image, FilePart):
-                raise LMStudioValueError(
-                    f"images hold what client.files.prepare_image(…) returns, not {type(image).__name__}"
-                )
-            parts.append(image)
+        parts += [image_part(image, f"message {len(self._messages)}") for image in images]
         message = UserMessage(role="user", content=parts)
         self._messages.append(message)
         return message
@@ -100,21 +113,21 @@ class Chat:
     def add_assistant_response(
         self, response: PredictionResult | str, tool_calls: Iterable[ToolCallRequest | Mapping[str, Any]] = ()
     ) -> AssistantMessage:
-        """Add the model's answer: a result (its ``content`` and tool calls, structured or not) or text."""
+        """Add a result (its ``content`` and tool calls) or text. ``tool_calls`` replace the result's own."""
         calls = [_tool_call(call) for call in tool_calls]
         if isinstance(response, PredictionResult):
             text = response.content
             calls = calls or list(response.tool_calls)
         else:
             text = _text(response, "an assistant response")
-        # The official SDKs put a text part first even where it is empty.
+        # The official SDKs put a text part first, even an empty one.
         parts: list[Any] = [TextPart(text=text), *(ToolCallRequestPart(tool_call_request=call) for call in calls)]
         message = AssistantMessage(role="assistant", content=parts)
         self._messages.append(message)
         return message
 
     def add_tool_results(self, results: Iterable[ToolCallResultPart | Mapping[str, Any]]) -> ToolMessage:
-        """Add the results of a round of tool calls: ``{"content": text, "tool_call_id": id, "name": tool}`` each."""
+        """Add the results of a round of tool calls, each as ``{"content": text, "tool_call_id": id, "name": tool}``."""
         parts: list[Any] = []
         for number, result in enumerate(results):
             if isinstance(result, ToolCallResultPart):
@@ -122,7 +135,7 @@ class Chat:
             else:
                 parts.append(_part({"type": "toolCallResult", **result}, "tool", f"tool result {number}"))
         if not parts:
-            raise LMStudioValueError("add_tool_results needs at least one result")
+            raise LMStudioValueError("expected at least one tool result, got none")
         message = ToolMessage(role="tool", content=parts)
         self._messages.append(message)
         return message
@@ -135,14 +148,22 @@ class Chat:
         return made
 
     def copy(self) -> Self:
-        """A chat of its own with the same messages; adding to one leaves the other alone."""
+        """An independent chat with the same messages."""
         made = type(self)()
         made._messages = [message.model_copy(deep=True) for message in self._messages]
         return made
 
     def to_history(self) -> dict[str, Any]:
-        """LM Studio's JSON: ``{"messages": [{"role", "content": [parts]}]}``. ``from_history`` reads it back."""
-        return ChatHistory(messages=self._messages).to_wire()
+        """LM Studio's JSON: ``{"messages": [{"role", "content": [parts]}]}``. ``from_history`` reads it back.
+
+        An image that is not on the server yet is written with its content, as ``{"type": "image", "base64": …}``.
+        """
+        history = as_history(self)
+        for message in history["messages"]:
+            message["content"] = [
+                part.to_history() if isinstance(part, ImagePart) else part for part in message["content"]
+            ]
+        return history
 
     def to_json(self) -> str:
         """``to_history`` as text."""
@@ -150,11 +171,11 @@ class Chat:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """The chat that ``to_json`` wrote."""
+        """Read what ``to_json`` wrote."""
         try:
             history = json.loads(text)
         except ValueError as error:
-            raise LMStudioValueError(f"this is no JSON history: {error}") from error
+            raise LMStudioValueError(f"expected a history as JSON text: {error}") from error
         return cls.from_history(history)
 
     def __iter__(self) -> Iterator[Message]:
@@ -166,34 +187,42 @@ class Chat:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Chat) and self._messages == other._messages
 
-    __hash__ = None  # type: ignore[assignment]  # it can be added to
+    __hash__ = None  # type: ignore[assignment]  # a chat is mutable
 
     def __repr__(self) -> str:
         return f"Chat({len(self._messages)} messages)"
 
 
 def as_history(history: Any) -> dict[str, Any]:
-    """Any accepted form as LM Studio's JSON history. Raises ``LMStudioValueError`` for what it has no place for."""
+    """Any accepted form as LM Studio's JSON history, its keys in LM Studio's order.
+
+    A ``PreparedHistory`` is neither checked nor copied. ``ImagePart`` objects stay where they are.
+
+    Raises:
+        LMStudioValueError: The history holds something that LM Studio cannot take.
+    """
+    if isinstance(history, PreparedHistory):
+        return {"messages": history.messages}
     return {"messages": list(_read(history))}
 
 
 def read_history(history: Any) -> ChatHistory:
-    """Any accepted form as a history of its own. Raises ``LMStudioValueError`` for what it has no place for."""
+    """Any accepted form as an independent ``ChatHistory``. Raises the same errors as ``as_history``."""
     return ChatHistory.model_validate(as_history(history))
 
 
 def _read(history: Any) -> Iterator[dict[str, Any]]:
     if isinstance(history, Chat):
-        yield from (message.to_wire() for message in history._messages)
+        yield from map(_to_wire, history._messages)
     elif isinstance(history, ChatHistory):
-        yield from (message.to_wire() for message in history.messages)
+        yield from map(_to_wire, history.messages)
     elif isinstance(history, str):
         yield {"role": "user", "content": [_part(history, "user", "a prompt")]}
     elif isinstance(history, Mapping):
         if set(history) != {"messages"} or not _is_list(history["messages"]):
             raise LMStudioValueError(
-                "a history is {'messages': [{'role': …, 'content': …}]}; "
-                f"this one has the keys {sorted(map(str, history))}"
+                "expected a history {'messages': [{'role': …, 'content': …}]}, "
+                f"got a mapping with the keys {sorted(map(str, history))}"
             )
         yield from _read(history["messages"])
     elif _is_list(history):
@@ -201,60 +230,72 @@ def _read(history: Any) -> Iterator[dict[str, Any]]:
             yield _message(message, f"message {number}")
     else:
         raise LMStudioValueError(
-            f"{type(history).__name__} is no history: "
-            "pass a string, a dict with 'messages', a list of messages, or a Chat"
+            f"expected a history (str, dict with 'messages', list of messages, or Chat), got {type(history).__name__}"
         )
+
+
+def _to_wire(message: Message) -> dict[str, Any]:
+    """``message.to_wire()``, but with a short way for text, of which most messages consist."""
+    content = [
+        {"type": "text", "text": part.text} if type(part) is TextPart else part.to_wire() for part in message.content
+    ]
+    return {"role": message.role, "content": content}
 
 
 def _is_list(value: Any) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, (str, bytes))
+    return type(value) is list or (isinstance(value, Sequence) and not isinstance(value, (str, bytes)))
 
 
 def _message(message: Any, where: str) -> dict[str, Any]:
-    if not isinstance(message, Mapping):
+    if type(message) is not dict and not isinstance(message, Mapping):
         if isinstance(message, (SystemMessage, UserMessage, AssistantMessage, ToolMessage)):
-            return message.to_wire()
-        raise LMStudioValueError(f"{where} is {type(message).__name__}: pass {{'role': …, 'content': …}}")
+            return _to_wire(message)
+        raise LMStudioValueError(f"{where}: expected {{'role': …, 'content': …}}, got {type(message).__name__}")
     role = message.get("role")
     if not isinstance(role, str) or role not in _MESSAGES:
-        raise LMStudioValueError(f"{where} has the role {role!r}: LM Studio knows {', '.join(_MESSAGES)}")
+        raise LMStudioValueError(f"{where}: expected one of the roles {', '.join(_MESSAGES)}, got role {role!r}")
     if not message.keys() <= _MESSAGE_KEYS:
         unknown = min(map(str, message.keys() - _MESSAGE_KEYS))
-        raise LMStudioValueError(f"{where} has the key {unknown!r}: a message holds role and content")
+        raise LMStudioValueError(f"{where}: expected the keys 'role' and 'content', got {unknown!r}, too")
     content: Any = message.get("content")
     if isinstance(content, str):
         if role == "tool":
-            raise LMStudioValueError(f"{where}: a tool message holds toolCallResult parts, not text")
+            raise LMStudioValueError(f"{where}: expected toolCallResult parts in a tool message, got text")
         content = [{"type": "text", "text": content}]
     if not _is_list(content):
-        raise LMStudioValueError(f"{where} has the content {content!r}: pass text or a list of parts")
+        raise LMStudioValueError(f"{where}: expected text or a list of parts as content, got content {content!r}")
     return {"role": role, "content": [_part(part, role, where) for part in content]}
 
 
-def _part(part: Any, role: str, where: str) -> dict[str, Any]:
-    """The part as it travels, its keys in LM Studio's order, so that the same part is always the same text."""
+def _part(part: Any, role: str, where: str) -> Any:
+    """The part in wire form, its keys in LM Studio's order, so that equal parts make equal bytes."""
     if isinstance(part, str):
         part = {"type": "text", "text": part}
-    if not isinstance(part, Mapping):
+    if type(part) is not dict and not isinstance(part, Mapping):
+        if isinstance(part, ImagePart):
+            _check_role("image", role, where)
+            return part
         if isinstance(part, (TextPart, FilePart, ToolCallRequestPart, ToolCallResultPart)):
             return _part(part.to_wire(), role, where)
-        raise LMStudioValueError(f"{where} holds {part!r}: a part is text or {{'type': …}}")
+        raise LMStudioValueError(f"{where}: expected text or {{'type': …}} as a part, got {part!r}")
+    return _mapping_part(part, role, where)
+
+
+def _mapping_part(part: Mapping[str, Any], role: str, where: str) -> Any:
     kind = part.get("type", "")
     known = _PART_KEYS.get(kind) if isinstance(kind, str) else None
     if known is None:
-        raise LMStudioValueError(f"{where} holds a part of the type {kind!r}: LM Studio knows {', '.join(_PART_KEYS)}")
-    keys, roles = known
-    if role not in roles:
-        raise LMStudioValueError(
-            f"{where}: a {role} message cannot hold a part of the type {kind!r} (only {', '.join(roles)} can)"
-        )
+        raise LMStudioValueError(f"{where}: expected a part of a type {', '.join(_PART_KEYS)}, got type {kind!r}")
+    keys, _ = known
+    _check_role(kind, role, where)
     if not part.keys() <= keys:
         unknown = min(map(str, part.keys() - keys))
-        raise LMStudioValueError(f"{where}: a part of the type {kind!r} has no key {unknown!r}")
-    text = part.get("text")
-    if kind == "text" and type(text) is str:
-        return {"type": "text", "text": text}  # nearly all of a history, and a model for each is most of a request
-    given = dict(part)  # what is optional may be None: it leaves no key on the wire
+        raise LMStudioValueError(f"{where}: a part of type {kind!r} has no key {unknown!r}")
+    if kind == "image":
+        return image_part(dict(part), where).to_wire()
+    if (plain := _plain_part(part, kind)) is not None:
+        return plain
+    given = dict(part)  # optional values may be None: they leave no key on the wire
     for key in ("toolCallRequest", "tool_call_request"):
         if key in given:
             given[key] = _tool_call(given[key], f"{where}: ")
@@ -264,9 +305,44 @@ def _part(part: Any, role: str, where: str) -> dict[str, Any]:
         first = error.errors()[0]
         at = ".".join(map(str, first["loc"])) or kind
         raise LMStudioValueError(
-            f"{where}: {at} of a part of the type {kind!r}: {first['msg']}, not {first['input']!r}"
+            f"{where}: {at} of a part of type {kind!r}: {first['msg']}, got {first['input']!r}"
         ) from None
     return made.to_wire()
+
+
+def _check_role(kind: str, role: str, where: str) -> None:
+    roles = _PART_KEYS[kind][1]
+    if role not in roles:
+        raise LMStudioValueError(
+            f"{where}: a {role} message cannot hold a part of type {kind!r} (only {', '.join(roles)} can)"
+        )
+
+
+def _plain_part(part: Mapping[str, Any], kind: str) -> dict[str, Any] | None:
+    """The wire form of a part whose values all have their exact types; ``None`` leaves it to the models.
+
+    Nearly all parts are like that, and a model for each would cost most of a request.
+    """
+    if kind == "text":
+        text = part.get("text")
+        return {"type": "text", "text": text} if type(text) is str else None
+    if kind == "toolCallResult" and "tool_call_id" not in part:
+        content, call_id, name = part.get("content"), part.get("toolCallId"), part.get("name")
+        if type(content) is str and type(call_id) is str and (name is None or type(name) is str):
+            plain = {"type": kind, "content": content, "toolCallId": call_id}
+            return plain if name is None else {**plain, "name": name}
+    if kind == "toolCallRequest" and type(request := part.get("toolCallRequest")) is dict:
+        call_id, name, arguments = request.get("id"), request.get("name"), request.get("arguments")
+        if (
+            request.keys() <= _CALL_KEYS
+            and request.get("type", "function") == "function"
+            and type(call_id) is type(name) is str
+            and type(arguments) is dict
+            and all(type(key) is str for key in arguments)
+        ):
+            plain_request = {"id": call_id, "type": "function", "name": name, "arguments": to_jsonable(arguments)}
+            return {"type": kind, "toolCallRequest": plain_request}
+    return None
 
 
 _PARTS: dict[str, Any] = {
@@ -279,7 +355,7 @@ _PARTS: dict[str, Any] = {
 
 def _text(value: object, what: str) -> str:
     if not isinstance(value, str):
-        raise LMStudioValueError(f"{what} is text, not {type(value).__name__}")
+        raise LMStudioValueError(f"expected text as {what}, got {type(value).__name__}")
     return value
 
 
@@ -290,9 +366,9 @@ def _tool_call(call: Any, where: str = "") -> ToolCallRequest:
         unknown = set(call) - _CALL_KEYS
         if not unknown:
             return ToolCallRequest.model_validate(dict(call))
-        why = f"it has no key {min(map(str, unknown))!r}"
+        reason = f"a tool call has no key {min(map(str, unknown))!r}"
     except (ValidationError, TypeError, ValueError):
-        why = "a value will not do"
+        reason = "a value has the wrong type"
     raise LMStudioValueError(
-        f"{where}{call!r} is no tool call ({why}): pass {{'name': …, 'arguments': {{…}}, 'id': …}}"
+        f"{where}expected a tool call {{'name': …, 'arguments': {{…}}, 'id': …}}, got {call!r}: {reason}"
     )

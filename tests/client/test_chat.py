@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 import pickle
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +16,8 @@ from hypothesis import strategies as st
 
 from lmstudio_integrations import Chat, FileHandle, LMStudioValueError, PredictionResult, ToolCallRequest
 from lmstudio_integrations.client.chat import as_history
+from lmstudio_integrations.client.history import PreparedHistory
+from lmstudio_integrations.client.images import ImagePart
 from lmstudio_integrations.protocol.history import (
     ChatHistory,
     SystemMessage,
@@ -23,6 +28,7 @@ from lmstudio_integrations.protocol.history import (
 from tests.client.packet_builders import call_end, fragment, read_all, success
 
 IMAGE = FileHandle(name="cat.png", identifier="file-1", size_bytes=5, file_type="image")
+PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC")
 IMAGE_WIRE = {"type": "file", "name": "cat.png", "identifier": "file-1", "sizeBytes": 5, "fileType": "image"}
 
 
@@ -36,7 +42,7 @@ def result_of(*packets: Any, structured: bool = False) -> PredictionResult:
     return reader.result
 
 
-def test_a_conversation_of_every_kind_of_message() -> None:
+def test_chat_of_every_kind_of_message_has_the_wire_form() -> None:
     chat = Chat("Be terse.")
     chat.add_user_message("What is in it?", images=[IMAGE])
     chat.add_assistant_response("I'll add.", tool_calls=[{"id": "1", "name": "add", "arguments": {"a": 1}}])
@@ -62,16 +68,51 @@ def test_a_conversation_of_every_kind_of_message() -> None:
     }
 
 
-def test_a_chat_without_a_prompt_is_empty() -> None:
+def test_chat_keeps_images_that_are_not_on_the_server_yet(tmp_path: Path) -> None:
+    path = tmp_path / "cat.png"
+    path.write_bytes(PNG)
+    encoded = base64.b64encode(PNG).decode()
+    forms: list[Any] = [path, str(path), PNG, BytesIO(PNG), f"data:image/png;base64,{encoded}", ImagePart(PNG), IMAGE]
+    chat = Chat()
+    chat.add_user_message("What is it?", images=forms)
+    _, *parts = as_history(chat)["messages"][0]["content"]
+    assert [part.read().data for part in parts[:-1]] == [PNG] * 6
+    assert parts[-1] == IMAGE_WIRE
+
+
+def test_history_keeps_images_that_are_not_on_the_server_yet() -> None:
+    encoded = base64.b64encode(PNG).decode()
+    parts: list[Any] = ["a", {"type": "image", "base64": encoded, "name": "cat.png"}, ImagePart(PNG, "cat.png")]
+    for history in (
+        as_history([{"role": "user", "content": parts}]),
+        as_history(Chat.from_history([{"role": "user", "content": parts}])),
+    ):
+        assert history["messages"][0]["content"] == [text("a"), ImagePart(PNG, "cat.png"), ImagePart(PNG, "cat.png")]
+    with pytest.raises(LMStudioValueError, match="tool message"):
+        as_history([{"role": "tool", "content": [ImagePart(PNG)]}])
+
+
+def test_chat_with_an_image_survives_json() -> None:
+    chat = Chat()
+    chat.add_user_message("What is it?", images=[ImagePart(PNG, "cat.png")])
+    assert Chat.from_json(chat.to_json()) == chat
+
+
+def test_prepared_history_is_taken_as_it_is() -> None:
+    prepared = PreparedHistory([{"role": "user", "content": [text("Hi")]}])
+    assert as_history(prepared)["messages"] is prepared.messages
+
+
+def test_chat_without_a_prompt_is_empty() -> None:
     assert Chat().to_history() == {"messages": []}
     assert len(Chat()) == 0
 
 
-def test_an_empty_system_prompt_is_a_prompt() -> None:
+def test_empty_system_prompt_is_a_message() -> None:
     assert Chat("").to_history() == {"messages": [{"role": "system", "content": [text("")]}]}
 
 
-def test_every_method_that_adds_returns_the_message() -> None:
+def test_methods_that_add_return_the_message() -> None:
     chat = Chat()
     added = [
         chat.add_system_prompt("s"),
@@ -84,7 +125,7 @@ def test_every_method_that_adds_returns_the_message() -> None:
     assert chat.messages == tuple(added)
 
 
-def test_a_result_is_added_as_its_content_and_tool_calls() -> None:
+def test_result_is_added_as_its_content_and_tool_calls() -> None:
     result = result_of(fragment("hm", "reasoning"), fragment("Hi"), call_end("add", {"a": 1}, "7"))
     chat = Chat()
     chat.add_assistant_response(result)
@@ -93,7 +134,7 @@ def test_a_result_is_added_as_its_content_and_tool_calls() -> None:
     assert chat == by_hand
 
 
-def test_a_structured_result_is_added_as_its_content() -> None:
+def test_structured_result_is_added_as_its_content() -> None:
     result = result_of(fragment('{"a":1}'), structured=True)
     assert result.structured
     chat = Chat()
@@ -101,14 +142,14 @@ def test_a_structured_result_is_added_as_its_content() -> None:
     assert chat.to_history() == {"messages": [{"role": "assistant", "content": [text('{"a":1}')]}]}
 
 
-def test_tool_calls_that_are_passed_beside_a_result_stand_in_for_its_own() -> None:
+def test_tool_calls_beside_a_result_replace_its_own() -> None:
     chat = Chat()
     chat.add_assistant_response(result_of(call_end("add")), tool_calls=[{"name": "sub"}])
     content = chat.to_history()["messages"][0]["content"]
     assert [part["toolCallRequest"]["name"] for part in content[1:]] == ["sub"]
 
 
-def test_a_tool_result_may_be_an_object() -> None:
+def test_tool_results_may_be_objects() -> None:
     chat = Chat()
     chat.add_tool_results([ToolCallResultPart(content="3", tool_call_id="1"), {"content": "4", "toolCallId": "2"}])
     assert chat.to_history()["messages"][0]["content"] == [
@@ -134,13 +175,13 @@ def test_a_tool_result_may_be_an_object() -> None:
     ],
     ids=lambda history: type(history).__name__,
 )
-def test_a_history_may_have_many_forms(history: Any) -> None:
+def test_every_form_of_a_history_gives_the_same_messages(history: Any) -> None:
     expected = {"messages": [{"role": "user", "content": [text("What is LM Studio?")]}]}
     assert as_history(history) == expected
     assert Chat.from_history(history).to_history() == expected
 
 
-def test_the_documentations_json_history() -> None:
+def test_json_history_of_the_documentation_is_read() -> None:
     chat = Chat.from_history(
         {
             "messages": [
@@ -154,13 +195,13 @@ def test_the_documentations_json_history() -> None:
     assert chat == by_hand
 
 
-def test_names_of_parts_may_be_snake_case() -> None:
+def test_keys_of_parts_may_be_snake_case() -> None:
     part = {"type": "file", "name": "cat.png", "identifier": "file-1", "size_bytes": 5, "file_type": "image"}
     assert as_history([{"role": "user", "content": [part]}])["messages"][0]["content"] == [IMAGE_WIRE]
 
 
 @pytest.mark.parametrize("words", ["", "Hi", "ü 🎈", "\x00", "a\u2028b"])
-def test_however_a_text_is_passed_it_becomes_the_same_bytes(words: str) -> None:
+def test_text_in_every_form_becomes_the_same_bytes(words: str) -> None:
     class Words(str):
         __slots__ = ()
 
@@ -182,7 +223,7 @@ def test_however_a_text_is_passed_it_becomes_the_same_bytes(words: str) -> None:
     }
 
 
-def test_what_is_passed_is_not_what_is_kept() -> None:
+def test_chat_shares_no_object_with_its_input_or_output() -> None:
     arguments = {"list": [1]}
     part = {"type": "toolCallRequest", "toolCallRequest": {"name": "f", "arguments": arguments}}
     chat = Chat.from_history([{"role": "user", "content": [text("Hi")]}, {"role": "assistant", "content": [part]}])
@@ -193,7 +234,7 @@ def test_what_is_passed_is_not_what_is_kept() -> None:
     assert chat.to_json() == before
 
 
-def test_nulls_are_left_out() -> None:
+def test_optional_values_of_none_leave_no_key() -> None:
     history = [
         {
             "role": "assistant",
@@ -211,14 +252,14 @@ def test_nulls_are_left_out() -> None:
 
 
 BAD: list[tuple[Any, str]] = [
-    (None, "NoneType is no history"),
-    (5, "int is no history"),
-    (b"bytes", "bytes is no history"),
+    (None, "got NoneType"),
+    (5, "got int"),
+    (b"bytes", "got bytes"),
     ({}, "keys \\[\\]"),
     ({"messages": []} | {"extra": 1}, "extra"),
     ({"messages": "Hi"}, "messages"),
-    (["Hi"], "message 0 is str"),
-    ([None], "message 0 is NoneType"),
+    (["Hi"], "message 0: .*got str"),
+    ([None], "message 0: .*got NoneType"),
     ([{"content": "Hi"}], "role None"),
     ([{"role": "developer", "content": "Hi"}], "role 'developer'"),
     ([{"role": "function", "content": "Hi"}], "role 'function'"),
@@ -230,12 +271,12 @@ BAD: list[tuple[Any, str]] = [
     ([{"role": "assistant", "content": "Hi", "tool_calls": []}], "'tool_calls'"),
     ([{"role": "tool", "content": "Hi"}], "toolCallResult parts"),
     ([{"role": "tool", "content": [text("Hi")]}], "a tool message cannot hold"),
-    ([{"role": "user", "content": [5]}], "a part is text or"),
+    ([{"role": "user", "content": [5]}], "as a part"),
     ([{"role": "user", "content": [{}]}], "type ''"),
     ([{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}], "type 'image_url'"),
-    ([{"role": "user", "content": [{"type": ["text"]}]}], "part of the type"),
+    ([{"role": "user", "content": [{"type": ["text"]}]}], "expected a part of a type"),
     ([{"role": "user", "content": [{"type": "text"}]}], "text"),
-    ([{"role": "user", "content": [{"type": "text", "text": 5}]}], "not 5"),
+    ([{"role": "user", "content": [{"type": "text", "text": 5}]}], "got 5"),
     ([{"role": "user", "content": [{"type": "text", "text": None}]}], "text"),
     ([{"role": "user", "content": [{"type": "text", "txt": "Hi"}]}], "no key 'txt'"),
     ([{"role": "user", "content": [IMAGE_WIRE | {"sizeBytes": 1.5}]}], "sizeBytes"),
@@ -245,9 +286,12 @@ BAD: list[tuple[Any, str]] = [
     ([{"role": "user", "content": [{"type": "toolCallRequest", "toolCallRequest": {"name": "f"}}]}], "cannot hold"),
     ([{"role": "assistant", "content": [{"type": "toolCallResult", "content": "x"}]}], "cannot hold"),
     ([{"role": "assistant", "content": [{"type": "toolCallRequest"}]}], "toolCallRequest"),
-    ([{"role": "assistant", "content": [{"type": "toolCallRequest", "toolCallRequest": 5}]}], "no tool call"),
-    ([{"role": "assistant", "content": [{"type": "toolCallRequest", "toolCallRequest": {}}]}], "no tool call"),
-    ([{"role": "assistant", "content": [{"type": "toolCallRequest", "toolCallRequest": {"name": 5}}]}], "no tool call"),
+    ([{"role": "assistant", "content": [{"type": "toolCallRequest", "toolCallRequest": 5}]}], "expected a tool call"),
+    ([{"role": "assistant", "content": [{"type": "toolCallRequest", "toolCallRequest": {}}]}], "expected a tool call"),
+    (
+        [{"role": "assistant", "content": [{"type": "toolCallRequest", "toolCallRequest": {"name": 5}}]}],
+        "expected a tool call",
+    ),
     (
         [
             {
@@ -264,7 +308,7 @@ BAD: list[tuple[Any, str]] = [
                 "content": [{"type": "toolCallRequest", "toolCallRequest": {"name": "f", "arguments": "{}"}}],
             }
         ],
-        "no tool call",
+        "expected a tool call",
     ),
     (
         [
@@ -273,7 +317,7 @@ BAD: list[tuple[Any, str]] = [
                 "content": [{"type": "toolCallRequest", "toolCallRequest": {"name": "f", "type": "tool"}}],
             }
         ],
-        "no tool call",
+        "expected a tool call",
     ),
     ([{"role": "tool", "content": [{"type": "toolCallResult", "content": {"a": 1}}]}], "content"),
     ([{"role": "tool", "content": [{"type": "toolCallResult", "content": None}]}], "content"),
@@ -283,7 +327,7 @@ BAD: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("history", "words"), BAD, ids=[repr(item[0])[:70] for item in BAD])
-def test_what_lm_studio_would_answer_with_silence_is_refused_with_the_reason(history: Any, words: str) -> None:
+def test_invalid_history_raises_and_names_the_reason(history: Any, words: str) -> None:
     with pytest.raises(LMStudioValueError, match=words):
         as_history(history)
     with pytest.raises(LMStudioValueError, match=words):
@@ -295,7 +339,7 @@ def test_what_lm_studio_would_answer_with_silence_is_refused_with_the_reason(his
     [
         lambda chat: chat.add_system_prompt(None),
         lambda chat: chat.add_user_message(5),
-        lambda chat: chat.add_user_message("Hi", images=["cat.png"]),
+        lambda chat: chat.add_user_message("Hi", images=[5]),  # a path is an image now: issue 10, item 1
         lambda chat: chat.add_user_message("Hi", images=[b"..."]),
         lambda chat: chat.add_assistant_response(None),
         lambda chat: chat.add_assistant_response("Hi", tool_calls=[{"arguments": {}}]),
@@ -309,7 +353,7 @@ def test_what_lm_studio_would_answer_with_silence_is_refused_with_the_reason(his
         lambda chat: chat.append({"role": "nobody", "content": "Hi"}),
     ],
 )
-def test_what_cannot_be_added_leaves_the_chat_as_it_was(add: Any) -> None:
+def test_invalid_message_raises_and_leaves_the_chat_unchanged(add: Any) -> None:
     chat = Chat("s")
     with pytest.raises(LMStudioValueError):
         add(chat)
@@ -319,7 +363,7 @@ def test_what_cannot_be_added_leaves_the_chat_as_it_was(add: Any) -> None:
 # A chat as a thing
 
 
-def test_a_copy_is_a_chat_of_its_own() -> None:
+def test_copy_is_independent() -> None:
     chat = Chat("s")
     chat.add_assistant_response("Hi", tool_calls=[{"name": "f", "arguments": {"a": [1]}}])
     twin = chat.copy()
@@ -332,13 +376,13 @@ def test_a_copy_is_a_chat_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda chat: pickle.loads(pickle.dumps(chat))])
-def test_a_chat_can_be_copied_and_pickled(again: Any) -> None:
+def test_chat_can_be_copied_and_pickled(again: Any) -> None:
     chat = Chat("s")
     chat.add_user_message("u", images=[IMAGE])
     assert again(chat) == chat
 
 
-def test_a_history_that_is_read_is_not_shared() -> None:
+def test_from_history_shares_no_messages() -> None:
     messages = [{"role": "user", "content": "Hi"}]
     chat = Chat.from_history(messages)
     chat.add_user_message("more")
@@ -347,14 +391,14 @@ def test_a_history_that_is_read_is_not_shared() -> None:
     assert (len(messages), len(chat), len(other)) == (1, 2, 3)
 
 
-def test_a_chat_may_grow_while_it_is_iterated() -> None:
+def test_chat_may_grow_while_it_is_iterated() -> None:
     chat = Chat("s")
     for message in chat:
         chat.append(message)
     assert len(chat) == 2
 
 
-def test_a_subclass_stays_what_it_is() -> None:
+def test_subclass_methods_return_the_subclass() -> None:
     class Mine(Chat):
         pass
 
@@ -362,7 +406,7 @@ def test_a_subclass_stays_what_it_is() -> None:
     assert type(Mine("s").copy()) is Mine
 
 
-def test_chats_are_compared_by_what_they_hold() -> None:
+def test_chats_are_equal_if_their_messages_are() -> None:
     assert Chat("s") == Chat("s")
     assert Chat("s") != Chat("t")
     assert Chat("s") != "s"
@@ -371,7 +415,7 @@ def test_chats_are_compared_by_what_they_hold() -> None:
     assert repr(Chat("s")) == "Chat(1 messages)"
 
 
-def test_appending_copies_the_message() -> None:
+def test_append_copies_the_message() -> None:
     message = SystemMessage(content=[TextPart(text="s")])
     chat = Chat()
     chat.append(message)
@@ -380,7 +424,7 @@ def test_appending_copies_the_message() -> None:
 
 
 @pytest.mark.parametrize("junk", ["", "{", "[]x", "5", "null", '{"messages": 5}'])
-def test_json_that_is_no_history_is_refused(junk: str) -> None:
+def test_from_json_of_anything_else_raises(junk: str) -> None:
     with pytest.raises(LMStudioValueError):
         Chat.from_json(junk)
 
@@ -413,7 +457,7 @@ steps = st.lists(
 
 @given(steps)
 @settings(max_examples=60, deadline=None)
-def test_a_chat_survives_the_journey_through_json(conversation: list[Any]) -> None:
+def test_chat_survives_json(conversation: list[Any]) -> None:
     chat = Chat()
     for step in conversation:
         match step:
