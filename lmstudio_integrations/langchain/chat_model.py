@@ -62,8 +62,16 @@ class ChatLMStudio(GenerationSettings, BaseChatModel):
     streaming: bool | None = None
     """``True``: ``invoke`` streams, too (for handlers that want tokens); ``False``: ``stream`` does not."""
 
-    send_reasoning: bool = True
-    """Whether the model's earlier reasoning goes back to it; its template decides what of it the model sees."""
+    send_reasoning: bool | None = None
+    """Whether the model's earlier reasoning goes back to it: ``True`` all of it, ``False`` none, ``None`` that of the
+    messages since the last user message, which models need between tool calls. Its template decides what it sees."""
+
+    merge_messages: bool = True
+    """Whether neighbouring messages of one role are merged, and late system messages with the user messages beside
+    them: strict chat templates accept neither."""
+
+    message_names: bool = False
+    """Whether a message's ``name`` stands before its text, for supervisors of several agents."""
 
     fetch_images: bool = False
     """Whether this process may fetch images that messages name by an http(s) address. LM Studio fetches nothing."""
@@ -90,7 +98,12 @@ class ChatLMStudio(GenerationSettings, BaseChatModel):
     @property
     def _identifying_params(self) -> Mapping[str, Any]:
         """Everything that changes an answer, and nothing else: it is part of the cache's key."""
-        return {**self._what_answers(), "send_reasoning": self.send_reasoning}
+        return {
+            **self._what_answers(),
+            "send_reasoning": self.send_reasoning,
+            "merge_messages": self.merge_messages,
+            "message_names": self.message_names,
+        }
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         return super()._get_llm_string(
@@ -118,10 +131,17 @@ class ChatLMStudio(GenerationSettings, BaseChatModel):
                 messages,
                 stop,
                 changes,
-                send_reasoning=self.send_reasoning,
+                **self._history_options(),
                 fetch_images=self.fetch_images,
                 check_context=self.check_context,
             )
+
+    def _history_options(self) -> dict[str, Any]:
+        return {
+            "reasoning": self.send_reasoning,
+            "merge_messages": self.merge_messages,
+            "message_names": self.message_names,
+        }
 
     def _generate(
         self,
@@ -269,7 +289,7 @@ class ChatLMStudio(GenerationSettings, BaseChatModel):
         beginning-of-text token) count as LM Studio's documentation counts them, by ``countTokens`` of the template.
         """
         with LangChainErrors():
-            made = conversation(messages, reasoning=self.send_reasoning)
+            made = conversation(messages, **self._history_options())
             llm = self._llm()
             history = text_only(made.history(), made.pictures)
             prompt = llm.apply_prompt_template(history, tools=openai_tools(tools or ()) or None)

@@ -9,6 +9,7 @@ from typing import Any
 from langchain_core.messages import BaseMessage
 
 from lmstudio_integrations.client import LLM, AsyncLLM, AsyncPredictionStream, PredictionStream
+from lmstudio_integrations.client.history import PreparedHistory
 from lmstudio_integrations.langchain.cancel import CancelToken
 from lmstudio_integrations.langchain.convert.answer import Wanted
 from lmstudio_integrations.langchain.convert.config import CALL_KEYWORDS, SAMPLING, check_keywords, prediction_config
@@ -53,7 +54,7 @@ class Request:
         stream: AsyncPredictionStream = await getattr(llm, self.method)(self.subject, **self.options)
         return stream
 
-    def text_only(self) -> dict[str, Any]:
+    def text_only(self) -> PreparedHistory:
         """The history without images, which LM Studio's template knows nothing of."""
         return text_only(self.subject, self.pictures)
 
@@ -64,7 +65,9 @@ def chat_request(
     stop: list[str] | None,
     changes: Mapping[str, Any],
     *,
-    send_reasoning: bool,
+    reasoning: bool | None,
+    merge_messages: bool,
+    message_names: bool,
     fetch_images: bool,
     check_context: bool,
 ) -> Request:
@@ -74,7 +77,7 @@ def chat_request(
     """
     check_keywords(changes, CHAT_KEYWORDS)
     asked = ask(changes.get("tools"), changes.get("tool_choice"), changes.get("response_format"))
-    made = conversation(messages, reasoning=send_reasoning)
+    made = conversation(messages, reasoning=reasoning, merge_messages=merge_messages, message_names=message_names)
     options = _options(settings, stop, changes)
     options.update(response_format=asked.response_format, tools=asked.tools or None, tool_choice=asked.tool_choice)
     wanted = Wanted(frozenset(made.call_ids), asked.answer_tool, changes.get("parallel_tool_calls") is not False)

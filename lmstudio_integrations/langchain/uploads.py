@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import threading
-import urllib.error
-import urllib.request
 from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any
 
 from lmstudio_integrations import AsyncClient, Client
-from lmstudio_integrations.errors import LMStudioConnectionError, LMStudioValueError
-from lmstudio_integrations.langchain.convert.images import Picture, check_image, picture_name
+from lmstudio_integrations.client.images import ImageFile
+from lmstudio_integrations.errors import LMStudioValueError
+from lmstudio_integrations.langchain.convert.images import Picture
 
 __all__ = ["Uploads"]
 
 _MOST_REMEMBERED = 512
-_MOST_BYTES = 75_000_000
-_FETCH_SECONDS = 30.0
 
 # (server, hash of the bytes) -> what the server calls the file. Shared by all models of the process, and small: no
 # bytes.
@@ -39,19 +35,19 @@ class Uploads:
     def place(self, client: Client) -> None:
         """Upload what the server has not got, and complete the history's parts."""
         for picture in self._pictures:
-            data = self._data(picture)
-            key, known = self._known(data)
+            file = self._file(picture)
+            key, known = self._known(file)
             if known is None:
-                known = self._remember(key, client.files.prepare_image(data, picture_name(data)))
+                known = self._remember(key, client.files.prepare_image(file.data, file.name))
             picture.place(*known)
 
     async def aplace(self, client: AsyncClient) -> None:
         """The same from a coroutine; fetching happens in a thread."""
         for picture in self._pictures:
-            data = picture.data if picture.data is not None else await asyncio.to_thread(self._data, picture)
-            key, known = self._known(data)
+            file = await asyncio.to_thread(self._file, picture)
+            key, known = self._known(file)
             if known is None:
-                known = self._remember(key, await client.files.prepare_image(data, picture_name(data)))
+                known = self._remember(key, await client.files.prepare_image(file.data, file.name))
             picture.place(*known)
 
     def forget(self) -> None:
@@ -60,8 +56,8 @@ class Uploads:
             for key in self._used:
                 _remembered.pop(key, None)
 
-    def _known(self, data: bytes) -> tuple[tuple[str | None, str], tuple[str, str, int, str] | None]:
-        key = (self._server, hashlib.sha256(data).hexdigest())
+    def _known(self, file: ImageFile) -> tuple[tuple[str | None, str], tuple[str, str, int, str] | None]:
+        key = (self._server, file.digest)
         self._used.add(key)
         with _lock:
             known = _remembered.get(key)
@@ -77,28 +73,11 @@ class Uploads:
                 _remembered.popitem(last=False)
         return known
 
-    def _data(self, picture: Picture) -> bytes:
-        if picture.data is not None:
-            return picture.data
-        assert picture.url is not None
-        if not self._fetch:
+    def _file(self, picture: Picture) -> ImageFile:
+        url = picture.image.url
+        if url is not None and not self._fetch:
             raise LMStudioValueError(
-                f"the image {picture.url!r} is on the network, and LM Studio fetches nothing: pass its bytes, or allow "
+                f"the image {url!r} is on the network, and LM Studio fetches nothing: pass its bytes, or allow "
                 "this process to fetch images with fetch_images=True"
             )
-        return check_image(_download(picture.url))
-
-
-def _download(url: str) -> bytes:
-    # The address was found to be http(s) when it was read.
-    request = urllib.request.Request(url, headers={"User-Agent": "lmstudio-integrations"})  # noqa: S310
-    try:
-        with urllib.request.urlopen(request, timeout=_FETCH_SECONDS) as answer:  # noqa: S310
-            data: bytes = answer.read(_MOST_BYTES + 1)
-    except (OSError, ValueError) as error:  # urllib's own errors are OSErrors
-        if isinstance(error, urllib.error.HTTPError):
-            error.close()  # it holds the answer's socket
-        raise LMStudioConnectionError(f"the image {url!r} could not be fetched: {error}") from error
-    if len(data) > _MOST_BYTES:
-        raise LMStudioValueError(f"the image {url!r} has more than {_MOST_BYTES} bytes: make it smaller")
-    return data
+        return picture.image.read()

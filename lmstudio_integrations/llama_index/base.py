@@ -10,7 +10,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import AsyncGenerator, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.llms.types import ChatMessage, LLMMetadata
@@ -18,6 +18,7 @@ from llama_index.core.llms.function_calling import FunctionCallingLLM
 from pydantic import PrivateAttr
 
 from lmstudio_integrations import AsyncClient, Client
+from lmstudio_integrations.client.history import PreparedHistory
 from lmstudio_integrations.errors import (
     LMStudioContextOverflowError,
     LMStudioDisconnectedError,
@@ -25,15 +26,14 @@ from lmstudio_integrations.errors import (
     LMStudioModelUnloadedError,
     LMStudioServerError,
 )
-from lmstudio_integrations.llama_index.convert import images_in, to_history
+from lmstudio_integrations.llama_index._messages import to_history
+from lmstudio_integrations.llama_index.convert import with_files
 from lmstudio_integrations.llama_index.facts import ModelFacts, choose_facts, facts_of, metadata_of
 from lmstudio_integrations.llama_index.images import ImageData, file_part, read_image, uploads
 from lmstudio_integrations.llama_index.options import CallOptions, load_config
 from lmstudio_integrations.llama_index.settings import PredictionSettings
 
 if TYPE_CHECKING:
-    from llama_index.core.base.llms.types import ImageBlock
-
     from lmstudio_integrations import LLM, AsyncLLM, PredictionResult
     from lmstudio_integrations.llama_index.answer import Answer
 
@@ -47,8 +47,7 @@ class Call:
     """What to ask: a conversation, or (``prompt``) a bare text to continue."""
 
     options: CallOptions
-    messages: Sequence[ChatMessage] = ()
-    images: Sequence[ImageBlock] = ()
+    history: PreparedHistory = field(default_factory=PreparedHistory)
     prompt: str | None = None
 
 
@@ -62,11 +61,16 @@ class ServedLLM(PredictionSettings, FunctionCallingLLM):
     # What goes out
 
     def _call_for(self, messages: Sequence[ChatMessage], options: CallOptions) -> Call:
-        """Checked before anything is sent, so that a block that cannot be taken is refused where the call was made."""
-        messages = list(messages)
-        images = images_in(messages)
-        to_history(messages, skip_images=True)
-        return Call(options=options, messages=messages, images=images)
+        """The messages are converted before anything is sent, so that an unsupported block raises at the call."""
+        return Call(options=options, history=self._history(messages))
+
+    def _history(self, messages: Sequence[ChatMessage]) -> PreparedHistory:
+        return to_history(
+            messages,
+            send_reasoning=self.send_reasoning,
+            merge_messages=self.merge_messages,
+            message_names=self.message_names,
+        )
 
     def _client(self) -> Client:
         return Client(self.base_url, api_token=self.token, timeout=self.timeout)
@@ -84,7 +88,7 @@ class ServedLLM(PredictionSettings, FunctionCallingLLM):
 
     def _answers(self, call: Call, answer: Answer) -> Generator[Any, None, None]:
         client = self._client()
-        images = [read_image(block) for block in call.images]
+        images = [read_image(image, fetch=self.fetch_images) for image in call.history.images]
         tries = 0
         while True:
             try:
@@ -109,7 +113,7 @@ class ServedLLM(PredictionSettings, FunctionCallingLLM):
 
     async def _aanswers(self, call: Call, answer: Answer) -> AsyncGenerator[Any, None]:
         client = self._async_client()
-        images = [await asyncio.to_thread(read_image, block) for block in call.images]
+        images = [await asyncio.to_thread(read_image, image, fetch=self.fetch_images) for image in call.history.images]
         tries = 0
         while True:
             try:
@@ -135,7 +139,7 @@ class ServedLLM(PredictionSettings, FunctionCallingLLM):
     def _source(self, call: Call, files: list[dict[str, Any]]) -> Any:
         if call.prompt is not None:
             return call.prompt
-        return to_history(call.messages, files, replay_thinking=self.replay_thinking)
+        return with_files(call.history, files)
 
     def _finished(self, answer: Answer, result: PredictionResult) -> Any:
         if answer.model == self.model:

@@ -8,18 +8,15 @@ Guess: LM Studio forgets uploads when it restarts or the client goes; ``forget``
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from lmstudio_integrations.client.images import ImagePart
 from lmstudio_integrations.errors import LMStudioValueError
-
-if TYPE_CHECKING:
-    from llama_index.core.base.llms.types import ImageBlock
 
 __all__ = ["ImageData", "UploadCache", "file_part", "read_image", "uploads"]
 
@@ -37,22 +34,22 @@ class ImageData:
     digest: str
 
 
-def read_image(block: ImageBlock) -> ImageData:
-    """The image of a block: from its bytes, its file, or its URL (``data:`` or fetched; this may take a while).
+def read_image(image: ImagePart, *, fetch: bool = False) -> ImageData:
+    """The content of an image, read from its file or fetched if that is allowed (this may take a while).
 
     Raises:
-        LMStudioValueError: There is no image in it, or it cannot be read.
+        LMStudioValueError: It cannot be read, or must not be fetched.
     """
-    try:
-        stream = block.resolve_image()
-        data = stream.read()
-        stream.seek(0)  # the stream may be the caller's own
-    except (ValueError, OSError) as error:
+    if image.url is not None and not fetch:
         raise LMStudioValueError(
-            f"the image of an ImageBlock cannot be read ({error}): pass image bytes, an existing path, or a URL"
-        ) from error
-    name = block.path.name if block.path is not None else None
-    return ImageData(data=data, name=name, digest=hashlib.sha256(data).hexdigest())
+            f"the image {image.url!r} is on the network, and LM Studio fetches nothing: pass its bytes, or allow this "
+            "process to fetch images with fetch_images=True"
+        )
+    try:
+        file = image.read()
+    except OSError as error:
+        raise LMStudioValueError(f"the image {image!r} cannot be read: {error}") from error
+    return ImageData(data=file.data, name=file.name, digest=file.digest)
 
 
 def file_part(handle: Any) -> dict[str, Any]:

@@ -20,10 +20,10 @@ from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_ca
 from llama_index.core.llms.llm import ToolSelection
 from pydantic import ConfigDict
 
+from lmstudio_integrations.client.history import PreparedHistory
 from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.llama_index.answer import Answer
 from lmstudio_integrations.llama_index.base import Call
-from lmstudio_integrations.llama_index.convert import to_history
 from lmstudio_integrations.llama_index.options import CallOptions, call_options
 from lmstudio_integrations.llama_index.reply import Reply
 from lmstudio_integrations.llama_index.structured import GrammarLLM
@@ -212,8 +212,8 @@ class LMStudio(GrammarLLM):
         formatted = await model.apply_prompt_template(self._countable(messages), tools=wire_tools(tools or ()) or None)
         return await model.count_tokens(formatted)
 
-    def _countable(self, messages: Sequence[ChatMessage]) -> dict[str, Any]:
-        return to_history(messages, skip_images=True, replay_thinking=self.replay_thinking)
+    def _countable(self, messages: Sequence[ChatMessage]) -> PreparedHistory:
+        return self._history(messages).without_images()
 
 
 async def _only(answers: AsyncGenerator[Any, None]) -> Any:

@@ -166,10 +166,23 @@ class PredictionSettings(ServerSettings):
     raw_completion: bool = Field(
         default=False, description="complete() continues the bare text, without the chat template."
     )
-    replay_thinking: bool = Field(
+    send_reasoning: bool | None = Field(
+        default=None,
+        description="Whether the model's earlier reasoning (ThinkingBlock) goes back to it: True all of it, False "
+        "none, None that of the messages since the last user message, which models need between tool calls.",
+    )
+    merge_messages: bool = Field(
+        default=True,
+        description="Merge neighbouring messages of one role, and late system messages with the user messages beside "
+        "them: strict chat templates accept neither.",
+    )
+    message_names: bool = Field(
         default=False,
-        description="Send earlier ThinkingBlocks back as text between their tags. Most chat templates leave earlier "
-        "reasoning out, so the default is to leave it out, too.",
+        description="Put a message's additional_kwargs['name'] before its text, for supervisors of several agents.",
+    )
+    fetch_images: bool = Field(
+        default=False,
+        description="Allow this process to fetch images that messages name by an http(s) URL. LM Studio fetches none.",
     )
     surface_failed_tool_calls: bool = Field(
         default=False,

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -12,8 +13,7 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from lmstudio_integrations.emulator import Emulator, Reply
 from lmstudio_integrations.errors import LMStudioConnectionError, LMStudioServerError, LMStudioValueError
 from lmstudio_integrations.langchain import ChatLMStudio, uploads
-from lmstudio_integrations.langchain.convert.history import conversation
-from lmstudio_integrations.langchain.convert.images import Picture, image_block, picture_name
+from lmstudio_integrations.langchain._messages import to_history
 from tests.langchain.wire import history
 
 PNG = base64.b64decode(
@@ -48,52 +48,65 @@ def uploaded(server: Emulator) -> int:
         {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": TEXT}},
         {"type": "input_image", "image_url": DATA_URL},
         {"type": "media", "mime_type": "image/png", "data": PNG},
+        {"type": "file", "mime_type": "image/png", "base64": TEXT},
+        {"type": "image", "data": TEXT, "mimeType": "image/png"},
+        {"type": "resource", "resource": {"uri": "file:///a.png", "mimeType": "image/png", "blob": TEXT}},
+        {"type": "non_standard", "value": {"type": "input_image", "image_url": DATA_URL}},
     ],
 )
-def test_every_form_of_an_image_gives_its_bytes(block: dict[str, Any]) -> None:
-    (found,) = conversation([HumanMessage([block])]).pictures
-    assert found.data == PNG
+@pytest.mark.parametrize("kind", [HumanMessage, AIMessage, partial(ToolMessage, tool_call_id="1")])
+def test_image_in_every_form_gives_its_bytes(block: dict[str, Any], kind: Any) -> None:
+    (image,) = to_history([kind([block])]).images
+    assert image.read().data == PNG
 
 
-@pytest.mark.parametrize(("data", "ending"), [(PNG, ".png"), (JPEG, ".jpg"), (WEBP, ".webp")])
-def test_the_kind_is_told_by_the_bytes_and_not_by_what_is_said(data: bytes, ending: str) -> None:
-    found = image_block({"type": "image", "base64": base64.b64encode(data).decode(), "mime_type": "image/gif"})
-    assert isinstance(found, Picture)
-    assert picture_name(data).endswith(ending)
+GIF, BMP = b"GIF89a" + bytes(16), b"BM" + bytes(16)
 
 
-def test_a_file_id_is_a_file_part_at_once() -> None:
+@pytest.mark.parametrize(
+    ("data", "ending"), [(PNG, ".png"), (JPEG, ".jpg"), (WEBP, ".webp"), (GIF, ".gif"), (BMP, ".bmp")]
+)
+def test_content_decides_the_format_of_an_image(data: bytes, ending: str) -> None:
+    """Number 14: GIF and BMP are accepted as on the other side."""
+    block = {"type": "image", "base64": base64.b64encode(data).decode(), "mime_type": "image/heic"}
+    (image,) = to_history([HumanMessage([block])]).images
+    assert image.read().name.endswith(ending)
+
+
+def test_file_id_becomes_a_file_part() -> None:
     block = {"type": "image", "file_id": "local:1", "extras": {"name": "a.png", "size_bytes": 5}}
-    assert image_block(block) == {
-        "type": "file",
-        "name": "a.png",
-        "identifier": "local:1",
-        "sizeBytes": 5,
-        "fileType": "image",
-    }
+    history = to_history([HumanMessage([block])])
+    assert history.images == []
+    assert history.messages[0]["content"] == [
+        {"type": "file", "name": "a.png", "identifier": "local:1", "sizeBytes": 5, "fileType": "image"}
+    ]
 
 
 @pytest.mark.parametrize(
     ("block", "named"),
     [
-        ({"type": "image", "base64": base64.b64encode(b"GIF89a....").decode()}, "a GIF"),
+        ({"type": "image", "base64": base64.b64encode(b"II*\x00....").decode()}, "a TIFF"),
         ({"type": "image", "base64": base64.b64encode(b"<svg xmlns=''/>").decode()}, "an SVG"),
         ({"type": "image", "base64": base64.b64encode(b"nonsense").decode()}, "nonsense"),
-        ({"type": "image", "url": "data:image/png;base64," + base64.b64encode(b"BM....").decode()}, "a BMP"),
+        ({"type": "image", "url": "data:image/png;base64," + base64.b64encode(b"II*\x00....").decode()}, "a TIFF"),
         ({"type": "image", "data": b"%PDF-1.7"}, "a PDF"),
-        ({"type": "image", "base64": "not base64!"}, "no base64"),
+        ({"type": "image", "base64": "not base64!"}, "in base64"),
         ({"type": "image", "url": "file:///etc/passwd"}, "file:///etc/passwd"),
+        ({"type": "image", "url": "/etc/passwd"}, "/etc/passwd"),
         ({"type": "image_url", "image_url": {"url": "data:image/png,raw"}}, "data:image/png,raw"),
-        ({"type": "image"}, "'file_id'"),
+        ({"type": "image"}, "got nothing"),
     ],
 )
-def test_what_is_no_image_for_lm_studio_is_refused_by_what_it_is(block: dict[str, Any], named: str) -> None:
+def test_block_without_an_accepted_image_raises_or_becomes_a_placeholder(block: dict[str, Any], named: str) -> None:
     with pytest.raises(LMStudioValueError, match=named):
-        image_block(block)
+        to_history([HumanMessage([block])])
+    history = to_history([ToolMessage([block], tool_call_id="1")])
+    assert history.images == []
+    assert history.messages[0]["content"][0]["content"].endswith("left out, because LM Studio cannot show it]")
 
 
 @pytest.mark.parametrize("data", [TEXT, PNG])
-def test_an_image_is_uploaded_and_put_where_it_stood(
+def test_image_is_uploaded_and_becomes_a_part_in_its_place(
     chat: Callable[..., ChatLMStudio], lmstudio_emulator: Emulator, data: Any
 ) -> None:
     chat().invoke([HumanMessage(["before", {"type": "image", "base64": data, "mime_type": "image/png"}, "after"])])
@@ -103,7 +116,7 @@ def test_an_image_is_uploaded_and_put_where_it_stood(
     assert (file["sizeBytes"], file["fileType"]) == (len(PNG), "image")
 
 
-async def test_the_same_bytes_are_uploaded_once(chat: Callable[..., ChatLMStudio], lmstudio_emulator: Emulator) -> None:
+async def test_equal_images_are_uploaded_once(chat: Callable[..., ChatLMStudio], lmstudio_emulator: Emulator) -> None:
     messages = [
         HumanMessage(
             [{"type": "image", "base64": TEXT, "mime_type": "image/png"}, {"type": "image_url", "image_url": DATA_URL}]
@@ -115,7 +128,7 @@ async def test_the_same_bytes_are_uploaded_once(chat: Callable[..., ChatLMStudio
     assert history(lmstudio_emulator, 0) == history(lmstudio_emulator, 1)
 
 
-def test_another_server_gets_its_own_copy(chat: Callable[..., ChatLMStudio]) -> None:
+def test_each_server_gets_its_own_upload(chat: Callable[..., ChatLMStudio]) -> None:
     messages = [HumanMessage([{"type": "image", "base64": TEXT, "mime_type": "image/png"}])]
     chat().invoke(messages)
     with Emulator() as other:
@@ -123,7 +136,7 @@ def test_another_server_gets_its_own_copy(chat: Callable[..., ChatLMStudio]) -> 
         assert uploaded(other) == 1
 
 
-def test_files_are_forgotten_when_the_server_fails(
+def test_uploads_are_forgotten_after_a_server_error(
     chat: Callable[..., ChatLMStudio], lmstudio_emulator: Emulator
 ) -> None:
     messages = [HumanMessage([{"type": "image", "base64": TEXT, "mime_type": "image/png"}])]
@@ -134,16 +147,18 @@ def test_files_are_forgotten_when_the_server_fails(
     assert uploaded(lmstudio_emulator) == 2
 
 
-def test_a_tools_image_follows_in_a_message_of_its_own(
+def test_image_of_a_tool_follows_behind_a_short_answer(
     chat: Callable[..., ChatLMStudio], lmstudio_emulator: Emulator
 ) -> None:
+    """Number 18: the image followed at once, which strict templates refuse."""
     call = {"name": "draw", "args": {}, "id": "1", "type": "tool_call"}
     result = ToolMessage(
         [{"type": "text", "text": "done"}, {"type": "image", "base64": TEXT, "mime_type": "image/png"}],
         tool_call_id="1",
     )
     chat().invoke([HumanMessage("draw"), AIMessage("", tool_calls=[call]), result])
-    *_, tool, user = history(lmstudio_emulator)
+    *_, tool, answer, user = history(lmstudio_emulator)
+    assert answer == {"role": "assistant", "content": [{"type": "text", "text": "Let me look at the images."}]}
     assert tool["content"][0]["content"] == "done"
     assert [part["type"] for part in user["content"]] == ["text", "file"]
 
@@ -171,12 +186,12 @@ def picture_url() -> Iterator[str]:
             thread.join()
 
 
-def test_an_image_on_the_network_is_not_fetched_unasked(chat: Callable[..., ChatLMStudio], picture_url: str) -> None:
+def test_image_url_raises_without_fetch_images(chat: Callable[..., ChatLMStudio], picture_url: str) -> None:
     with pytest.raises(ValueError, match="fetch_images=True"):
         chat().invoke([HumanMessage([{"type": "image", "url": picture_url}])])
 
 
-async def test_an_image_on_the_network_is_fetched_where_that_is_allowed(
+async def test_image_url_is_fetched_with_fetch_images(
     chat: Callable[..., ChatLMStudio], lmstudio_emulator: Emulator, picture_url: str
 ) -> None:
     messages = [HumanMessage([{"type": "image_url", "image_url": {"url": picture_url}}])]
@@ -186,7 +201,7 @@ async def test_an_image_on_the_network_is_fetched_where_that_is_allowed(
     assert uploaded(lmstudio_emulator) == 1
 
 
-def test_an_image_that_cannot_be_fetched_is_an_error_that_names_it(
+def test_image_url_that_cannot_be_fetched_raises_and_names_it(
     chat: Callable[..., ChatLMStudio], picture_url: str
 ) -> None:
     with pytest.raises(LMStudioConnectionError, match=r"gone\.png"):

@@ -13,8 +13,9 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_tests.integration_tests import ChatModelIntegrationTests, EmbeddingsIntegrationTests
 
+from lmstudio_integrations.client import images
 from lmstudio_integrations.emulator import Emulator, PredictionRequest, Reply
-from lmstudio_integrations.langchain import ChatLMStudio, LMStudioEmbeddings, uploads
+from lmstudio_integrations.langchain import ChatLMStudio, LMStudioEmbeddings
 
 _PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -47,7 +48,7 @@ def images_without_network(monkeypatch: pytest.MonkeyPatch) -> None:
         return httpx.Response(200, content=_PNG)
 
     monkeypatch.setattr(httpx, "get", get)
-    monkeypatch.setattr(uploads, "_download", lambda url: _PNG)
+    monkeypatch.setattr(images, "_fetch", lambda url: _PNG)
 
 
 class TestChatLMStudioIntegration(ChatModelIntegrationTests):

@@ -1,4 +1,4 @@
-"""Images: uploaded once, several to a message, refused where they cannot go."""
+"""Images: accepted forms, uploads, fetching."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from llama_index.core.base.llms.types import ChatMessage, ImageBlock, TextBlock
 from PIL import Image
 from pydantic import ValidationError
 
+from lmstudio_integrations.client import images
 from lmstudio_integrations.emulator import Emulator, Reply
 from lmstudio_integrations.errors import LMStudioError, LMStudioValueError
 from lmstudio_integrations.llama_index import LMStudio
-from lmstudio_integrations.llama_index.images import ImageData, UploadCache, read_image
+from lmstudio_integrations.llama_index._messages import to_history
+from lmstudio_integrations.llama_index.images import ImageData, UploadCache
 from tests.llama_index.wire import calls, creations
 
 
@@ -28,8 +30,8 @@ def png(colour: str) -> bytes:
 RED, BLUE = png("red"), png("blue")
 
 
-def ask(*images: ImageBlock) -> list[ChatMessage]:
-    return [ChatMessage(role="user", blocks=[TextBlock(text="What is it?"), *images])]
+def ask(*blocks: ImageBlock) -> list[ChatMessage]:
+    return [ChatMessage(role="user", blocks=[TextBlock(text="What is it?"), *blocks])]
 
 
 def file_parts(creation: dict[str, Any]) -> list[dict[str, Any]]:
@@ -42,7 +44,7 @@ def uploaded(server: Emulator) -> list[bytes]:
 
 
 @pytest.mark.parametrize("method", ["chat", "stream_chat", "achat", "astream_chat"])
-async def test_several_images_of_a_message_are_uploaded_and_named_in_it(
+async def test_images_of_a_message_are_uploaded_and_become_file_parts(
     server: Emulator, llm: LMStudio, method: str
 ) -> None:
     outcome = getattr(llm, method)(ask(ImageBlock(image=RED), ImageBlock(image=BLUE)))
@@ -59,7 +61,7 @@ async def test_several_images_of_a_message_are_uploaded_and_named_in_it(
     assert first["sizeBytes"] == len(RED)
 
 
-def test_an_image_is_uploaded_once_in_a_conversation(server: Emulator, llm: LMStudio) -> None:
+def test_image_is_uploaded_once_in_a_conversation(server: Emulator, llm: LMStudio) -> None:
     messages = ask(ImageBlock(image=RED))
     response = llm.chat(messages)
     llm.chat([*messages, response.message, *ask(ImageBlock(image=BLUE), ImageBlock(image=RED))])
@@ -68,52 +70,89 @@ def test_an_image_is_uploaded_once_in_a_conversation(server: Emulator, llm: LMSt
     assert file_parts(second)[0] == file_parts(second)[2] == file_parts(first)[0]
 
 
-def test_images_come_from_bytes_paths_and_data_urls(server: Emulator, llm: LMStudio, tmp_path: Path) -> None:
+def test_image_from_bytes_path_or_data_url_is_uploaded_once(server: Emulator, llm: LMStudio, tmp_path: Path) -> None:
     path = tmp_path / "red.png"
     path.write_bytes(RED)
     url = "data:image/png;base64," + base64.b64encode(RED).decode()
-    blocks = [
+    messages = ask(
         ImageBlock(image=RED),
         ImageBlock(image=base64.b64encode(RED)),
         ImageBlock(path=path),
         ImageBlock(url=url),
-    ]
-    assert [read_image(block).data for block in blocks] == [RED] * 4
-    assert read_image(blocks[2]).name == "red.png"
-    llm.chat(ask(*blocks))
+    )
+    files = [image.read() for image in to_history(messages).images]
+    assert [file.data for file in files] == [RED] * 4
+    assert files[2].name == "red.png"
+    llm.chat(messages)
     assert uploaded(server) == [RED]
 
 
-def test_a_stream_is_left_where_it_was() -> None:
+def test_image_stream_stays_at_its_start() -> None:
     stream = BytesIO(RED)
     try:
         block = ImageBlock(image=stream)
     except ValidationError:
         pytest.skip("this release of LlamaIndex takes no streams")
-    assert read_image(block).data == RED
+    (image,) = to_history(ask(block)).images
+    assert image.read().data == RED
     assert stream.read() == RED
 
 
-def test_an_image_that_cannot_be_read_is_refused(llm: LMStudio, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", ["gif", "bmp"])
+def test_gif_and_bmp_images_are_uploaded(server: Emulator, llm: LMStudio, ending: str) -> None:
+    """Number 14: the same formats on both sides."""
+    file = BytesIO()
+    Image.new("RGB", (2, 2), "red").save(file, ending)
+    llm.chat(ask(ImageBlock(image=file.getvalue())))
+    assert uploaded(server) == [file.getvalue()]
+
+
+@pytest.mark.parametrize("method", ["chat", "achat"])
+async def test_image_url_is_fetched_only_if_allowed(
+    server: Emulator, llm: LMStudio, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """Number 16: LlamaIndex's own ``resolve_image`` fetched every address."""
+    fetched: list[str] = []
+
+    def fetch(url: str) -> bytes:
+        fetched.append(url)
+        return RED
+
+    monkeypatch.setattr(images, "_fetch", fetch)
+    messages = ask(ImageBlock(url="https://example.org/red.png"))
+    with pytest.raises(LMStudioValueError, match="fetch_images=True"):
+        llm.chat(messages) if method == "chat" else await llm.achat(messages)
+    assert fetched == []
+    allowed = llm.model_copy(update={"fetch_images": True})
+    allowed.chat(messages) if method == "chat" else await allowed.achat(messages)
+    assert fetched == ["https://example.org/red.png"]
+    assert uploaded(server) == [RED]
+
+
+def test_missing_or_empty_image_file_raises(llm: LMStudio, tmp_path: Path) -> None:
     path = tmp_path / "empty.png"
     path.write_bytes(b"")
-    with pytest.raises(LMStudioValueError, match="cannot be read"):
-        llm.chat(ask(ImageBlock(path=path)))
+    messages = ask(ImageBlock(path=path))
+    with pytest.raises(LMStudioValueError, match="0 bytes"):
+        llm.chat(messages)
+    path.unlink()
+    with pytest.raises(LMStudioValueError, match=r"empty\.png"):
+        llm.chat(messages)
 
 
-def test_what_is_no_image_is_refused_before_a_prediction(server: Emulator, llm: LMStudio) -> None:
-    with pytest.raises(LMStudioValueError, match="no PNG"):
+def test_data_that_is_no_image_raises_before_a_prediction(server: Emulator, llm: LMStudio) -> None:
+    with pytest.raises(LMStudioValueError, match="expected a PNG"):
         llm.chat(ask(ImageBlock(image=b"just text, no image")))
     assert creations(server) == []
 
 
-def test_a_model_without_eyes_refuses_images(server: Emulator) -> None:
+def test_model_without_vision_raises_for_images(server: Emulator) -> None:
     blind = LMStudio(model="emulator/chat-2", base_url=server.url)
     with pytest.raises(LMStudioError):
         blind.chat(ask(ImageBlock(image=RED)))
 
 
-def test_uploads_that_lm_studio_has_forgotten_are_sent_again(server: Emulator, llm: LMStudio) -> None:
+def test_forgotten_uploads_are_sent_again(server: Emulator, llm: LMStudio) -> None:
     llm.chat(ask(ImageBlock(image=RED)))
     server.restart()
     server.script(Reply("Still red."))
@@ -121,14 +160,14 @@ def test_uploads_that_lm_studio_has_forgotten_are_sent_again(server: Emulator, l
     assert uploaded(server) == [RED, RED]
 
 
-def test_the_cache_forgets_what_was_used_least() -> None:
+def test_upload_cache_drops_the_least_recently_used() -> None:
     cache = UploadCache(size=2)
-    images = [ImageData(data=b"", name=None, digest=str(number)) for number in range(3)]
-    cache.put("s", images[0], {"n": 0})
-    cache.put("s", images[1], {"n": 1})
-    assert cache.get("s", images[0]) == {"n": 0}
-    cache.put("s", images[2], {"n": 2})
-    assert [cache.get("s", image) for image in images] == [{"n": 0}, None, {"n": 2}]
-    assert cache.get("another server", images[0]) is None
-    assert cache.forget("s", images[:1]) is True
-    assert cache.forget("s", images[:1]) is False
+    data = [ImageData(data=b"", name=None, digest=str(number)) for number in range(3)]
+    cache.put("s", data[0], {"n": 0})
+    cache.put("s", data[1], {"n": 1})
+    assert cache.get("s", data[0]) == {"n": 0}
+    cache.put("s", data[2], {"n": 2})
+    assert [cache.get("s", image) for image in data] == [{"n": 0}, None, {"n": 2}]
+    assert cache.get("another server", data[0]) is None
+    assert cache.forget("s", data[:1]) is True
+    assert cache.forget("s", data[:1]) is False

@@ -1,0 +1,227 @@
+"""LlamaIndex messages -> LM Studio's history. Pure; ``client.history`` decides what a history looks like.
+
+A document with a path is the exception: its file is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from io import IOBase
+from pathlib import Path
+from typing import Any
+
+from llama_index.core.base.llms.types import (
+    AudioBlock,
+    CachePoint,
+    ChatMessage,
+    CitableBlock,
+    CitationBlock,
+    DocumentBlock,
+    ImageBlock,
+    MessageRole,
+    TextBlock,
+    ThinkingBlock,
+    ToolCallBlock,
+    VideoBlock,
+)
+
+from lmstudio_integrations.client.attachments import Attachment, read_attachment, read_image_content
+from lmstudio_integrations.client.history import HistoryBuilder, PreparedHistory, ToolCallRecord
+from lmstudio_integrations.client.images import ImagePart
+from lmstudio_integrations.errors import LMStudioValueError
+
+__all__ = ["to_history"]
+
+_ROLES = {
+    MessageRole.SYSTEM: "system",
+    MessageRole.DEVELOPER: "system",
+    MessageRole.USER: "user",
+    MessageRole.ASSISTANT: "assistant",
+    MessageRole.CHATBOT: "assistant",
+    MessageRole.MODEL: "assistant",
+    MessageRole.TOOL: "tool",
+    MessageRole.FUNCTION: "tool",
+}
+_HINTS = {
+    "audio": "transcribe it and pass the text as a TextBlock",
+    "video": "pass single frames as ImageBlock",
+    "file": "read its text (a LlamaIndex reader does that) and pass it as a TextBlock",
+}
+
+
+def to_history(
+    messages: Iterable[ChatMessage],
+    *,
+    send_reasoning: bool | None = None,
+    merge_messages: bool = True,
+    message_names: bool = False,
+) -> PreparedHistory:
+    """``messages`` as LM Studio's history; ``HistoryBuilder`` describes the options.
+
+    Raises:
+        LMStudioValueError: A block that LM Studio cannot take, or one that its role cannot hold.
+    """
+    builder = HistoryBuilder(
+        send_reasoning=send_reasoning,
+        merge_messages=merge_messages,
+        message_names=message_names,
+        text_separator="\n",  # as in ChatMessage.content
+    )
+    for message in messages:
+        role = _ROLES[message.role]
+        blocks = message.blocks
+        if role == "assistant":
+            _add_answer(builder, message)
+        elif role == "tool":
+            _add_tool_result(builder, message)
+        else:
+            content: Any = blocks[0].text if len(blocks) == 1 and type(blocks[0]) is TextBlock else _input(blocks, role)
+            if role == "user":
+                builder.add_user(content, _name(message))
+            else:
+                builder.add_system(content)
+    return builder.build()
+
+
+def _name(message: ChatMessage) -> str | None:
+    name = message.additional_kwargs.get("name")
+    return name if isinstance(name, str) else None
+
+
+def _input(blocks: Sequence[Any], role: str) -> list[Any]:
+    parts: list[Any] = []
+    for block in _leaves(blocks):
+        if isinstance(block, (ToolCallBlock, ThinkingBlock)):
+            raise LMStudioValueError(
+                f"a {type(block).__name__} in a {role} message: only messages of the role assistant can hold it"
+            )
+        content = _read(block)
+        if isinstance(content, Attachment):
+            raise content.error or LMStudioValueError(
+                f"a {type(block).__name__} cannot be sent in a {role} message, because LM Studio's chat takes only "
+                f"text and images: {_HINTS[content.kind]}"
+            )
+        parts.append(content)
+    return parts
+
+
+def _add_answer(builder: HistoryBuilder, message: ChatMessage) -> None:
+    parts: list[Any] = []
+    calls: list[ToolCallRecord] = []
+    reasoning: list[str] = []
+    tags: tuple[str, str] | None = None
+    for block in _leaves(message.blocks):
+        if isinstance(block, TextBlock):
+            parts.append(block.text)
+        elif isinstance(block, ToolCallBlock):
+            calls.append((block.tool_call_id, block.tool_name, block.tool_kwargs))
+        elif isinstance(block, ThinkingBlock):
+            reasoning.append(block.content or "")
+            tags = tags or _tags(block.additional_information)
+        else:
+            content = _read(block)
+            parts.append(content.placeholder() if isinstance(content, Attachment) else content)
+    builder.add_assistant(
+        parts,
+        calls=calls or _legacy_calls(message.additional_kwargs.get("tool_calls")),
+        reasoning="".join(reasoning),
+        reasoning_tags=tags,
+        name=_name(message),
+    )
+
+
+def _tags(information: Mapping[str, Any]) -> tuple[str, str] | None:
+    start, end = information.get("start_tag"), information.get("end_tag")
+    return (start, end) if isinstance(start, str) and isinstance(end, str) else None
+
+
+def _add_tool_result(builder: HistoryBuilder, message: ChatMessage) -> None:
+    """Add a tool's result; its name comes from the call that its id belongs to.
+
+    The text goes as it is. LM Studio's own SDKs encode what a tool returns as JSON, text too; LlamaIndex's tools have
+    made text of it already, and it should look the same to this model as to any other.
+    """
+    texts: list[str] = []
+    images: list[ImagePart] = []
+    for block in _leaves(message.blocks):
+        if isinstance(block, (ToolCallBlock, ThinkingBlock)):
+            raise LMStudioValueError(
+                f"a {type(block).__name__} in a tool message: only messages of the role assistant can hold it"
+            )
+        content = _read(block)
+        if isinstance(content, ImagePart):
+            images.append(content)
+        else:
+            texts.append(content.placeholder() if isinstance(content, Attachment) else content)
+    call_id = message.additional_kwargs.get("tool_call_id")
+    builder.add_tool_result("\n".join(texts), call_id if isinstance(call_id, str) else None, _name(message), images)
+
+
+def _leaves(blocks: Iterable[Any]) -> Iterator[Any]:
+    """The blocks that hold content themselves: containers are opened, cache hints dropped."""
+    for block in blocks:
+        if isinstance(block, CitableBlock):
+            yield from _leaves(block.content)
+        elif isinstance(block, CitationBlock):
+            yield from _leaves([block.cited_content])
+        elif not isinstance(block, CachePoint):  # LM Studio reuses every common beginning of prompts unasked
+            yield block
+
+
+def _read(block: Any) -> str | ImagePart | Attachment:
+    if isinstance(block, TextBlock):
+        return block.text
+    if isinstance(block, ImageBlock):
+        return read_image_content(
+            data=_content(block.image), path=block.path, url=_url(block), mime_type=block.image_mimetype
+        )
+    if isinstance(block, DocumentBlock):
+        content = _content(block.data) if block.path is None else _file(block.path)
+        name = block.title if block.title != "input_document" else _file_name(block)  # LlamaIndex's own default
+        return read_attachment("file", content, block.document_mimetype, name, _url(block))
+    if isinstance(block, AudioBlock):
+        mime_type = f"audio/{block.format}" if block.format else None
+        return read_attachment("audio", _content(block.audio), mime_type, _file_name(block), _url(block))
+    if isinstance(block, VideoBlock):
+        return read_attachment("video", _content(block.video), block.video_mimetype, _file_name(block), _url(block))
+    raise LMStudioValueError(f"a {type(block).__name__} cannot be sent: pass TextBlock or ImageBlock")
+
+
+def _content(data: Any) -> str | bytes | None:
+    """A block's data for ``read_attachment``. LlamaIndex keeps bytes as base64; a stream stays where it was."""
+    if isinstance(data, IOBase):
+        data.seek(0)
+        content: bytes = data.read()
+        data.seek(0)
+        return content
+    return data.decode("ascii") if isinstance(data, bytes) else None
+
+
+def _file(path: str | Path) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise LMStudioValueError(f"the document {str(path)!r} cannot be read: {error}") from error
+
+
+def _file_name(block: Any) -> str | None:
+    return None if block.path is None else Path(block.path).name
+
+
+def _url(block: Any) -> str | None:
+    return None if block.url is None else str(block.url)
+
+
+def _legacy_calls(calls: Any) -> Iterator[ToolCallRecord]:
+    """Calls as older integrations keep them, in ``additional_kwargs["tool_calls"]``: OpenAI's form, dict or object."""
+    for call in calls if isinstance(calls, (list, tuple)) else ():
+        function = _member(call, "function")
+        name = _member(function, "name") if function is not None else None
+        if not isinstance(name, str):
+            raise LMStudioValueError(f"additional_kwargs['tool_calls'] holds {call!r}, which names no function")
+        call_id = _member(call, "id")
+        yield (call_id if isinstance(call_id, str) else None), name, _member(function, "arguments")
+
+
+def _member(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
