@@ -1,18 +1,21 @@
-"""What the blocking and the awaiting front share: settings, requests, and the state of a stream. No waiting in here."""
+"""What the blocking and the awaiting client share: settings, requests, and a stream's state. Nothing waits here."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from weakref import WeakSet
 
 from lmstudio_integrations.client import requests
 from lmstudio_integrations.client.callbacks import CallbackOptions, Callbacks
+from lmstudio_integrations.client.cancellation import CancelToken
 from lmstudio_integrations.client.prediction import PredictionReader
 from lmstudio_integrations.client.settings import Timeout, parse_address, parse_token
-from lmstudio_integrations.client.transport import executor
+from lmstudio_integrations.client.transport.executor import Executor, RequestLimits
+from lmstudio_integrations.client.transport.pending_request import discard
+from lmstudio_integrations.client.transport.stream_controller import StreamController
 from lmstudio_integrations.client.transport.thread import io_thread
 from lmstudio_integrations.errors import LMStudioCancelledError, LMStudioConnectionError, LMStudioValueError
 from lmstudio_integrations.protocol.history import AssistantMessage, TextPart, ToolCallRequestPart
@@ -37,7 +40,8 @@ class CompletionOptions(CallbackOptions, total=False):
     ``config``: settings under LM Studio's names (camelCase or snake_case), or ``LlmPredictionConfig``.
     ``response_format``: a pydantic class, a JSON schema, or ``{"type": "gbnf", "gbnfGrammar": …}``.
     ``preset``: the name of a preset. ``draft_model``: key of the model for speculative decoding.
-    ``timeout``: seconds or a ``Timeout``, for this prediction alone.
+    ``timeout``: seconds or a ``Timeout``, for this prediction alone. ``max_retries``: how often the request may be sent
+    again (default: the client's). ``cancel``: a ``CancelToken``.
     """
 
     config: LlmPredictionConfig | LlmPredictionConfigDict | Mapping[str, Any] | None
@@ -45,6 +49,8 @@ class CompletionOptions(CallbackOptions, total=False):
     preset: str | None
     draft_model: str | None
     timeout: float | Timeout | Mapping[str, float | None] | None
+    max_retries: int | None
+    cancel: CancelToken | None
 
 
 class PredictionOptions(CompletionOptions, total=False):
@@ -52,10 +58,16 @@ class PredictionOptions(CompletionOptions, total=False):
 
     ``tools``: definitions, OpenAI's form or ``{"name", "description", "parameters"}``. ``tool_choice``: ``"auto"``,
     ``"none"``, ``"required"``, or the name of a tool, which is then the only one and must be called.
+    ``parallel_tool_calls``: ``False`` keeps the first call of an answer. ``check_context``: count the prompt's tokens
+    first, and raise ``LMStudioContextOverflowError`` if they fill the context (three short requests more).
+    ``fetch_images``: whether this process may fetch images that the history names by an http(s) address.
     """
 
     tools: Sequence[Mapping[str, Any]] | None
     tool_choice: str | None
+    parallel_tool_calls: bool | None
+    check_context: bool
+    fetch_images: bool
 
 
 _OPTIONS = frozenset(PredictionOptions.__annotations__)
@@ -70,13 +82,15 @@ class BaseClient:
         *,
         api_token: Any = None,
         timeout: float | Timeout | Mapping[str, float | None] | None = None,
+        max_retries: int = 1,
     ) -> None:
-        self._set_up(parse_address(url), parse_token(api_token), Timeout.of(timeout))
+        limits = RequestLimits(Timeout.of(timeout), check_retries(max_retries))
+        self._set_up(parse_address(url), parse_token(api_token), limits)
 
-    def _set_up(self, address: str | None, authentication: Authentication | None, timeout: Timeout) -> None:
+    def _set_up(self, address: str | None, authentication: Authentication | None, limits: RequestLimits) -> None:
         self._address = address
         self._authentication = authentication
-        self._timeout = timeout
+        self._limits = limits
         self._streams: WeakSet[BasePredictionStream] = WeakSet()
         self._closed = False
 
@@ -90,10 +104,10 @@ class BaseClient:
 
     def __getstate__(self) -> dict[str, Any]:
         # A pickle travels and is kept, so the token is not in it: the other side reads its own environment.
-        return {"url": self._address, "timeout": self._timeout}
+        return {"url": self._address, "limits": self._limits}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self._set_up(state["url"], parse_token(), state["timeout"])
+        self._set_up(state["url"], parse_token(), state["limits"])
 
     def __copy__(self) -> Self:
         return self._again()
@@ -104,7 +118,7 @@ class BaseClient:
 
     def _again(self) -> Self:
         made = object.__new__(type(self))
-        made._set_up(self._address, self._authentication, self._timeout)
+        made._set_up(self._address, self._authentication, self._limits)
         return made
 
     def _pool(self) -> ConnectionPool:
@@ -115,34 +129,36 @@ class BaseClient:
         if self._closed:
             raise LMStudioConnectionError("this client has been closed: make a new one")
 
-    def _ask(
-        self,
-        call: requests.Call[T],
-        model: executor.ModelReference | None = None,
-        timeout: float | Timeout | Mapping[str, float | None] | None = None,
-    ) -> Future[T]:
+    def _ask(self, call: requests.Call[T], model: requests.ModelReference | None = None) -> Future[T]:
         """Start an RPC."""
         self._check_open()
-        limits = Timeout.of(timeout, self._timeout)
-        reference = model or executor.ModelReference(call.namespace, None)
+        reference = model or requests.ModelReference(call.namespace, None)
 
         async def run() -> T:
-            return await executor.call(self._pool(), reference, call.endpoint, call.parameter, call.answer, limits)
+            return await self._executor(reference).call(call)
 
         return io_thread().submit(run())
 
     def _load(
         self, namespace: str, endpoint: str, creation: Mapping[str, Any], deliver: Callable[[Any], object]
     ) -> Future[str]:
-        """Start to load a model; the answer is the instance's identifier."""
+        """Start to load a model; the result is the identifier of the instance."""
         self._check_open()
-        control = executor.StreamController(io_thread(), deliver)
 
         async def run() -> str:
-            info = await executor.load(self._pool(), namespace, endpoint, creation, self._timeout, control)
-            return str(info["identifier"])
+            reference = requests.ModelReference(namespace, None)
+            return await self._executor(reference, deliver=deliver).load(endpoint, creation)
 
         return io_thread().submit(run())
+
+    def _executor(
+        self,
+        model: requests.ModelReference,
+        limits: RequestLimits | None = None,
+        deliver: Callable[[Any], object] | None = None,
+    ) -> Executor:
+        """On the I/O thread: what carries out one request."""
+        return Executor(self._pool(), model, limits or self._limits, deliver or discard)
 
     def _close_pool(self) -> Future[None]:
         """Cancel this client's streams and close the sockets that nobody needs."""
@@ -164,10 +180,10 @@ class BaseClient:
 class BaseModelHandle:
     """A model of a server: by identifier, or ``None`` for whichever is loaded."""
 
-    def __init__(self, client: BaseClient, reference: executor.ModelReference) -> None:
+    def __init__(self, client: BaseClient, reference: requests.ModelReference) -> None:
         self._client = client
         self._reference = reference
-        self._calls = requests.Specifier(reference.namespace, reference.identifier)
+        self._calls = requests.Specifier(reference.namespace)
 
     @property
     def identifier(self) -> str | None:
@@ -180,26 +196,24 @@ class BaseModelHandle:
     def _ask(self, call: requests.Call[T]) -> Future[T]:
         return self._client._ask(call, self._reference)
 
-    def _tokenize_all(self, texts: Sequence[str]) -> list[Future[list[int]]]:
+    def _tokenize_all(self, texts: Iterable[str]) -> list[Future[list[int]]]:
         """Start to tokenize texts, once all of them are known to be text."""
         return [self._ask(call) for call in [self._calls.tokenize(text) for text in _texts(texts, "tokenize")]]
 
-    def _embed(self, texts: Sequence[str]) -> Future[list[Any]]:
-        """Start to embed texts; the results are for ``_read_embeddings``."""
+    def _unload(self) -> Future[None]:
+        return self._client._ask(requests.unload(self._reference.namespace, self.identifier))
+
+    def _embed(self, texts: Iterable[str]) -> Future[list[Any]]:
+        """Start to embed texts; the results are for ``requests.read_embeddings``."""
         self._client._check_open()
-        parameters = self._calls.embed_all(_texts(texts, "embed"))
-        limits = self._client._timeout
+        parameters = requests.embeddings(self._reference.namespace, _texts(texts, "embed"))
 
         async def run() -> list[Any]:
-            if not parameters:  # nothing to ask, so no model is loaded for it
+            if not parameters:  # no model is loaded for nothing
                 return []
-            return await executor.embed(self._client._pool(), self._reference, parameters, limits)
+            return await self._client._executor(self._reference).batch("embedString", parameters)
 
         return io_thread().submit(run())
-
-    def _read_embeddings(self, results: list[Any]) -> list[list[float]]:
-        read = self._calls.embed("").answer
-        return [read(result) for result in results]
 
     def _start(self, make: Callable[..., S], history: Any, options: Mapping[str, Any], *, raw: bool) -> S:
         """Check everything, then start a prediction; its packets go to the stream that ``make`` makes."""
@@ -209,23 +223,51 @@ class BaseModelHandle:
             if name not in _OPTIONS:
                 raise TypeError(_unknown_option(name))
         callbacks = Callbacks(**{name: given.pop(name) for name in list(given) if name.startswith("on_")})
-        limits = Timeout.of(given.pop("timeout", None), self._client._timeout)
-        prediction = requests.prediction(self.identifier, history, raw_prompt=raw, **given)
-        stream = make(PredictionReader(structured=prediction.structured), callbacks)
-        control = stream._control
-        pool, reference = self._client._pool, self._reference
+        limits = self._limits(given)
+        cancel: CancelToken | None = given.pop("cancel", None)
+        parallel = given.pop("parallel_tool_calls", None) is not False
+        if cancel is not None:
+            cancel.raise_if_cancelled()
+        prediction = requests.prediction(history, raw_prompt=raw, **given)
+        reader = PredictionReader(
+            structured=prediction.structured,
+            tool_names=prediction.tool_names,
+            taken_ids=prediction.call_ids,
+            parallel_tool_calls=parallel,
+        )
+        stream = make(reader, callbacks)
+        controller = stream._controller
 
         async def run() -> None:
-            await executor.predict(pool(), reference, prediction.endpoint, prediction.creation, limits, control)
+            executor = self._client._executor(self._reference, limits, controller.deliver_progress)
+            await executor.predict(prediction, controller)
 
-        io_thread().spawn(run(), control)
+        io_thread().spawn(run(), controller)
+        if cancel is not None:
+            cancel.attach(controller)
         self._client._streams.add(stream)
         return stream
 
+    def _limits(self, options: dict[str, Any]) -> RequestLimits:
+        """The limits of one call, taken out of its options; those not given are the client's."""
+        client = self._client._limits
+        timeout, retries = options.pop("timeout", None), options.pop("max_retries", None)
+        if timeout is None and retries is None:
+            return client
+        max_retries = client.max_retries if retries is None else check_retries(retries)
+        return RequestLimits(Timeout.of(timeout, client.timeout), max_retries)
 
-def _texts(texts: Any, method: str) -> Sequence[Any]:
-    if isinstance(texts, (bytes, bytearray, Mapping)) or not isinstance(texts, Sequence):
-        raise LMStudioValueError(f"{method}() takes a text or a list of texts, not {type(texts).__name__}")
+
+def check_retries(value: Any) -> int:
+    """``value`` itself. Raises ``LMStudioValueError`` unless it is an integer of at least 0."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise LMStudioValueError(f"max_retries={value!r}: expected an integer of at least 0")
+    return value
+
+
+def _texts(texts: Any, method: str) -> Iterable[Any]:
+    if isinstance(texts, (str, bytes, bytearray, Mapping)) or not isinstance(texts, Iterable):
+        raise LMStudioValueError(f"{method}(): expected a text or an iterable of texts, got {type(texts).__name__}")
     return texts
 
 
@@ -247,8 +289,8 @@ class BasePredictionStream:
     def __init__(self, reader: PredictionReader, callbacks: Callbacks, deliver: Callable[[Any], object]) -> None:
         self._reader = reader
         self._callbacks = callbacks
-        self._control = executor.StreamController(io_thread(), deliver)
-        self._given_up = False
+        self._controller = StreamController(io_thread(), deliver)
+        self._closed = False
 
     @property
     def content(self) -> str:
@@ -257,7 +299,7 @@ class BasePredictionStream:
 
     @property
     def reasoning(self) -> str:
-        """The model's thoughts that have been read so far."""
+        """The model's reasoning that has been read so far."""
         return self._reader.reasoning
 
     @property
@@ -273,35 +315,35 @@ class BasePredictionStream:
     def cancel(self) -> None:
         """Ask LM Studio to stop; from any thread or task, and never waits.
 
-        What had come by then is still read, and ``result()`` has ``stats.stop_reason == "userStopped"``. A prediction
-        that had not begun (still connecting or loading) raises ``LMStudioCancelledError`` in ``result()``.
+        What had arrived by then is still read, and ``result()`` has ``stats.stop_reason == "userStopped"``. A
+        prediction that had not started (still connecting or loading) raises ``LMStudioCancelledError`` in ``result()``.
         """
         if not self._reader.ended:
-            self._control.cancel()
+            self._controller.cancel()
 
     def close(self) -> None:
-        """Cancel if it has not ended, and throw away what has not been read: there is no result then."""
+        """Cancel if it has not ended, and discard what has not been read: there is no result then."""
         if not self._reader.ended:
-            self._given_up = True
-            self._control.abandon()
+            self._closed = True
+            self._controller.abandon()
 
     def __del__(self) -> None:
         # A finalizer may run on any thread, in the middle of anything: this only posts.
-        control, reader = self.__dict__.get("_control"), self.__dict__.get("_reader")
-        if control is not None and reader is not None and not reader.ended:
-            control.abandon()
+        controller, reader = self.__dict__.get("_controller"), self.__dict__.get("_reader")
+        if controller is not None and reader is not None and not reader.ended:
+            controller.abandon()
 
     def __repr__(self) -> str:
-        state = "ended" if self._reader.ended else "under way"
+        state = "ended" if self._reader.ended else "running"
         return f"<{type(self).__name__} {state}, {len(self.content)} characters>"
 
     def _check_source(self) -> None:
-        """Before waiting for packets: whether any can still come."""
-        if self._given_up:
+        """Raise an error if no more packets can arrive."""
+        if self._closed:
             self._reader.read(LMStudioCancelledError("the stream was closed before its end"))
-        if self._control.orphaned and not self._reader.ended:
+        if self._controller.orphaned and not self._reader.ended:
             raise LMStudioConnectionError(
-                "nothing more comes in this stream: Python is exiting, or it belongs to the parent of a forked process"
+                "this stream receives nothing more: Python is exiting, or it belongs to the parent of a forked process"
             )
 
     def _message(self) -> AssistantMessage:

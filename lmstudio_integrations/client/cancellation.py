@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+import threading
+from typing import Any, Protocol
+from weakref import WeakSet
 
 from lmstudio_integrations.errors import LMStudioCancelledError
 
-__all__ = ["CancelToken"]
+__all__ = ["CancelToken", "Cancellable"]
+
+
+class Cancellable(Protocol):
+    """What a token cancels: its ``cancel`` never waits and may be called on any thread."""
+
+    def cancel(self) -> None:
+        """Cancel."""
+        ...
 
 
 class CancelToken:
@@ -27,7 +35,8 @@ class CancelToken:
 
     def __init__(self) -> None:
         self._cancelled = False
-        self._callbacks: list[Callable[[], None]] = []
+        self._lock = threading.RLock()  # a signal handler may call `cancel` while this thread holds it
+        self._predictions: WeakSet[Cancellable] = WeakSet()
 
     @property
     def cancelled(self) -> bool:
@@ -36,25 +45,30 @@ class CancelToken:
 
     def cancel(self) -> None:
         """Cancel. Never waits; further calls change nothing."""
-        self._cancelled = True
-        for callback in tuple(self._callbacks):
-            callback()
+        with self._lock:
+            self._cancelled = True
+            predictions = list(self._predictions)
+        for prediction in predictions:
+            prediction.cancel()
 
     def raise_if_cancelled(self) -> None:
         """Raise ``LMStudioCancelledError`` if ``cancel`` has been called."""
         if self._cancelled:
             raise LMStudioCancelledError("the prediction was cancelled by its CancelToken before it was sent")
 
-    @contextmanager
-    def attached(self, callback: Callable[[], None]) -> Iterator[None]:
-        """Call ``callback`` on ``cancel`` while the block runs; at once if the token is cancelled already."""
-        self._callbacks.append(callback)
-        if self._cancelled:  # checked after the append, so that a cancel in between is not lost
-            callback()
-        try:
-            yield
-        finally:
-            self._callbacks.remove(callback)
+    def attach(self, prediction: Cancellable) -> None:
+        """Have ``cancel`` cancel ``prediction``, too; at once if it has been called. Holds only a weak reference."""
+        with self._lock:
+            self._predictions.add(prediction)
+        if self._cancelled:
+            prediction.cancel()
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"_cancelled": self._cancelled, "_callbacks": []}
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (type(self), self._cancelled)
+
+
+def _restore(kind: type[CancelToken], cancelled: bool) -> CancelToken:
+    """A token in another process, or a copy: it cancels nothing that the original was passed to."""
+    token = kind()
+    token._cancelled = cancelled
+    return token

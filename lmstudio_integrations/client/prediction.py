@@ -39,7 +39,7 @@ from lmstudio_integrations.protocol.models import ModelInstanceInfo
 from lmstudio_integrations.protocol.prediction import PredictionStats
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
 
     from lmstudio_integrations.client.transport.multiplexer import Outcome
 
@@ -67,7 +67,14 @@ class PredictionReader:
     ``structured``: whether a document was asked for, so that the result is parsed as JSON.
     """
 
-    def __init__(self, *, structured: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        structured: bool = False,
+        tool_names: Sequence[str] = (),
+        taken_ids: Iterable[str] = (),
+        parallel_tool_calls: bool = True,
+    ) -> None:
         self._structured = structured
         self._visible: list[str] = []
         self._reasoning: list[str] = []

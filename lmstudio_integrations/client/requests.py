@@ -1,24 +1,24 @@
-"""Requests as values: what to ask, with which parameter, and how to read the answer. Pure, and shared by both fronts.
+"""Requests as values: what is sent, and how the answer is read. Pure; both kinds of client use it.
 
-Everything that LM Studio would answer with silence is refused here, before anything is sent.
+Everything that LM Studio would not answer is refused here, before anything is sent. Histories, schemas and settings are
+encoded here, too, on the caller's thread; the executor inserts only the model's specifier and the uploaded images.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from lmstudio_integrations.client.chat import as_history, read_history
-from lmstudio_integrations.client.images import ImageFile
-from lmstudio_integrations.client.transport.executor import ModelReference
+from lmstudio_integrations.client.chat import as_history
+from lmstudio_integrations.client.images import ImageFile, ImagePart
 from lmstudio_integrations.errors import LMStudioModelNotFoundError, LMStudioProtocolError, LMStudioValueError
 from lmstudio_integrations.protocol import model_calls
-from lmstudio_integrations.protocol._model import WireModel
 from lmstudio_integrations.protocol.config import (
     ConfigKind,
     EmbeddingLoadModelConfig,
@@ -31,22 +31,22 @@ from lmstudio_integrations.protocol.config import (
     parse_config,
     to_kv,
 )
-from lmstudio_integrations.protocol.embedding import EmbedStringParameter, EmbedStringResult
+from lmstudio_integrations.protocol.embedding import EmbedStringResult
 from lmstudio_integrations.protocol.envelopes import encode
 from lmstudio_integrations.protocol.files import UploadFileParameter, UploadFileResult
 from lmstudio_integrations.protocol.history import FilePart
 from lmstudio_integrations.protocol.loading import GetOrLoadCreation, LoadModelCreation
-from lmstudio_integrations.protocol.models import ModelInfo, ModelInstanceInfo, QuerySpecifier, check_identifier, query
+from lmstudio_integrations.protocol.models import ModelInfo, ModelInstanceInfo, check_identifier, query
 from lmstudio_integrations.protocol.structured import STRUCTURED_KEY, structured_field
 from lmstudio_integrations.protocol.system import Version
 from lmstudio_integrations.protocol.tools import TOOL_CHOICE_KEY, TOOLS_KEY, tool_definition, tool_fields
 
-__all__ = ["Call", "Prediction", "Specifier", "model_reference"]
+__all__ = ["Call", "ModelReference", "Parameter", "Prediction", "Specifier", "model_reference"]
 
 T = TypeVar("T")
 
 DEFAULT_TTL = 3600.0
-"""Seconds of idleness after which a model that we had loaded goes again (the official Python SDK's default)."""
+"""Seconds of idleness after which LM Studio unloads a model that a request has loaded (the Python SDK's default)."""
 
 _DRAFT_MODEL_KEY = "llm.prediction.speculativeDecoding.draftModel"
 
@@ -57,15 +57,79 @@ _RAW_TEMPLATE = {
     "stopStrings": [],
 }
 
+# Where an image will be inserted. Random, so that no text of a user's contains it.
+_IMAGE_MARK = f"image:{uuid.uuid4().hex}"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReference:
+    """A model by key or identifier (``None``: any that is loaded) and how to load it (``getOrLoad``'s parameter)."""
+
+    namespace: str
+    identifier: str | None
+    load: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """The JSON text of a parameter, without what only the executor knows.
+
+    ``specifier_key``: the member that names the model (``"modelSpecifier"``, ``"specifier"`` or ``None``), inserted
+    first. ``segments``: the other members as the text of one JSON object, cut where an image belongs; there is one
+    segment more than ``images``.
+    """
+
+    segments: tuple[str, ...]
+    specifier_key: str | None = None
+    images: tuple[ImagePart, ...] = ()
+
+    @classmethod
+    def of(cls, members: Mapping[str, Any], specifier_key: str | None = None) -> Parameter:
+        """Encode ``members``. Raises ``LMStudioValueError`` for what JSON cannot hold."""
+        images: list[ImagePart] = []
+
+        def mark(value: object) -> str:
+            if not isinstance(value, ImagePart):
+                raise TypeError(f"{type(value).__name__} is not JSON")
+            images.append(value)
+            return _IMAGE_MARK
+
+        text = encode(members, default=mark)
+        segments = tuple(text.split(f'"{_IMAGE_MARK}"')) if images else (text,)
+        return cls(segments, specifier_key, tuple(images))
+
+    def text(self, identifier: str | None = None, parts: Sequence[str] = ()) -> str:
+        """The complete JSON text; ``parts``: the JSON text of each uploaded image."""
+        text = self.segments[0]
+        if self.images:
+            pieces = [text]
+            for part, segment in zip(parts, self.segments[1:], strict=True):
+                pieces += (part, segment)
+            text = "".join(pieces)
+        if self.specifier_key is None:
+            return text
+        separator = "," if len(text) > 2 else ""
+        return f'{{"{self.specifier_key}":{_specifier_text(identifier)}{separator}{text[1:]}'
+
+
+@lru_cache(maxsize=64)
+def _specifier_text(identifier: str | None) -> str:
+    """How a request names its model: by a query, which outlives an unload and reload (PROTOCOL, modelSpecifier)."""
+    return encode(query(identifier))
+
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
-    """One RPC: its namespace and endpoint, its parameter (``None``: none at all), and the reader of its result."""
+    """One RPC: its namespace and endpoint, its parameter (``None``: none at all), and the reader of its result.
+
+    ``repeatable``: whether it may be sent again on a new socket if the first was lost before the answer.
+    """
 
     namespace: str
     endpoint: str
-    parameter: Mapping[str, Any] | None
+    parameter: Parameter | None
     read: Callable[[Any], T]
+    repeatable: bool = True
 
     def answer(self, result: Any) -> T:
         """The result as a value. Raises ``LMStudioProtocolError`` if it is not what the endpoint promises."""
@@ -77,11 +141,19 @@ class Call(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One prediction: the channel, its creation parameter as JSON text, and whether a document was asked for."""
+    """One prediction: the channel, its creation parameter, and what its reader has to know.
+
+    ``structured``: a document was asked for. ``tool_names``: of the tools offered. ``call_ids``: ids of the history's
+    tool calls, which new ones must not have. ``context_check``: the parameter of ``applyPromptTemplate`` by which the
+    prompt's tokens are counted first, or ``None``.
+    """
 
     endpoint: str
-    creation: str
+    parameter: Parameter
     structured: bool
+    tool_names: tuple[str, ...] = ()
+    call_ids: frozenset[str] = frozenset()
+    context_check: Parameter | None = None
 
 
 def _seconds_to_ms(ttl: Any) -> int | None:
@@ -150,17 +222,7 @@ def instance_by_identifier(namespace: str, identifier: str) -> ModelReference:
     return ModelReference(namespace, identifier)
 
 
-@lru_cache(maxsize=64)
-def _specifier_on_the_wire(identifier: str | None) -> Mapping[str, Any]:
-    """How a request names its model: by a query, which outlives an unload and reload (PROTOCOL, modelSpecifier).
-
-    Kept, as every prediction has one, and a list of texts to embed the same one thousands of times.
-    """
-    return query(identifier).to_wire()
-
-
 def prediction(
-    identifier: str | None,
     history: Any,
     *,
     config: Any = None,
@@ -170,6 +232,8 @@ def prediction(
     tools: Sequence[Any] | None = None,
     tool_choice: str | None = None,
     raw_prompt: bool = False,
+    check_context: bool = False,
+    fetch_images: bool = False,
 ) -> Prediction:
     """A ``respond``, or with ``raw_prompt`` a ``complete`` (``history`` is then the prompt itself).
 
@@ -185,18 +249,75 @@ def prediction(
         if _mode(fields, TOOLS_KEY, "type") not in ("", "none"):
             raise LMStudioValueError("complete() has no template that could show tools to the model: use respond()")
         layers.append(("completeModeFormatting", kv_config({"llm.prediction.promptTemplate": _RAW_TEMPLATE})))
-    # Not through a model of its own: every part has been checked, and reading it all again takes 20 microseconds.
-    creation: dict[str, Any] = {
-        "modelSpecifier": _specifier_on_the_wire(identifier),
-        "history": as_history(history),
-        "predictionConfigStack": kv_stack(*layers),
-    }
+    messages = as_history(history)
+    members: dict[str, Any] = {"history": messages, "predictionConfigStack": kv_stack(*layers)}
     if preset is not None:
         if not isinstance(preset, str) or not preset:
-            raise LMStudioValueError(f"preset={preset!r} is no preset: pass the name of one")
-        creation["fuzzyPresetIdentifier"] = preset
-    # Written now, so that what JSON cannot hold is refused before a model is loaded for it.
-    return Prediction("predict", encode(creation), _mode(fields, STRUCTURED_KEY, "type") == "json")
+            raise LMStudioValueError(f"preset={preset!r}: expected the name or identifier of a preset")
+        members["fuzzyPresetIdentifier"] = preset
+    # Encoded now, so that what JSON cannot hold is refused before a model is loaded for it.
+    parameter = Parameter.of(members, "modelSpecifier")
+    if parameter.images and not fetch_images:
+        _refuse_addresses(parameter.images)
+    definitions = fields[TOOLS_KEY].get("tools", ()) if _mode(fields, TOOLS_KEY, "type") == "toolArray" else ()
+    return Prediction(
+        "predict",
+        parameter,
+        structured=_mode(fields, STRUCTURED_KEY, "type") == "json",
+        tool_names=tuple(tool["function"]["name"] for tool in definitions),
+        call_ids=_call_ids(messages) if definitions else frozenset(),
+        context_check=_template_parameter(messages, {}, definitions) if check_context and not raw_prompt else None,
+    )
+
+
+def _refuse_addresses(images: Iterable[ImagePart]) -> None:
+    for image in images:
+        if image.url is not None:
+            raise LMStudioValueError(
+                f"the image {image.url!r} is on the network, and LM Studio fetches nothing: pass its bytes, or allow "
+                "this process to fetch images with fetch_images=True"
+            )
+
+
+def _call_ids(history: Mapping[str, Any]) -> frozenset[str]:
+    """The ids of all tool calls of a history."""
+    requests = (
+        part["toolCallRequest"]
+        for message in history["messages"]
+        if message["role"] == "assistant"
+        for part in message["content"]
+        if isinstance(part, dict) and part["type"] == "toolCallRequest"
+    )
+    return frozenset(request["id"] for request in requests if request.get("id"))
+
+
+def _without_images(history: Mapping[str, Any]) -> dict[str, Any]:
+    """A history without images, which a prompt template knows nothing of."""
+    return {
+        "messages": [
+            {
+                "role": message["role"],
+                "content": [part for part in message["content"] if isinstance(part, dict) and part["type"] != "file"],
+            }
+            for message in history["messages"]
+        ]
+    }
+
+
+def _template_parameter(
+    history: Mapping[str, Any], options: Mapping[str, Any], definitions: Sequence[Any], config: Any = None
+) -> Parameter:
+    """The parameter of ``applyPromptTemplate``."""
+    opts = dict(options)
+    if definitions:
+        opts["toolDefinitions"] = list(definitions)
+    settings = to_kv(parse_config(LlmPredictionConfig, config))
+    members = {
+        "history": _without_images(history),
+        "predictionConfigStack": kv_stack(("apiOverride", settings)),
+        "opts": opts,
+    }
+    return Parameter.of(members, "specifier")
 
 
 def _prediction_fields(
@@ -239,33 +360,22 @@ def _tools(tools: Any) -> Sequence[Any] | None:
 
 @dataclass(frozen=True, slots=True)
 class Specifier:
-    """The RPCs about one model: each method is the call, not yet made."""
+    """The RPCs about one model of a namespace: each method is the call, not yet made."""
 
     namespace: str
-    identifier: str | None
 
-    @property
-    def _specifier(self) -> QuerySpecifier:
-        return query(self.identifier)
-
-    def _call(self, endpoint: str, parameter: WireModel, read: Callable[[Any], T]) -> Call[T]:
-        return Call(self.namespace, endpoint, parameter.to_wire(), read)
+    def _call(self, endpoint: str, members: Mapping[str, Any], read: Callable[[Any], T]) -> Call[T]:
+        return Call(self.namespace, endpoint, Parameter.of(members, "specifier"), read)
 
     def tokenize(self, text: str) -> Call[list[int]]:
         """Token ids of a text."""
-        parameter = model_calls.TokenizeParameter.validate_args(specifier=self._specifier, input_string=_string(text))
-        return self._call(
-            "tokenize", parameter, lambda result: model_calls.TokenizeResult.model_validate(result).tokens
-        )
+        members = {"inputString": _string(text)}
+        return self._call("tokenize", members, lambda result: model_calls.TokenizeResult.model_validate(result).tokens)
 
     def count_tokens(self, text: str) -> Call[int]:
         """How many tokens a text has."""
-        parameter = model_calls.CountTokensParameter.validate_args(
-            specifier=self._specifier, input_string=_string(text)
-        )
-        return self._call(
-            "countTokens", parameter, lambda result: model_calls.CountTokensResult.model_validate(result).token_count
-        )
+        members = {"inputString": _string(text)}
+        return self._call("countTokens", members, read_token_count)
 
     def apply_prompt_template(
         self,
@@ -275,72 +385,78 @@ class Specifier:
         omit_bos_token: bool | None,
         omit_eos_token: bool | None,
     ) -> Call[str]:
-        """The call as the model would see it."""
-        parameter = model_calls.ApplyPromptTemplateParameter.validate_args(
-            specifier=self._specifier,
-            history=read_history(history),
-            prediction_config_stack=kv_stack(("apiOverride", to_kv(parse_config(LlmPredictionConfig, config)))),
-            opts=model_calls.ApplyPromptTemplateOptions.validate_args(
-                omit_bos_token=None if omit_bos_token is None else bool(omit_bos_token),
-                omit_eos_token=None if omit_eos_token is None else bool(omit_eos_token),
-                tool_definitions=[tool_definition(tool) for tool in _tools(tools) or ()] or None,
-            ),
-        )
-        call = self._call(
-            "applyPromptTemplate",
-            parameter,
-            lambda result: model_calls.ApplyPromptTemplateResult.model_validate(result).formatted,
-        )
-        encode(call.parameter)  # what JSON cannot hold is refused now, before a model is loaded for it
-        return call
+        """The conversation as the model would see it."""
+        given = {"omitBosToken": omit_bos_token, "omitEosToken": omit_eos_token}
+        options = {name: bool(value) for name, value in given.items() if value is not None}
+        definitions = [tool_definition(tool).to_wire() for tool in _tools(tools) or ()]
+        parameter = _template_parameter(as_history(history), options, definitions, config)
+        return Call(self.namespace, "applyPromptTemplate", parameter, read_formatted)
 
     def get_info(self) -> Call[ModelInstanceInfo]:
-        """The loaded instance. No instance is ``LMStudioModelNotFoundError``, which asks the engine to load it."""
-        parameter = model_calls.GetModelInfoParameter.validate_args(specifier=self._specifier, throw_if_not_found=True)
-        return self._call("getModelInfo", parameter, self._read_info)
-
-    def _read_info(self, result: Any) -> ModelInstanceInfo:
-        if result is None:
-            raise LMStudioModelNotFoundError(f"no loaded model fits {self.identifier!r}")
-        return ModelInstanceInfo.model_validate(result)
+        """The loaded instance. No instance is ``LMStudioModelNotFoundError``, on which the executor loads it."""
+        return self._call("getModelInfo", {"throwIfNotFound": True}, read_info)
 
     def get_load_config(self) -> Call[dict[str, Any]]:
         """How the instance was loaded, in user names."""
         kind: ConfigKind = "llm.load" if self.namespace == "llm" else "embedding.load"
-        parameter = model_calls.GetLoadConfigParameter.validate_args(specifier=self._specifier)
-        return self._call("getLoadConfig", parameter, lambda result: from_kv(result, kind))
-
-    def embed(self, text: str) -> Call[list[float]]:
-        """The embedding of a text."""
-        parameter = EmbedStringParameter.validate_args(model_specifier=self._specifier, input_string=_string(text))
-        return self._call("embedString", parameter, lambda result: EmbedStringResult.model_validate(result).embedding)
-
-    def embed_all(self, texts: Sequence[str]) -> list[dict[str, Any]]:
-        """The parameters of many ``embed`` calls; without a model for each, which would cost more than the rest."""
-        specifier = _specifier_on_the_wire(self.identifier)
-        return [{"modelSpecifier": specifier, "inputString": _string(text)} for text in texts]
-
-    def unload(self) -> Call[None]:
-        """Unload the instance."""
-        if self.identifier is None:
-            raise LMStudioValueError("unload() needs to know which model: get the handle by its key or identifier")
-        return unload(self.namespace, self.identifier)
+        return self._call("getLoadConfig", {}, lambda result: from_kv(result, kind))
 
 
-def _string(text: object) -> str:
+def read_token_count(result: Any) -> int:
+    """The result of ``countTokens``."""
+    return model_calls.CountTokensResult.model_validate(result).token_count
+
+
+def read_formatted(result: Any) -> str:
+    """The result of ``applyPromptTemplate``."""
+    return model_calls.ApplyPromptTemplateResult.model_validate(result).formatted
+
+
+def read_info(result: Any) -> ModelInstanceInfo:
+    """The result of ``getModelInfo``."""
+    if result is None:
+        raise LMStudioModelNotFoundError("no loaded model fits the key or identifier")
+    return ModelInstanceInfo.model_validate(result)
+
+
+def embeddings(namespace: str, texts: Iterable[str]) -> list[Parameter]:
+    """The parameters of ``embedString``, one for each text."""
+    return [_embedding(_string(text, f"text {number}")) for number, text in enumerate(texts)]
+
+
+def _embedding(text: str) -> Parameter:
+    return Parameter((encode({"inputString": text}),), "modelSpecifier")
+
+
+def read_embedding(result: Any) -> list[float]:
+    """The result of ``embedString``."""
+    return EmbedStringResult.model_validate(result).embedding
+
+
+def read_embeddings(results: list[Any]) -> list[list[float]]:
+    """The results of ``embedString``. Raises ``LMStudioProtocolError``."""
+    call: Call[list[float]] = Call("embedding", "embedString", None, read_embedding)
+    return [call.answer(result) for result in results]
+
+
+def _string(text: object, what: str = "the text") -> str:
     if not isinstance(text, str):
-        raise LMStudioValueError(f"text was expected, not {type(text).__name__}")
+        raise LMStudioValueError(f"{what}: expected a string, got {type(text).__name__}")
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise LMStudioValueError(f"the text has half a character (a lone surrogate) at {error.start}") from None
+        raise LMStudioValueError(
+            f"{what} has half a character (a lone surrogate) at position {error.start}: remove or replace it"
+        ) from None
     return text
 
 
-def unload(namespace: str, identifier: str) -> Call[None]:
-    """Unload an instance by its identifier."""
-    parameter = model_calls.UnloadModelParameter.validate_args(identifier=_identifier(identifier))
-    return Call(namespace, "unloadModel", parameter.to_wire(), lambda _: None)
+def unload(namespace: str, identifier: str | None) -> Call[None]:
+    """Unload an instance by its identifier. It is never sent again: the second one would fail."""
+    if identifier is None:
+        raise LMStudioValueError("unload() needs to know which model: get the handle by its key or identifier")
+    parameter = Parameter.of({"identifier": _identifier(identifier)})
+    return Call(namespace, "unloadModel", parameter, lambda _: None, repeatable=False)
 
 
 def list_loaded(namespace: str) -> Call[list[ModelInstanceInfo]]:
@@ -363,10 +479,11 @@ def version() -> Call[Version]:
 
 
 def upload(file: ImageFile) -> Call[FilePart]:
-    """Upload a file; the answer is the part that shows it in a message."""
+    """Upload a file; the answer is the part that shows it in a message. Encodes the content: not for the I/O thread."""
+    members = UploadFileParameter.validate_args(name=_string(file.name), content_base64=file.to_base64()).to_wire()
     return Call(
         "files",
         "uploadFileBase64",
-        UploadFileParameter.validate_args(name=_string(file.name), content_base64=file.to_base64()).to_wire(),
+        Parameter.of(members),
         lambda result: UploadFileResult.model_validate(result).file_part(file.name),
     )

@@ -29,17 +29,22 @@ TOKEN_VARIABLES = ("LMSTUDIO_API_TOKEN", "LM_API_TOKEN")
 
 _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 _NEVER_IN_URL = re.compile(r"[\x00-\x20\x7f\\\"<>^`{|}]")
-_LIMITS = ("connect", "first_packet", "idle", "total", "load")
+_LIMITS = ("connect", "first_packet", "idle", "total", "load", "reconnect")
 
 
 @dataclass(frozen=True, slots=True)
 class Timeout:
     """How long each stage may take, in seconds; ``None`` lifts a limit.
 
-    ``connect`` (4.0): socket, handshake and authentication together. ``first_packet`` (300.0): from the request to
-    the first packet of its answer; on a busy server this includes the time in its queue. ``idle`` (300.0): between
-    two packets of one answer; prompt-processing progress counts as a packet. ``total`` (none): the whole prediction,
-    loading left out. ``load`` (600.0): between two packets while a model is being loaded, which is not silence.
+    * ``connect`` (4.0): one attempt to connect: socket, handshake and authentication.
+    * ``first_packet`` (300.0): from the moment when the request is sent to the first packet of its answer. While LM
+      Studio says that the request is queued behind others, this limit starts again.
+    * ``idle`` (300.0): between two packets of one answer that show progress. Fragments and tool calls always do; a
+      prompt-processing packet does if it reports more than the ones before.
+    * ``load`` (600.0): the same between two packets while a model is loaded.
+    * ``total`` (none): the whole call, connecting and loading included.
+    * ``reconnect`` (10.0): how long to go on connecting to a server that has answered in this process and is gone, as
+      when it restarts. 0 fails at once.
 
     A plain number in place of a ``Timeout`` sets ``connect``, ``first_packet`` and ``idle``.
     """
@@ -49,10 +54,13 @@ class Timeout:
     idle: float | None = 300.0
     total: float | None = None
     load: float | None = 600.0
+    reconnect: float = 10.0
 
     def __post_init__(self) -> None:
-        for name in _LIMITS:
+        for name in _LIMITS[:-1]:
             _check_seconds(name, getattr(self, name))
+        if self.reconnect != 0 or isinstance(self.reconnect, bool):
+            _check_seconds("reconnect", self.reconnect)
 
     @classmethod
     def of(cls, value: float | Timeout | Mapping[str, float | None] | None, base: Timeout | None = None) -> Timeout:

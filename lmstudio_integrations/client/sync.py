@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
 
 from lmstudio_integrations.client import requests
@@ -117,8 +117,8 @@ class _Model(BaseModelHandle):
     @overload
     def tokenize(self, text: str) -> list[int]: ...  # type: ignore[overload-overlap]  # text is a sequence of text, too
     @overload
-    def tokenize(self, text: Sequence[str]) -> list[list[int]]: ...
-    def tokenize(self, text: str | Sequence[str]) -> list[int] | list[list[int]]:
+    def tokenize(self, text: Iterable[str]) -> list[list[int]]: ...
+    def tokenize(self, text: str | Iterable[str]) -> list[int] | list[list[int]]:
         """Token ids of a text, or of each of several."""
         if isinstance(text, str):
             return _wait(self._ask(self._calls.tokenize(text)))
@@ -142,7 +142,7 @@ class _Model(BaseModelHandle):
 
     def unload(self) -> None:
         """Unload it. A later request through this handle loads it again."""
-        _wait(self._client._ask(self._calls.unload()))
+        _wait(self._unload())
 
 
 class LLM(_Model):
@@ -190,12 +190,12 @@ class EmbeddingModel(_Model):
     @overload
     def embed(self, text: str) -> list[float]: ...  # type: ignore[overload-overlap]  # as above
     @overload
-    def embed(self, text: Sequence[str]) -> list[list[float]]: ...
-    def embed(self, text: str | Sequence[str]) -> list[float] | list[list[float]]:
+    def embed(self, text: Iterable[str]) -> list[list[float]]: ...
+    def embed(self, text: str | Iterable[str]) -> list[float] | list[list[float]]:
         """The embedding of a text, or of each of several in their order, some of them at once."""
         if isinstance(text, str):
-            return _wait(self._ask(self._calls.embed(text)))
-        return self._read_embeddings(_wait(self._embed(text)))
+            return requests.read_embeddings(_wait(self._embed([text])))[0]
+        return requests.read_embeddings(_wait(self._embed(text)))
 
 
 M = TypeVar("M", bound=_Model)
@@ -224,11 +224,12 @@ class Models(Generic[M]):
         Ctrl-C, or an error raised in the callback, cancels the load.
         Raises ``LMStudioModelNotFoundError`` for an unknown key, or if none is loaded.
         """
-        handle = self.just_in_time(key, ttl=ttl, config=config)
         if key is None:
-            return self.just_in_time(handle.get_info().identifier, ttl=ttl, config=config)
-        self._load("getOrLoad", requests.get_or_load(self._namespace, key, ttl, config), on_load_progress)
-        return handle
+            any_loaded = self.just_in_time(None, ttl=ttl, config=config)
+            return self.just_in_time(any_loaded.get_info().identifier, ttl=ttl, config=config)
+        load = requests.get_or_load(self._namespace, key, ttl, config)
+        identifier = self._load("getOrLoad", load, on_load_progress)
+        return self._kind(self._client, requests.ModelReference(self._namespace, identifier, load))
 
     def just_in_time(
         self, key: str | None = None, *, ttl: float | None = requests.DEFAULT_TTL, config: Any = None

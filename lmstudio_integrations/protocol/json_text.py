@@ -1,6 +1,7 @@
 """JSON text as it travels: compact, always the same for the same message, and nothing that JSON does not know."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from pydantic_core import from_json
@@ -10,18 +11,25 @@ from lmstudio_integrations.protocol._model import WireModel
 
 __all__ = ["decode", "encode"]
 
-_COMPACT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+def _encoder(default: Callable[[object], str] | None) -> Callable[[object], str]:
+    return json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=default).encode
 
 
-def encode(message: object) -> str:
+_COMPACT = _encoder(None)
+
+
+def encode(message: object, default: Callable[[object], str] | None = None) -> str:
     """Compact JSON, keys in the order given: the same message always makes the same text.
+
+    ``default`` turns an object that is not JSON into text, or raises ``TypeError``.
 
     Raises:
         LMStudioValueError: NaN, an infinity, a lone surrogate or something that JSON cannot hold; names its path.
     """
     plain = message.to_wire() if isinstance(message, WireModel) else message
     try:
-        text = _COMPACT(plain)
+        text = (_COMPACT if default is None else _encoder(default))(plain)
         text.encode()
     except (ValueError, TypeError, RecursionError) as error:
         raise LMStudioValueError(_find_unserializable(plain) or f"This cannot be written as JSON: {error}") from None

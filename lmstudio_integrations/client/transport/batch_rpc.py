@@ -1,103 +1,157 @@
-"""Many RPCs of one kind at once, their answers in the order of the questions. Runs on the engine's loop."""
+"""Many RPCs of one kind at once, their results in the order of the parameters. Runs on the I/O thread."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lmstudio_integrations.client.transport.multiplexer import Answer, Outcome, PendingCall
 from lmstudio_integrations.client.transport.pending_request import discard
+from lmstudio_integrations.client.transport.retry import NotSentError
 from lmstudio_integrations.errors import LMStudioError, LMStudioTimeoutError
 
 if TYPE_CHECKING:
+    from lmstudio_integrations.client.requests import Parameter
     from lmstudio_integrations.client.settings import Timeout
     from lmstudio_integrations.client.transport.connection import Connection
 
-__all__ = ["BatchRpc"]
+__all__ = ["BatchRpc", "Slots"]
 
-_AT_ONCE = 64
+_MAX_PER_BATCH = 64
+
+
+class Slots:
+    """How many requests of all batches may be unanswered at one server. Batches wait for free slots in their order."""
+
+    def __init__(self, size: int = 128) -> None:
+        self._free = size
+        self._waiting: list[asyncio.Future[None]] = []
+
+    def take(self, wanted: int) -> int:
+        """Take up to ``wanted`` slots; returns how many."""
+        taken = min(wanted, self._free)
+        self._free -= taken
+        return taken
+
+    def give_back(self, count: int) -> None:
+        """Return slots."""
+        self._free += count
+        for waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._waiting.clear()
+
+    async def wait(self) -> None:
+        """Wait until another batch returns slots."""
+        if self._free:
+            return
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        await waiter
 
 
 class BatchRpc:
-    """A bounded number of requests is unanswered at any time.
+    """The requests of one batch. ``run`` may be called again on another socket: it sends what has no result yet.
 
     One coroutine sends every request that is due, one wake-up serves all answers of one network read, and one timer
-    serves all requests: ``first_packet`` runs from the latest answer, ``total`` over the batch.
+    serves all requests: ``first_packet`` runs from the latest answer. ``sends`` counts how often the most repeated
+    request without a result was sent.
     """
 
-    def __init__(
-        self, connection: Connection, endpoint: str, parameters: Sequence[Mapping[str, Any]], limits: Timeout
-    ) -> None:
-        self._connection = connection
+    def __init__(self, endpoint: str, parameters: Sequence[Parameter], limits: Timeout, slots: Slots) -> None:
         self._endpoint = endpoint
         self._parameters = parameters
-        self._limits = limits
-        self._results: list[Any] = [None] * len(parameters)
+        self._limit = limits.first_packet
+        self._slots = slots
+        self._unsent = list(range(len(parameters)))[::-1]
+        self._sends = [0] * len(parameters)
         self._open: dict[int, PendingCall] = {}
         self._error: LMStudioError | None = None
-        self._woken = asyncio.Event()
-        self._started = time.monotonic()
+        self._changed = asyncio.Event()
+        self.results: list[Any] = [None] * len(parameters)
 
-    async def run(self) -> list[Any]:
-        """The results, in the order of the parameters. Raises the first error; the other answers are dropped then."""
-        sent, total = 0, len(self._parameters)
+    @property
+    def sends(self) -> int:
+        """How often a request that has no result yet was sent at most."""
+        return max((self._sends[index] for index in self._unsent), default=0)
+
+    async def run(self, connection: Connection, identifier: str | None) -> list[Any]:
+        """The results, in the order of the parameters.
+
+        Raises:
+            LMStudioError: The first failure. Results that have come are kept, other answers are discarded.
+            NotSentError: The socket was closed before anything was written to it.
+        """
+        self._error = None
+        written = True
         try:
-            while (sent < total or self._open) and self._error is None:
-                frames: list[str] = []
-                while sent < total and len(self._open) < _AT_ONCE and self._error is None:
-                    frames += self._ask(sent)
-                    sent += 1
-                if frames:
-                    self._connection.post(*frames)
-                await self._wait()
+            while (self._unsent or self._open) and self._error is None:
+                written = self._send(connection, identifier) and written
+                if not self._open and self._unsent and self._error is None:
+                    await self._slots.wait()  # the time in this queue counts for no limit
+                    continue
+                if self._error is None:
+                    await self._wait_for_answers(connection)
         finally:
             for call in self._open.values():
-                self._connection.forget(call)
+                connection.forget(call)
+            self._slots.give_back(len(self._open))
+            self._unsent += sorted(self._open, reverse=True)
+            self._open.clear()
         if self._error is not None:
+            if not written and all(not self._sends[index] for index in self._unsent):
+                raise NotSentError from self._error
             raise self._error
-        return self._results
+        return self.results
 
-    def _ask(self, index: int) -> tuple[str, ...]:
-        """The frame of a request, if the socket still takes one."""
-        call = PendingCall(self._endpoint, discard, lambda outcome: self._finish(index, outcome))
-        self._open[index] = call
-        frame = self._connection.multiplexer.call(call, self._parameters[index])
-        return () if call.finished else (frame,)
+    def _send(self, connection: Connection, identifier: str | None) -> bool:
+        """Send as many requests as there are slots for."""
+        count = self._slots.take(min(_MAX_PER_BATCH - len(self._open), len(self._unsent)))
+        frames: list[str] = []
+        indexes: list[int] = []
+        for _ in range(count):
+            index = self._unsent.pop()
+            call = PendingCall(self._endpoint, discard, lambda outcome, index=index: self._finish(index, outcome))  # type: ignore[misc]
+            self._open[index] = call
+            frame = connection.multiplexer.call(call, self._parameters[index].text(identifier))
+            if not call.finished:
+                frames.append(frame)
+                indexes.append(index)
+        written = connection.post(*frames) if frames else True
+        if written:
+            for index in indexes:
+                self._sends[index] += 1
+        return written
 
     def _finish(self, index: int, outcome: Outcome) -> None:
         self._open.pop(index, None)
+        self._slots.give_back(1)
         if isinstance(outcome, Answer):
-            self._results[index] = outcome.result
-        elif isinstance(outcome, LMStudioError):
-            self._error = self._error or outcome
-        self._woken.set()
+            self.results[index] = outcome.result
+        else:
+            self._unsent.append(index)
+            if isinstance(outcome, LMStudioError) and self._error is None:
+                outcome.index = index  # type: ignore[attr-defined]  # which text: the front names it in the message
+                self._error = outcome
+        self._changed.set()
 
-    def _limit(self) -> tuple[float, str, float] | None:
-        """How long to wait for the next answer, by which limit, and that limit's length."""
-        limits = []
-        if self._limits.first_packet is not None:
-            limits.append((self._limits.first_packet, "first_packet", self._limits.first_packet))
-        if self._limits.total is not None:
-            left = self._started + self._limits.total - time.monotonic()
-            limits.append((max(0.0, left), "total", self._limits.total))
-        return min(limits) if limits else None
-
-    async def _wait(self) -> None:
-        limit = self._limit()
+    async def _wait_for_answers(self, connection: Connection) -> None:
+        started = time.monotonic()
         try:
-            async with asyncio.timeout(None if limit is None else limit[0]):
-                await self._woken.wait()
+            async with asyncio.timeout(self._limit):
+                await self._changed.wait()
         except TimeoutError:
-            assert limit is not None
-            _, name, seconds = limit
+            assert self._limit is not None
+            heard = "nothing" if not any(result is not None for result in self.results) else "other answers"
             self._error = LMStudioTimeoutError(
-                f"LM Studio's answer to {self._endpoint!r} broke the time limit {name!r} of {seconds:g} s with "
-                f"{len(self._open)} of {len(self._parameters)} requests unanswered. "
-                f"A longer Timeout({name}=…) would wait on.",
-                limit=name,
-                seconds=seconds,
-                last_heard="nothing" if len(self._open) == len(self._parameters) else "the answers before",
+                f"LM Studio's answer to {self._endpoint!r} exceeded the limit 'first_packet' of {self._limit:g} s; "
+                f"{len(self._open)} of {len(self._parameters)} requests are unanswered for "
+                f"{time.monotonic() - started:.1f} s. A longer Timeout(first_packet=…) allows more.",
+                limit="first_packet",
+                seconds=self._limit,
+                last_heard=heard,
             )
-        self._woken.clear()
+            connection.verify()
+        self._changed.clear()

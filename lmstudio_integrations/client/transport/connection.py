@@ -1,7 +1,4 @@
-"""One authenticated WebSocket to one namespace of LM Studio, and the session that it carries.
-
-Everything here runs on the engine's loop.
-"""
+"""One authenticated WebSocket to one namespace of LM Studio. Runs on the I/O thread."""
 
 from __future__ import annotations
 
@@ -47,30 +44,30 @@ HOW_TO_START = (
     "For a server elsewhere pass its address (base_url or url), or set LMSTUDIO_BASE_URL."
 )
 
-# A socket that has heard nothing for so long (seconds) is asked whether it lives before it is used: after a machine
-# has slept, a dead one looks the same. The question costs one round trip.
+# A socket on which nothing has arrived for so long (seconds) is pinged before it is used: after a machine has slept, a
+# dead socket looks alive. The ping costs one round trip.
 _IDLE_BEFORE_PROBE = 5.0
 _PROBE = 1.0
 
-# A server that is loading a model may be slow to answer pings, so it gets time.
+# A server that is loading a model may answer pings slowly.
 _PING_INTERVAL = 20.0
 _PING_TIMEOUT = 60.0
 
-# How long the server has to answer a close frame, and how long to take it at all: it may not read any more.
+# How long (seconds) the server may take to answer a close frame, and to read it: it may not read any more.
 _CLOSE_TIMEOUT = 1.0
 _CLOSE = 2.0
 
 
 class ConnectProgress:
-    """How far an attempt to connect has come, for those whose time runs out meanwhile."""
+    """How far an attempt to connect has come, for the message of a timeout."""
 
     def __init__(self) -> None:
         self.url = ""
         self.awaited = "the connection"
         self.heard = "nothing"
 
-    def overdue(self, seconds: float) -> LMStudioTimeoutError:
-        """What to tell who has waited ``seconds`` and waits no longer."""
+    def timeout_error(self, seconds: float) -> LMStudioTimeoutError:
+        """The error of a caller that has waited ``seconds``."""
         return LMStudioTimeoutError(
             f"{self.url}: {self.awaited} did not come within {seconds:g} s. Is it LM Studio that listens there?\n"
             f"{HOW_TO_START}",
@@ -80,8 +77,15 @@ class ConnectProgress:
         )
 
 
+class _ConnectWithoutRedirects(connect):
+    """Follows no redirect: the authentication frame holds the API token."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
 class Connection:
-    """A live socket: requests go out through it, and ``session`` routes what comes in."""
+    """A live socket. ``multiplexer`` routes what arrives on it."""
 
     clock: Callable[[], float] = staticmethod(time.time)
     """Seconds. The wall clock, because the monotonic one may stand still while a machine sleeps."""
@@ -92,15 +96,16 @@ class Connection:
         self._background_tasks: set[asyncio.Task[None]] = set()
         self._probing: asyncio.Task[bool] | None = None
         self.closed_here = False
-        """Whether it is being closed from this side, which happens only while no answer is due. From then on nothing
-        is sent any more: a request that came too late can safely be made again."""
+        """Whether this side is closing it, which happens only without open calls. Nothing is sent any more: a request
+        that came too late can safely be sent on another socket."""
         self.multiplexer = Multiplexer()
         self.retired = False
         self.heard_at = self.clock()
-        self.loaded_models: set[str] = set()
-        """Identifiers of models that were loaded when last heard of; a restarted server begins with none."""
+        self.loaded_models: dict[str, str] = {}
+        """Model keys and identifiers as requests name them, and the identifier that the server answered. A restarted
+        server has none loaded, and its sockets are new."""
         self.loading: dict[Any, Any] = {}
-        """Loads under way, for others who need the same model."""
+        """Loads under way, shared by all requests that need the same model."""
         socket.listen(self.multiplexer.receive, self._after_read)
         self._watching = asyncio.create_task(self._watch())
 
@@ -108,16 +113,16 @@ class Connection:
     async def open(
         cls, base: str, namespace: str, authentication: Authentication, opening: ConnectProgress
     ) -> Connection:
-        """Connect and authenticate, however long it takes; ``opening`` tells how far it has come.
+        """Connect and authenticate, without a time limit; ``opening`` records how far it has come.
 
-        Raises ``LMStudioServerNotFoundError``, ``LMStudioConnectionError`` (``LMStudioDisconnectedError`` where the
-        server hung up on the way), ``LMStudioAuthenticationError`` or ``LMStudioProtocolError``.
+        Raises ``LMStudioServerNotFoundError``, ``LMStudioConnectionError`` (``LMStudioDisconnectedError`` if the
+        server closed the socket meanwhile), ``LMStudioAuthenticationError`` or ``LMStudioProtocolError``.
         """
         url = opening.url = f"{base}/{namespace}"
         opening.awaited = "the connection"
         socket: MessageConnection | None = None
         try:
-            connected = await connect(
+            connected = await _ConnectWithoutRedirects(
                 url,
                 create_connection=MessageConnection,
                 compression=None,
@@ -127,14 +132,14 @@ class Connection:
                 ping_timeout=_PING_TIMEOUT,
                 close_timeout=_CLOSE_TIMEOUT,
                 logger=wire_logger,
-                # A proxy that the environment names is for the world outside.
+                # The environment's proxy is for other machines.
                 proxy=None if is_local(base) else True,
             )
             assert isinstance(connected, MessageConnection)
             socket = connected
             opening.awaited, opening.heard = "the reply to the authentication", "the WebSocket handshake"
             await socket.send(encode(authentication.to_wire()))
-            # Nothing may follow before this reply has come: LM Studio would discard it without a word.
+            # Nothing may be sent before this reply: LM Studio would discard it silently.
             read_authentication(await socket.recv(decode=False), authentication)
             return cls(socket, url)
         except ConnectionClosed as error:
@@ -142,7 +147,8 @@ class Connection:
             raise LMStudioDisconnectedError(f"{url} closed the connection during the {stage}") from error
         except InvalidStatus as error:
             raise LMStudioConnectionError(
-                f"{url} answered with HTTP status {error.response.status_code}: no LM Studio server there"
+                f"{url} answered with HTTP status {error.response.status_code}, not as LM Studio: check the "
+                "address, and the proxy in between if there is one"
             ) from error
         except ProxyError as error:
             raise LMStudioConnectionError(f"{url} cannot be reached: {error}") from error
@@ -155,10 +161,12 @@ class Connection:
                 f"no LM Studio server at {base}: {error}\n{HOW_TO_START}", addresses=(base,)
             ) from error
         except AssertionError as error:
-            # websockets takes it for impossible that somebody speaks before he is spoken to (up to 17.4, at the least).
-            raise LMStudioConnectionError(f"{url} does not speak WebSocket: it spoke before it was asked") from error
+            # websockets (up to 17.4 at least) asserts that no data arrives before its handshake request was sent.
+            raise LMStudioConnectionError(
+                f"{url} does not speak WebSocket: it sent data before the handshake"
+            ) from error
         except (WebSocketException, ValueError, LookupError, ImportError, RuntimeError) as error:
-            # A host name that cannot be encoded, a redirect that leads nowhere, a proxy that needs another package.
+            # A host name that cannot be encoded, a proxy that needs another package.
             if isinstance(error, LMStudioError):
                 raise
             raise LMStudioConnectionError(f"{url} cannot be reached: {error}") from error
@@ -177,7 +185,7 @@ class Connection:
             self._close_if_idle()
 
     async def _watch(self) -> None:
-        """Wait for the socket's end and tell all who still wait for an answer."""
+        """Wait for the socket's end, then fail every open call."""
         try:
             await self._socket.wait_closed()
         finally:
@@ -187,22 +195,26 @@ class Connection:
     def _lost(self) -> LMStudioError:
         error = LMStudioDisconnectedError(
             f"the connection to {self._name} was lost while an answer was due (close code {self._socket.close_code}). "
-            "LM Studio may have been stopped or restarted; the next request connects anew."
+            "LM Studio may have been stopped or restarted; the next request opens a new connection."
         )
         if self._socket.state is State.CLOSED:
             error.__cause__ = self._socket.protocol.close_exc
         return error
 
     async def alive(self) -> bool:
-        """Whether the socket can be used, asking the server if it has been silent for long."""
+        """Whether the socket can be used. Pings the server if nothing has arrived for long."""
         if not self.usable:
             return False
-        if abs(self.clock() - self.heard_at) < _IDLE_BEFORE_PROBE:
+        if self._probing is None and abs(self.clock() - self.heard_at) < _IDLE_BEFORE_PROBE:
             return True
+        return await asyncio.shield(self.verify())
+
+    def verify(self) -> asyncio.Task[bool]:
+        """Ping the server; without a pong within a second the socket is retired. One ping at a time."""
         if self._probing is None:
             self._probing = asyncio.create_task(self._probe())
             self._probing.add_done_callback(lambda _: setattr(self, "_probing", None))
-        return await asyncio.shield(self._probing)
+        return self._probing
 
     async def _probe(self) -> bool:
         try:
@@ -214,40 +226,41 @@ class Connection:
         self.heard_at = self.clock()
         return self.usable
 
-    def post(self, *frames: str) -> None:
-        """Send frames, without waiting for a server that does not read. They leave in the order of the calls.
+    def post(self, *frames: str) -> bool:
+        """Send frames in this order, without waiting for a server that does not read. Whether all were written.
 
-        A socket that is lost here tells its calls by itself.
+        If the socket is lost, its open calls fail by themselves.
         """
         for frame in frames:
-            # Lost, and about to say so: asyncio would complain of each further write on standard error.
+            # asyncio would log an error for each write to a closing transport.
             if self.closed_here or self._socket.transport.is_closing():
-                return
+                return False
             broadcast((self._socket,), frame)
+        return True
 
-    def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def _run_in_background(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._background_tasks.add(task)
         task.add_done_callback(self._background_tasks.discard)
 
     def forget(self, call: PendingCall) -> None:
-        """Nobody waits for this answer any more."""
+        """Discard what still comes for a call."""
         self.multiplexer.forget(call)
         if self.multiplexer.warned or self.retired:
             self._close_if_idle()
 
     def retire(self) -> None:
-        """Take no new requests; close as soon as the last answer is in."""
+        """Accept no new requests; close after the last open call."""
         self.retired = True
         self._close_if_idle()
 
     def _close_if_idle(self) -> None:
         if not self.multiplexer.open_calls and not self.closed_here:
             self.closed_here = True
-            self._run(self.close())
+            self._run_in_background(self.close())
 
     async def close(self) -> None:
-        """Close the socket; whoever still waits for an answer is told."""
+        """Close the socket. Open calls fail."""
         self.retired = self.closed_here = True
         try:
             async with asyncio.timeout(_CLOSE):
@@ -257,5 +270,5 @@ class Connection:
         await self.closed()
 
     async def closed(self) -> None:
-        """Wait until the socket is closed and all who waited for an answer have been told."""
+        """Wait until the socket is closed and its open calls have failed."""
         await asyncio.wait({self._watching})

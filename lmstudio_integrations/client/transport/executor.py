@@ -1,8 +1,7 @@
-"""What happens on the engine's loop for one request: connect, load the model if need be, ask, watch the clock.
+"""The one flow that carries out a request: connect, load the model, upload images, check the context, send, retry.
 
-Each flow exists once, for both fronts. Two things are mended unseen, once each, and only while the server has not
-begun to answer: a lost socket (the request goes out on a new one) and a model that is not loaded (it is loaded).
-A socket that another client closed in the same moment does not count.
+Both kinds of client and both adapters use it. Runs on the I/O thread and does no heavy work there: requests are encoded
+on the caller's thread, files are read and addresses fetched in worker threads.
 """
 
 from __future__ import annotations
@@ -12,154 +11,287 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from lmstudio_integrations.client import requests
 from lmstudio_integrations.client.transport.batch_rpc import BatchRpc
+from lmstudio_integrations.client.transport.daemon import run_in_daemon_thread
 from lmstudio_integrations.client.transport.loading import ensure_loaded, load_model
 from lmstudio_integrations.client.transport.multiplexer import CLOSED
-from lmstudio_integrations.client.transport.pending_request import Deliver, call_rpc, discard, run_channel
-from lmstudio_integrations.client.transport.stream_controller import StreamController
+from lmstudio_integrations.client.transport.pending_request import Deliver, PendingRequest, call_rpc, discard
+from lmstudio_integrations.client.transport.retry import NotSentError, RetryBudget
 from lmstudio_integrations.errors import (
     LMStudioCancelledError,
+    LMStudioContextOverflowError,
     LMStudioDisconnectedError,
     LMStudioError,
     LMStudioModelNotFoundError,
     LMStudioModelUnloadedError,
+    LMStudioServerError,
+    LMStudioTimeoutError,
 )
+from lmstudio_integrations.protocol.envelopes import encode
 
 if TYPE_CHECKING:
+    from lmstudio_integrations.client.images import ImageFile, ImagePart
+    from lmstudio_integrations.client.requests import Call, ModelReference, Parameter, Prediction
     from lmstudio_integrations.client.settings import Timeout
     from lmstudio_integrations.client.transport.connection import Connection
     from lmstudio_integrations.client.transport.pool import ConnectionPool
+    from lmstudio_integrations.client.transport.stream_controller import StreamController
 
-__all__ = ["ModelReference", "StreamController", "call", "embed", "load", "predict"]
+__all__ = ["Executor", "RequestLimits"]
 
 T = TypeVar("T")
 
+# How long (seconds) the server may take to say whether a request is queued.
+_PROCESSING_STATE_SECONDS = 1.0
+
 
 @dataclass(frozen=True, slots=True)
-class ModelReference:
-    """A model by identifier (``None``: any that is loaded) and how to load it (``getOrLoad``'s creation parameter)."""
+class RequestLimits:
+    """What one call of the user may cost: time limits, and how often it is sent again."""
 
-    namespace: str
-    identifier: str | None
-    load: Mapping[str, Any] | None = None
-
-
-async def _with_model(
-    pool: ConnectionPool,
-    model: ModelReference,
-    limits: Timeout,
-    attempt: Callable[[Connection], Awaitable[T]],
-    deliver: Deliver = discard,
-) -> T:
-    """Run ``attempt`` on a live socket with the model loaded."""
-    reconnected = reloaded = False
-    while True:
-        connection = await pool.connection(model.namespace, limits.connect)
-        try:
-            if (
-                model.load is not None
-                and model.identifier is not None
-                and model.identifier not in connection.loaded_models
-            ):
-                reloaded = True
-                await ensure_loaded(connection, model.identifier, model.load, limits, deliver)
-            return await attempt(connection)
-        except LMStudioDisconnectedError as error:
-            if error.response_started or (reconnected and not connection.closed_here):
-                raise
-            reconnected, reloaded = True, False
-        except (LMStudioModelNotFoundError, LMStudioModelUnloadedError) as error:
-            if model.identifier is not None:
-                connection.loaded_models.discard(model.identifier)
-            if reloaded or error.response_started or model.load is None:
-                raise
+    timeout: Timeout
+    max_retries: int
 
 
-# The flows that the fronts submit.
+class Executor:
+    """Carries out one request. ``deliver`` gets the packets of loads; ``model`` is loaded first, if it has to be."""
 
+    def __init__(
+        self, pool: ConnectionPool, model: ModelReference, limits: RequestLimits, deliver: Deliver = discard
+    ) -> None:
+        self._pool = pool
+        self._model = model
+        self._limits = limits.timeout
+        self._budget = RetryBudget(limits.max_retries)
+        self._deliver = deliver
+        self._request: PendingRequest | None = None
+        self._uploaded_before = False
 
-async def call(
-    pool: ConnectionPool,
-    model: ModelReference,
-    endpoint: str,
-    parameter: Mapping[str, Any] | None,
-    read: Callable[[Any], T],
-    limits: Timeout,
-) -> T:
-    """An RPC and what ``read`` makes of its result. A model without ``load`` is not loaded for it."""
+    # The requests
 
-    async def attempt(connection: Connection) -> T:
-        return read(await call_rpc(connection, endpoint, parameter, limits))
+    async def call(self, call: Call[T]) -> T:
+        """An RPC: what its reader makes of the result."""
 
-    return await _with_model(pool, model, limits, attempt)
+        async def send(connection: Connection, identifier: str | None) -> T:
+            parameter = None if call.parameter is None else call.parameter.text(identifier)
+            return call.answer(await self._start(connection, call.endpoint).send_rpc(parameter))
 
+        return await self._within_total(self._attempts(send, repeatable=call.repeatable))
 
-async def load(
-    pool: ConnectionPool,
-    namespace: str,
-    endpoint: str,
-    creation: Mapping[str, Any],
-    limits: Timeout,
-    control: StreamController,
-) -> dict[str, Any]:
-    """``getOrLoad`` or ``loadModel``; its progress goes to ``control.deliver``.
+    async def load(self, endpoint: str, creation: Mapping[str, Any]) -> str:
+        """``getOrLoad`` or ``loadModel``: the identifier of the loaded instance.
 
-    ``loadModel`` is never repeated by itself: it would make a second instance.
-    """
-    reconnected = endpoint != "getOrLoad"
-    while True:
-        connection = await pool.connection(namespace, limits.connect)
-        try:
-            info = await load_model(connection, endpoint, creation, limits, control.tell)
-        except LMStudioDisconnectedError as error:
-            if error.response_started or (reconnected and not connection.closed_here):
-                raise
-            reconnected = True
-        else:
-            connection.loaded_models.add(info["identifier"])
+        ``loadModel`` is never sent again: it would make a second instance.
+        """
+
+        async def send(connection: Connection, _: str | None) -> str:
+            identifier = await load_model(connection, endpoint, creation, self._limits, self._deliver, self._remember)
+            connection.loaded_models[identifier] = identifier
             if endpoint == "getOrLoad":
-                connection.loaded_models.add(creation["identifier"])
-            return info
+                connection.loaded_models[creation["identifier"]] = identifier
+            return identifier
 
+        return await self._within_total(self._attempts(send, repeatable=endpoint == "getOrLoad"))
 
-async def predict(
-    pool: ConnectionPool,
-    model: ModelReference,
-    endpoint: str,
-    creation: str,
-    limits: Timeout,
-    control: StreamController,
-) -> None:
-    """A prediction: every packet goes to ``control.deliver``, and at last ``CLOSED`` or an ``LMStudioError``.
+    async def predict(self, prediction: Prediction, controller: StreamController) -> None:
+        """A prediction: every packet goes to ``controller.deliver``, then ``CLOSED`` or an ``LMStudioError``."""
+        try:
+            controller.started()
+            await self._within_total(self._attempts(lambda *where: self._predict(prediction, controller, *where)))
+            controller.deliver(CLOSED)
+        except LMStudioError as error:
+            controller.deliver(error)
+        except asyncio.CancelledError:
+            controller.deliver(LMStudioCancelledError("the prediction was cancelled before LM Studio had started it"))
+        except Exception as error:  # noqa: BLE001  # the consumer waits for an outcome, whatever happened
+            unexpected = LMStudioError(f"unexpected {type(error).__name__} on the I/O thread: {error}")
+            unexpected.__cause__ = error
+            controller.deliver(unexpected)
 
-    ``creation``: the channel's parameter as JSON text.
-    """
-    try:
-        control.begin()
-        await _with_model(
-            pool,
-            model,
-            limits,
-            lambda connection: run_channel(connection, endpoint, creation, limits, control.deliver, control),
-            control.tell,
+    async def _predict(
+        self, prediction: Prediction, controller: StreamController, connection: Connection, identifier: str | None
+    ) -> None:
+        parts = [await self._upload(image) for image in prediction.parameter.images]
+        if prediction.context_check is not None:
+            await self._check_context(connection, identifier, prediction.context_check)
+        request = self._start(
+            connection,
+            prediction.endpoint,
+            deliver=controller.deliver,
+            is_queued=lambda: self._is_queued(connection, identifier),
         )
-        control.deliver(CLOSED)
-    except LMStudioError as error:
-        control.deliver(error)
-    except asyncio.CancelledError:
-        control.deliver(LMStudioCancelledError("the prediction was cancelled before LM Studio had begun it"))
-    except Exception as error:  # noqa: BLE001  # whatever it is: the consumer waits, and must be told
-        unexpected = LMStudioError(f"unexpected: {type(error).__name__}: {error}")
-        unexpected.__cause__ = error
-        control.deliver(unexpected)
+        controller.attach(request)
+        try:
+            await request.open_channel(prediction.parameter.text(identifier, parts))
+        except (LMStudioError, NotSentError) as error:
+            if controller.cancelled and not getattr(error, "response_started", False):
+                raise asyncio.CancelledError from error  # so that it is not sent again
+            raise
+        finally:
+            controller.attach(None)
+
+    async def batch(self, endpoint: str, parameters: Sequence[Parameter]) -> list[Any]:
+        """One RPC for each parameter, some of them at once: the results in the order of the parameters.
+
+        Each has a retry budget of its own, and results that have come are kept.
+        """
+        batch = BatchRpc(endpoint, parameters, self._limits, self._pool.embedding_slots)
+        return await self._within_total(self._attempts(batch.run, batch=batch))
+
+    # Attempts
+
+    async def _attempts(
+        self,
+        send: Callable[[Connection, str | None], Awaitable[T]],
+        *,
+        repeatable: bool = True,
+        batch: BatchRpc | None = None,
+    ) -> T:
+        """Connect, load and ``send``, again and again as the retry budget allows."""
+        model = self._model
+        while True:
+            connection = await self._pool.connection(model.namespace, self._limits)
+            try:
+                identifier = await self._loaded(connection)
+            except NotSentError as error:
+                self._budget.consume_unsent(error)
+                continue
+            except LMStudioDisconnectedError as error:
+                self._budget.consume(error)  # `getOrLoad` may always be sent again
+                continue
+            try:
+                return await send(connection, identifier)
+            except NotSentError as error:
+                self._budget.consume_unsent(error)
+            except LMStudioError as error:
+                self._consume(error, connection, repeatable, batch)
+
+    def _consume(self, error: LMStudioError, connection: Connection, repeatable: bool, batch: BatchRpc | None) -> None:
+        """Take one retry for an error of the request itself, or raise it."""
+        gone = isinstance(error, (LMStudioModelNotFoundError, LMStudioModelUnloadedError))
+        if gone and self._model.identifier is not None:
+            connection.loaded_models.pop(self._model.identifier, None)
+        if isinstance(error, LMStudioDisconnectedError):
+            retryable = repeatable
+        elif gone:
+            retryable = self._model.load is not None and self._model.identifier is not None
+        else:
+            retryable = self._forgotten_upload(error)
+        if batch is not None:
+            # Each text has its own budget, so the count is the batch's.
+            if not retryable or batch.sends > self._budget.max_retries:
+                raise error
+            return
+        self._budget.consume(error, retryable=retryable)
+
+    def _forgotten_upload(self, error: LMStudioError) -> bool:
+        """Whether the server may have forgotten a file that an earlier request had uploaded. It is then uploaded again.
+
+        Guess: LM Studio has no error code for it, so any error of the server is taken for one, once, unless its class
+        says what was wrong.
+        """
+        if not self._uploaded_before or type(error) is not LMStudioServerError:
+            return False
+        self._uploaded_before = False
+        self._pool.uploads.clear()
+        return True
+
+    async def _loaded(self, connection: Connection) -> str | None:
+        """The identifier that the request names, after loading the model if it is not known to be loaded.
+
+        Without a retry left, the memory of earlier requests is not trusted: the model may have been unloaded since.
+        """
+        model = self._model
+        if model.load is None or model.identifier is None:
+            return model.identifier
+        known = connection.loaded_models.get(model.identifier)
+        if known is not None and not self._budget.exhausted:
+            return known
+        return await ensure_loaded(connection, model.identifier, model.load, self._limits, self._deliver)
+
+    # What an attempt is made of
+
+    def _start(self, connection: Connection, endpoint: str, **options: Any) -> PendingRequest:
+        return self._remember(PendingRequest(connection, endpoint, self._limits, **options))
+
+    def _remember(self, request: PendingRequest) -> PendingRequest:
+        self._request = request
+        return request
+
+    async def _within_total(self, attempts: Awaitable[T]) -> T:
+        seconds = self._limits.total
+        if seconds is None:
+            return await attempts
+        limit = asyncio.timeout(seconds)
+        try:
+            async with limit:
+                return await attempts
+        except TimeoutError as error:
+            if not limit.expired() or isinstance(error, LMStudioError):
+                raise
+            heard = "nothing" if self._request is None else self._request.last_heard()
+            timeout = LMStudioTimeoutError(
+                f"the call exceeded the time limit 'total' of {seconds:g} s; last packet: {heard}. It was cancelled. "
+                "A longer Timeout(total=…) allows more.",
+                limit="total",
+                seconds=seconds,
+                last_heard=heard,
+            )
+            timeout.response_started = self._request is not None and self._request.call.last is not None
+            raise timeout from None
+
+    async def _upload(self, image: ImagePart) -> str:
+        """The JSON text of the part that shows an image, uploading it unless this server and identity have it."""
+        file = await run_in_daemon_thread(lambda: _read(image), "lmstudio-image")
+        part = self._pool.uploads.get(file.digest)
+        if part is not None:
+            self._uploaded_before = True
+            return part
+        call = await run_in_daemon_thread(lambda: requests.upload(file), "lmstudio-image")
+        connection = await self._pool.connection(call.namespace, self._limits)
+        assert call.parameter is not None
+        result = await call_rpc(connection, call.endpoint, call.parameter.text(), self._limits)
+        part = encode(call.answer(result))
+        self._pool.uploads.put(file.digest, part)
+        return part
+
+    async def _check_context(self, connection: Connection, identifier: str | None, template: Parameter) -> None:
+        """Count the prompt's tokens, and raise ``LMStudioContextOverflowError`` if they fill the loaded context."""
+        specifier = requests.Specifier(self._model.namespace)
+
+        async def ask(call: Call[T]) -> T:
+            parameter = None if call.parameter is None else call.parameter.text(identifier)
+            return call.answer(await call_rpc(connection, call.endpoint, parameter, self._limits))
+
+        endpoint = "applyPromptTemplate"
+        prompt = await ask(requests.Call(self._model.namespace, endpoint, template, requests.read_formatted))
+        needed = await ask(specifier.count_tokens(prompt))
+        available = (await ask(specifier.get_info())).context_length
+        if needed >= available:
+            error = LMStudioContextOverflowError(
+                f"the prompt has {needed} tokens, and the model was loaded with a context of {available} tokens",
+                suggestion="Shorten the conversation, or load the model with a larger context length.",
+            )
+            error.needed, error.available = needed, available
+            raise error
+
+    async def _is_queued(self, connection: Connection, identifier: str | None) -> bool:
+        """Whether the server processes other requests of the model while some wait. Older servers do not say."""
+        parameter = requests.Parameter.of({"throwIfNotFound": True}, "specifier").text(identifier)
+        try:
+            async with asyncio.timeout(_PROCESSING_STATE_SECONDS):
+                state = await call_rpc(connection, "getInstanceProcessingState", parameter, self._limits)
+        except TimeoutError:
+            return False
+        if not isinstance(state, dict):
+            return False
+        queued = state.get("queued")
+        return state.get("status") not in (None, "idle") and isinstance(queued, (int, float)) and queued > 0
 
 
-async def embed(
-    pool: ConnectionPool, model: ModelReference, parameters: Sequence[Mapping[str, Any]], limits: Timeout
-) -> list[Any]:
-    """One ``embedString`` for each parameter, some of them at once: the results in the order of the parameters."""
-
-    async def attempt(connection: Connection) -> list[Any]:
-        return await BatchRpc(connection, "embedString", parameters, limits).run()
-
-    return await _with_model(pool, model, limits, attempt)
+def _read(image: ImagePart) -> ImageFile:
+    """The content of an image, with its digest computed. Runs in a worker thread."""
+    file = image.read()
+    _ = file.digest
+    return file

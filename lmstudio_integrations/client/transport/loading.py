@@ -1,11 +1,11 @@
-"""Loading a model, once for all who need it at the same time. Runs on the engine's loop."""
+"""Loading a model, once for all requests that need it at the same time. Runs on the I/O thread."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from lmstudio_integrations.client.transport.pending_request import Deliver, run_channel
+from lmstudio_integrations.client.transport.pending_request import Deliver, PendingRequest
 from lmstudio_integrations.client.transport.single_flight import SingleFlight
 from lmstudio_integrations.errors import LMStudioIncompleteError
 from lmstudio_integrations.protocol.envelopes import encode
@@ -20,61 +20,70 @@ _LOADED = ("alreadyLoaded", "loadSuccess", "success")
 
 
 async def load_model(
-    connection: Connection, endpoint: str, creation: Mapping[str, Any], limits: Timeout, deliver: Deliver
-) -> dict[str, Any]:
-    """Load a model on a channel of its own (``getOrLoad`` or ``loadModel``): the instance's info as it came."""
+    connection: Connection,
+    endpoint: str,
+    creation: Mapping[str, Any],
+    limits: Timeout,
+    deliver: Deliver,
+    on_start: Callable[[PendingRequest], object] = lambda request: None,
+) -> str:
+    """Load a model on a channel of its own (``getOrLoad`` or ``loadModel``): the identifier of the loaded instance."""
     info: Any = None
 
-    def listen(packet: Any) -> None:
+    def read(packet: Any) -> None:
         nonlocal info
-        if isinstance(packet, dict):
-            if packet.get("type") in _LOADED:
-                info = packet.get("info")
-            deliver(packet)
+        if packet.get("type") in _LOADED:
+            info = packet.get("info")
+        deliver(packet)
 
-    await run_channel(connection, endpoint, encode(creation), limits, listen, loading=True)
+    request = PendingRequest(connection, endpoint, limits, deliver=read, loading=True)
+    on_start(request)
+    await request.open_channel(encode(creation))
     if not isinstance(info, dict) or not isinstance(info.get("identifier"), str):
-        raise LMStudioIncompleteError(f"LM Studio ended {endpoint!r} without saying which model is loaded now")
-    return info
+        raise LMStudioIncompleteError(f"LM Studio ended {endpoint!r} without naming the loaded model")
+    identifier: str = info["identifier"]
+    return identifier
 
 
 class _SharedLoad:
-    """One ``getOrLoad``, whose progress each of those who wait for it hears."""
+    """One ``getOrLoad``, with its progress for every request that waits for it."""
 
     def __init__(self, connection: Connection, key: object, creation: Mapping[str, Any], limits: Timeout) -> None:
         self._connection = connection
         self._key = key
         self._listeners: dict[object, Deliver] = {}
-        self._work = SingleFlight(load_model(connection, "getOrLoad", creation, limits, self._tell), self._over)
+        self._load = SingleFlight(load_model(connection, "getOrLoad", creation, limits, self._deliver), self._forget)
 
-    def _tell(self, packet: dict[str, Any]) -> None:
+    def _deliver(self, packet: dict[str, Any]) -> None:
         for deliver in list(self._listeners.values()):
             deliver(packet)
 
-    def _over(self) -> None:
+    def _forget(self) -> None:
         if self._connection.loading.get(self._key) is self:
             del self._connection.loading[self._key]
 
-    async def wait(self, deliver: Deliver) -> None:
-        """Until it is loaded; the load is cancelled when the last who waits is."""
+    async def join(self, deliver: Deliver) -> str:
+        """The identifier, once loaded. The load is cancelled when its last waiting request is."""
         listener = object()
         self._listeners[listener] = deliver
         try:
-            await self._work.join()
+            return await self._load.join()
         finally:
             del self._listeners[listener]
 
 
 async def ensure_loaded(
-    connection: Connection, identifier: str, creation: Mapping[str, Any], limits: Timeout, deliver: Deliver
-) -> None:
-    """Have a model loaded before a request. Those with the same time limits share one ``getOrLoad``.
+    connection: Connection, key: str, creation: Mapping[str, Any], limits: Timeout, deliver: Deliver
+) -> str:
+    """Load a model before a request, and return its identifier. Requests with equal time limits share one
+    ``getOrLoad``.
 
     Guess: two of them under way for one model are one load to LM Studio, as they must be for two processes.
     """
-    key = (identifier, limits)
-    shared = connection.loading.get(key)
+    shared_by = (key, limits)
+    shared = connection.loading.get(shared_by)
     if shared is None:
-        shared = connection.loading[key] = _SharedLoad(connection, key, creation, limits)
-    await shared.wait(deliver)
-    connection.loaded_models.add(identifier)
+        shared = connection.loading[shared_by] = _SharedLoad(connection, shared_by, creation, limits)
+    identifier: str = await shared.join(deliver)
+    connection.loaded_models[key] = connection.loaded_models[identifier] = identifier
+    return identifier

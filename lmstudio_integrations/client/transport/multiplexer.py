@@ -1,13 +1,12 @@
-"""One socket's worth of LM Studio's protocol, without the socket.
+"""The protocol of one socket, without the socket: many calls share it, told apart by their ids.
 
-Frames go in through ``receive`` and come out as return values; answers are handed to the callables that each request
-brought along (``list.append`` will do in a test). Nothing here waits, locks or knows the time.
+Received frames go into ``receive``; frames to send are return values. Nothing here waits or locks.
 
-A request is a ``PendingCall``. It hears
+A request is a ``PendingCall``. The multiplexer calls
 
 * ``deliver(packet)`` for every packet of its channel, as the decoded JSON object;
 * ``finish(outcome)`` exactly once: an ``Answer`` (an RPC's result), ``CLOSED`` (the channel's orderly end) or an
-  ``LMStudioError``. After that it hears nothing more.
+  ``LMStudioError``. Neither is called after that.
 
 Source: lmstudio-js, ``lms-communication`` (Transport, ClientPort, ServerPort).
 """
@@ -62,11 +61,24 @@ class Answer:
 class PendingCall:
     """One request and its answer: an RPC or a channel.
 
-    ``answered`` turns true with the first frame that bears its id; ``heard`` is when that last happened
-    (``time.monotonic`` seconds) and ``last`` the packet, for time limits and their messages.
+    ``answered`` is set by the first frame that has its id; ``last`` is the latest packet and ``received`` when it came
+    (``time.monotonic`` seconds). ``heard`` is when the latest sign of life came: any fragment or tool-call packet, but
+    of loading and prompt processing only what is new. Packets of unknown types are no sign of life.
     """
 
-    __slots__ = ("answered", "deliver", "endpoint", "finish", "finished", "heard", "id", "is_channel", "last")
+    __slots__ = (
+        "_progress",
+        "answered",
+        "deliver",
+        "endpoint",
+        "finish",
+        "finished",
+        "heard",
+        "id",
+        "is_channel",
+        "last",
+        "received",
+    )
 
     def __init__(
         self, endpoint: str, deliver: Callable[[dict[str, Any]], object], finish: Callable[[Outcome], object]
@@ -79,12 +91,61 @@ class PendingCall:
         self.answered = False
         self.finished = False
         self.heard = 0.0
+        self.received = 0.0
         self.last: dict[str, Any] | None = None
+        self._progress: dict[str, float] = {}
+
+    def is_sign_of_life(self, packet: dict[str, Any]) -> bool:
+        """Whether ``packet``, which is no fragment, shows that the server got further."""
+        kind = packet.get("type")
+        if not isinstance(kind, str) or kind not in _KNOWN_PACKETS:
+            return False
+        if kind.startswith("toolCall"):
+            return True
+        progress = _progress_of(packet)
+        if kind in self._progress and not progress > self._progress[kind]:
+            return False
+        self._progress[kind] = progress
+        return True
+
+
+_KNOWN_PACKETS = frozenset(
+    {
+        "promptProcessingProgress",
+        "toolCallGenerationStart",
+        "toolCallGenerationNameReceived",
+        "toolCallGenerationArgumentFragmentGenerated",
+        "toolCallGenerationEnd",
+        "toolCallGenerationFailed",
+        "success",
+        "error",
+        "resolved",
+        "progress",
+        "alreadyLoaded",
+        "unloadingOtherJITModel",
+        "startLoading",
+        "loadProgress",
+        "loadSuccess",
+    }
+)
+
+
+def _progress_of(packet: dict[str, Any]) -> float:
+    """How far a load or prompt packet reports: the processed tokens or the progress, -1 without either."""
+    details = packet.get("details")
+    processed = details.get("processedPromptTokenCount") if isinstance(details, dict) else None
+    for value in (processed, packet.get("progress")):
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            try:
+                return float(value)
+            except OverflowError:
+                continue
+    return -1.0
 
 
 Outcome = Answer | Closed | LMStudioError
 
-# So many kinds of strangeness are logged for one socket; a server that makes up ever new ones is not worth more.
+# How many kinds of unreadable frames are logged for one socket.
 _MOST_NOTES = 20
 
 
@@ -97,9 +158,9 @@ class Multiplexer:
         self._next_id = 0
         self._strange: set[str] = set()
         self.lost: Callable[[], LMStudioError] | None = None
-        """Makes the error that each call is told, once the socket is gone."""
+        """Makes the error of each call, once the socket is lost."""
         self.warned = False
-        """The server has warned: it does so five times per socket at most, so new requests belong on a fresh one."""
+        """The server has warned. It sends at most five warnings per socket, so new requests need a fresh one."""
 
     @property
     def open_calls(self) -> int:
@@ -108,12 +169,10 @@ class Multiplexer:
 
     # Out: each returns the frame to send.
 
-    def call(self, call: PendingCall, parameter: Mapping[str, Any] | None = None) -> str:
-        """The frame of an RPC. ``None`` leaves the parameter out, as endpoints without one demand."""
-        frame: dict[str, Any] = {"type": "rpcCall", "endpoint": call.endpoint, "callId": self._next_id}
-        if parameter is not None:
-            frame["parameter"] = parameter
-        text = encode(frame)
+    def call(self, call: PendingCall, parameter: str | None = None) -> str:
+        """The frame of an RPC, ``parameter`` as JSON text. ``None`` omits it, as endpoints without one require."""
+        head = encode({"type": "rpcCall", "endpoint": call.endpoint, "callId": self._next_id})
+        text = head if parameter is None else f'{head[:-1]},"parameter":{parameter}}}'
         self._admit(call, self._calls)
         return text
 
@@ -129,7 +188,7 @@ class Multiplexer:
         call.id = self._next_id
         self._next_id += 1
         table[call.id] = call
-        # Registered first, asked second: a socket lost in between must not leave anybody waiting.
+        # Registered before the check: a socket that is lost in between must not leave a call without its end.
         if self.lost is not None:
             self._finish(call, self.lost())
 
@@ -142,32 +201,38 @@ class Multiplexer:
     # In.
 
     def receive(self, data: str | bytes | bytearray) -> None:
-        """Hand one frame to whom it concerns. Never raises: what cannot be understood is logged and passed over."""
+        """Route one frame to its call. Never raises: a frame that cannot be read is logged once and ignored."""
         try:
             try:
                 frame = from_json(data)
             except ValueError:
                 frame = _parse_odd(data)
             if frame["type"] == "channelSend":
-                call, packet = self._channels.get(frame["channelId"]), frame["message"]
+                channel_id = frame["channelId"]
+                call = self._channels.get(channel_id) if type(channel_id) is int else self._odd_id(channel_id)
+                packet = frame["message"]
             else:
                 call = packet = None
         except (ValueError, KeyError, TypeError) as error:
-            self._note(
-                f"garbage:{type(error).__name__}", f"a frame that is none of LM Studio's was passed over: {error}"
-            )
+            self._note(f"garbage:{type(error).__name__}", f"ignored a frame that is not one of LM Studio's: {error}")
             return
         if call is None:
             if frame["type"] != "channelSend":
                 self._receive_rare(frame)
             return
         call.answered = True
-        call.heard = time.monotonic()
         if type(packet) is dict:
             call.last = packet
+            call.received = time.monotonic()
+            if packet.get("type") == "fragment" or call.is_sign_of_life(packet):
+                call.heard = call.received
             call.deliver(packet)
         else:
-            self._note("packet", f"a packet that is no object ({type(packet).__name__}) was passed over")
+            self._note("packet", f"ignored a packet that is not a JSON object but {type(packet).__name__}")
+
+    def _odd_id(self, key: object) -> PendingCall | None:
+        """JSON has one kind of number: 1.0 is the id 1, but true is not."""
+        return self._channels.get(int(key)) if isinstance(key, float) and key.is_integer() else None
 
     def _receive_rare(self, frame: dict[str, Any]) -> None:
         kind = frame["type"]
@@ -182,7 +247,7 @@ class Multiplexer:
         elif kind == "communicationWarning":
             self._warned(str(frame.get("warning", "")), str(frame.get("kind") or ""))
         elif kind not in ("channelAck", "keepAliveAck"):
-            self._note(f"type:{kind}", f"a message of the unknown type {kind!r} was passed over")
+            self._note(f"type:{kind}", f"ignored a message of the unknown type {kind!r}")
 
     def _end(self, table: dict[int, PendingCall], key: object, outcome: Callable[[], Outcome]) -> None:
         # JSON has one kind of number: 1.0 is the id 1, but true is none.
@@ -197,10 +262,10 @@ class Multiplexer:
         call.finish(outcome)
 
     def _warned(self, warning: str, kind: str) -> None:
-        """A warning bears no id: it ends the unanswered requests that it can mean (PROTOCOL, the hang table).
+        """End the unanswered requests that a warning can mean: it has no id (PROTOCOL, the hang table).
 
-        If it names an endpoint, those are the requests to it, else all of its kind: better an error than a hang. One
-        that names an endpoint for which nobody waits came too late for the request that it means.
+        If it names an endpoint, those are the requests to it, else all of its kind: an error is better than a hang. A
+        warning about an endpoint without unanswered requests came too late and ends none.
         """
         self.warned = True
         logger.warning("LM Studio warns: %s", shorten(warning))
@@ -222,19 +287,19 @@ class Multiplexer:
             )
 
     def forget(self, call: PendingCall) -> None:
-        """Forget a call whose owner no longer waits; it hears nothing more."""
+        """Discard what still comes for a call."""
         call.finished = True
         (self._channels if call.is_channel else self._calls).pop(call.id, None)
 
     def connection_lost(self, make_error: Callable[[], LMStudioError]) -> None:
-        """The socket is gone: every open call is told, each with an error of its own."""
+        """End every open call, each with an error of its own."""
         self.lost = make_error
         for call in (*self._calls.values(), *self._channels.values()):
             if not call.finished:
                 self._finish(call, make_error())
 
     def _note(self, key: str, message: str) -> None:
-        """Log what is strange once per socket, so that a newer server does not flood the log."""
+        """Log each kind of unreadable frame once per socket, so that a newer server does not flood the log."""
         if key not in self._strange and len(self._strange) < _MOST_NOTES:
             self._strange.add(key)
             logger.warning("%s", message)
@@ -246,7 +311,7 @@ def _parse_odd(data: str | bytes | bytearray) -> Any:
 
 
 def read_authentication(data: str | bytes, authentication: Authentication) -> None:
-    """Check the first frame from the server: return if it lets us in, else raise.
+    """Check the first frame from the server, and raise unless it accepts the authentication.
 
     Raises ``LMStudioAuthenticationError`` with the server's words, ``LMStudioProtocolError`` for anything else.
     """
@@ -257,7 +322,7 @@ def read_authentication(data: str | bytes, authentication: Authentication) -> No
             "what answered does not speak LM Studio's protocol: no reply to the authentication"
         ) from None
     if not reply.success:
-        # In case that the reason repeats what was sent.
+        # The reason may repeat what was sent.
         words = (reply.error or "no reason given").replace(authentication.client_passkey, "…")
         kind = "guest" if authentication.client_identifier.startswith("guest:") else "API token"
         raise LMStudioAuthenticationError(

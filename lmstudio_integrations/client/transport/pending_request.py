@@ -1,54 +1,58 @@
-"""One call under its time limits, from the frame that opens it to its end. Runs on the engine's loop."""
+"""One call under its time limits, from the frame that starts it to its end. Runs on the I/O thread."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
 
 from lmstudio_integrations.client.transport.multiplexer import Answer, Outcome, PendingCall
-from lmstudio_integrations.errors import LMStudioError, LMStudioTimeoutError
+from lmstudio_integrations.client.transport.retry import NotSentError
+from lmstudio_integrations.errors import LMStudioError, LMStudioTimeoutError, LMStudioValueError
 
 if TYPE_CHECKING:
     from lmstudio_integrations.client.settings import Timeout
     from lmstudio_integrations.client.transport.connection import Connection
 
-__all__ = ["Deliver", "Holder", "PendingRequest", "call_rpc", "discard", "run_channel"]
+__all__ = ["Deliver", "PendingRequest", "call_rpc", "discard"]
 
 Deliver = Callable[[Any], object]
 
-# How long (seconds) a cancelled answer may take to end before it is given up.
+# How long (seconds) a cancelled call may take to end before it is given up.
 _AFTER_CANCEL = 10.0
+
+# The server's WebSocket library closes the socket, with every other call on it, at a frame of more than 100 MiB.
+_MAX_FRAME_BYTES = 100 * 2**20
 
 
 def discard(packet: object) -> None:
-    """Nobody listens any more."""
-
-
-class Holder(Protocol):
-    """Who may want to cancel a request while it lasts."""
-
-    cancelled: bool
-
-    def hold(self, request: PendingRequest | None) -> None:
-        """Take it; ``None`` when it is over. Raises ``asyncio.CancelledError`` if it should not begin at all."""
+    """A ``Deliver`` for packets that no consumer reads."""
 
 
 class PendingRequest:
-    """A request, its call and its clock.
+    """A request, its call and its time limits.
 
-    ``loading``: a model is loaded, where only the limit ``load`` runs between packets and ``total`` does not count.
+    ``loading``: the call loads a model, so the limit between packets is ``load`` instead of ``idle``. ``is_queued``
+    asks the server whether the request waits behind others; if so, the limit for the first packet starts again.
     """
 
     def __init__(
-        self, connection: Connection, endpoint: str, deliver: Deliver, limits: Timeout, *, loading: bool = False
+        self,
+        connection: Connection,
+        endpoint: str,
+        limits: Timeout,
+        *,
+        deliver: Deliver = discard,
+        loading: bool = False,
+        is_queued: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
         self.connection = connection
         self.call = PendingCall(endpoint, deliver, self._finish)
         self._first = limits.first_packet
         self._between = ("load", limits.load) if loading else ("idle", limits.idle)
-        self._total = None if loading else limits.total
+        self._is_queued = is_queued
+        self._asking: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._finished: asyncio.Future[Outcome] = self._loop.create_future()
         self._timer: asyncio.TimerHandle | None = None
@@ -59,11 +63,25 @@ class PendingRequest:
         if not self._finished.done():
             self._finished.set_result(outcome)
 
-    async def run(self, frame: str) -> Outcome:
-        """Send the opening frame and wait for the end. Raises the outcome if it is an error."""
-        self._started = time.monotonic()
-        if not self._finished.done():
-            self.connection.post(frame)
+    async def open_channel(self, creation: str) -> None:
+        """Open a channel, ``creation`` being its parameter as JSON text, and wait for its orderly end."""
+        await self._run(self.connection.multiplexer.open(self.call, creation))
+
+    async def send_rpc(self, parameter: str | None) -> Any:
+        """Send an RPC, ``parameter`` as JSON text, and return its result."""
+        outcome = await self._run(self.connection.multiplexer.call(self.call, parameter))
+        assert isinstance(outcome, Answer)
+        return outcome.result
+
+    async def _run(self, frame: str) -> Outcome:
+        """Send the frame that starts the call, and wait for its end.
+
+        Raises:
+            LMStudioError: The outcome, if it is an error; ``response_started`` tells whether a packet had arrived.
+            NotSentError: The socket was closed before the frame was written.
+        """
+        sent = not self._finished.done() and self._send(frame)
+        self._started = self.call.heard = time.monotonic()
         self._arm(self._started)
         try:
             outcome = await self._finished
@@ -73,13 +91,26 @@ class PendingRequest:
         finally:
             if self._timer is not None:
                 self._timer.cancel()
+            if self._asking is not None:
+                self._asking.cancel()
         if isinstance(outcome, LMStudioError):
             outcome.response_started = self.call.last is not None
+            if not sent:
+                raise NotSentError from outcome
             raise outcome
         return outcome
 
+    def _send(self, frame: str) -> bool:
+        if len(frame) > _MAX_FRAME_BYTES // 4 and (size := len(frame.encode())) > _MAX_FRAME_BYTES:
+            self.connection.forget(self.call)
+            raise LMStudioValueError(
+                f"the request to {self.call.endpoint!r} has {size} bytes; LM Studio accepts at most "
+                f"{_MAX_FRAME_BYTES}: send less"
+            )
+        return self.connection.post(frame)
+
     def cancel(self) -> None:
-        """Ask the server to stop; its last packets are awaited, but not for long."""
+        """Ask the server to stop. Its last packets are awaited for at most ten seconds."""
         if self._cancelled is None and self._post_cancel():
             self._cancelled = time.monotonic()
             if self._timer is not None:
@@ -93,14 +124,14 @@ class PendingRequest:
         return frame is not None
 
     def _stop(self) -> None:
-        """Nobody waits any longer: tell the server, and forget it."""
+        """Cancel at the server, and discard what still comes."""
         if not self.call.finished:
             if self._cancelled is None:
                 self._post_cancel()
             self.connection.forget(self.call)
 
     def _due(self) -> tuple[float, str, float] | None:
-        """When the next limit runs out, which it is, and its length."""
+        """When the next limit expires, its name, and its length."""
         due = []
         name, seconds = self._between
         if self.call.answered:
@@ -108,8 +139,6 @@ class PendingRequest:
                 due.append((self.call.heard + seconds, name, seconds))
         elif self._first is not None:
             due.append((self._started + self._first, "first_packet", self._first))
-        if self._total is not None:
-            due.append((self._started + self._total, "total", self._total))
         if self._cancelled is not None:
             due.append((self._cancelled + _AFTER_CANCEL, "after cancel", _AFTER_CANCEL))
         return min(due) if due else None
@@ -118,12 +147,12 @@ class PendingRequest:
         due = self._due()
         waits = [] if due is None else [max(0.0, due[0] - now)]
         if self._between[1] is not None and not self.call.answered:
-            waits.append(self._between[1])  # the first packet will start this limit, and it may be the shorter one
+            waits.append(self._between[1])  # the first packet starts this limit, which may be the shorter one
         if waits:
             self._timer = self._loop.call_later(min(waits), self._check)
 
     def _check(self) -> None:
-        """Packets do not touch the timer, they only leave their time; so it looks again when it fires."""
+        """Packets only record their time, so the timer computes the next limit whenever it fires."""
         if self._finished.done():
             return
         now = time.monotonic()
@@ -131,65 +160,59 @@ class PendingRequest:
         if due is None or due[0] > now:
             self._arm(now)
             return
-        _, limit, seconds = due
-        heard = self._last_heard(now)
-        self._stop()
-        self._finish(self._overdue(limit, seconds, heard))
+        if due[1] == "first_packet" and self._is_queued is not None:
+            if self._asking is None:
+                self._asking = asyncio.create_task(self._ask_whether_queued())
+            return
+        self._expire(due)
 
-    def _overdue(self, limit: str, seconds: float, heard: str) -> LMStudioTimeoutError:
+    async def _ask_whether_queued(self) -> None:
+        """Start the first packet's limit again if the request waits behind others at the server."""
+        assert self._is_queued is not None
+        try:
+            queued = await self._is_queued()
+        except (LMStudioError, NotSentError):
+            queued = False
+        self._asking = None
+        if queued:
+            self._started = time.monotonic()
+        elif not self.call.answered and not self._finished.done() and (due := self._due()) is not None:
+            self._expire(due)
+            return
+        self._check()
+
+    def _expire(self, due: tuple[float, str, float]) -> None:
+        _, limit, seconds = due
+        error = self._timeout_error(limit, seconds)
+        self._stop()
+        self._finish(error)
+        self.connection.verify()
+
+    def _timeout_error(self, limit: str, seconds: float) -> LMStudioTimeoutError:
         endpoint = self.call.endpoint
+        heard = self.last_heard()
         if limit == "after cancel":
             limit = "idle"
-            words = f"LM Studio did not end its answer to {endpoint!r} within {seconds:g} s of the cancel"
-            advice = "It was given up."
+            problem = f"LM Studio did not end its answer to {endpoint!r} within {seconds:g} s of the cancel"
+            advice = "No further packet was awaited."
         else:
-            words = f"LM Studio's answer to {endpoint!r} broke the time limit {limit!r} of {seconds:g} s"
-            advice = f"The request was cancelled. A longer Timeout({limit}=…) would wait on."
+            problem = f"LM Studio's answer to {endpoint!r} exceeded the time limit {limit!r} of {seconds:g} s"
+            advice = f"The request was cancelled. A longer Timeout({limit}=…) allows more."
         return LMStudioTimeoutError(
-            f"{words}; last heard: {heard}. {advice}", limit=limit, seconds=seconds, last_heard=heard
+            f"{problem}; last packet: {heard}. {advice}", limit=limit, seconds=seconds, last_heard=heard
         )
 
-    def _last_heard(self, now: float) -> str:
+    def last_heard(self) -> str:
+        """The last packet and its age, in words."""
         last: Any = self.call.last
         if last is None:
             return "nothing"
-        words = str(last.get("type", "a packet")) if isinstance(last, dict) else "a packet"
-        if isinstance(last, dict) and "progress" in last:
-            words += f" {last['progress']}"
-        return f"{words}, {now - self.call.heard:.1f} s ago"
+        words = str(last.get("type", "a packet"))[:80]
+        if "progress" in last:
+            words += f" {str(last['progress'])[:20]}"
+        return f"{words}, {time.monotonic() - self.call.received:.1f} s ago"
 
 
-async def call_rpc(connection: Connection, endpoint: str, parameter: Mapping[str, Any] | None, limits: Timeout) -> Any:
-    """One RPC: its result."""
-    request = PendingRequest(connection, endpoint, discard, limits)
-    outcome = await request.run(connection.multiplexer.call(request.call, parameter))
-    assert isinstance(outcome, Answer)
-    return outcome.result
-
-
-async def run_channel(
-    connection: Connection,
-    endpoint: str,
-    creation: str,
-    limits: Timeout,
-    deliver: Deliver,
-    holder: Holder | None = None,
-    *,
-    loading: bool = False,
-) -> None:
-    """One channel, to its orderly end. ``creation``: its parameter as JSON text.
-
-    Raises ``asyncio.CancelledError`` if it was cancelled before it had begun.
-    """
-    request = PendingRequest(connection, endpoint, deliver, limits, loading=loading)
-    if holder is not None:
-        holder.hold(request)
-    try:
-        await request.run(connection.multiplexer.open(request.call, creation))
-    except LMStudioError as error:
-        if holder is not None and holder.cancelled and not error.response_started:
-            raise asyncio.CancelledError from error  # so that nobody asks again
-        raise
-    finally:
-        if holder is not None:
-            holder.hold(None)
+async def call_rpc(connection: Connection, endpoint: str, parameter: str | None, limits: Timeout) -> Any:
+    """One RPC, ``parameter`` as JSON text: its result."""
+    return await PendingRequest(connection, endpoint, limits).send_rpc(parameter)

@@ -1,76 +1,145 @@
-"""The way to one server under one identity: a socket for each namespace, opened when first needed.
+"""The connections to one server under one identity: a socket for each namespace, opened when first needed.
 
-Everything here runs on the engine's loop.
+Runs on the I/O thread. Uploaded files are remembered here, because LM Studio keeps them per identity.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import OrderedDict
+from typing import TYPE_CHECKING
 
+from lmstudio_integrations.client.transport.batch_rpc import Slots
 from lmstudio_integrations.client.transport.connection import Connection, ConnectProgress
 from lmstudio_integrations.client.transport.discovery import discover
+from lmstudio_integrations.client.transport.retry import reconnect_delays
 from lmstudio_integrations.client.transport.single_flight import SingleFlight
-from lmstudio_integrations.errors import LMStudioDisconnectedError, LMStudioServerNotFoundError, LMStudioTimeoutError
+from lmstudio_integrations.errors import (
+    LMStudioAuthenticationError,
+    LMStudioDisconnectedError,
+    LMStudioServerNotFoundError,
+    LMStudioTimeoutError,
+)
 from lmstudio_integrations.protocol.auth import Authentication, guest_authentication
 
-__all__ = ["ConnectionPool"]
+if TYPE_CHECKING:
+    from lmstudio_integrations.client.settings import Timeout
+
+__all__ = ["ConnectionPool", "UploadCache"]
+
+
+class UploadCache:
+    """The parts of uploaded images by the digest of their content, the least recently used forgotten first."""
+
+    def __init__(self, size: int = 512) -> None:
+        self._size = size
+        self._parts: OrderedDict[str, str] = OrderedDict()
+
+    def get(self, digest: str) -> str | None:
+        """The JSON text of the part, if the image was uploaded."""
+        part = self._parts.get(digest)
+        if part is not None:
+            self._parts.move_to_end(digest)
+        return part
+
+    def put(self, digest: str, part: str) -> None:
+        """Remember an upload."""
+        self._parts[digest] = part
+        while len(self._parts) > self._size:
+            self._parts.popitem(last=False)
+
+    def clear(self) -> None:
+        """Forget every upload: the next requests upload their images again."""
+        self._parts.clear()
 
 
 class ConnectionPool:
-    """``base`` is the server's address, or ``None`` where LM Studio has to be looked for on this machine."""
+    """``base`` is the server's address; ``None`` looks for LM Studio on this machine.
+
+    ``authentication``: ``None`` is a guest, whose random identity is drawn anew, once, if the server refuses it.
+    """
 
     def __init__(self, base: str | None, authentication: Authentication | None) -> None:
         self._base = base
         self._found: str | None = None
-        # One identity for all namespaces: LM Studio scopes uploaded files to it.
+        self._is_guest = authentication is None
+        # One identity for all namespaces: LM Studio keeps uploaded files per identity.
         self._authentication = authentication or guest_authentication()
+        self._guest_renewed = False
         self._connections: dict[str, Connection] = {}
-        self._openings: dict[str, SharedConnect] = {}
+        self._connecting: dict[str, SharedConnect] = {}
+        self._answered = False
+        self.uploads = UploadCache()
+        self.embedding_slots = Slots()
 
-    async def connection(self, namespace: str, limit: float | None) -> Connection:
-        """A socket that is open and, as far as can be known, alive.
+    async def connection(self, namespace: str, limits: Timeout) -> Connection:
+        """An open socket that is alive as far as can be known.
 
-        ``limit`` (seconds) is this caller's own, also where another has begun to connect. Raises
-        ``LMStudioTimeoutError`` and what ``Connection.open`` does.
+        An address that has answered in this process is connected to again and again for ``limits.reconnect`` seconds;
+        an address that never answered fails at once. ``limits.connect`` bounds each attempt for this caller, also if
+        another caller has started to connect.
+
+        Raises:
+            LMStudioTimeoutError: The limit ``connect`` expired.
+            LMStudioError: What ``Connection.open`` raises.
         """
-        current = self._connections.get(namespace)
-        if current is not None and await current.alive():
-            return current
-        attempt = self._openings.get(namespace)
-        if attempt is None:
-            attempt = self._openings[namespace] = SharedConnect(self, namespace)
-        return await attempt.join(limit)
+        delays = reconnect_delays(limits.reconnect or 0.0)
+        while True:
+            current = self._connections.get(namespace)
+            if current is not None and await current.alive():
+                return current
+            attempt = self._connecting.get(namespace)
+            if attempt is None:
+                attempt = self._connecting[namespace] = SharedConnect(self, namespace)
+            try:
+                return await attempt.join(limits.connect)
+            except (LMStudioServerNotFoundError, LMStudioDisconnectedError):
+                delay = next(delays, None) if self._answered else None
+                if delay is None:
+                    raise
+            await asyncio.sleep(delay)
 
-    async def _open(self, namespace: str, opening: ConnectProgress) -> Connection:
-        connection = await self._reach(namespace, opening)
+    async def _open(self, namespace: str, progress: ConnectProgress) -> Connection:
+        connection = await self._reach(namespace, progress)
+        self._answered = True
         old = self._connections.get(namespace)
         if old is not None:
             old.retire()
         self._connections[namespace] = connection
         return connection
 
-    async def _reach(self, namespace: str, opening: ConnectProgress) -> Connection:
+    async def _reach(self, namespace: str, progress: ConnectProgress) -> Connection:
         if self._base is not None:
-            return await self._connect(self._base, namespace, opening)
+            return await self._connect(self._base, namespace, progress)
         if self._found is not None:
             with contextlib.suppress(LMStudioServerNotFoundError):
-                return await self._connect(self._found, namespace, opening)
-        opening.url, opening.awaited = "LM Studio's ports on this machine", "an answer"
+                return await self._connect(self._found, namespace, progress)
+        progress.url, progress.awaited = "LM Studio's ports on this machine", "an answer"
         self._found = await discover()  # LM Studio may have come back on another of its ports
-        return await self._connect(self._found, namespace, opening)
+        return await self._connect(self._found, namespace, progress)
 
-    async def _connect(self, base: str, namespace: str, opening: ConnectProgress) -> Connection:
-        with contextlib.suppress(LMStudioDisconnectedError):  # a server that restarts hangs up, and may be back at once
-            return await Connection.open(base, namespace, self._authentication, opening)
-        return await Connection.open(base, namespace, self._authentication, opening)
+    async def _connect(self, base: str, namespace: str, progress: ConnectProgress) -> Connection:
+        try:
+            # A server that restarts closes new sockets, and may be back at once.
+            with contextlib.suppress(LMStudioDisconnectedError):
+                return await Connection.open(base, namespace, self._authentication, progress)
+            return await Connection.open(base, namespace, self._authentication, progress)
+        except LMStudioAuthenticationError:
+            if not self._is_guest or self._guest_renewed:
+                raise
+        self._guest_renewed = True
+        self._authentication = guest_authentication()
+        self.uploads.clear()
+        return await Connection.open(base, namespace, self._authentication, progress)
 
-    def _forget(self, namespace: str, attempt: SharedConnect) -> None:
-        if self._openings.get(namespace) is attempt:
-            del self._openings[namespace]
+    def forget_attempt(self, namespace: str, attempt: SharedConnect) -> None:
+        """An attempt has ended: the next caller starts another."""
+        if self._connecting.get(namespace) is attempt:
+            del self._connecting[namespace]
 
     async def close(self) -> None:
-        """Close the idle sockets now and the others after their last answer. The next request opens new ones."""
+        """Close the idle sockets now and the others after their last open call. The next request opens new ones."""
         connections = list(self._connections.values())
         self._connections.clear()
         for connection in connections:
@@ -78,18 +147,18 @@ class ConnectionPool:
         await asyncio.gather(*(connection.closed() for connection in connections if connection.closed_here))
 
     async def abort(self) -> None:
-        """Close every socket, whatever is under way."""
+        """Close every socket, with its open calls."""
         connections = list(self._connections.values())
         self._connections.clear()
         await asyncio.gather(*(connection.close() for connection in connections), return_exceptions=True)
 
 
 class SharedConnect:
-    """One attempt to connect, for all who need the socket at once. Given up once the last of them has gone."""
+    """One attempt to connect, for all callers that need the socket at once. Ends when the last of them has gone."""
 
     def __init__(self, pool: ConnectionPool, namespace: str) -> None:
-        self._opening = ConnectProgress()
-        self._work = SingleFlight(pool._open(namespace, self._opening), lambda: pool._forget(namespace, self))
+        self._progress = ConnectProgress()
+        self._work = SingleFlight(pool._open(namespace, self._progress), lambda: pool.forget_attempt(namespace, self))
 
     async def join(self, limit: float | None) -> Connection:
         try:
@@ -98,4 +167,4 @@ class SharedConnect:
             raise
         except TimeoutError as error:
             assert limit is not None
-            raise self._opening.overdue(limit) from error
+            raise self._progress.timeout_error(limit) from error

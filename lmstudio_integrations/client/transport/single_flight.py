@@ -1,4 +1,4 @@
-"""One piece of work for all who need it at once: opening a socket, loading a model. Runs on the engine's loop."""
+"""One coroutine for all callers that need its result at once: opening a socket, loading a model. On the I/O thread."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ T = TypeVar("T")
 
 
 class SingleFlight(Generic[T]):
-    """Runs a coroutine once, until it ends or the last who waits for it goes away.
+    """Runs a coroutine once, until it ends or its last caller stops waiting.
 
-    ``over()`` is called as soon as nobody may join any longer: the work has ended, or is being cancelled.
+    ``over()`` is called as soon as no caller may join any more: the work has ended, or is being cancelled.
     """
 
     def __init__(self, work: Coroutine[Any, Any, T], over: Callable[[], object]) -> None:
@@ -30,13 +30,13 @@ class SingleFlight(Generic[T]):
 
     def _ended(self, task: asyncio.Task[T]) -> None:
         if not task.cancelled():
-            task.exception()  # asked for here, or asyncio would complain of it where nobody waits any longer
+            task.exception()  # retrieved here, or asyncio would log it if no caller waits any more
         self._over()
 
     async def join(self, seconds: float | None = None) -> T:
-        """The outcome. ``TimeoutError`` after ``seconds``; others may wait longer.
+        """The outcome. ``TimeoutError`` after ``seconds``; other callers may wait longer.
 
-        An ``LMStudioError`` is told to each who waits as an instance of its own.
+        Each caller gets its own copy of an ``LMStudioError``.
         """
         self._waiting += 1
         try:

@@ -1,4 +1,4 @@
-"""The consumer's hold on a running prediction."""
+"""How a consumer cancels a request that runs on the I/O thread."""
 
 from __future__ import annotations
 
@@ -16,62 +16,63 @@ __all__ = ["StreamController"]
 
 
 class StreamController:
-    """``cancel`` and ``abandon`` may come from any thread, or from a finalizer; the rest is the engine loop's."""
+    """``cancel`` and ``abandon`` may be called on any thread and in a finalizer; the rest runs on the I/O thread."""
 
-    __slots__ = ("_engine", "_exchange", "_task", "cancelled", "deliver")
+    __slots__ = ("__weakref__", "_io_thread", "_request", "_task", "cancelled", "deliver")
 
-    def __init__(self, engine: IOThread, deliver: Deliver) -> None:
-        self._engine = engine
+    def __init__(self, io_thread: IOThread, deliver: Deliver) -> None:
+        self._io_thread = io_thread
         self._task: asyncio.Task[Any] | None = None
-        self._exchange: PendingRequest | None = None
+        self._request: PendingRequest | None = None
         self.deliver = deliver
         self.cancelled = False
 
     @property
     def orphaned(self) -> bool:
-        """Whether nothing more will be delivered, because the engine is gone."""
-        return self._engine.gone
+        """Whether nothing more will be delivered, because the I/O thread has ended."""
+        return self._io_thread.gone
 
     def cancel(self) -> None:
         """Ask the server to stop. What it had produced still arrives, with its statistics."""
-        self._engine.post(self._cancel)
+        self._io_thread.post(self._cancel)
 
     def abandon(self) -> None:
-        """Cancel, and throw away what still comes."""
-        self._engine.post(self._abandon)
+        """Cancel, and discard what still arrives."""
+        self._io_thread.post(self._abandon)
 
     def _cancel(self) -> None:
         if self.cancelled:
             return
         self.cancelled = True
-        if self._exchange is not None:
-            self._exchange.cancel()
+        if self._request is not None:
+            self._request.cancel()
         elif self._task is not None:
             self._task.cancel()
 
     def _abandon(self) -> None:
-        # Somebody may still be waiting, on another thread than the one that gave it up.
+        # Another thread may be waiting for the next packet.
         self.deliver(LMStudioCancelledError("the stream was closed before its end"))
         self.deliver = discard
-        if self._exchange is not None:
-            self._exchange.call.deliver = discard
+        if self._request is not None:
+            self._request.call.deliver = discard
         self._cancel()
 
-    def tell(self, packet: object) -> None:
-        """Leave a packet with the consumer, if there still is one."""
+    def deliver_progress(self, packet: object) -> None:
+        """Deliver a packet of a load, unless the stream was abandoned meanwhile."""
         self.deliver(packet)
 
-    def begin(self) -> None:
-        """The flow has started. A cancel that came before it ends it here."""
+    def started(self) -> None:
+        """The request's task runs. A cancel that came before ends it here."""
         self._task = asyncio.current_task()
+        self.raise_if_cancelled()
+
+    def raise_if_cancelled(self) -> None:
+        """Raise ``asyncio.CancelledError`` after a cancel: nothing may be sent any more."""
         if self.cancelled:
             raise asyncio.CancelledError
 
-    def hold(self, request: PendingRequest | None) -> None:
-        """What a cancel is to be sent to; ``None`` while there is nothing at the server to cancel.
-
-        After a cancel nothing may begin, as on a new socket when the first was lost.
-        """
-        if request is not None and self.cancelled:
-            raise asyncio.CancelledError
-        self._exchange = request
+    def attach(self, request: PendingRequest | None) -> None:
+        """The request that a cancel is sent to; ``None`` while the server has nothing to cancel."""
+        if request is not None:
+            self.raise_if_cancelled()
+        self._request = request

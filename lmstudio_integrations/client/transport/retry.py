@@ -1,0 +1,68 @@
+"""When a request is sent again, and how long to wait before a server is connected to again. Pure.
+
+One call of the user has one budget for all its attempts: sends, reloads and reconnects.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+from lmstudio_integrations.errors import LMStudioDisconnectedError, LMStudioError, LMStudioModelUnloadedError
+
+__all__ = ["NotSentError", "RetryBudget", "reconnect_delays"]
+
+_MAX_FREE_ATTEMPTS = 8
+_FIRST_DELAY = 0.25
+_MAX_DELAY = 4.0
+
+
+class NotSentError(Exception):
+    """The socket was closed before the request was written to it. ``__cause__`` is what the socket's end means."""
+
+
+class RetryBudget:
+    """How often one request may still be sent: ``max_retries + 1`` times in all.
+
+    Free, because nothing reached the server: a request that was never written. A request is sent again only if the
+    failure is a lost socket, an unloaded model or a forgotten upload, and no packet of its channel has arrived.
+    """
+
+    def __init__(self, max_retries: int) -> None:
+        self.max_retries = max_retries
+        self._retries_left = max_retries
+        self._free_left = _MAX_FREE_ATTEMPTS
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the next failure will be raised."""
+        return self._retries_left == 0
+
+    def consume(self, error: LMStudioError, *, retryable: bool | None = None) -> None:
+        """Take one retry for ``error``, or raise it. ``retryable`` overrides what the error's class says."""
+        if retryable is None:
+            retryable = isinstance(error, (LMStudioDisconnectedError, LMStudioModelUnloadedError))
+        if not retryable or error.response_started or self._retries_left == 0:
+            raise error
+        self._retries_left -= 1
+
+    def consume_unsent(self, error: NotSentError) -> None:
+        """Allow another attempt for a request that was never written; raises its cause after eight of them."""
+        if self._free_left == 0:
+            assert error.__cause__ is not None
+            raise error.__cause__
+        self._free_left -= 1
+
+
+def reconnect_delays(seconds: float) -> Iterator[float]:
+    """The pauses (seconds) between attempts to connect, until ``seconds`` are used up: 0.25, doubling up to 4.
+
+    Jitter only lengthens a pause, by up to a quarter, so that many clients do not come back at the same moment.
+    """
+    delay, used = _FIRST_DELAY, 0.0
+    while used < seconds:
+        pause = delay * (1 + random.random() / 4)  # noqa: S311  # no secret depends on it
+        pause = min(pause, seconds - used)
+        used += pause
+        yield pause
+        delay = min(delay * 2, _MAX_DELAY)
