@@ -183,7 +183,7 @@ class BaseModelHandle:
     def __init__(self, client: BaseClient, reference: requests.ModelReference) -> None:
         self._client = client
         self._reference = reference
-        self._calls = requests.Specifier(reference.namespace)
+        self._calls = requests.Specifier(reference.namespace, reference.identifier)
 
     @property
     def identifier(self) -> str | None:

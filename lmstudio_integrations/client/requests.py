@@ -360,9 +360,10 @@ def _tools(tools: Any) -> Sequence[Any] | None:
 
 @dataclass(frozen=True, slots=True)
 class Specifier:
-    """The RPCs about one model of a namespace: each method is the call, not yet made."""
+    """The RPCs about one model of a namespace: each method is the call, not yet made. ``key`` names it in errors."""
 
     namespace: str
+    key: str | None = None
 
     def _call(self, endpoint: str, members: Mapping[str, Any], read: Callable[[Any], T]) -> Call[T]:
         return Call(self.namespace, endpoint, Parameter.of(members, "specifier"), read)
@@ -394,7 +395,12 @@ class Specifier:
 
     def get_info(self) -> Call[ModelInstanceInfo]:
         """The loaded instance. No instance is ``LMStudioModelNotFoundError``, on which the executor loads it."""
-        return self._call("getModelInfo", {"throwIfNotFound": True}, read_info)
+        return self._call("getModelInfo", {"throwIfNotFound": True}, self._read_info)
+
+    def _read_info(self, result: Any) -> ModelInstanceInfo:
+        if result is None:
+            raise LMStudioModelNotFoundError(f"no loaded model fits {self.key!r}")
+        return ModelInstanceInfo.model_validate(result)
 
     def get_load_config(self) -> Call[dict[str, Any]]:
         """How the instance was loaded, in user names."""
@@ -410,13 +416,6 @@ def read_token_count(result: Any) -> int:
 def read_formatted(result: Any) -> str:
     """The result of ``applyPromptTemplate``."""
     return model_calls.ApplyPromptTemplateResult.model_validate(result).formatted
-
-
-def read_info(result: Any) -> ModelInstanceInfo:
-    """The result of ``getModelInfo``."""
-    if result is None:
-        raise LMStudioModelNotFoundError("no loaded model fits the key or identifier")
-    return ModelInstanceInfo.model_validate(result)
 
 
 def embeddings(namespace: str, texts: Iterable[str]) -> list[Parameter]:

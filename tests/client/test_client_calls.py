@@ -17,7 +17,7 @@ from lmstudio_integrations import (
     LMStudioValueError,
 )
 from lmstudio_integrations.client import requests
-from lmstudio_integrations.client.images import ImageFile
+from lmstudio_integrations.client.images import ImageFile, ImagePart
 from tests.client.packet_builders import INSTANCE
 from tests.frame_validation.conversation import ABSENT
 from tests.frame_validation.schema import SchemaWitness
@@ -44,14 +44,14 @@ def valid(prediction: requests.Prediction) -> requests.Prediction:
     return prediction
 
 
-def creation_of(prediction: requests.Prediction) -> dict[str, Any]:
-    creation: dict[str, Any] = json.loads(prediction.creation)
+def creation_of(prediction: requests.Prediction, identifier: str | None = "m") -> dict[str, Any]:
+    creation: dict[str, Any] = json.loads(prediction.parameter.text(identifier))
     return creation
 
 
 def fields_of(layer: str = "apiOverride", history: Any = "Hi", **options: Any) -> dict[str, Any]:
     """The settings that a prediction sends in one layer."""
-    prediction = valid(requests.prediction("m", history, **options))
+    prediction = valid(requests.prediction(history, **options))
     layers = creation_of(prediction)["predictionConfigStack"]["layers"]
     (found,) = [item for item in layers if item["layerName"] == layer]
     return {field["key"].removeprefix("llm.prediction."): field["value"] for field in found["config"]["fields"]}
@@ -61,15 +61,15 @@ def fields_of(layer: str = "apiOverride", history: Any = "Hi", **options: Any) -
 
 
 def test_a_prediction_asks_for_its_model_by_identifier_or_for_any() -> None:
-    assert creation_of(valid(requests.prediction("m", "Hi")))["modelSpecifier"] == {
+    assert creation_of(valid(requests.prediction("Hi")))["modelSpecifier"] == {
         "type": "query",
         "query": {"identifier": "m"},
     }
-    assert creation_of(valid(requests.prediction(None, "Hi")))["modelSpecifier"] == {"type": "query", "query": {}}
+    assert creation_of(valid(requests.prediction("Hi")), None)["modelSpecifier"] == {"type": "query", "query": {}}
 
 
 def test_a_prediction_without_options_sends_no_settings() -> None:
-    prediction = valid(requests.prediction("m", "Hi"))
+    prediction = valid(requests.prediction("Hi"))
     assert fields_of() == {}
     assert set(creation_of(prediction)) == {"modelSpecifier", "history", "predictionConfigStack"}
     assert (prediction.endpoint, prediction.structured) == ("predict", False)
@@ -108,7 +108,7 @@ def test_settings_have_camel_case_and_snake_case_names(config: Any) -> None:
 )
 def test_a_misspelt_setting_names_the_nearest_right_one(wrong: str, right: str) -> None:
     with pytest.raises(LMStudioValueError, match=f"'{wrong}'.*did you mean '{right}'"):
-        requests.prediction("m", "Hi", config={wrong: 1})
+        requests.prediction("Hi", config={wrong: 1})
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_a_misspelt_setting_names_the_nearest_right_one(wrong: str, right: str) 
 )
 def test_an_ill_typed_setting_says_what_would_do(config: Any, words: str) -> None:
     with pytest.raises(LMStudioValueError, match=words):
-        requests.prediction("m", "Hi", config=config)
+        requests.prediction("Hi", config=config)
 
 
 def test_false_unticks_a_setting() -> None:
@@ -161,7 +161,7 @@ PERSON_SCHEMA = Person.model_json_schema()
 )
 def test_a_response_format_in_any_form(response_format: Any, value: Any, structured: bool) -> None:
     assert fields_of(response_format=response_format) == {"structured": value}
-    assert requests.prediction("m", "Hi", response_format=response_format).structured is structured
+    assert requests.prediction("Hi", response_format=response_format).structured is structured
 
 
 def test_anything_with_a_json_schema_is_a_response_format() -> None:
@@ -200,11 +200,11 @@ def test_the_old_definitions_of_a_schema_move_to_where_they_are_read() -> None:
 )
 def test_what_is_no_response_format_is_refused(response_format: Any) -> None:
     with pytest.raises(LMStudioValueError):
-        requests.prediction("m", "Hi", response_format=response_format)
+        requests.prediction("Hi", response_format=response_format)
 
 
 def test_a_structure_in_the_settings_is_one_too() -> None:
-    assert requests.prediction("m", "Hi", config={"structured": Person}).structured is True
+    assert requests.prediction("Hi", config={"structured": Person}).structured is True
 
 
 def test_what_is_given_by_name_wins_over_the_settings() -> None:
@@ -223,9 +223,7 @@ def test_a_draft_model_may_be_switched_off() -> None:
 
 
 def test_a_preset_goes_beside_the_settings() -> None:
-    assert (
-        creation_of(valid(requests.prediction("m", "Hi", preset="my preset")))["fuzzyPresetIdentifier"] == "my preset"
-    )
+    assert creation_of(valid(requests.prediction("Hi", preset="my preset")))["fuzzyPresetIdentifier"] == "my preset"
 
 
 # Tools
@@ -282,7 +280,7 @@ def test_no_tools_are_no_setting() -> None:
 )
 def test_tools_and_choices_that_lm_studio_would_not_take_are_refused(options: Any) -> None:
     with pytest.raises(LMStudioValueError):
-        requests.prediction("m", "Hi", **options)
+        requests.prediction("Hi", **options)
 
 
 @pytest.mark.parametrize(
@@ -296,7 +294,7 @@ def test_tools_and_choices_that_lm_studio_would_not_take_are_refused(options: An
 )
 def test_a_grammar_and_tools_exclude_each_other(options: Any) -> None:
     with pytest.raises(LMStudioValueError, match="exclude each other"):
-        requests.prediction("m", "Hi", **options)
+        requests.prediction("Hi", **options)
 
 
 @pytest.mark.parametrize(
@@ -308,12 +306,12 @@ def test_a_grammar_and_tools_exclude_each_other(options: Any) -> None:
     ],
 )
 def test_a_grammar_and_tools_that_may_not_be_called_go_together(options: Any) -> None:
-    valid(requests.prediction("m", "Hi", **options))
+    valid(requests.prediction("Hi", **options))
 
 
 @pytest.mark.parametrize("raw", ["x", 5, None, [], {"type": 5}])
 def test_raw_settings_of_any_shape_are_sent_as_they_are(raw: Any) -> None:
-    prediction = requests.prediction("m", "Hi", config={"raw": {"llm.prediction.structured": raw}})
+    prediction = requests.prediction("Hi", config={"raw": {"llm.prediction.structured": raw}})
     assert {"key": "llm.prediction.structured", "value": raw} in creation_of(prediction)["predictionConfigStack"][
         "layers"
     ][0]["config"]["fields"]
@@ -324,7 +322,7 @@ def test_raw_settings_of_any_shape_are_sent_as_they_are(raw: Any) -> None:
 
 
 def test_a_completion_is_the_prompt_itself_behind_an_empty_template() -> None:
-    prediction = valid(requests.prediction("m", "Once upon", raw_prompt=True, config={"temperature": 0}))
+    prediction = valid(requests.prediction("Once upon", raw_prompt=True, config={"temperature": 0}))
     assert creation_of(prediction)["history"] == {
         "messages": [{"role": "user", "content": [{"type": "text", "text": "Once upon"}]}]
     }
@@ -337,13 +335,13 @@ def test_a_completion_is_the_prompt_itself_behind_an_empty_template() -> None:
 @pytest.mark.parametrize("prompt", [None, 5, ["Hi"], {"messages": []}, b"Hi"])
 def test_a_completion_takes_text_alone(prompt: Any) -> None:
     with pytest.raises(LMStudioValueError, match="as text"):
-        requests.prediction("m", prompt, raw_prompt=True)
+        requests.prediction(prompt, raw_prompt=True)
 
 
 @pytest.mark.parametrize("options", [{"tools": [ADD]}, {"config": {"rawTools": {"type": "toolArray", "tools": [ADD]}}}])
 def test_a_completion_takes_no_tools(options: Any) -> None:
     with pytest.raises(LMStudioValueError, match="use respond"):
-        requests.prediction("m", "Hi", raw_prompt=True, **options)
+        requests.prediction("Hi", raw_prompt=True, **options)
 
 
 # What JSON cannot hold
@@ -387,7 +385,7 @@ def test_a_completion_takes_no_tools(options: Any) -> None:
 )
 def test_what_json_or_lm_studio_cannot_hold_is_refused_at_once(history: Any, options: Any) -> None:
     with pytest.raises(LMStudioValueError):
-        requests.prediction("m", history, **options)
+        requests.prediction(history, **options)
 
 
 # Loading
@@ -556,20 +554,23 @@ def test_a_wrong_load_option_is_named(namespace: str, config: Any, words: str) -
 
 LLM = requests.Specifier("llm", "m")
 EMBEDDING = requests.Specifier("embedding", "m")
+EMBED: requests.Call[list[float]] = requests.Call(
+    "embedding", "embedString", requests.embeddings("embedding", ["Hi"])[0], requests.read_embedding
+)
 EVERY_CALL: list[requests.Call[Any]] = [
     LLM.tokenize("Hi"),
     LLM.count_tokens(""),
     LLM.get_info(),
     LLM.get_load_config(),
-    LLM.unload(),
+    requests.unload("llm", "m"),
     LLM.apply_prompt_template("Hi", None, None, None, None),
     LLM.apply_prompt_template("Hi", [ADD], {"temperature": 0}, True, False),
     EMBEDDING.tokenize("Hi"),
     EMBEDDING.count_tokens("Hi"),
     EMBEDDING.get_info(),
     EMBEDDING.get_load_config(),
-    EMBEDDING.embed("Hi"),
-    EMBEDDING.unload(),
+    EMBED,
+    requests.unload("embedding", "m"),
     requests.list_loaded("llm"),
     requests.list_loaded("embedding"),
     requests.list_downloaded(),
@@ -581,7 +582,7 @@ EVERY_CALL: list[requests.Call[Any]] = [
 @needs_shared
 @pytest.mark.parametrize("call", EVERY_CALL, ids=lambda call: f"{call.namespace}.{call.endpoint}")
 def test_every_call_is_valid_by_lm_studios_schema(call: requests.Call[Any]) -> None:
-    value = ABSENT if call.parameter is None else call.parameter
+    value = ABSENT if call.parameter is None else json.loads(call.parameter.text("m"))
     SchemaWitness().complain(call.namespace, "rpc", call.endpoint, "parameter", value)
 
 
@@ -605,9 +606,9 @@ def test_an_answer_that_cannot_be_read_is_a_protocol_error(call: requests.Call[A
 def test_answers_are_read() -> None:
     assert LLM.tokenize("Hi").answer({"tokens": [1, 2.0]}) == [1, 2]
     assert LLM.count_tokens("Hi").answer({"tokenCount": 3}) == 3
-    assert EMBEDDING.embed("Hi").answer({"embedding": [0, 1, -0.5]}) == [0.0, 1.0, -0.5]
+    assert EMBED.answer({"embedding": [0, 1, -0.5]}) == [0.0, 1.0, -0.5]
     assert LLM.get_info().answer(INSTANCE).context_length == 4096
-    assert LLM.unload().answer(None) is None
+    assert requests.unload("llm", "m").answer(None) is None
     fields = {"fields": [{"key": "llm.load.contextLength", "value": 5}]}
     assert LLM.get_load_config().answer(fields) == {"contextLength": 5}
     fields = {"fields": [{"key": "embedding.load.contextLength", "value": 5}]}
@@ -627,11 +628,34 @@ def test_a_model_that_is_not_loaded_has_no_info() -> None:
 
 def test_a_handle_to_any_model_cannot_unload_it() -> None:
     with pytest.raises(LMStudioValueError, match="which model"):
-        requests.Specifier("llm", None).unload()
+        requests.unload("llm", None)
 
 
 @pytest.mark.parametrize("text", [None, 5, b"Hi", ["Hi"], "half \ud800"])
 def test_what_is_no_text_is_not_tokenized_or_embedded(text: Any) -> None:
-    for make in (LLM.tokenize, LLM.count_tokens, EMBEDDING.embed):
+    for make in (LLM.tokenize, LLM.count_tokens, lambda text: requests.embeddings("embedding", [text])):
         with pytest.raises(LMStudioValueError):
             make(text)
+
+
+@pytest.mark.parametrize("value", [float("nan"), "half \ud800", object()])
+def test_parameter_with_a_value_that_json_cannot_hold_raises_value_error(value: Any) -> None:
+    with pytest.raises(LMStudioValueError):
+        requests.Parameter.of({"a": value})
+
+
+def test_parameter_text_inserts_the_specifier_and_each_image_in_its_place() -> None:
+    image = ImagePart(b"\x89PNG\r\n\x1a\n")
+    history = [{"role": "user", "content": [image, "and", image]}]
+    parameter = requests.prediction(history).parameter
+    sent = json.loads(parameter.text("m", ['{"n":1}', '{"n":2}']))
+    assert sent["modelSpecifier"] == {"type": "query", "query": {"identifier": "m"}}
+    assert sent["history"]["messages"][0]["content"] == [{"n": 1}, {"type": "text", "text": "and"}, {"n": 2}]
+
+
+def test_prediction_knows_its_tools_and_the_ids_of_earlier_calls() -> None:
+    call = {"type": "toolCallRequest", "toolCallRequest": {"id": "7", "type": "function", "name": "add"}}
+    history = [{"role": "assistant", "content": [call]}]
+    prediction = requests.prediction(history, tools=[ADD])
+    assert prediction.tool_names == ("add",)
+    assert prediction.call_ids == {"7"}

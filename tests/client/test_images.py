@@ -72,7 +72,14 @@ def test_image_part_from_every_source_reads_the_same_content(tmp_path: Path) -> 
     path = tmp_path / "cat.png"
     path.write_bytes(PNG)
     text = base64.b64encode(PNG).decode()
-    sources = [PNG, path, str(path), io.BytesIO(PNG), f"data:image/png;base64,{text}", f"data:;base64,{text}"]
+    sources: list[Any] = [
+        PNG,
+        path,
+        str(path),
+        io.BytesIO(PNG),
+        f"data:image/png;base64,{text}",
+        f"data:;base64,{text}",
+    ]
     assert {ImagePart(source).read().data for source in sources} == {PNG}
     assert ImagePart.from_base64(text).read().data == PNG
 

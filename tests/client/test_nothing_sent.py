@@ -158,7 +158,6 @@ EMBED: dict[str, Any] = {
     "a list with a hole": ["a", None, "b"],
     "half a character": HALF,
     "half a character in a list": ["a", HALF],
-    "a set": {"a"},
 }
 
 

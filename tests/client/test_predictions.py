@@ -270,7 +270,7 @@ def test_a_blocking_stream_tells_what_it_knows_as_it_goes(lmstudio_emulator: Emu
                     None,
                     None,
                 )
-                assert "under way" in repr(stream)
+                assert "running" in repr(stream)
                 gate.release()
         assert stream.stats is not None
         assert stream.model_info is not None

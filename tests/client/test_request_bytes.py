@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from lmstudio_integrations.client import requests
+from lmstudio_integrations.client.images import ImageFile
 from lmstudio_integrations.protocol.envelopes import encode
 
 LLM = requests.Specifier("llm", "m")
@@ -20,12 +21,11 @@ NO_SETTINGS = '{"layers":[{"layerName":"apiOverride","config":{"fields":[]}}]}'
     [
         (LLM.tokenize("Hi").parameter, f'{{"specifier":{QUERY},"inputString":"Hi"}}'),
         (LLM.count_tokens("Hi").parameter, f'{{"specifier":{QUERY},"inputString":"Hi"}}'),
-        (EMBEDDING.embed("Hi").parameter, f'{{"modelSpecifier":{QUERY},"inputString":"Hi"}}'),
+        (requests.embeddings("embedding", ["Hi"])[0], f'{{"modelSpecifier":{QUERY},"inputString":"Hi"}}'),
         (LLM.get_info().parameter, f'{{"specifier":{QUERY},"throwIfNotFound":true}}'),
         (LLM.get_load_config().parameter, f'{{"specifier":{QUERY}}}'),
-        (requests.Specifier("llm", None).get_load_config().parameter, '{"specifier":{"type":"query","query":{}}}'),
-        (LLM.unload().parameter, '{"identifier":"m"}'),
-        (requests.upload("cat.png", "AAAA").parameter, '{"name":"cat.png","contentBase64":"AAAA"}'),
+        (requests.unload("llm", "m").parameter, '{"identifier":"m"}'),
+        (requests.upload(ImageFile("cat.png", bytes(3))).parameter, '{"name":"cat.png","contentBase64":"AAAA"}'),
         (
             requests.get_or_load("llm", "m", 5, None),
             f'{{"identifier":"m","loadConfigStack":{NO_SETTINGS},"loadTtlMs":5000}}',
@@ -44,4 +44,5 @@ NO_SETTINGS = '{"layers":[{"layerName":"apiOverride","config":{"fields":[]}}]}'
     ],
 )
 def test_the_same_call_is_the_same_text_every_time(parameter: Any, text: str) -> None:
-    assert encode(parameter) == text
+    sent = parameter.text("m") if isinstance(parameter, requests.Parameter) else encode(parameter)
+    assert sent == text

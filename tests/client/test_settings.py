@@ -225,7 +225,7 @@ def test_every_limit_is_checked_and_named(name: str) -> None:
     for value in (0, True, float("nan"), "5"):
         with pytest.raises(LMStudioValueError, match=f"{name}="):
             Timeout(**{name: value})  # type: ignore[arg-type]  # which is the point
-    assert getattr(Timeout(**{name: None}), name) is None
+    assert getattr(Timeout(**{name: None}), name) is None  # type: ignore[arg-type]  # `reconnect` is not among them
 
 
 def test_limits_can_be_pickled() -> None:

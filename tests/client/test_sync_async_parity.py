@@ -88,7 +88,13 @@ def test_convenience_takes_what_the_scoped_way_takes() -> None:
 
 def test_every_option_of_a_prediction_is_declared_once() -> None:
     names = set(PredictionOptions.__annotations__)
-    assert names - set(CompletionOptions.__annotations__) == {"tools", "tool_choice"}
+    assert names - set(CompletionOptions.__annotations__) == {
+        "tools",
+        "tool_choice",
+        "parallel_tool_calls",
+        "check_context",
+        "fetch_images",
+    }
     assert {name for name in names if name.startswith("on_")} == set(CallbackOptions.__annotations__)
     assert set(CallbackOptions.__annotations__) == set(Callbacks.__dataclass_fields__)
 
@@ -108,11 +114,11 @@ TOKEN = "sk-lm-AbCd1234:abcdefghij0123456789"
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
 def test_a_client_costs_nothing_and_can_be_copied_and_pickled(kind: Any) -> None:
-    made = kind("localhost:1", api_token=TOKEN, timeout=5)
+    made = kind("localhost:1", api_token=TOKEN, timeout=5, max_retries=3)
     for again in (copy.copy(made), copy.deepcopy(made), pickle.loads(pickle.dumps(made))):
         assert type(again) is kind
         assert again.url == "ws://localhost:1"
-        assert again._timeout == made._timeout
+        assert again._limits == made._limits
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])

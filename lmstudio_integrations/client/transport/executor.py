@@ -258,7 +258,7 @@ class Executor:
 
     async def _check_context(self, connection: Connection, identifier: str | None, template: Parameter) -> None:
         """Count the prompt's tokens, and raise ``LMStudioContextOverflowError`` if they fill the loaded context."""
-        specifier = requests.Specifier(self._model.namespace)
+        specifier = requests.Specifier(self._model.namespace, identifier)
 
         async def ask(call: Call[T]) -> T:
             parameter = None if call.parameter is None else call.parameter.text(identifier)

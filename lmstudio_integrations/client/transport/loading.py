@@ -75,10 +75,10 @@ class _SharedLoad:
 async def ensure_loaded(
     connection: Connection, key: str, creation: Mapping[str, Any], limits: Timeout, deliver: Deliver
 ) -> str:
-    """Load a model before a request, and return its identifier. Requests with equal time limits share one
-    ``getOrLoad``.
+    """Load a model before a request, and return its identifier.
 
-    Guess: two of them under way for one model are one load to LM Studio, as they must be for two processes.
+    Requests with equal time limits share one ``getOrLoad``. Guess: two of them under way for one model are one load to
+    LM Studio, as they must be for two processes.
     """
     shared_by = (key, limits)
     shared = connection.loading.get(shared_by)

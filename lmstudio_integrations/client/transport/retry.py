@@ -12,7 +12,8 @@ from lmstudio_integrations.errors import LMStudioDisconnectedError, LMStudioErro
 
 __all__ = ["NotSentError", "RetryBudget", "reconnect_delays"]
 
-_MAX_FREE_ATTEMPTS = 8
+# A bound for a server that closes every socket before it is used; other clients' closing takes a few at most.
+_MAX_FREE_ATTEMPTS = 1000
 _FIRST_DELAY = 0.25
 _MAX_DELAY = 4.0
 
@@ -47,7 +48,7 @@ class RetryBudget:
         self._retries_left -= 1
 
     def consume_unsent(self, error: NotSentError) -> None:
-        """Allow another attempt for a request that was never written; raises its cause after eight of them."""
+        """Allow another attempt for a request that was never written; raises its cause after a thousand."""
         if self._free_left == 0:
             assert error.__cause__ is not None
             raise error.__cause__

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from lmstudio_integrations import AsyncClient, Client, Timeout
 from lmstudio_integrations.client import requests as client_requests
-from lmstudio_integrations.client.transport.pending_request import run_channel
+from lmstudio_integrations.client.transport.pending_request import PendingRequest
+from lmstudio_integrations.client.transport.retry import NotSentError
 from lmstudio_integrations.client.transport.thread import io_thread
 from lmstudio_integrations.emulator import Emulator, Gate, Reply
 from lmstudio_integrations.errors import LMStudioCancelledError, LMStudioConnectionError, LMStudioError
@@ -120,15 +121,18 @@ def test_a_request_that_meets_a_closing_socket_is_answered_or_was_never_sent(ser
 
     async def meet() -> tuple[list[Any], LMStudioError | None]:
         link, packets = io_thread().pool(base, None), list[Any]()
-        connection = await link.connection("llm", None)
+        connection = await link.connection("llm", limits)
         closing = asyncio.create_task(link.close())
         for _ in range(turns):
             await asyncio.sleep(0)
-        prediction = client_requests.prediction(CHAT, "hi")
+        prediction = client_requests.prediction("hi")
         try:
-            await run_channel(connection, prediction.endpoint, prediction.creation, limits, packets.append)
+            request = PendingRequest(connection, prediction.endpoint, limits, deliver=packets.append)
+            await request.open_channel(prediction.parameter.text(CHAT))
         except LMStudioError as error:
             return packets, error
+        except NotSentError as error:
+            return packets, cast("LMStudioError", error.__cause__)
         finally:
             await closing
         return packets, None

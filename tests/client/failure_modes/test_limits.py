@@ -67,7 +67,7 @@ def _drip(packets: int, seconds: float, make: Callable[[int], object]) -> Callab
     return talk
 
 
-@pytest.mark.parametrize("kind", ["promptProcessingProgress", "fragment", "inventedLater"])
+@pytest.mark.parametrize("kind", ["promptProcessingProgress", "fragment"])  # number 13: unknown packets do not
 def test_each_packet_resets_the_silence(kind: str) -> None:
     def packet(number: int) -> object:
         return {"type": kind, "progress": number / 10, "fragment": {"content": "x"}}
@@ -90,22 +90,32 @@ def test_progress_that_stops_names_the_last_that_was_heard(server: Emulator, cli
     assert told.value.partial.prompt_progress.progress == 0.25
 
 
-def test_loading_is_no_silence_and_does_not_count_to_the_total(server: Emulator, client: Client) -> None:
+def test_loading_counts_to_the_total_and_not_to_the_idle_limit(server: Emulator, client: Client) -> None:
+    """Number 13: ``total`` bounds the whole call, loading included."""
     gate = Gate()
     server.load_hold = gate
-    progress: list[float] = []
     stream = client.llm.just_in_time(UNLOADED).respond_stream(
-        "hi",
-        timeout=Timeout(idle=0.05, total=0.4, first_packet=None),
-        on_load_progress=progress.append,
+        "hi", timeout=Timeout(idle=0.05, total=0.4, first_packet=None)
     )
     loading = server.wait_for(opens("getOrLoad"))
-    with pytest.raises(LMStudioTimeoutError):  # a clock without a sleep: this takes longer than both limits
-        client.llm.just_in_time(CHAT).respond("hi", timeout=_held(server, 0.5))
-    assert not [cancel for cancel in cancels(server) if cancel.message["channelId"] == loading.message["channelId"]]
+    with pytest.raises(LMStudioTimeoutError) as caught:
+        stream.result()
+    assert caught.value.limit == "total"
+    server.wait_for(lambda frame: frame.message.get("message") == {"type": "cancel"})
+    (cancel,) = cancels(server)
+    assert cancel.message["channelId"] == loading.message["channelId"]
     gate.release()
-    assert stream.result().content
-    assert progress[-1] == 1.0
+
+
+def test_load_that_other_requests_wait_for_survives_the_total_of_one(server: Emulator, client: Client) -> None:
+    gate = Gate()
+    server.load_hold = gate
+    patient = client.llm.just_in_time(UNLOADED).respond_stream("hi")
+    server.wait_for(opens("getOrLoad"))
+    with pytest.raises(LMStudioTimeoutError):
+        client.llm.just_in_time(UNLOADED).respond("hi", timeout=Timeout(total=0.2))
+    gate.release()
+    assert patient.result().content
 
 
 def _held(server: Emulator, seconds: float) -> Timeout:

@@ -7,16 +7,15 @@ import asyncio
 import pytest
 
 from lmstudio_integrations import AsyncClient, Client
-from lmstudio_integrations.client.requests import Call
-from lmstudio_integrations.client.settings import Timeout
-from lmstudio_integrations.client.transport import executor
+from lmstudio_integrations.client.requests import Call, ModelReference, Parameter, Prediction
+from lmstudio_integrations.client.transport.stream_controller import StreamController
 from lmstudio_integrations.client.transport.thread import io_thread
 from lmstudio_integrations.emulator import Emulator, Gate, Reply
 from lmstudio_integrations.errors import LMStudioProtocolError, LMStudioRequestRejectedError, LMStudioTimeoutError
 from tests.client.failure_modes.frame_builders import CHAT, requests, under_way
 
-_UNKNOWN = Call("llm", "invented", {"a": 1}, lambda result: result)
-_WRONG = Call("llm", "tokenize", {"specifier": {"type": "query", "query": {}}, "inputString": 7}, lambda result: result)
+_UNKNOWN = Call("llm", "invented", Parameter.of({"a": 1}), lambda result: result)
+_WRONG = Call("llm", "tokenize", Parameter.of({"inputString": 7}, "specifier"), lambda result: result)
 
 
 @pytest.mark.invalid_frames
@@ -33,12 +32,11 @@ def test_what_the_server_does_not_know_is_an_error_at_once(
 def test_an_unknown_channel_endpoint_ends_the_stream(server: Emulator, client: Client) -> None:
     """As an older LM Studio would meet an endpoint of a newer one."""
     received: list[object] = []
-    control = executor.StreamController(io_thread(), received.append)
-    reference = executor.ModelReference("llm", None)
-    link = client._pool
+    controller = StreamController(io_thread(), received.append)
+    prediction = Prediction("inventedChannel", Parameter.of({}), structured=False)
 
     async def run() -> None:
-        await executor.predict(link(), reference, "inventedChannel", "{}", Timeout(), control)
+        await client._executor(ModelReference("llm", None)).predict(prediction, controller)
 
     io_thread().submit(run()).result(10)
     assert [type(item) for item in received] == [LMStudioRequestRejectedError]

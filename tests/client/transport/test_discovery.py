@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from lmstudio_integrations import Client, LMStudioServerNotFoundError
+from lmstudio_integrations import Client, LMStudioServerNotFoundError, Timeout
 from lmstudio_integrations.client.settings import DEFAULT_PORTS, USER_PORT
 from lmstudio_integrations.client.transport import discovery
 from lmstudio_integrations.emulator import Emulator
@@ -80,9 +80,10 @@ def test_a_silent_stranger_on_a_usual_port_is_not_waited_for(
 
 
 def test_all_ports_are_asked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Number 10: a server that has answered in this process would be looked for again and again.
     monkeypatch.setattr(discovery, "greets", asked := _Asked())
     monkeypatch.setattr(discovery, "DEFAULT_PORTS", (1, 2, 3))
-    with Client() as client, pytest.raises(LMStudioServerNotFoundError):
+    with Client(timeout=Timeout(reconnect=0)) as client, pytest.raises(LMStudioServerNotFoundError):
         client.system.version()
     assert asked.most_at_once == 3
     assert asked.ports == [1, 2, 3, USER_PORT]
@@ -108,7 +109,10 @@ def test_nobody_there_is_told_with_every_address_and_what_to_do(monkeypatch: pyt
     with closed_ports(3) as ports:
         monkeypatch.setattr(discovery, "DEFAULT_PORTS", ports[:2])
         monkeypatch.setattr(discovery, "USER_PORT", ports[2])
-        with Client() as client, pytest.raises(LMStudioServerNotFoundError, match="lms server start") as caught:
+        with (
+            Client(timeout=Timeout(reconnect=0)) as client,
+            pytest.raises(LMStudioServerNotFoundError, match="lms server start") as caught,
+        ):
             client.system.version()
     assert caught.value.addresses == tuple(f"127.0.0.1:{port}" for port in ports)
     assert all(address in str(caught.value) for address in caught.value.addresses)
