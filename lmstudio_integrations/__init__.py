@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING
 from lmstudio_integrations._lazy import lazy
 from lmstudio_integrations._version import __version__
 from lmstudio_integrations.client.aio import AsyncClient, AsyncEmbeddingModel, AsyncLLM, AsyncPredictionStream
+from lmstudio_integrations.client.cancellation import CancelToken
 from lmstudio_integrations.client.chat import Chat
 from lmstudio_integrations.client.convenience import embedding_model, list_downloaded_models, list_loaded_models, llm
+from lmstudio_integrations.client.images import ImagePart
 from lmstudio_integrations.client.prediction import (
     Fragment,
     LoadProgress,
@@ -88,6 +90,7 @@ __all__ = [
     "AsyncEmbeddingModel",
     "AsyncLLM",
     "AsyncPredictionStream",
+    "CancelToken",
     "Chat",
     "Client",
     "EmbeddingLoadModelConfig",
@@ -97,6 +100,7 @@ __all__ = [
     "Fragment",
     "GpuSetting",
     "GpuSettingDict",
+    "ImagePart",
     "LMStudioAuthenticationError",
     "LMStudioCancelledError",
     "LMStudioConnectionError",

@@ -12,6 +12,7 @@ from __future__ import annotations
 from lmstudio_integrations.client._base import CompletionOptions, PredictionOptions
 from lmstudio_integrations.client.aio import AsyncClient, AsyncEmbeddingModel, AsyncLLM, AsyncPredictionStream
 from lmstudio_integrations.client.callbacks import CallbackOptions
+from lmstudio_integrations.client.cancellation import CancelToken
 from lmstudio_integrations.client.chat import Chat, History
 from lmstudio_integrations.client.events import (
     Event,
@@ -24,6 +25,7 @@ from lmstudio_integrations.client.events import (
     ToolCallName,
     ToolCallStart,
 )
+from lmstudio_integrations.client.images import ImagePart
 from lmstudio_integrations.client.result import PartialPrediction, PredictionResult
 from lmstudio_integrations.client.settings import Timeout
 from lmstudio_integrations.client.sync import LLM, Client, EmbeddingModel, PredictionStream
@@ -35,6 +37,7 @@ __all__ = [
     "AsyncLLM",
     "AsyncPredictionStream",
     "CallbackOptions",
+    "CancelToken",
     "Chat",
     "Client",
     "CompletionOptions",
@@ -42,6 +45,7 @@ __all__ = [
     "Event",
     "Fragment",
     "History",
+    "ImagePart",
     "LoadProgress",
     "PartialPrediction",
     "PredictionOptions",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
+
+from lmstudio_integrations.errors import LMStudioModelUnloadedError, LMStudioServerError
 
 if TYPE_CHECKING:
     from lmstudio_integrations.client.events import PromptProgress, ToolCallFailed
@@ -48,6 +50,33 @@ class PredictionResult:
     load_config: dict[str, Any] = field(default_factory=dict)
     prediction_config: dict[str, Any] = field(default_factory=dict)
     prompt_progress: PromptProgress | None = None
+
+    def raise_for_stop_reason(self) -> Self:
+        """The result itself, unless its stop reason says that a failure cut the answer off.
+
+        LM Studio ends such predictions like complete ones; only the statistics tell.
+
+        Raises:
+            LMStudioModelUnloadedError: The model was unloaded during the answer.
+            LMStudioServerError: The engine failed during the answer. Both have what had arrived as ``partial``.
+        """
+        reason = self.stats.stop_reason
+        error: LMStudioServerError
+        if reason == "modelUnloaded":
+            error = LMStudioModelUnloadedError("The model was unloaded while it was answering")
+        elif reason == "failed":
+            error = LMStudioServerError("The engine failed while the model was answering")
+        else:
+            return self
+        error.response_started = True
+        error.partial = PartialPrediction(
+            content=self.content,
+            reasoning=self.reasoning,
+            tool_calls=self.tool_calls,
+            failed_tool_calls=self.failed_tool_calls,
+            prompt_progress=self.prompt_progress,
+        )
+        raise error
 
     def __str__(self) -> str:
         if self.structured:

@@ -15,11 +15,11 @@ except ImportError as error:
     ) from error
 
 from lmstudio_integrations._lazy import lazy
+from lmstudio_integrations.client.cancellation import CancelToken
 from lmstudio_integrations.langchain.convert.blocks import register
 
 if TYPE_CHECKING:
     from lmstudio_integrations.langchain.callbacks import ProgressBar
-    from lmstudio_integrations.langchain.cancel import CancelToken
     from lmstudio_integrations.langchain.chat_model import ChatLMStudio
     from lmstudio_integrations.langchain.convert.progress import LOAD_PROGRESS, PROMPT_PROGRESS
     from lmstudio_integrations.langchain.embeddings import LMStudioEmbeddings
@@ -30,7 +30,6 @@ else:  # a type checker would take a module's `__getattr__` for a promise of any
         {
             "LOAD_PROGRESS": "convert.progress",
             "PROMPT_PROGRESS": "convert.progress",
-            "CancelToken": "cancel",
             "ChatLMStudio": "chat_model",
             "LMStudioEmbeddings": "embeddings",
             "LMStudioLLM": "llm",

@@ -21,9 +21,9 @@ from pydantic import ConfigDict, model_validator
 from lmstudio_integrations import ModelInstanceInfo
 from lmstudio_integrations._version import __version__
 from lmstudio_integrations.client import LLM
+from lmstudio_integrations.langchain._messages import to_history
 from lmstudio_integrations.langchain.convert.answer import PROVIDER, AnswerReader
 from lmstudio_integrations.langchain.convert.chunks import ChunkReader
-from lmstudio_integrations.langchain.convert.history import conversation, text_only
 from lmstudio_integrations.langchain.convert.tools import openai_tools, tool_choice_of
 from lmstudio_integrations.langchain.errors import LangChainErrors
 from lmstudio_integrations.langchain.profile import known_profile, learn
@@ -138,7 +138,7 @@ class ChatLMStudio(GenerationSettings, BaseChatModel):
 
     def _history_options(self) -> dict[str, Any]:
         return {
-            "reasoning": self.send_reasoning,
+            "send_reasoning": self.send_reasoning,
             "merge_messages": self.merge_messages,
             "message_names": self.message_names,
         }
@@ -289,9 +289,8 @@ class ChatLMStudio(GenerationSettings, BaseChatModel):
         beginning-of-text token) count as LM Studio's documentation counts them, by ``countTokens`` of the template.
         """
         with LangChainErrors():
-            made = conversation(messages, **self._history_options())
+            history = to_history(messages, **self._history_options()).without_images()
             llm = self._llm()
-            history = text_only(made.history(), made.pictures)
             prompt = llm.apply_prompt_template(history, tools=openai_tools(tools or ()) or None)
             if self.custom_get_token_ids is not None:
                 return len(self.custom_get_token_ids(prompt))

@@ -20,7 +20,7 @@ from lmstudio_integrations.langchain.convert.progress import progress_data, prog
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
 
-__all__ = ["PROGRESS_EVENTS", "Announcer", "Listener", "listen"]
+__all__ = ["PROGRESS_EVENTS", "Listener", "ProgressDispatcher", "listen"]
 
 PROGRESS_EVENTS = frozenset({PromptProgress, LoadProgress})
 
@@ -44,7 +44,7 @@ def listen(listener: Listener) -> None:
     _listeners.set((*(other for other in _listeners.get() if not other.done), listener))
 
 
-class Announcer:
+class ProgressDispatcher:
     """Hands on the progress of one prediction. Made when the prediction starts, in the caller's context."""
 
     def __init__(self) -> None:
@@ -55,13 +55,13 @@ class Announcer:
         if get_callback_manager_for_config(self._config).parent_run_id is None:
             self._config = None
 
-    def tell(self, event: Any) -> None:
+    def dispatch(self, event: Any) -> None:
         """Hand on one step, an event of ``PROGRESS_EVENTS``, from blocking code."""
         told = self._told(event)
         if told is not None:
             dispatch_custom_event(*told, config=self._config)
 
-    async def atell(self, event: Any) -> None:
+    async def adispatch(self, event: Any) -> None:
         """The same from a coroutine."""
         told = self._told(event)
         if told is not None:

@@ -8,13 +8,10 @@ from typing import Any
 
 from langchain_core.messages import BaseMessage
 
-from lmstudio_integrations.client import LLM, AsyncLLM, AsyncPredictionStream, PredictionStream
-from lmstudio_integrations.client.history import PreparedHistory
-from lmstudio_integrations.langchain.cancel import CancelToken
+from lmstudio_integrations.client import AsyncClient, AsyncPredictionStream, Client, PredictionStream
+from lmstudio_integrations.langchain._messages import to_history
 from lmstudio_integrations.langchain.convert.answer import Wanted
 from lmstudio_integrations.langchain.convert.config import CALL_KEYWORDS, SAMPLING, check_keywords, prediction_config
-from lmstudio_integrations.langchain.convert.history import conversation, text_only
-from lmstudio_integrations.langchain.convert.images import Picture
 from lmstudio_integrations.langchain.convert.tools import ask
 from lmstudio_integrations.langchain.settings import GenerationSettings
 
@@ -37,26 +34,18 @@ class Request:
     load: Mapping[str, Any]
     options: Mapping[str, Any]
     wanted: Wanted = field(default_factory=Wanted)
-    pictures: Sequence[Picture] = ()
-    fetch_images: bool = False
-    check_context: bool = False
-    cancel: CancelToken = field(default_factory=CancelToken)
 
-    def start(self, llm: LLM) -> PredictionStream:
+    def start(self, client: Client) -> PredictionStream:
         """The prediction, as a stream."""
-        self.cancel.check()
+        llm = client.llm.just_in_time(self.model, **self.load)
         stream: PredictionStream = getattr(llm, self.method)(self.subject, **self.options)
         return stream
 
-    async def astart(self, llm: AsyncLLM) -> AsyncPredictionStream:
+    async def astart(self, client: AsyncClient) -> AsyncPredictionStream:
         """The same for coroutines."""
-        self.cancel.check()
+        llm = client.llm.just_in_time(self.model, **self.load)
         stream: AsyncPredictionStream = await getattr(llm, self.method)(self.subject, **self.options)
         return stream
-
-    def text_only(self) -> PreparedHistory:
-        """The history without images, which LM Studio's template knows nothing of."""
-        return text_only(self.subject, self.pictures)
 
 
 def chat_request(
@@ -65,7 +54,7 @@ def chat_request(
     stop: list[str] | None,
     changes: Mapping[str, Any],
     *,
-    reasoning: bool | None,
+    send_reasoning: bool | None,
     merge_messages: bool,
     message_names: bool,
     fetch_images: bool,
@@ -77,21 +66,25 @@ def chat_request(
     """
     check_keywords(changes, CHAT_KEYWORDS)
     asked = ask(changes.get("tools"), changes.get("tool_choice"), changes.get("response_format"))
-    made = conversation(messages, reasoning=reasoning, merge_messages=merge_messages, message_names=message_names)
+    history = to_history(
+        messages, send_reasoning=send_reasoning, merge_messages=merge_messages, message_names=message_names
+    )
     options = _options(settings, stop, changes)
-    options.update(response_format=asked.response_format, tools=asked.tools or None, tool_choice=asked.tool_choice)
-    wanted = Wanted(frozenset(made.call_ids), asked.answer_tool, changes.get("parallel_tool_calls") is not False)
+    options.update(
+        response_format=asked.response_format,
+        tools=asked.tools or None,
+        tool_choice=asked.tool_choice,
+        check_context=check_context,
+        fetch_images=fetch_images,
+    )
+    wanted = Wanted(frozenset(history.call_ids), asked.answer_tool, changes.get("parallel_tool_calls") is not False)
     return Request(
         method="respond_stream",
-        subject=made.history(),
+        subject=history,
         model=settings._pick("model", changes),
         load=settings._load_options(**changes),
         options=options,
         wanted=wanted,
-        pictures=made.pictures,
-        fetch_images=fetch_images,
-        check_context=check_context,
-        cancel=changes.get("cancel") or CancelToken(),
     )
 
 
@@ -108,7 +101,6 @@ def text_request(
         model=settings._pick("model", changes),
         load=settings._load_options(**changes),
         options=options,
-        cancel=changes.get("cancel") or CancelToken(),
     )
 
 
@@ -125,6 +117,7 @@ def _options(settings: GenerationSettings, stop: list[str] | None, changes: Mapp
         "preset": preset,
         "draft_model": settings._pick("draft_model", changes),
         "timeout": changes.get("timeout"),
+        "cancel": changes.get("cancel"),
         "on_prompt_processing_progress": settings._pick("on_prompt_progress", changes),
         "on_load_progress": settings._pick("on_load_progress", changes),
         "on_first_token": settings._pick("on_first_token", changes),

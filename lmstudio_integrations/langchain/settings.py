@@ -87,10 +87,10 @@ class ConnectionSettings(BaseModel):
         return changes[name] if name in changes else getattr(self, name)
 
     def _client(self) -> Client:
-        return Client(self.base_url, api_token=self._token(), timeout=self.timeout)
+        return Client(self.base_url, api_token=self._token(), timeout=self.timeout, max_retries=self.max_retries)
 
     def _aclient(self) -> AsyncClient:
-        return AsyncClient(self.base_url, api_token=self._token(), timeout=self.timeout)
+        return AsyncClient(self.base_url, api_token=self._token(), timeout=self.timeout, max_retries=self.max_retries)
 
     def _token(self) -> str | None:
         return self.api_token.get_secret_value() if self.api_token is not None else None

@@ -16,9 +16,9 @@ except ImportError as error:  # the extra is not installed
     ) from error
 
 from lmstudio_integrations._lazy import lazy
+from lmstudio_integrations.client.cancellation import CancelToken
 
 if TYPE_CHECKING:
-    from lmstudio_integrations.llama_index.cancel import Cancellation
     from lmstudio_integrations.llama_index.embedding import LMStudioEmbedding
     from lmstudio_integrations.llama_index.events import LoadProgressEvent, PredictionStatsEvent, PromptProgressEvent
     from lmstudio_integrations.llama_index.llm import LMStudio
@@ -28,7 +28,6 @@ else:  # a type checker would take a module's `__getattr__` for a promise of any
     __getattr__, __dir__ = lazy(
         __name__,
         {
-            "Cancellation": "cancel",
             "LMStudio": "llm",
             "LMStudioEmbedding": "embedding",
             "LMStudioTokenizer": "tokens",
@@ -40,7 +39,7 @@ else:  # a type checker would take a module's `__getattr__` for a promise of any
     )
 
 __all__ = [
-    "Cancellation",
+    "CancelToken",
     "LMStudio",
     "LMStudioEmbedding",
     "LMStudioTokenizer",

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from lmstudio_integrations import LoadProgress, PromptProgress
-from lmstudio_integrations.client.whole import whole
 from lmstudio_integrations.llama_index.events import (
     LoadProgressEvent,
     PredictionStatsEvent,
@@ -52,7 +51,7 @@ class Answer:
 
         Raises ``LMStudioModelUnloadedError`` or ``LMStudioServerError`` where the result is only what a failure left.
         """
-        result = whole(result)
+        result = result.raise_for_stop_reason()
         delta = None if self.whole else ""
         if self.kind == "chat":
             response: ChatResponse | CompletionResponse = self.reply.finished_chat(result, delta)

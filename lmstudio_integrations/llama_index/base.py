@@ -19,17 +19,9 @@ from pydantic import PrivateAttr
 
 from lmstudio_integrations import AsyncClient, Client
 from lmstudio_integrations.client.history import PreparedHistory
-from lmstudio_integrations.errors import (
-    LMStudioContextOverflowError,
-    LMStudioDisconnectedError,
-    LMStudioError,
-    LMStudioModelUnloadedError,
-    LMStudioServerError,
-)
+from lmstudio_integrations.errors import LMStudioError
 from lmstudio_integrations.llama_index._messages import to_history
-from lmstudio_integrations.llama_index.convert import with_files
 from lmstudio_integrations.llama_index.facts import ModelFacts, choose_facts, facts_of, metadata_of
-from lmstudio_integrations.llama_index.images import ImageData, file_part, read_image, uploads
 from lmstudio_integrations.llama_index.options import CallOptions, load_config
 from lmstudio_integrations.llama_index.settings import PredictionSettings
 
@@ -49,6 +41,11 @@ class Call:
     options: CallOptions
     history: PreparedHistory = field(default_factory=PreparedHistory)
     prompt: str | None = None
+
+    @property
+    def subject(self) -> Any:
+        """What the client is asked to respond to, or to continue."""
+        return self.history if self.prompt is None else self.prompt
 
 
 class ServedLLM(PredictionSettings, FunctionCallingLLM):
@@ -73,10 +70,10 @@ class ServedLLM(PredictionSettings, FunctionCallingLLM):
         )
 
     def _client(self) -> Client:
-        return Client(self.base_url, api_token=self.token, timeout=self.timeout)
+        return Client(self.base_url, api_token=self.token, timeout=self.timeout, max_retries=self.max_retries)
 
     def _async_client(self) -> AsyncClient:
-        return AsyncClient(self.base_url, api_token=self.token, timeout=self.timeout)
+        return AsyncClient(self.base_url, api_token=self.token, timeout=self.timeout, max_retries=self.max_retries)
 
     def _handle(self, client: Client, model: str | None) -> LLM:
         return client.llm.just_in_time(model, ttl=self.ttl, config=load_config(self) or None)
@@ -87,100 +84,36 @@ class ServedLLM(PredictionSettings, FunctionCallingLLM):
     # What comes in: the same loop twice, once with `await`. All that could differ is in `Answer`.
 
     def _answers(self, call: Call, answer: Answer) -> Generator[Any, None, None]:
-        client = self._client()
-        images = [read_image(image, fetch=self.fetch_images) for image in call.history.images]
-        tries = 0
-        while True:
-            try:
-                source = self._source(call, [self._upload(client, image) for image in images])
-                model = self._handle(client, call.options.model)
-                if self.check_context and call.prompt is None:
-                    self._check_fit(_prompt_tokens(model, source, call), model.get_context_length())
-                ask = model.respond_stream if call.prompt is None else model.complete_stream
-                with ask(source, **call.options.arguments) as stream:
-                    if call.options.cancellation is not None:
-                        call.options.cancellation.attach(stream)
-                    for event in stream.events():
-                        response = answer.feed(event)
-                        if response is not None:
-                            yield response
-                    yield self._finished(answer, stream.result())
-                return
-            except LMStudioError as error:
-                tries += 1
-                if not self._try_again(error, images, tries):
-                    raise
+        model = self._handle(self._client(), call.options.model)
+        ask = model.respond_stream if call.prompt is None else model.complete_stream
+        with ask(call.subject, **self._arguments(call)) as stream:
+            for event in stream.events():
+                response = answer.feed(event)
+                if response is not None:
+                    yield response
+            yield self._finished(answer, stream.result())
 
     async def _aanswers(self, call: Call, answer: Answer) -> AsyncGenerator[Any, None]:
-        client = self._async_client()
-        images = [await asyncio.to_thread(read_image, image, fetch=self.fetch_images) for image in call.history.images]
-        tries = 0
-        while True:
-            try:
-                source = self._source(call, [await self._aupload(client, image) for image in images])
-                model = self._async_handle(client, call.options.model)
-                if self.check_context and call.prompt is None:
-                    self._check_fit(await _aprompt_tokens(model, source, call), await model.get_context_length())
-                ask = model.respond_stream if call.prompt is None else model.complete_stream
-                async with await ask(source, **call.options.arguments) as stream:
-                    if call.options.cancellation is not None:
-                        call.options.cancellation.attach(stream)
-                    async for event in stream.events():
-                        response = answer.feed(event)
-                        if response is not None:
-                            yield response
-                    yield self._finished(answer, await stream.result())
-                return
-            except LMStudioError as error:
-                tries += 1
-                if not self._try_again(error, images, tries):
-                    raise
+        model = self._async_handle(self._async_client(), call.options.model)
+        ask = model.respond_stream if call.prompt is None else model.complete_stream
+        async with await ask(call.subject, **self._arguments(call)) as stream:
+            async for event in stream.events():
+                response = answer.feed(event)
+                if response is not None:
+                    yield response
+            yield self._finished(answer, await stream.result())
 
-    def _source(self, call: Call, files: list[dict[str, Any]]) -> Any:
+    def _arguments(self, call: Call) -> dict[str, Any]:
+        """The keywords of ``respond_stream`` or ``complete_stream``."""
         if call.prompt is not None:
-            return call.prompt
-        return with_files(call.history, files)
+            return call.options.arguments
+        limits = {"check_context": self.check_context, "fetch_images": self.fetch_images}
+        return call.options.arguments | limits
 
     def _finished(self, answer: Answer, result: PredictionResult) -> Any:
         if answer.model == self.model:
             self._facts = facts_of(result.model_info)
         return answer.finish(result)
-
-    def _try_again(self, error: LMStudioError, images: Sequence[ImageData], tries: int) -> bool:
-        """Whether to repeat a call: the failure may pass, and LM Studio had not begun to work on it."""
-        if tries > self.max_retries or error.response_started:
-            return False
-        # An upload that LM Studio has forgotten makes the request fail; it is sent once more, with fresh uploads.
-        if isinstance(error, LMStudioServerError) and uploads.forget(self._identity(), images):
-            return True
-        return isinstance(error, (LMStudioDisconnectedError, LMStudioModelUnloadedError))
-
-    def _identity(self) -> tuple[str | None, str | None]:
-        return self.base_url, self.token
-
-    def _upload(self, client: Client, image: ImageData) -> dict[str, Any]:
-        part = uploads.get(self._identity(), image)
-        if part is None:
-            part = file_part(client.files.prepare_image(image.data, image.name))
-            uploads.put(self._identity(), image, part)
-        return part
-
-    async def _aupload(self, client: AsyncClient, image: ImageData) -> dict[str, Any]:
-        part = uploads.get(self._identity(), image)
-        if part is None:
-            part = file_part(await client.files.prepare_image(image.data, image.name))
-            uploads.put(self._identity(), image, part)
-        return part
-
-    @staticmethod
-    def _check_fit(needed: int, available: int) -> None:
-        if needed >= available:
-            error = LMStudioContextOverflowError(
-                f"the prompt has {needed} tokens and the context of the loaded model {available}",
-                suggestion="Shorten the prompt, or load the model with a larger context_window.",
-            )
-            error.needed, error.available = needed, available
-            raise error
 
     # What is known about the model
 
@@ -243,12 +176,3 @@ def _on_a_loop() -> bool:
     except RuntimeError:
         return False
     return True
-
-
-def _prompt_tokens(model: LLM, history: Any, call: Call) -> int:
-    return model.count_tokens(model.apply_prompt_template(history, tools=call.options.arguments.get("tools")))
-
-
-async def _aprompt_tokens(model: AsyncLLM, history: Any, call: Call) -> int:
-    formatted = await model.apply_prompt_template(history, tools=call.options.arguments.get("tools"))
-    return await model.count_tokens(formatted)

@@ -8,7 +8,6 @@ from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
 from pydantic import ConfigDict, Field
 
 from lmstudio_integrations import AsyncClient, Client
-from lmstudio_integrations.errors import LMStudioDisconnectedError, LMStudioModelUnloadedError
 from lmstudio_integrations.llama_index.settings import ServerSettings
 
 if TYPE_CHECKING:
@@ -18,9 +17,6 @@ __all__ = ["LMStudioEmbedding"]
 
 ANY_MODEL = "unknown"
 """What LlamaIndex calls a model without a name; here it means any embedding model that is loaded."""
-
-PASSING = (LMStudioDisconnectedError, LMStudioModelUnloadedError)
-"""Failures after which the same texts may be sent again."""
 
 
 class LMStudioEmbedding(ServerSettings, BaseEmbedding):
@@ -49,33 +45,21 @@ class LMStudioEmbedding(ServerSettings, BaseEmbedding):
         return "LMStudioEmbedding"
 
     def _model(self) -> EmbeddingModel:
-        client = Client(self.base_url, api_token=self.token, timeout=self.timeout)
+        client = Client(self.base_url, api_token=self.token, timeout=self.timeout, max_retries=self.max_retries)
         return client.embedding.just_in_time(self._key(), ttl=self.ttl, config=self.load_config or None)
 
     def _amodel(self) -> AsyncEmbeddingModel:
-        client = AsyncClient(self.base_url, api_token=self.token, timeout=self.timeout)
+        client = AsyncClient(self.base_url, api_token=self.token, timeout=self.timeout, max_retries=self.max_retries)
         return client.embedding.just_in_time(self._key(), ttl=self.ttl, config=self.load_config or None)
 
     def _key(self) -> str | None:
         return None if self.model_name == ANY_MODEL else self.model_name
 
     def _embed(self, texts: list[str]) -> list[Embedding]:
-        for tries_left in range(self.max_retries, -1, -1):
-            try:
-                return self._model().embed(texts)
-            except PASSING:
-                if not tries_left:
-                    raise
-        raise AssertionError  # the last try returns or raises
+        return self._model().embed(texts)
 
     async def _aembed(self, texts: list[str]) -> list[Embedding]:
-        for tries_left in range(self.max_retries, -1, -1):
-            try:
-                return await self._amodel().embed(texts)
-            except PASSING:
-                if not tries_left:
-                    raise
-        raise AssertionError  # the last try returns or raises
+        return await self._amodel().embed(texts)
 
     def _get_query_embedding(self, query: str) -> Embedding:
         return self._embed([instructed(self.query_instruction, query)])[0]

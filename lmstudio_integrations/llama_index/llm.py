@@ -48,8 +48,8 @@ class LMStudio(GrammarLLM):
 
     A model that is not loaded is loaded by the first call (``LoadProgressEvent``), and unloaded by LM Studio after
     ``ttl`` seconds of idleness. Every chat and complete method takes the settings' names as keywords for one call, and
-    ``tools`` (OpenAI form), ``tool_choice``, ``response_format`` (JSON schema), ``raw_completion``, ``cancellation`` (a
-    ``Cancellation``) and ``config`` (LM Studio's own names) besides. Unknown keywords are errors.
+    ``tools`` (OpenAI form), ``tool_choice``, ``response_format`` (JSON schema), ``raw_completion``, ``cancel`` (a
+    ``CancelToken``) and ``config`` (LM Studio's own names) besides. Unknown keywords are errors.
 
     The last response of every call has ``raw`` with ``usage``, ``stats``, ``finish_reason`` and ``model_info``; while a
     model reasons, ``additional_kwargs["thinking_delta"]`` holds what came, and a ``ThinkingBlock`` all of it.

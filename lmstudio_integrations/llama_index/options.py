@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lmstudio_integrations.errors import LMStudioValueError
-from lmstudio_integrations.llama_index.cancel import Cancellation
 from lmstudio_integrations.llama_index.settings import PredictionSettings, unknown_name
 from lmstudio_integrations.llama_index.tools import chosen_tool, tool_name, wire_tools
 
@@ -32,7 +31,7 @@ _CALL_ONLY = {
     "allow_parallel_tool_calls",
     "raw_completion",
     "config",
-    "cancellation",
+    "cancel",
 }
 
 
@@ -45,7 +44,6 @@ class CallOptions:
     single_call: bool = False
     raw_completion: bool = False
     logprobs: bool = False
-    cancellation: Cancellation | None = None
     tool_names: tuple[str, ...] = ()
 
 
@@ -61,7 +59,7 @@ def call_options(settings: PredictionSettings, given: Mapping[str, Any]) -> Call
     """The settings with the keywords of one call laid over them.
 
     Keywords bear the names of the settings (synonyms too); besides them ``tools`` (OpenAI form), ``tool_choice``,
-    ``response_format`` (JSON schema), ``allow_parallel_tool_calls``, ``raw_completion``, ``cancellation`` and
+    ``response_format`` (JSON schema), ``allow_parallel_tool_calls``, ``raw_completion``, ``cancel`` and
     ``config`` (LM Studio's names, wins over everything).
 
     Raises:
@@ -81,6 +79,7 @@ def call_options(settings: PredictionSettings, given: Mapping[str, Any]) -> Call
     if merged["preset"] is None and not config.keys() & {"contextOverflowPolicy", "context_overflow_policy"}:
         config["contextOverflowPolicy"] = "stopAtLimit"  # LM Studio's own default would lose text without a word
     arguments: dict[str, Any] = {"config": config or None, "timeout": call.get("timeout")}
+    arguments["cancel"] = call.get("cancel")
     arguments |= {name: merged[name] for name in ("preset", "draft_model") if merged[name] is not None}
     arguments |= _tool_arguments(call)
     if call.get("response_format") is not None:
@@ -91,7 +90,6 @@ def call_options(settings: PredictionSettings, given: Mapping[str, Any]) -> Call
         single_call=call.get("allow_parallel_tool_calls") is False,
         raw_completion=bool(call.get("raw_completion", settings.raw_completion)),
         logprobs=merged["logprobs"] is not None,
-        cancellation=call.get("cancellation"),
         tool_names=tuple(tool_name(tool) for tool in arguments.get("tools") or ()),
     )
 

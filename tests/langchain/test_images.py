@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
 from lmstudio_integrations.emulator import Emulator, Reply
 from lmstudio_integrations.errors import LMStudioConnectionError, LMStudioServerError, LMStudioValueError
-from lmstudio_integrations.langchain import ChatLMStudio, uploads
+from lmstudio_integrations.langchain import ChatLMStudio
 from lmstudio_integrations.langchain._messages import to_history
 from tests.langchain.wire import history
 
@@ -23,12 +23,6 @@ TEXT = base64.b64encode(PNG).decode()
 DATA_URL = f"data:image/png;base64,{TEXT}"
 WEBP = b"RIFF\x24\x00\x00\x00WEBPVP8 "
 JPEG = b"\xff\xd8\xff\xe0" + b"\x00" * 16
-
-
-@pytest.fixture(autouse=True)
-def nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ports come back in the life of a test process, and files are remembered by address."""
-    uploads._remembered.clear()
 
 
 def uploaded(server: Emulator) -> int:
@@ -136,14 +130,30 @@ def test_each_server_gets_its_own_upload(chat: Callable[..., ChatLMStudio]) -> N
         assert uploaded(other) == 1
 
 
-def test_uploads_are_forgotten_after_a_server_error(
+def test_forgotten_upload_is_sent_again_and_the_request_repeated(
     chat: Callable[..., ChatLMStudio], lmstudio_emulator: Emulator
 ) -> None:
+    """Number 10: a forgotten upload is among what is sent again within the retry budget."""
     messages = [HumanMessage([{"type": "image", "base64": TEXT, "mime_type": "image/png"}])]
-    lmstudio_emulator.script(Reply(error="the file is gone"))
+    lmstudio_emulator.script(Reply("red"), Reply(error="the file is gone", progress=()), Reply("still red"))
+    assert chat().invoke(messages).text == "red"
+    assert chat().invoke(messages).text == "still red"
+    assert uploaded(lmstudio_emulator) == 2
+
+
+def test_error_after_a_fresh_upload_raises_without_a_retry(
+    chat: Callable[..., ChatLMStudio], lmstudio_emulator: Emulator
+) -> None:
+    lmstudio_emulator.script(Reply(error="the prompt template failed"))
     with pytest.raises(LMStudioServerError):
-        chat().invoke(messages)
+        chat().invoke([HumanMessage([{"type": "image", "base64": TEXT, "mime_type": "image/png"}])])
+    assert uploaded(lmstudio_emulator) == 1
+
+
+def test_upload_belongs_to_one_identity(chat: Callable[..., ChatLMStudio], lmstudio_emulator: Emulator) -> None:
+    messages = [HumanMessage([{"type": "image", "base64": TEXT, "mime_type": "image/png"}])]
     chat().invoke(messages)
+    chat(api_token="sk-lm-AbCdEf12:abcdefghij0123456789").invoke(messages)
     assert uploaded(lmstudio_emulator) == 2
 
 

@@ -23,7 +23,7 @@ from lmstudio_integrations.errors import (
     LMStudioServerNotFoundError,
     LMStudioTimeoutError,
 )
-from lmstudio_integrations.llama_index import Cancellation, LMStudio
+from lmstudio_integrations.llama_index import CancelToken, LMStudio
 from tests.llama_index.conftest import Collected
 from tests.llama_index.wire import cancels, creations
 
@@ -267,9 +267,9 @@ async def test_cancelling_the_task_cancels(server: Emulator, llm: LMStudio, meth
 
 def test_a_cancellation_stops_a_stream_from_another_thread(server: Emulator, llm: LMStudio) -> None:
     held(server)
-    stop = Cancellation()
+    stop = CancelToken()
     seen = []
-    for response in llm.stream_chat(ASK, cancellation=stop):
+    for response in llm.stream_chat(ASK, cancel=stop):
         seen.append(response)
         if response.delta == "two ":
             thread = threading.Thread(target=stop.cancel)
@@ -282,9 +282,9 @@ def test_a_cancellation_stops_a_stream_from_another_thread(server: Emulator, llm
 
 async def test_a_cancellation_stops_an_async_stream_from_another_task(server: Emulator, llm: LMStudio) -> None:
     held(server)
-    stop = Cancellation()
+    stop = CancelToken()
     seen = []
-    async for response in await llm.astream_chat(ASK, cancellation=stop):
+    async for response in await llm.astream_chat(ASK, cancel=stop):
         seen.append(response)
         if response.delta == "two ":
             asyncio.get_running_loop().call_soon(stop.cancel)
@@ -292,8 +292,8 @@ async def test_a_cancellation_stops_an_async_stream_from_another_task(server: Em
 
 
 def test_a_call_that_was_cancelled_beforehand_never_answers(server: Emulator, llm: LMStudio) -> None:
-    stop = Cancellation()
+    stop = CancelToken()
     stop.cancel()
     assert stop.cancelled
     with pytest.raises(LMStudioCancelledError):
-        llm.chat(ASK, cancellation=stop)
+        llm.chat(ASK, cancel=stop)

@@ -17,7 +17,6 @@ from lmstudio_integrations.emulator import Emulator, Reply
 from lmstudio_integrations.errors import LMStudioError, LMStudioValueError
 from lmstudio_integrations.llama_index import LMStudio
 from lmstudio_integrations.llama_index._messages import to_history
-from lmstudio_integrations.llama_index.images import ImageData, UploadCache
 from tests.llama_index.wire import calls, creations
 
 
@@ -158,16 +157,3 @@ def test_forgotten_uploads_are_sent_again(server: Emulator, llm: LMStudio) -> No
     server.script(Reply("Still red."))
     assert llm.chat(ask(ImageBlock(image=RED))).message.content == "Still red."
     assert uploaded(server) == [RED, RED]
-
-
-def test_upload_cache_drops_the_least_recently_used() -> None:
-    cache = UploadCache(size=2)
-    data = [ImageData(data=b"", name=None, digest=str(number)) for number in range(3)]
-    cache.put("s", data[0], {"n": 0})
-    cache.put("s", data[1], {"n": 1})
-    assert cache.get("s", data[0]) == {"n": 0}
-    cache.put("s", data[2], {"n": 2})
-    assert [cache.get("s", image) for image in data] == [{"n": 0}, None, {"n": 2}]
-    assert cache.get("another server", data[0]) is None
-    assert cache.forget("s", data[:1]) is True
-    assert cache.forget("s", data[:1]) is False

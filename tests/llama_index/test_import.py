@@ -33,7 +33,7 @@ for kind in (LMStudio, LMStudioEmbedding, Own):
         ("LMStudio", {"embedding", "progress"}),
         ("LMStudioEmbedding", {"base", "llm", "progress", "reply", "structured", "tools"}),
         ("PromptProgressEvent", {"base", "embedding", "llm", "progress", "settings"}),
-        ("Cancellation", {"base", "embedding", "events", "llm", "progress", "settings"}),
+        ("CancelToken", {"base", "embedding", "events", "llm", "progress", "settings"}),
     ],
 )
 def test_importing_one_name_imports_nothing_that_only_others_need(name: str, unwanted: set[str]) -> None:

@@ -27,6 +27,7 @@ from lmstudio_integrations.errors import (
     LMStudioModelUnloadedError,
     LMStudioServerError,
     LMStudioTimeoutError,
+    LMStudioValueError,
 )
 from lmstudio_integrations.protocol.envelopes import encode
 
@@ -292,6 +293,11 @@ class Executor:
 
 def _read(image: ImagePart) -> ImageFile:
     """The content of an image, with its digest computed. Runs in a worker thread."""
-    file = image.read()
+    try:
+        file = image.read()
+    except LMStudioError:
+        raise
+    except OSError as error:
+        raise LMStudioValueError(f"the image {image!s} cannot be read: {error}") from error
     _ = file.digest
     return file

@@ -16,8 +16,8 @@ from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, Us
 from langchain_core.messages.tool import invalid_tool_call, tool_call
 
 from lmstudio_integrations.client import Fragment, PredictionResult
+from lmstudio_integrations.client.history import DEFAULT_REASONING_TAGS as DEFAULT_TAGS
 from lmstudio_integrations.langchain.convert.blocks import PROVIDER
-from lmstudio_integrations.langchain.convert.history import DEFAULT_TAGS
 from lmstudio_integrations.langchain.convert.pieces import fresh_id
 
 if TYPE_CHECKING:
