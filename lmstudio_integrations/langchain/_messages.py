@@ -116,10 +116,12 @@ def _add_answer(builder: HistoryBuilder, message: BaseMessage) -> None:
     kwargs = message.additional_kwargs
     calls: list[ToolCallRecord] = []
     invalid: list[ToolCallRecord] = []
-    if isinstance(message, AIMessage):
+    if isinstance(message, AIMessage):  # not a ChatMessage of the assistant
         calls = [(call["id"], call["name"], call["args"]) for call in message.tool_calls]
         if message.invalid_tool_calls:
             invalid = [(call["id"], call["name"], call["args"]) for call in message.invalid_tool_calls]
+        elif "failed_tool_calls" in message.response_metadata:
+            invalid = _failed_calls(message.response_metadata["failed_tool_calls"])
     parts: Any = message.content
     reasoning = ""
     if not isinstance(parts, str):
@@ -130,16 +132,15 @@ def _add_answer(builder: HistoryBuilder, message: BaseMessage) -> None:
     builder.add_assistant(
         parts,
         calls=calls,
-        invalid_calls=invalid or _failed_calls(message.response_metadata),
+        invalid_calls=invalid,
         reasoning=reasoning,
         reasoning_tags=kwargs.get("reasoning_tags"),
         name=message.name,
     )
 
 
-def _failed_calls(metadata: Mapping[str, Any]) -> list[ToolCallRecord]:
-    """Calls that LM Studio could not parse, as ``response_metadata`` keeps them."""
-    failed = metadata.get("failed_tool_calls")
+def _failed_calls(failed: Any) -> list[ToolCallRecord]:
+    """Calls that LM Studio could not parse, as ``response_metadata`` keeps them: without ids."""
     calls = failed if isinstance(failed, list) else ()
     return [(None, call.get("name"), call.get("raw_content") or call.get("arguments")) for call in calls]
 

@@ -69,18 +69,23 @@ def to_history(
     )
     for message in messages:
         role = _ROLES[message.role]
-        blocks = message.blocks
-        if role == "assistant":
-            _add_answer(builder, message)
+        text = _only_text(message.blocks)
+        if role == "user":
+            builder.add_user(_input(message.blocks, role) if text is None else text, _name(message))
+        elif role == "assistant":
+            _add_answer(builder, message, text)
         elif role == "tool":
-            _add_tool_result(builder, message)
+            _add_tool_result(builder, message, text)
         else:
-            content: Any = blocks[0].text if len(blocks) == 1 and type(blocks[0]) is TextBlock else _input(blocks, role)
-            if role == "user":
-                builder.add_user(content, _name(message))
-            else:
-                builder.add_system(content)
+            builder.add_system(_input(message.blocks, role) if text is None else text)
     return builder.build()
+
+
+def _only_text(blocks: Sequence[Any]) -> str | None:
+    """The text of a message that is one ``TextBlock``, as most are."""
+    if len(blocks) == 1 and type(block := blocks[0]) is TextBlock:
+        return block.text
+    return None
 
 
 def _name(message: ChatMessage) -> str | None:
@@ -105,7 +110,11 @@ def _input(blocks: Sequence[Any], role: str) -> list[Any]:
     return parts
 
 
-def _add_answer(builder: HistoryBuilder, message: ChatMessage) -> None:
+def _add_answer(builder: HistoryBuilder, message: ChatMessage, text: str | None) -> None:
+    legacy_calls = message.additional_kwargs.get("tool_calls")
+    if text is not None and not legacy_calls:
+        builder.add_assistant(text, name=_name(message))
+        return
     parts: list[Any] = []
     calls: list[ToolCallRecord] = []
     reasoning: list[str] = []
@@ -123,7 +132,7 @@ def _add_answer(builder: HistoryBuilder, message: ChatMessage) -> None:
             parts.append(content.placeholder() if isinstance(content, Attachment) else content)
     builder.add_assistant(
         parts,
-        calls=calls or _legacy_calls(message.additional_kwargs.get("tool_calls")),
+        calls=calls or _legacy_calls(legacy_calls),
         reasoning="".join(reasoning),
         reasoning_tags=tags,
         name=_name(message),
@@ -135,12 +144,17 @@ def _tags(information: Mapping[str, Any]) -> tuple[str, str] | None:
     return (start, end) if isinstance(start, str) and isinstance(end, str) else None
 
 
-def _add_tool_result(builder: HistoryBuilder, message: ChatMessage) -> None:
+def _add_tool_result(builder: HistoryBuilder, message: ChatMessage, text: str | None) -> None:
     """Add a tool's result; its name comes from the call that its id belongs to.
 
     The text goes as it is. LM Studio's own SDKs encode what a tool returns as JSON, text too; LlamaIndex's tools have
     made text of it already, and it should look the same to this model as to any other.
     """
+    call_id = message.additional_kwargs.get("tool_call_id")
+    call_id = call_id if isinstance(call_id, str) else None
+    if text is not None:
+        builder.add_tool_result(text, call_id, _name(message))
+        return
     texts: list[str] = []
     images: list[ImagePart] = []
     for block in _leaves(message.blocks):
@@ -153,8 +167,7 @@ def _add_tool_result(builder: HistoryBuilder, message: ChatMessage) -> None:
             images.append(content)
         else:
             texts.append(content.placeholder() if isinstance(content, Attachment) else content)
-    call_id = message.additional_kwargs.get("tool_call_id")
-    builder.add_tool_result("\n".join(texts), call_id if isinstance(call_id, str) else None, _name(message), images)
+    builder.add_tool_result("\n".join(texts), call_id, _name(message), images)
 
 
 def _leaves(blocks: Iterable[Any]) -> Iterator[Any]:
