@@ -225,7 +225,7 @@ def test_text_in_every_form_becomes_the_same_bytes(words: str) -> None:
 
 def test_chat_shares_no_object_with_its_input_or_output() -> None:
     arguments = {"list": [1]}
-    part = {"type": "toolCallRequest", "toolCallRequest": {"name": "f", "arguments": arguments}}
+    part = {"type": "toolCallRequest", "toolCallRequest": {"id": "1", "name": "f", "arguments": arguments}}
     chat = Chat.from_history([{"role": "user", "content": [text("Hi")]}, {"role": "assistant", "content": [part]}])
     before = chat.to_json()
     chat.to_history()["messages"][0]["content"].clear()
@@ -291,6 +291,28 @@ BAD: list[tuple[Any, str]] = [
     (
         [{"role": "assistant", "content": [{"type": "toolCallRequest", "toolCallRequest": {"name": 5}}]}],
         "expected a tool call",
+    ),
+    (
+        [
+            {
+                "role": "assistant",
+                "content": [
+                    {"type": "toolCallRequest", "toolCallRequest": {"id": "1", "name": "f", "arguments": {}, "args": 1}}
+                ],
+            }
+        ],
+        "no key 'args'",
+    ),
+    (
+        [
+            {
+                "role": "assistant",
+                "content": [
+                    {"type": "toolCallRequest", "toolCallRequest": {"id": "1", "name": "f", "arguments": {1: 2}}}
+                ],
+            }
+        ],
+        "wrong type",
     ),
     (
         [

@@ -221,6 +221,19 @@ def test_images_of_tools_follow_the_round_behind_a_short_answer() -> None:
     assert messages[3]["content"] == [text("Images that the tools returned:"), first, second]
 
 
+def test_images_of_tools_and_of_the_next_user_message_are_one_message() -> None:
+    first, second = image(), image()
+    history = prepared(answer("", calls=[CALL]), result("r", images=[first]), user(["and this?", second]))
+    assert roles(history.messages) == ["assistant", "tool", "assistant", "user"]
+    assert history.messages[3]["content"] == [
+        text("Images that the tools returned:"),
+        first,
+        text("and this?"),
+        second,
+    ]
+    assert history.images == [first, second]
+
+
 # Reasoning (number 14)
 
 ROUNDS = (
@@ -281,6 +294,7 @@ def test_neighbouring_messages_of_one_role_are_merged() -> None:
         user("u1"),
         user(["u2", picture]),
         user("u3"),
+        user("u4"),
         answer("a1", calls=[("c0", "f", {})]),
         answer("a2", calls=[CALL]),
         result("r0", "c0"),
@@ -288,7 +302,7 @@ def test_neighbouring_messages_of_one_role_are_merged() -> None:
     )
     assert messages[:3] == [
         {"role": "system", "content": [text("s1\n\ns2")]},
-        {"role": "user", "content": [text("u1\n\nu2"), picture, text("u3")]},
+        {"role": "user", "content": [text("u1\n\nu2"), picture, text("u3\n\nu4")]},
         {
             "role": "assistant",
             "content": [text("a1\n\na2"), request("c0", "f", {}), request("c1", "look", {"b": 1, "a": 2})],

@@ -227,6 +227,13 @@ def test_unparsable_call_with_a_result_is_a_call() -> None:
     ]
 
 
+def test_unparsable_call_that_is_a_block_too_is_read_once() -> None:
+    invalid = {"name": "add", "args": "{", "id": "c1", "error": "cut", "type": "invalid_tool_call"}
+    block = {"type": "tool_use", "id": "c1", "name": "add", "input": {}}
+    (message,) = written(AIMessage([block], invalid_tool_calls=[invalid]))
+    assert message["content"] == [text("{")]
+
+
 def test_failed_calls_of_the_metadata_are_text() -> None:
     failed = [{"name": "add", "error": "no", "arguments": "{", "raw_content": "<tool_call>{"}]
     (message,) = written(AIMessage("so", response_metadata={"failed_tool_calls": failed}))
@@ -303,6 +310,7 @@ BINARIES: list[tuple[dict[str, Any], str]] = [
     ),
     ({"type": "audio", "base64": PDF_TEXT, "mime_type": "audio/wav"}, "audio, audio/wav, 6008 bytes"),
     ({"type": "audio", "data": PDF_TEXT, "mimeType": "audio/wav"}, "audio, audio/wav, 6008 bytes"),
+    ({"type": "audio", "base64": NOTE}, "audio, 6 bytes"),
     ({"type": "input_audio", "input_audio": {"data": PDF_TEXT, "format": "wav"}}, "audio, audio/wav, 6008 bytes"),
     ({"type": "file", "base64": PDF_TEXT, "mime_type": "audio/wav"}, "audio, audio/wav, 6008 bytes"),
     ({"type": "media", "data": PDF_TEXT, "mime_type": "video/mp4"}, "video, video/mp4, 6008 bytes"),

@@ -200,9 +200,10 @@ def test_calls_in_additional_kwargs_become_calls() -> None:
     as_dict = {"id": "9", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
     as_object = SimpleNamespace(id="9", function=SimpleNamespace(name="f", arguments='{"a": 1}'))
     for call in (as_dict, as_object):
-        message = ChatMessage.model_construct(
-            role=MessageRole.ASSISTANT, blocks=[], additional_kwargs={"tool_calls": [call]}
-        )
+        kwargs = {"tool_calls": [call]}
+        with_text = ChatMessage(role="assistant", content="so", additional_kwargs=kwargs)
+        assert content_of(with_text) == [text("so"), call_part("9", "f", {"a": 1})]
+        message = ChatMessage.model_construct(role=MessageRole.ASSISTANT, blocks=[], additional_kwargs=kwargs)
         assert content_of(message) == [{"type": "text", "text": ""}, call_part("9", "f", {"a": 1})]
 
 
