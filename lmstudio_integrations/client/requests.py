@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import ValidationError
 
 from lmstudio_integrations.client.chat import as_history
+from lmstudio_integrations.client.history import PreparedHistory
 from lmstudio_integrations.client.images import ImageFile, ImagePart
 from lmstudio_integrations.errors import LMStudioModelNotFoundError, LMStudioProtocolError, LMStudioValueError
 from lmstudio_integrations.protocol import model_calls
@@ -265,7 +266,7 @@ def prediction(
         parameter,
         structured=_mode(fields, STRUCTURED_KEY, "type") == "json",
         tool_names=tuple(tool["function"]["name"] for tool in definitions),
-        call_ids=_call_ids(messages) if definitions else frozenset(),
+        call_ids=_call_ids(history, messages) if definitions else frozenset(),
         context_check=_template_parameter(messages, {}, definitions) if check_context and not raw_prompt else None,
     )
 
@@ -279,29 +280,18 @@ def _refuse_addresses(images: Iterable[ImagePart]) -> None:
             )
 
 
-def _call_ids(history: Mapping[str, Any]) -> frozenset[str]:
-    """The ids of all tool calls of a history."""
+def _call_ids(history: Any, messages: Mapping[str, Any]) -> frozenset[str]:
+    """The ids of all tool calls of a history; ``messages`` is its wire form."""
+    if isinstance(history, PreparedHistory):
+        return frozenset(history.call_ids)
     requests = (
         part["toolCallRequest"]
-        for message in history["messages"]
+        for message in messages["messages"]
         if message["role"] == "assistant"
         for part in message["content"]
         if isinstance(part, dict) and part["type"] == "toolCallRequest"
     )
     return frozenset(request["id"] for request in requests if request.get("id"))
-
-
-def _without_images(history: Mapping[str, Any]) -> dict[str, Any]:
-    """A history without images, which a prompt template knows nothing of."""
-    return {
-        "messages": [
-            {
-                "role": message["role"],
-                "content": [part for part in message["content"] if isinstance(part, dict) and part["type"] != "file"],
-            }
-            for message in history["messages"]
-        ]
-    }
 
 
 def _template_parameter(
@@ -313,7 +303,7 @@ def _template_parameter(
         opts["toolDefinitions"] = list(definitions)
     settings = to_kv(parse_config(LlmPredictionConfig, config))
     members = {
-        "history": _without_images(history),
+        "history": {"messages": PreparedHistory(history["messages"]).without_images().messages},
         "predictionConfigStack": kv_stack(("apiOverride", settings)),
         "opts": opts,
     }
