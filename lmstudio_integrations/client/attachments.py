@@ -177,7 +177,7 @@ def _size(data: str | bytes) -> int:
 
 def _without_binaries(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _without_binaries(item) for key, item in value.items()}
+        return {str(key): _without_binaries(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_without_binaries(item) for item in value]
     if isinstance(value, (bytes, bytearray, memoryview)):

@@ -350,17 +350,15 @@ def _put_name(name: str, parts: list[Part]) -> None:
     parts.insert(0, _text(f"{name}:"))
 
 
-def _arguments(value: Mapping[str, Any] | str | None) -> dict[str, Any] | None:
-    """Arguments as the object that the wire holds; ``None`` if their text is no object."""
-    if value is None:
-        return {}
-    if not isinstance(value, str):
+def _arguments(value: Any) -> dict[str, Any] | None:
+    """Arguments as the object that the wire holds; ``None`` if they are none, or the text of none."""
+    if isinstance(value, Mapping):
         return dict(value)
-    if not value.strip():
+    if value is None or (isinstance(value, str) and not value.strip()):
         return {}
     try:
         parsed = json.loads(value, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
+    except (TypeError, ValueError, RecursionError):
         return None
     return parsed if isinstance(parsed, dict) else None
 

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from lmstudio_integrations.client.attachments import Attachment, read_attachment, read_image_content
 from lmstudio_integrations.client.images import ImagePart
 
-__all__ = ["BlockContent", "read_block"]
+__all__ = ["BlockContent", "block_type", "read_block"]
 
 BlockContent: TypeAlias = "str | dict[str, Any] | ImagePart | Attachment"
 """Text, a file part in LM Studio's form, an image to upload, or content that LM Studio cannot take."""
@@ -36,12 +36,18 @@ _NESTED = ("source", "resource", "file", "input_audio", "audio_url", "video_url"
 """Keys under which a block may hold its data as an object."""
 
 
+def block_type(block: str | Mapping[str, Any]) -> str | None:
+    """The type that a block names; ``None`` if it names none."""
+    kind = block.get("type") if isinstance(block, Mapping) else None
+    return kind if isinstance(kind, str) else None
+
+
 def read_block(block: str | Mapping[str, Any]) -> Iterator[BlockContent | None]:
     """The contents of a block; ``None`` stands for a block of an unknown form."""
     if isinstance(block, str):
         yield block
         return
-    kind = block.get("type")
+    kind = block_type(block)
     if kind in _TEXT_BLOCKS and isinstance(block.get("text"), str):
         yield block["text"]
     elif kind == "refusal":
@@ -50,7 +56,7 @@ def read_block(block: str | Mapping[str, Any]) -> Iterator[BlockContent | None]:
         yield from read_block(block["value"])
     elif kind in _IMAGE_BLOCKS:
         yield _image(_flattened(block))
-    elif isinstance(kind, str) and kind in _DATA_BLOCKS:
+    elif kind is not None and kind in _DATA_BLOCKS:
         yield from _data(_flattened(block), _DATA_BLOCKS[kind])
     else:
         yield None
@@ -104,12 +110,14 @@ def _image(flat: Mapping[str, Any]) -> BlockContent:
 
 def _file_part(file_id: str, block: Mapping[str, Any]) -> dict[str, Any]:
     """A file that is already on the server. Guess: LM Studio goes by the identifier; name and size are for display."""
-    extras = block.get("extras") or {}
+    extras = block.get("extras")
+    described = extras if isinstance(extras, Mapping) else {}
+    size = described.get("size_bytes")
     return {
         "type": "file",
-        "name": str(extras.get("name") or block.get("name") or file_id),
+        "name": str(described.get("name") or block.get("name") or file_id),
         "identifier": file_id,
-        "sizeBytes": int(extras.get("size_bytes") or 0),
+        "sizeBytes": size if isinstance(size, int) else 0,
         "fileType": "image",
     }
 

@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMe
 from lmstudio_integrations.client.attachments import Attachment, json_without_binaries
 from lmstudio_integrations.client.history import HistoryBuilder, PreparedHistory, ToolCallRecord
 from lmstudio_integrations.errors import LMStudioValueError
-from lmstudio_integrations.langchain._content_blocks import read_block
+from lmstudio_integrations.langchain._content_blocks import block_type, read_block
 
 __all__ = ["to_history"]
 
@@ -100,7 +100,7 @@ def _add_blocks(builder: HistoryBuilder, role: str, content: Sequence[Any], name
     parts: list[Any] = []
     only_results = False
     for block in content:
-        if isinstance(block, Mapping) and block.get("type") == "tool_result":  # Anthropic's form of a ToolMessage
+        if block_type(block) == "tool_result":  # Anthropic's form of a ToolMessage
             only_results = True
             _add_tool_result(builder, block.get("content") or "", str(block.get("tool_use_id") or ""), None)
             continue
@@ -134,7 +134,7 @@ def _add_answer(builder: HistoryBuilder, message: BaseMessage) -> None:
         calls=calls,
         invalid_calls=invalid,
         reasoning=reasoning,
-        reasoning_tags=kwargs.get("reasoning_tags"),
+        reasoning_tags=_tags(kwargs.get("reasoning_tags")),
         name=message.name,
     )
 
@@ -151,10 +151,12 @@ def _read_answer(content: Sequence[Any], known: set[str | None]) -> tuple[list[A
     reasoning: list[str] = []
     calls: list[ToolCallRecord] = []
     for block in content:
-        kind = block.get("type") if isinstance(block, Mapping) else None
+        kind = block_type(block)
         if kind in _CALL_BLOCKS:
-            if block.get("id") not in known:
-                calls.append((block.get("id"), block["name"], block.get("args", block.get("input"))))
+            call_id, name = block.get("id"), block.get("name")
+            if call_id not in known:
+                call = (_text_or_none(call_id), _text_or_none(name), block.get("args", block.get("input")))
+                calls.append(call)
         elif kind in {"reasoning", "thinking"}:
             reasoning.append(_reasoning_text(block))
         elif kind == "non_standard" or kind not in _FOREIGN_BLOCKS:
@@ -164,6 +166,16 @@ def _read_answer(content: Sequence[Any], known: set[str | None]) -> tuple[list[A
                 elif kind != "non_standard":
                     raise _refused(block, None, "assistant")
     return parts, "".join(reasoning), calls
+
+
+def _text_or_none(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _tags(tags: Any) -> tuple[str, str] | None:
+    if isinstance(tags, (list, tuple)) and len(tags) == 2 and all(isinstance(tag, str) for tag in tags):
+        return tags[0], tags[1]
+    return None
 
 
 def _reasoning_text(block: Mapping[str, Any]) -> str:
@@ -188,7 +200,7 @@ def _add_tool_result(builder: HistoryBuilder, content: Any, call_id: str, name: 
                 texts.append(item.placeholder())
             elif item is not None:
                 images.append(item)
-            elif block.get("type") not in _CALL_BLOCKS | _FOREIGN_BLOCKS:
+            elif block_type(block) not in _CALL_BLOCKS | _FOREIGN_BLOCKS:
                 texts.append(json_without_binaries(block))
     builder.add_tool_result("\n".join(texts), call_id, name, images)
 

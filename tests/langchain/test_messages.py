@@ -359,6 +359,31 @@ def test_refusal_and_reasoning_summary_of_openai_are_text_and_reasoning() -> Non
     assert message["content"] == [text("<think>hm</think>No.")]
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        AIMessage([{"type": "tool_use", "id": 7, "input": {"a": 1}}]),
+        AIMessage([{"type": "tool_use", "id": "1", "name": "f", "input": [1]}]),
+        AIMessage("a", additional_kwargs={"reasoning_content": "hm", "reasoning_tags": ["<x>"]}),
+        AIMessage("a", additional_kwargs={"reasoning_content": "hm", "reasoning_tags": 5}),
+        ToolMessage([{"type": ["odd"], (1, 2): "x"}], tool_call_id="1"),
+        ToolMessage([{"type": "tool_use"}], tool_call_id="1"),
+        HumanMessage([{"type": "image", "file_id": "1", "extras": "none"}]),
+        HumanMessage([{"type": "image", "file_id": "1", "extras": {"size_bytes": "5"}}]),
+    ],
+)
+def test_odd_values_make_a_valid_history(message: BaseMessage) -> None:
+    assert len(written(message)) == 1
+
+
+@pytest.mark.parametrize(
+    "block", [{"type": ["text"]}, {"type": None, "text": 5}, {"type": "image", "url": 5}, {"type": "file"}]
+)
+def test_odd_block_in_a_user_message_raises_our_error(block: dict[str, Any]) -> None:
+    with pytest.raises(LMStudioValueError):
+        written(HumanMessage([block]))
+
+
 # The same conversation again
 
 
