@@ -1,0 +1,343 @@
+"""Arguments of a tool call while they stream: only text that can still become strict JSON is handed out. Pure.
+
+Models write calls in several dialects (single quotes, trailing commas, comments, Python's literals), and LM Studio
+parses them leniently. Whoever joins the streamed pieces must get strict JSON all the same, equal to the parsed
+arguments. So a piece is held back as long as it may prove wrong, and at the end the text is completed from the parsed
+arguments.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+__all__ = ["StreamedArguments"]
+
+_SPACE = " \t\n\r"
+_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
+_LITERALS = {"true": True, "false": False, "null": None}
+_ESCAPES = '"\\/bfnrt'
+
+
+class StreamedArguments:
+    """The arguments of one call.
+
+    ``feed`` returns what may be handed out of the text so far: always a prefix of a strict JSON object. ``complete``
+    returns what is missing at the end, so that the joined text parses to the arguments::
+
+        arguments = StreamedArguments()
+        pieces = [arguments.feed('{"city": "Os'), arguments.feed("lo',}")]
+        pieces.append(arguments.complete({"city": "Oslo"}))
+        json.loads("".join(pieces))
+
+    If the arguments contradict what was handed out (LM Studio corrected a value in the middle), they cannot be
+    completed: ``complete`` returns ``None``.
+    """
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._position = 0  # read so far
+        self._shown = 0  # handed out so far; never behind `_position`
+        self._stack: list[dict[str, Any] | list[Any]] = []
+        self._keys: list[str | None] = []  # for each open object: the key whose value is being read
+        self._expect = "object"
+        self._broken = False
+
+    def feed(self, text: str) -> str:
+        """Add a piece of the model's text; returns the piece that may be handed out, often the same."""
+        self._text += text
+        while not self._broken and self._step():
+            pass
+        shown, self._shown = self._text[self._shown : self._position], self._position
+        return shown
+
+    @property
+    def _safe(self) -> str:
+        return self._text[: self._shown]
+
+    def complete(self, arguments: dict[str, Any]) -> str | None:
+        """What has to follow so that the joined text is strict JSON for ``arguments``; ``None`` if nothing can."""
+        rest = self._text[self._shown :]
+        for candidate in (rest, *self._candidates(arguments)):
+            if _is_json_of(self._safe + candidate, arguments):
+                return candidate
+        return None
+
+    def _candidates(self, arguments: dict[str, Any]) -> list[str]:
+        """Endings made from the arguments, following the containers that are open."""
+        if not self._stack:
+            return ["" if self._safe.strip() else _dumps(arguments)]
+        values: list[Any] = [arguments]
+        for depth, container in enumerate(self._stack[:-1]):
+            value = values[-1]
+            key = self._keys[depth]
+            try:
+                values.append(value[key] if isinstance(container, dict) else value[len(container)])
+            except (KeyError, IndexError, TypeError):
+                return []
+        ending = self._ending(len(self._stack) - 1, values, innermost=True)
+        if ending is None:
+            return []
+        for depth in range(len(self._stack) - 2, -1, -1):
+            outer = self._ending(depth, values, innermost=False)
+            if outer is None:
+                return []
+            ending += outer
+        return [ending]
+
+    def _ending(self, depth: int, values: list[Any], *, innermost: bool) -> str | None:
+        """What closes the container at ``depth``: the rest of its half-read member, the missing members, the bracket."""
+        container, value = self._stack[depth], values[depth]
+        if type(container) is not type(value):
+            return None
+        if isinstance(container, dict):
+            return self._end_object(set(container), self._keys[depth], value, innermost=innermost)
+        return self._end_array(len(container), value, innermost=innermost)
+
+    def _end_object(self, done: set[str], key: str | None, value: dict[str, Any], *, innermost: bool) -> str | None:
+        separate = bool(done)
+        rest: str | None = ""
+        if not innermost:
+            done.add(str(key))
+            separate = True
+        elif self._expect in ("colon", "value", "string"):
+            if key not in value:
+                return None
+            rest = self._rest_of_value(value[key])
+            done.add(str(key))
+            separate = True
+        elif self._expect == "key":  # the comma was handed out
+            separate = False
+        members = [f"{_dumps(name)}: {_dumps(item)}" for name, item in value.items() if name not in done]
+        return None if rest is None else f"{rest}{', ' if separate and members else ''}{', '.join(members)}}}"
+
+    def _end_array(self, count: int, value: list[Any], *, innermost: bool) -> str | None:
+        separate = bool(count)
+        rest: str | None = ""
+        if not innermost:
+            count += 1
+            separate = True
+        elif self._expect == "string":
+            rest = self._rest_of_value(value[count]) if count < len(value) else None
+            count += 1
+            separate = True
+        elif self._expect == "value":  # the comma was handed out
+            separate = False
+        items = [_dumps(item) for item in value[count:]]
+        return None if rest is None else f"{rest}{', ' if separate and items else ''}{', '.join(items)}]"
+
+    def _rest_of_value(self, value: Any) -> str | None:
+        """What completes the value that is being read, if it can become ``value``."""
+        if self._expect == "string":
+            return _string_tail(self._partial, value)
+        return f"{':' if self._expect == 'colon' else ''}{_dumps(value)}"
+
+    # The scanner: `_position` only moves over complete tokens, and within strings over complete characters.
+
+    def _step(self) -> bool:
+        """Read one token; ``False`` if that needs more text, or if the text is not strict JSON from here on."""
+        start = self._position
+        while start < len(self._text) and self._text[start] in _SPACE and self._expect != "string":
+            start += 1
+        if start == len(self._text):
+            return False
+        read = getattr(self, f"_read_{self._expect}")
+        end: int | None = read(start)
+        if end is None:
+            return False
+        self._position = end
+        return True
+
+    def _break(self) -> None:
+        self._broken = True
+
+    def _read_object(self, start: int) -> int | None:
+        if self._text[start] != "{":
+            return self._break()
+        self._open({})
+        return start + 1
+
+    def _open(self, container: dict[str, Any] | list[Any]) -> None:
+        self._stack.append(container)
+        self._keys.append(None)
+        self._expect = "first_key" if isinstance(container, dict) else "first_value"
+
+    def _read_first_key(self, start: int) -> int | None:
+        return self._close(start) if self._text[start] == "}" else self._read_key(start)
+
+    def _read_first_value(self, start: int) -> int | None:
+        return self._close(start) if self._text[start] == "]" else self._read_value(start)
+
+    def _read_key(self, start: int) -> int | None:
+        if self._text[start] != '"':
+            return self._break()
+        end = _string_end(self._text, start)
+        if end is None:
+            return None
+        key = _loads(self._text[start:end])
+        if not isinstance(key, str):
+            return self._break()
+        self._keys[-1] = key
+        self._expect = "colon"
+        return end
+
+    def _read_colon(self, start: int) -> int | None:
+        if self._text[start] != ":":
+            return self._break()
+        self._expect = "value"
+        return start + 1
+
+    def _read_value(self, start: int) -> int | None:
+        first = self._text[start]
+        if first == '"':
+            self._string_start = start
+            self._partial = ""
+            self._expect = "string"
+            return start + 1
+        if first in "{[":
+            self._open({} if first == "{" else [])
+            return start + 1
+        return self._read_scalar(start)
+
+    def _read_scalar(self, start: int) -> int | None:
+        end = start
+        while end < len(self._text) and self._text[end] not in ",]} \t\n\r":
+            end += 1
+        word = self._text[start:end]
+        if end == len(self._text):  # it may go on
+            return None
+        if word in _LITERALS:
+            value: Any = _LITERALS[word]
+        elif _NUMBER.fullmatch(word):
+            value = _loads(word)
+        else:
+            return self._break()
+        self._add(value)
+        return end
+
+    def _read_string(self, start: int) -> int | None:
+        """Move over complete characters of a string value; escapes are complete or held back."""
+        text, position = self._text, start
+        while position < len(text):
+            character = text[position]
+            if character == '"':
+                value = _loads(text[self._string_start : position + 1])
+                if not isinstance(value, str):
+                    return self._break()
+                self._add(value)
+                return position + 1
+            if character == "\\":
+                length = 6 if text[position + 1 : position + 2] == "u" else 2
+                if position + length > len(text):
+                    break
+                if text[position + 1] not in _ESCAPES and _loads(f'"{text[position : position + length]}"') is None:
+                    self._advance(start, position)
+                    return self._break()
+                position += length
+            elif character < " ":
+                self._advance(start, position)
+                return self._break()
+            else:
+                position += 1
+        self._advance(start, position)
+        return None
+
+    def _advance(self, start: int, end: int) -> None:
+        """Hand out a part of a string. Half of a pair of surrogate escapes waits for the other half."""
+        value = _loads(f'{self._text[self._string_start : end]}"')
+        if isinstance(value, str) and not _ends_in_half(value):
+            self._partial = value
+            self._position = end
+
+    def _read_comma(self, start: int) -> int | None:
+        """After a value: the end of the container, or a comma with what must follow it."""
+        character = self._text[start]
+        inside_object = isinstance(self._stack[-1], dict)
+        if character == ("}" if inside_object else "]"):
+            return self._close(start)
+        if character != ",":
+            return self._break()
+        following = start + 1
+        while following < len(self._text) and self._text[following] in _SPACE:
+            following += 1
+        if following == len(self._text):
+            return None  # a trailing comma is not JSON
+        if inside_object:
+            if self._text[following] != '"':
+                return self._break()
+            end = _string_end(self._text, following)
+            if end is None:
+                return None
+            self._expect = "key"
+            return start + 1
+        if self._text[following] == "]":
+            return self._break()
+        if self._text[following] not in '"{[-0123456789tfn':
+            return self._break()
+        self._expect = "value"
+        return start + 1
+
+    def _read_end(self, start: int) -> int | None:
+        return self._break()  # nothing may follow the object
+
+    def _add(self, value: Any) -> None:
+        container = self._stack[-1]
+        if isinstance(container, dict):
+            container[str(self._keys[-1])] = value
+        else:
+            container.append(value)
+        self._expect = "comma"
+
+    def _close(self, start: int) -> int:
+        value = self._stack.pop()
+        self._keys.pop()
+        if self._stack:
+            self._add(value)
+        else:
+            self._expect = "end"
+        return start + 1
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _string_end(text: str, start: int) -> int | None:
+    """Where the string that begins at ``start`` ends, behind its quote; ``None`` if it has not ended."""
+    position = start + 1
+    while position < len(text):
+        if text[position] == '"':
+            return position + 1
+        position += 2 if text[position] == "\\" else 1
+    return None
+
+
+def _string_tail(partial: str, value: Any) -> str | None:
+    """What completes a string of which ``partial`` was handed out, with its closing quote."""
+    if not isinstance(value, str) or not value.startswith(partial):
+        return None
+    return json.dumps(value[len(partial) :], ensure_ascii=False)[1:]
+
+
+def _ends_in_half(text: str) -> bool:
+    return bool(text) and "\ud800" <= text[-1] <= "\udbff"
+
+
+def _loads(text: str) -> Any:
+    """The value of strict JSON text; ``None`` for anything else."""
+    try:
+        return json.loads(text, parse_constant=lambda name: None)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _is_json_of(text: str, arguments: dict[str, Any]) -> bool:
+    try:
+        return bool(json.loads(text, parse_constant=_refuse) == arguments)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
