@@ -1,4 +1,4 @@
-"""What happens in a prediction, as values: a piece of text, progress, the stages of a tool call."""
+"""The events of a prediction: a piece of text, progress, the stages of a tool call."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _MOST_TOKENS = 2**53
 class Fragment:
     """A piece of the model's output, often one token; ``str(fragment)`` is its text.
 
-    ``reasoning_type`` is ``"none"`` for the answer itself, ``"reasoning"`` for the model's thoughts, and
+    ``reasoning_type`` is ``"none"`` for the answer itself, ``"reasoning"`` for the model's reasoning, and
     ``"reasoningStartTag"`` or ``"reasoningEndTag"`` for the literal tags around them. ``is_structural`` marks text that
-    belongs to the template rather than to the answer. ``tokens`` holds ids and log probabilities where they were asked
+    belongs to the template rather than to the answer. ``tokens`` holds ids and log probabilities if they were asked
     for, in LM Studio's own form.
     """
 
@@ -47,12 +47,12 @@ class Fragment:
 
     @property
     def tokens_count(self) -> int:
-        """How many tokens the piece holds, 1 where the server does not say."""
+        """How many tokens the piece has, 1 if the server does not say."""
         return fragment_tokens(self._data)
 
     @property
     def contains_drafted(self) -> bool:
-        """Whether a draft model guessed part of it."""
+        """Whether a draft model predicted part of it."""
         return bool(self._data.get("containsDrafted", False))
 
     @property
@@ -72,12 +72,12 @@ class Fragment:
 
     @property
     def is_reasoning(self) -> bool:
-        """Whether it is part of the model's thoughts (their tags are not)."""
+        """Whether it is part of the model's reasoning (its tags are not)."""
         return self.reasoning_type == "reasoning"
 
     @property
     def tokens(self) -> list[dict[str, Any]]:
-        """The tokens with ``text``, ``id``, ``logProb`` and ``candidates``, where log probabilities were asked for."""
+        """The tokens with ``text``, ``id``, ``logProb`` and ``candidates``, if log probabilities were asked for."""
         tokens = self._data.get("tokens")
         return list(tokens) if isinstance(tokens, list) else []
 
@@ -95,9 +95,9 @@ class Fragment:
 
 @dataclass(frozen=True, slots=True)
 class PromptProgress:
-    """How much of the prompt has been read: ``progress`` 0.0 to 1.0, the rest in tokens, ``None`` from older servers.
+    """How much of the prompt has been processed: ``progress`` 0.0 to 1.0.
 
-    ``cached_tokens`` were known from before and not read again.
+    The counts are tokens, ``None`` from older servers. ``cached_tokens`` are those that the server found in its cache.
     """
 
     progress: float
@@ -109,7 +109,7 @@ class PromptProgress:
 
 @dataclass(frozen=True, slots=True)
 class LoadProgress:
-    """How much of a model has been loaded before the prediction can begin: ``progress`` 0.0 to 1.0."""
+    """How much of a model has been loaded before the prediction can start: ``progress`` 0.0 to 1.0."""
 
     progress: float
     identifier: str | None = None
@@ -117,15 +117,18 @@ class LoadProgress:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallStart:
-    """The model began tool call number ``index`` (0, 1, … in one prediction); ``id`` where the server gives one."""
+    """The model started tool call number ``index`` (0, 1, … in one prediction).
+
+    ``id`` is the server's, or a new one if the server gives none or one that the conversation has already.
+    """
 
     index: int
-    id: str | None = None
+    id: str
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCallName:
-    """The name of the tool is known. Some servers leave this event out."""
+    """The tool's own name is known, also if the server changed it. Some servers omit this event."""
 
     index: int
     name: str
@@ -133,7 +136,7 @@ class ToolCallName:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallArguments:
-    """A piece of the arguments' JSON text. Some servers leave these events out."""
+    """A piece of the arguments' text, always a part of strict JSON. Some servers omit these events."""
 
     index: int
     content: str
@@ -141,22 +144,27 @@ class ToolCallArguments:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallEnd:
-    """The whole call, its arguments parsed; ``raw_content`` is the text as the model wrote it."""
+    """The complete call, its arguments parsed; ``raw_content`` is the text as the model wrote it.
+
+    ``rest`` completes the streamed pieces: they and ``rest`` together are strict JSON for the arguments.
+    """
 
     index: int
     tool_call: ToolCallRequest
     raw_content: str | None = None
+    rest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCallFailed:
-    """What the model wrote is no valid call: the error, the name and arguments so far, and the raw text."""
+    """The model wrote something that LM Studio could not parse: the error, name and arguments so far, the raw text."""
 
     index: int
     error: SerializedError
     name: str | None = None
     arguments: str = ""
     raw_content: str | None = None
+    id: str = ""
 
 
 Event = (
@@ -172,12 +180,12 @@ Event = (
 
 
 def token_count(value: Any) -> int | None:
-    """A number of tokens, or ``None`` for what is none."""
+    """A number of tokens, or ``None`` for anything else."""
     return int(value) if isinstance(value, int | float) and abs(value) < _MOST_TOKENS else None
 
 
 def fragment_tokens(fragment: dict[str, Any]) -> int:
-    """The tokens of a fragment, 1 where the server does not say."""
+    """The tokens of a fragment, 1 if the server does not say."""
     count = fragment.get("tokensCount", 1)
     if type(count) is int:
         return count

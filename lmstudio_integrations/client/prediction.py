@@ -1,13 +1,15 @@
-"""A prediction as it comes in: packets go into a ``PredictionReader``, events come out, a result is left at the end.
+"""Reads a prediction: packets go into a ``PredictionReader``, events come out, and at the end there is a result.
 
 Pure: no socket, no thread, no clock. The packets are those of LM Studio's ``predict``, ``getOrLoad`` and ``loadModel``
-channels (lmstudio-js, ``lms-external-backend-interfaces``); what a newer server adds is passed over, what an older one
-leaves out has a default.
+channels (lmstudio-js, ``lms-external-backend-interfaces``); what a newer server adds is ignored, what an
+older one omits has a default.
 """
 
 from __future__ import annotations
 
 import logging
+import uuid
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lmstudio_integrations.client.events import (
@@ -20,10 +22,10 @@ from lmstudio_integrations.client.events import (
     ToolCallFailed,
     ToolCallName,
     ToolCallStart,
-    fragment_tokens,
     token_count,
 )
 from lmstudio_integrations.client.result import PartialPrediction, PredictionResult, read_structured
+from lmstudio_integrations.client.streamed_json import StreamedArguments
 from lmstudio_integrations.client.surrogates import SurrogateJoiner
 from lmstudio_integrations.client.transport.multiplexer import Closed
 from lmstudio_integrations.errors import (
@@ -61,10 +63,25 @@ logger = logging.getLogger("lmstudio_integrations")
 _MOST_NOTES = 20
 
 
-class PredictionReader:
-    """Reads the packets of one prediction, loading included, and keeps what they add up to.
+@dataclass(slots=True)
+class _OpenToolCall:
+    """The tool call that the model is writing. ``visible``: it is not one that ``parallel_tool_calls=False`` drops."""
 
-    ``structured``: whether a document was asked for, so that the result is parsed as JSON.
+    index: int
+    id: str
+    visible: bool
+    name: str | None = None
+    text: list[str] = field(default_factory=list)
+    joiner: SurrogateJoiner = field(default_factory=SurrogateJoiner)
+    arguments: StreamedArguments = field(default_factory=StreamedArguments)
+
+
+class PredictionReader:
+    """Reads the packets of one prediction, loading included, and accumulates the result.
+
+    ``structured``: a document was asked for, so the result is parsed as JSON. ``tool_names``: of the tools offered, for
+    names that the server changed. ``taken_ids``: ids of the conversation's tool calls; new ones differ from them.
+    ``parallel_tool_calls``: ``False`` keeps only the first tool call.
     """
 
     def __init__(
@@ -76,21 +93,22 @@ class PredictionReader:
         parallel_tool_calls: bool = True,
     ) -> None:
         self._structured = structured
+        self._tool_names = tool_names
+        self._taken_ids = set(taken_ids)
+        self._parallel = parallel_tool_calls
         self._visible: list[str] = []
         self._reasoning: list[str] = []
         self._reasoning_tokens = 0
+        self._tags = ["", ""]
+        self._log_probs: list[dict[str, Any]] = []
         self._loading: str | None = None
-        self._tool_index = -1
-        self._tool_open = False
-        self._tool_name: str | None = None
-        self._tool_id: str | None = None
-        self._tool_arguments: list[str] = []
+        self._tool_count = 0
+        self._tool: _OpenToolCall | None = None
         self._tool_calls: list[ToolCallRequest] = []
         self._failed: list[ToolCallFailed] = []
         self._strange: set[str] = set()
-        self._told: LMStudioError | None = None
+        self._packet_error: LMStudioError | None = None
         self._text = SurrogateJoiner()
-        self._argument_text = SurrogateJoiner()
         self.prompt_progress: PromptProgress | None = None
         self.result: PredictionResult | None = None
         self.error: LMStudioError | None = None
@@ -102,7 +120,7 @@ class PredictionReader:
 
     @property
     def reasoning(self) -> str:
-        """The model's thoughts so far, without their tags."""
+        """The model's reasoning so far, without its tags."""
         return "".join(self._reasoning)
 
     @property
@@ -113,14 +131,17 @@ class PredictionReader:
     def read(self, packet: dict[str, Any] | Outcome) -> Event | None:
         """The event that ``packet`` is, or ``None``. After the final packet ``result`` is set.
 
-        ``packet`` may also be how the call ended; ending without the final packet raises
-        ``LMStudioIncompleteError``, ending in an error that error, with ``partial`` set. A final packet that cannot be
-        understood raises ``LMStudioProtocolError``; any other strange packet is logged once and passed over.
+        ``packet`` may also be the outcome of the call. Without a final packet before it, a closed channel raises
+        ``LMStudioIncompleteError``, and an error is raised with ``partial`` set. A final packet that cannot be read
+        raises ``LMStudioProtocolError``; any other such packet is logged once and ignored.
         """
+        if type(packet) is not dict:
+            self._read_end(packet)
+            return None
         try:
-            kind = packet["type"]  # type: ignore[index]  # an end is no mapping; it is told apart below, off the hot path
+            kind = packet["type"]
             if kind == "fragment":
-                data = packet["fragment"]  # type: ignore[index]
+                data = packet["fragment"]
                 fragment = Fragment(data)
                 if self._text.held or not fragment.content.isascii():
                     fragment.content = self._text.feed(fragment.content)
@@ -128,32 +149,37 @@ class PredictionReader:
                 if reasoning == "none":
                     if not data.get("isStructural"):
                         self._visible.append(fragment.content)
-                elif reasoning == "reasoning":
-                    self._reasoning.append(fragment.content)
-                    self._reasoning_tokens += fragment_tokens(data)
+                        if "tokens" in data:
+                            self._log_probs += fragment.tokens
+                else:
+                    self._read_reasoning(reasoning, fragment)
                 return fragment
             read = _READERS.get(kind)
             if read is not None:
-                return read(self, packet)  # type: ignore[arg-type]
-            problem = f"a packet of the unknown type {kind!r}"
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            if isinstance(packet, Closed | LMStudioError):
-                self._read_end(packet)
-                return None
-            problem = f"a packet that cannot be read ({type(error).__name__}: {error})"
+                return read(self, packet)
+            problem = f"a packet of the unknown type {str(kind)[:80]!r}"
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+            problem = f"a packet that cannot be read ({type(error).__name__}: {str(error)[:200]})"
         if problem not in self._strange and len(self._strange) < _MOST_NOTES:
             self._strange.add(problem)
-            logger.warning("%s was passed over in a prediction", problem)
+            logger.warning("ignored %s in a prediction", problem)
         return None
 
+    def _read_reasoning(self, kind: str, fragment: Fragment) -> None:
+        if kind == "reasoning":
+            self._reasoning.append(fragment.content)
+            self._reasoning_tokens += fragment.tokens_count
+        elif kind in _TAGS and not self._tags[_TAGS[kind]]:
+            self._tags[_TAGS[kind]] = fragment.content
+
     def _read_end(self, outcome: object) -> None:
-        if self.ended:
+        if self.ended or not isinstance(outcome, Closed | LMStudioError):
             return
-        error = outcome if isinstance(outcome, LMStudioError) else self._told
+        error = outcome if isinstance(outcome, LMStudioError) else self._packet_error
         if error is None:
             error = LMStudioIncompleteError(
-                "LM Studio ended the prediction without its final packet, so the answer is not whole; "
-                "what had come is on this error as 'partial'"
+                "LM Studio ended the prediction without its final packet, so the response is incomplete; "
+                "what had arrived is on this error as 'partial'"
             )
         if outcome is not error:
             error.response_started = True
@@ -162,7 +188,7 @@ class PredictionReader:
         raise error
 
     def partial(self) -> PartialPrediction:
-        """What there is so far, for an answer that broke off."""
+        """What has arrived so far, for an error."""
         return PartialPrediction(
             content=self.content,
             reasoning=self.reasoning,
@@ -192,65 +218,92 @@ class PredictionReader:
         return LoadProgress(_fraction(packet["progress"]), self._loading)
 
     def _read_loaded(self, packet: dict[str, Any]) -> None:
-        """The model is there; its ``LoadProgress(1.0)`` came before, and the caller asks for no more."""
+        """The model is loaded; its ``LoadProgress(1.0)`` came before."""
 
-    def _begin_tool_call(self, id: Any) -> None:
-        self._tool_index += 1
-        self._tool_open = True
-        self._tool_name, self._tool_id, self._tool_arguments = None, _id(id), []
-        self._argument_text = SurrogateJoiner()
+    def _start_tool_call(self, given: Any) -> _OpenToolCall:
+        call_id = str(given) if isinstance(given, str | int) and given != "" else ""
+        if not call_id or call_id in self._taken_ids:
+            call_id = f"call_{uuid.uuid4().hex[:24]}"
+        self._taken_ids.add(call_id)
+        visible = self._parallel or not self._tool_calls
+        self._tool = _OpenToolCall(self._tool_count, call_id, visible)
+        self._tool_count += 1
+        return self._tool
 
-    def _finish_tool_call(self) -> None:
-        if not self._tool_open:  # an older server that sends the whole call in one packet
-            self._begin_tool_call(None)
-        self._tool_open = False
+    def _end_tool_call(self, given: Any) -> _OpenToolCall:
+        call = self._tool or self._start_tool_call(given)  # an older server sends a call in one packet
+        self._tool = None
+        return call
 
-    def _read_tool_start(self, packet: dict[str, Any]) -> Event:
-        self._begin_tool_call(packet.get("toolCallId"))
-        return ToolCallStart(self._tool_index, self._tool_id)
+    def _read_tool_start(self, packet: dict[str, Any]) -> Event | None:
+        call = self._start_tool_call(packet.get("toolCallId"))
+        return ToolCallStart(call.index, call.id) if call.visible else None
 
-    def _read_tool_name(self, packet: dict[str, Any]) -> Event:
-        name = str(packet["name"])
-        if not self._tool_open:
-            self._begin_tool_call(None)
-        self._tool_name = name
-        return ToolCallName(self._tool_index, name)
+    def _read_tool_name(self, packet: dict[str, Any]) -> Event | None:
+        name = self._own_name(str(packet["name"]))
+        call = self._tool or self._start_tool_call(None)
+        call.name = name
+        return ToolCallName(call.index, name) if call.visible else None
 
-    def _read_tool_arguments(self, packet: dict[str, Any]) -> Event:
-        content = packet["content"]
-        if not isinstance(content, str) or not self._tool_open:
-            raise ValueError("a piece of arguments that belongs to no tool call")
-        content = self._argument_text.feed(content)
-        self._tool_arguments.append(content)
-        return ToolCallArguments(self._tool_index, content)
+    def _read_tool_arguments(self, packet: dict[str, Any]) -> Event | None:
+        content, call = packet["content"], self._tool
+        if not isinstance(content, str) or call is None:
+            raise ValueError("arguments outside of a tool call")
+        content = call.joiner.feed(content)
+        call.text.append(content)
+        safe = call.arguments.feed(content)
+        return ToolCallArguments(call.index, safe) if safe and call.visible else None
 
-    def _read_tool_end(self, packet: dict[str, Any]) -> Event:
-        self._finish_tool_call()
+    def _read_tool_end(self, packet: dict[str, Any]) -> Event | None:
         raw = packet.get("rawContent")
         request = packet.get("toolCallRequest")
+        call = self._end_tool_call(request.get("id") if isinstance(request, dict) else None)
         try:
-            call = ToolCallRequest(
-                id=_id(request.get("id")) or self._tool_id,  # type: ignore[union-attr]  # whatever came is told apart below
-                name=request["name"],  # type: ignore[index]
+            made = ToolCallRequest(
+                id=call.id,
+                name=self._own_name(request["name"]),  # type: ignore[index]  # the except clause handles other types
                 arguments=request.get("arguments") or {},  # type: ignore[union-attr]
             )
         except (KeyError, TypeError, ValueError, AttributeError):
-            # It was announced, so it must not vanish: what the model wrote is in the failure.
-            return self._fail_tool_call(SerializedError(title=f"A tool call that cannot be read: {request!r}"), raw)
-        self._tool_calls.append(call)
-        return ToolCallEnd(self._tool_index, call, raw)
+            # It was announced, so it must not disappear: what the model wrote is in the failure.
+            title = f"a tool call that cannot be read: {str(request)[:500]}"
+            return self._fail_tool_call(call, SerializedError(title=title), raw)
+        if not call.visible:
+            return None
+        self._tool_calls.append(made)
+        rest = call.arguments.complete(made.arguments or {})
+        if rest is None:
+            logger.warning("the streamed arguments of tool call %r are not those that LM Studio parsed", made.name)
+        return ToolCallEnd(call.index, made, raw, rest or "")
 
-    def _read_tool_failed(self, packet: dict[str, Any]) -> Event:
-        self._finish_tool_call()
-        return self._fail_tool_call(SerializedError.from_any(packet.get("error")), packet.get("rawContent"))
+    def _read_tool_failed(self, packet: dict[str, Any]) -> Event | None:
+        call = self._end_tool_call(None)
+        return self._fail_tool_call(call, SerializedError.from_any(packet.get("error")), packet.get("rawContent"))
 
-    def _fail_tool_call(self, error: SerializedError, raw: str | None) -> ToolCallFailed:
-        failed = ToolCallFailed(self._tool_index, error, self._tool_name, "".join(self._tool_arguments), raw)
+    def _fail_tool_call(self, call: _OpenToolCall, error: SerializedError, raw: Any) -> Event | None:
+        if not call.visible:
+            return None
+        raw = raw if isinstance(raw, str) else None
+        failed = ToolCallFailed(call.index, error, call.name, "".join(call.text), raw, call.id)
         self._failed.append(failed)
         return failed
 
-    def _read_success(self, packet: dict[str, Any]) -> None:
-        self._visible.append(self._text.end())
+    def _own_name(self, name: str) -> str:
+        """The tool that the model means by ``name``: LM Studio may change special characters and case.
+
+        Guess: a name that is not a tool's stands for the one tool with the same letters and digits.
+        """
+        if not isinstance(name, str):
+            raise TypeError("the name of a tool is not text")
+        if name in self._tool_names:
+            return name
+        alike = [tool for tool in self._tool_names if _letters(tool) == _letters(name)]
+        return alike[0] if len(alike) == 1 else name
+
+    def _read_success(self, packet: dict[str, Any]) -> Event | None:
+        # A half character that never got its other half: the stream and the result must have the same text.
+        last = self._text.end()
+        self._visible.append(last)
         content, reasoning = self.content, self.reasoning
         structured, parsed, parsed_from_reasoning, parse_error = read_structured(self._structured, content, reasoning)
         try:
@@ -258,6 +311,7 @@ class PredictionReader:
                 content=content,
                 reasoning=reasoning,
                 reasoning_tokens_count=self._reasoning_tokens,
+                reasoning_tags=(self._tags[0], self._tags[1]),
                 parsed=parsed,
                 structured=structured,
                 parsed_from_reasoning=parsed_from_reasoning,
@@ -269,15 +323,17 @@ class PredictionReader:
                 load_config=from_kv(packet.get("loadModelConfig") or {"fields": []}, "llm.load"),
                 prediction_config=from_kv(packet.get("predictionConfig") or {"fields": []}, "llm.prediction"),
                 prompt_progress=self.prompt_progress,
+                log_probs=self._log_probs,
             )
-        except (KeyError, TypeError, ValueError) as error:
-            self.error = LMStudioProtocolError(f"the final packet of a prediction cannot be read: {error}")
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            self.error = LMStudioProtocolError(f"the final packet of a prediction cannot be read: {str(error)[:500]}")
             self.error.partial, self.error.response_started = self.partial(), True
             raise self.error from error
+        return Fragment({"content": last, "tokensCount": 0}) if last else None
 
     def _read_error(self, packet: dict[str, Any]) -> None:
         """Older servers sent errors as packets; the channel's own error or close follows."""
-        self._told = server_error(packet.get("error"))
+        self._packet_error = server_error(packet.get("error"))
 
 
 def load_progress(packet: dict[str, Any]) -> float | None:
@@ -290,13 +346,15 @@ def load_progress(packet: dict[str, Any]) -> float | None:
         return None
 
 
-def _id(value: Any) -> str | None:
-    """A tool call's id; numbers are taken for what they look like, and an empty one is none."""
-    return str(value) if isinstance(value, str | int) and value != "" else None
+_TAGS = {"reasoningStartTag": 0, "reasoningEndTag": 1}
+
+
+def _letters(name: str) -> str:
+    return "".join(character for character in name.lower() if character.isalnum())
 
 
 def _fraction(value: Any) -> float:
-    """Progress as 0.0 to 1.0, however the server spells it (integers 0 and 1 occur)."""
+    """Progress as 0.0 to 1.0 (servers also send the integers 0 and 1)."""
     return min(1.0, max(0.0, float(value)))
 
 

@@ -1,4 +1,4 @@
-"""What a prediction leaves behind: the whole answer, or what there was when it broke off."""
+"""The result of a prediction: the complete answer, or what had arrived before an error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,32 @@ if TYPE_CHECKING:
     from lmstudio_integrations.protocol.models import ModelInstanceInfo
     from lmstudio_integrations.protocol.prediction import PredictionStats
 
-__all__ = ["PartialPrediction", "PredictionResult", "read_structured"]
+__all__ = ["PartialPrediction", "PredictionResult", "Usage", "read_structured"]
+
+_FINISH_REASONS = {
+    "eosFound": "stop",
+    "stopStringFound": "stop",
+    "toolCalls": "tool_calls",
+    "maxPredictedTokensReached": "length",
+    "contextLengthReached": "length",
+    "userStopped": "cancelled",
+    "modelUnloaded": "error",
+    "failed": "error",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Token counts of a prediction; ``None`` is a count that the server does not give.
+
+    ``cached_tokens`` of the prompt came from the server's cache; ``reasoning_tokens`` are part of the completion.
+    """
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,12 +48,16 @@ class PredictionResult:
 
     * ``content``: the visible text; reasoning, its tags and structural text are not in it.
     * ``parsed``: the document as a dict (or list) for a structured answer, else the same text as ``content``.
-    * ``structured``: whether ``parsed`` is a document. If one was asked for but what came is no JSON (as when the
-      token limit cut it off), this is ``False`` and ``parse_error`` says why.
-    * ``parsed_from_reasoning``: the document was found among the model's thoughts, with no visible text at all,
-      as reasoning models do at times.
-    * ``reasoning``: the thoughts; ``reasoning_tokens_count`` their tokens.
-    * ``tool_calls``, ``failed_tool_calls``: in the order in which the model made them.
+    * ``structured``: whether ``parsed`` is a document. If one was asked for but the answer is not JSON (for one,
+      because the token limit truncated it), this is ``False`` and ``parse_error`` says why.
+    * ``parsed_from_reasoning``: the document was found in the model's reasoning, and there was no visible text.
+    * ``reasoning``: the model's reasoning; ``reasoning_tokens_count`` its tokens, ``reasoning_tags`` the literal tags
+      around it, as far as they were received.
+    * ``tool_calls``, ``failed_tool_calls``: in the order in which the model made them. Their ids are unique in the
+      conversation, their names are the tools' own.
+    * ``finish_reason``: "stop", "length", "tool_calls", "cancelled", "error", or LM Studio's own word if it is new.
+    * ``usage``: token counts. ``log_probs``: the tokens of the visible text with ``text``, ``id``, ``logProb`` and
+      ``candidates``, if log probabilities were asked for.
     * ``stats``: ``stop_reason``, ``tokens_per_second``, ``time_to_first_token_sec``, ``prompt_tokens_count`` …
     * ``model_info``: the instance that answered. ``load_config``, ``prediction_config``: plain dicts in user names.
     * ``prompt_progress``: the last report on the prompt, with the tokens that came from the cache, or ``None``.
@@ -43,6 +72,7 @@ class PredictionResult:
     model_info: ModelInstanceInfo
     reasoning: str = ""
     reasoning_tokens_count: int = 0
+    reasoning_tags: tuple[str, str] = ("", "")
     parsed_from_reasoning: bool = False
     parse_error: str | None = None
     tool_calls: list[ToolCallRequest] = field(default_factory=list)
@@ -50,6 +80,32 @@ class PredictionResult:
     load_config: dict[str, Any] = field(default_factory=dict)
     prediction_config: dict[str, Any] = field(default_factory=dict)
     prompt_progress: PromptProgress | None = None
+    log_probs: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def finish_reason(self) -> str:
+        """Why the answer ended, in the words of OpenAI's API."""
+        reason = str(self.stats.stop_reason or "")
+        if reason == "eosFound" and self.tool_calls:
+            return "tool_calls"
+        return _FINISH_REASONS.get(reason, reason or "stop")
+
+    @property
+    def usage(self) -> Usage:
+        """Token counts, as far as the server gives them."""
+        stats = self.stats
+        prompt, completion, total = _count(stats.prompt_tokens_count), _count(stats.predicted_tokens_count), None
+        if prompt is not None or completion is not None:
+            total = _count(stats.total_tokens_count) or (prompt or 0) + (completion or 0)
+        cached = None if self.prompt_progress is None else self.prompt_progress.cached_tokens
+        reasoning = self.reasoning_tokens_count if self.reasoning else None
+        return Usage(
+            prompt_tokens=prompt,
+            completion_tokens=completion,
+            total_tokens=total,
+            cached_tokens=cached if prompt is None or cached is None else min(cached, prompt),
+            reasoning_tokens=reasoning if completion is None or reasoning is None else min(reasoning, completion),
+        )
 
     def raise_for_stop_reason(self) -> Self:
         """The result itself, unless its stop reason says that a failure cut the answer off.
@@ -86,7 +142,7 @@ class PredictionResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartialPrediction:
-    """What had come before a prediction broke off. It has no statistics and is never a result."""
+    """What had arrived before an error ended a prediction. It has no statistics and is never a result."""
 
     content: str
     reasoning: str
@@ -98,8 +154,8 @@ class PartialPrediction:
 def read_structured(asked: bool, content: str, reasoning: str) -> tuple[bool, Any, bool, str | None]:
     """``(structured, parsed, parsed_from_reasoning, parse_error)`` of an answer.
 
-    A reasoning model under a grammar may write the document among its thoughts and leave the answer empty
-    (lmstudio-bug-tracker 1698); then, and only then, the thoughts are read.
+    A reasoning model under a grammar may write the document in its reasoning and leave the answer empty
+    (lmstudio-bug-tracker 1698); then, and only then, the reasoning is parsed.
     """
     if not asked:
         return False, content, False, None
@@ -107,5 +163,9 @@ def read_structured(asked: bool, content: str, reasoning: str) -> tuple[bool, An
     try:
         parsed = json.loads(reasoning if from_reasoning else content)
     except (ValueError, RecursionError) as error:
-        return False, content, False, f"the answer is no JSON document: {error}"
+        return False, content, False, f"the answer is not a JSON document: {error}"
     return True, parsed, from_reasoning, None
+
+
+def _count(value: float | None) -> int | None:
+    return None if value is None else int(value)

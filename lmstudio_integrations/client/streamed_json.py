@@ -43,6 +43,8 @@ class StreamedArguments:
         self._keys: list[str | None] = []  # for each open object: the key whose value is being read
         self._expect = "object"
         self._broken = False
+        self._partial = ""
+        self._string_start = 0
 
     def feed(self, text: str) -> str:
         """Add a piece of the model's text; returns the piece that may be handed out, often the same."""
@@ -87,13 +89,13 @@ class StreamedArguments:
         return [ending]
 
     def _ending(self, depth: int, values: list[Any], *, innermost: bool) -> str | None:
-        """What closes the container at ``depth``: the rest of its half-read member, the missing members, the bracket."""
+        """What closes the container at ``depth``: the rest of its half-read member, missing members, the bracket."""
         container, value = self._stack[depth], values[depth]
-        if type(container) is not type(value):
-            return None
-        if isinstance(container, dict):
+        if isinstance(container, dict) and isinstance(value, dict):
             return self._end_object(set(container), self._keys[depth], value, innermost=innermost)
-        return self._end_array(len(container), value, innermost=innermost)
+        if isinstance(container, list) and isinstance(value, list):
+            return self._end_array(len(container), value, innermost=innermost)
+        return None
 
     def _end_object(self, done: set[str], key: str | None, value: dict[str, Any], *, innermost: bool) -> str | None:
         separate = bool(done)
@@ -149,8 +151,9 @@ class StreamedArguments:
         self._position = end
         return True
 
-    def _break(self) -> None:
+    def _break(self) -> int | None:
         self._broken = True
+        return None
 
     def _read_object(self, start: int) -> int | None:
         if self._text[start] != "{":

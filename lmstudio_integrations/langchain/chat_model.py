@@ -22,7 +22,7 @@ from lmstudio_integrations import ModelInstanceInfo
 from lmstudio_integrations._version import __version__
 from lmstudio_integrations.client import LLM
 from lmstudio_integrations.langchain._messages import to_history
-from lmstudio_integrations.langchain.convert.answer import PROVIDER, AnswerReader
+from lmstudio_integrations.langchain.convert.answer import PROVIDER, AnswerReader, generation_info
 from lmstudio_integrations.langchain.convert.chunks import ChunkReader
 from lmstudio_integrations.langchain.convert.tools import openai_tools, tool_choice_of
 from lmstudio_integrations.langchain.errors import LangChainErrors
@@ -332,7 +332,8 @@ def _result(message: AIMessage) -> ChatResult:
             zip(_COUNTS, (usage["input_tokens"], usage["output_tokens"], usage["total_tokens"]), strict=True)
         )
     llm_output = {"model_name": message.response_metadata["model_name"], "token_usage": token_usage}
-    return ChatResult(generations=[ChatGeneration(message=message)], llm_output=llm_output)
+    generation = ChatGeneration(message=message, generation_info=generation_info(message.response_metadata))
+    return ChatResult(generations=[generation], llm_output=llm_output)
 
 
 def _protocol_reader(

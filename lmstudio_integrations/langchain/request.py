@@ -76,15 +76,15 @@ def chat_request(
         tool_choice=asked.tool_choice,
         check_context=check_context,
         fetch_images=fetch_images,
+        parallel_tool_calls=changes.get("parallel_tool_calls"),
     )
-    wanted = Wanted(frozenset(history.call_ids), asked.answer_tool, changes.get("parallel_tool_calls") is not False)
     return Request(
         method="respond_stream",
         subject=history,
         model=settings._pick("model", changes),
         load=settings._load_options(**changes),
         options=options,
-        wanted=wanted,
+        wanted=Wanted(asked.answer_tool),
     )
 
 

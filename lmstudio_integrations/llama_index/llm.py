@@ -133,12 +133,7 @@ class LMStudio(GrammarLLM):
 
     def _answer(self, kind: Literal["chat", "completion"], options: CallOptions, *, whole: bool = False) -> Answer:
         """Made in the body of the public method, where its span is the active one."""
-        reply = Reply(
-            single_call=options.single_call,
-            surface_failed_calls=self.surface_failed_tool_calls,
-            logprobs=options.logprobs,
-            tool_names=options.tool_names,
-        )
+        reply = Reply(options.required_tools)
         return Answer(kind=kind, reply=reply, span_id=active_span_id.get(), model=options.model, whole=whole)
 
     # Tools

@@ -8,7 +8,7 @@ from typing import Any
 
 from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.llama_index.settings import PredictionSettings, unknown_name
-from lmstudio_integrations.llama_index.tools import chosen_tool, tool_name, wire_tools
+from lmstudio_integrations.llama_index.tools import chosen_tool, has_required_parameters, tool_name, wire_tools
 
 __all__ = ["CallOptions", "call_options", "load_config"]
 
@@ -41,10 +41,8 @@ class CallOptions:
 
     model: str | None
     arguments: dict[str, Any] = field(default_factory=dict)
-    single_call: bool = False
     raw_completion: bool = False
-    logprobs: bool = False
-    tool_names: tuple[str, ...] = ()
+    required_tools: frozenset[str] = frozenset()
 
 
 def load_config(settings: PredictionSettings) -> dict[str, Any]:
@@ -80,6 +78,7 @@ def call_options(settings: PredictionSettings, given: Mapping[str, Any]) -> Call
         config["contextOverflowPolicy"] = "stopAtLimit"  # LM Studio's own default would lose text without a word
     arguments: dict[str, Any] = {"config": config or None, "timeout": call.get("timeout")}
     arguments["cancel"] = call.get("cancel")
+    arguments["parallel_tool_calls"] = call.get("allow_parallel_tool_calls")
     arguments |= {name: merged[name] for name in ("preset", "draft_model") if merged[name] is not None}
     arguments |= _tool_arguments(call)
     if call.get("response_format") is not None:
@@ -87,10 +86,10 @@ def call_options(settings: PredictionSettings, given: Mapping[str, Any]) -> Call
     return CallOptions(
         model=merged["model"],
         arguments={name: value for name, value in arguments.items() if value is not None},
-        single_call=call.get("allow_parallel_tool_calls") is False,
         raw_completion=bool(call.get("raw_completion", settings.raw_completion)),
-        logprobs=merged["logprobs"] is not None,
-        tool_names=tuple(tool_name(tool) for tool in arguments.get("tools") or ()),
+        required_tools=frozenset(
+            tool_name(tool) for tool in arguments.get("tools") or () if has_required_parameters(tool)
+        ),
     )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from llama_index.core.base.llms.types import ChatResponse, CompletionResponse, LogProb, ThinkingBlock, ToolCallBlock
 
@@ -21,7 +20,6 @@ from lmstudio_integrations import (
     ToolCallStart,
 )
 from lmstudio_integrations.llama_index.cheap import chat_response, completion_response, text_block
-from lmstudio_integrations.llama_index.tools import original_name
 from lmstudio_integrations.llama_index.usage import counts_of, raw_of
 
 if TYPE_CHECKING:
@@ -53,15 +51,10 @@ class _Call:
 class Reply:
     """The state of one answer.
 
-    ``single_call``: show only the first tool call. ``surface_failed_calls``: show the raw text of a call that the
-    server could not parse as part of the answer. ``logprobs``: collect log probabilities. ``tool_names``: of the tools
-    that were given.
+    ``required_tools``: names of the tools that have required parameters.
     """
 
-    single_call: bool = False
-    surface_failed_calls: bool = False
-    logprobs: bool = False
-    tool_names: tuple[str, ...] = ()
+    required_tools: frozenset[str] = frozenset()
     text: str = ""
     thinking: str = ""
     _thinking_tokens: int = 0
@@ -69,15 +62,12 @@ class Reply:
     _thinking_delta: str = ""
     _thinking_block: ThinkingBlock | None = None
     _calls: dict[int, _Call] = field(default_factory=dict)
-    _collected: list[list[LogProb]] = field(default_factory=list)
 
     def take(self, event: Event) -> str | None:
         """The visible text that ``event`` adds; ``""`` if it changes the answer otherwise, ``None`` if it does not."""
         if isinstance(event, Fragment):
             kind = event.reasoning_type
             if kind == "none":
-                if self.logprobs:
-                    self._collect(event)
                 content = event.content
                 if not content or event.is_structural:
                     return None
@@ -129,8 +119,8 @@ class Reply:
     def _finish(self, response: ChatResponse | CompletionResponse, result: PredictionResult) -> None:
         response.raw = raw_of(result)
         response.additional_kwargs |= counts_of(response.raw["usage"])
-        if self._collected:
-            response.logprobs = self._collected
+        if log_probs := _log_probs(result):
+            response.logprobs = log_probs
 
     def _take_reasoning(self, kind: str, event: Fragment) -> str | None:
         if kind == "reasoning":
@@ -148,10 +138,10 @@ class Reply:
 
     def _take_call(self, event: Event) -> str | None:
         if isinstance(event, ToolCallStart):
-            self._open(event.index, event.id)
+            self._calls[event.index] = _Call(event.id)
             return None
         if isinstance(event, ToolCallName):
-            self._call(event.index).name = original_name(event.name, self.tool_names)
+            self._call(event.index).name = event.name
         elif isinstance(event, ToolCallArguments):
             call = self._call(event.index)
             if isinstance(call.arguments, str):
@@ -159,37 +149,40 @@ class Reply:
             if not call.name:
                 return None
         elif isinstance(event, ToolCallEnd):
-            call = self._calls.get(event.index) or self._open(event.index, event.tool_call.id)
-            call.name = original_name(event.tool_call.name, self.tool_names)
+            call = self._call(event.index, event.tool_call.id)
+            call.name = event.tool_call.name
             call.arguments = dict(event.tool_call.arguments or {})
         elif isinstance(event, ToolCallFailed):
-            self._call(event.index).failed = True
-            return self._surface(event)
+            return self._take_failed_call(event)
         else:
             return None
         self._thinking_delta = ""
         return ""
 
-    def _surface(self, event: ToolCallFailed) -> str:
-        if not self.surface_failed_calls:
+    def _take_failed_call(self, event: ToolCallFailed) -> str:
+        """Show a call that LM Studio could not parse; returns what it adds to the text.
+
+        It becomes a call without arguments if the tool requires some, so that the tool's error reaches the model, else
+        text, so that no answer is empty.
+        """
+        call = self._call(event.index, event.id)
+        self._thinking_delta = ""
+        if event.name in self.required_tools:
+            call.name, call.arguments = str(event.name), {}
             return ""
+        call.failed = True
         text = event.raw_content or event.arguments
         self.text += text
         return text
 
-    def _call(self, index: int) -> _Call:
-        return self._calls.get(index) or self._open(index, None)
-
-    def _open(self, index: int, given: str | None) -> _Call:
-        """A new call. Its id is the server's, unless that is missing or already another call's of this answer."""
-        taken = {call.id for call in self._calls.values()}
-        call = _Call(given if given and given not in taken else f"call_{uuid4().hex[:24]}")
-        self._calls[index] = call
+    def _call(self, index: int, call_id: str | None = None) -> _Call:
+        call = self._calls.get(index)
+        if call is None:
+            call = self._calls[index] = _Call(call_id or "")
         return call
 
     def _shown_calls(self) -> list[_Call]:
-        shown = [call for call in self._calls.values() if call.name and not call.failed]
-        return shown[:1] if self.single_call else shown
+        return [call for call in self._calls.values() if call.name and not call.failed]
 
     def _thinking(self) -> ThinkingBlock:
         if self._thinking_block is None:
@@ -198,13 +191,15 @@ class Reply:
             )
         return self._thinking_block
 
-    def _collect(self, event: Fragment) -> None:
-        for token in event.tokens:
-            entries = token.get("candidates") or [token]
-            found = [
-                LogProb(token=entry["text"], logprob=entry["logProb"], bytes=list(entry["text"].encode()))
-                for entry in entries
-                if isinstance(entry.get("logProb"), (int, float)) and isinstance(entry.get("text"), str)
-            ]
-            if found:
-                self._collected.append(found)
+
+def _log_probs(result: PredictionResult) -> list[list[LogProb]]:
+    """For each token its candidates, or itself, as far as the server gives their log probabilities."""
+    found = [
+        [
+            LogProb(token=entry["text"], logprob=entry["logProb"], bytes=list(entry["text"].encode("utf-8", "replace")))
+            for entry in token.get("candidates") or [token]
+            if isinstance(entry.get("logProb"), (int, float)) and isinstance(entry.get("text"), str)
+        ]
+        for token in result.log_probs
+    ]
+    return [entries for entries in found if entries]

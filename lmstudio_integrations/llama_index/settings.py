@@ -184,11 +184,6 @@ class PredictionSettings(ServerSettings):
         default=False,
         description="Allow this process to fetch images that messages name by an http(s) URL. LM Studio fetches none.",
     )
-    surface_failed_tool_calls: bool = Field(
-        default=False,
-        description="Put the raw text of a tool call that could not be parsed into the answer. It is in "
-        "raw['failed_tool_calls'] in any case.",
-    )
     is_function_calling_model: bool | None = Field(
         default=None, description="Overrides what LM Studio says about the model's training for tools."
     )

@@ -18,7 +18,7 @@ __all__ = [
     "arguments_so_far",
     "chosen_tool",
     "conversation",
-    "original_name",
+    "has_required_parameters",
     "tool_name",
     "tool_selections",
     "wire_tools",
@@ -78,20 +78,11 @@ def tool_name(tool: Mapping[str, Any]) -> Any:
     return function.get("name") if isinstance(function, Mapping) else tool.get("name")
 
 
-def original_name(name: str, tools: Sequence[str]) -> str:
-    """The tool that the model means by ``name``.
-
-    LM Studio's default is to give a model names without special characters. Guess: calls may come back under those, so
-    a name that is no tool's stands for the one tool that has the same letters and digits.
-    """
-    if name in tools:
-        return name
-    alike = [tool for tool in tools if _letters(tool) == _letters(name)]
-    return alike[0] if len(alike) == 1 else name
-
-
-def _letters(name: str) -> str:
-    return "".join(character for character in name.lower() if character.isalnum())
+def has_required_parameters(tool: Mapping[str, Any]) -> bool:
+    """Whether a tool in OpenAI's form or in the bare one requires an argument."""
+    function = tool.get("function")
+    parameters = (function if isinstance(function, Mapping) else tool).get("parameters")
+    return isinstance(parameters, Mapping) and bool(parameters.get("required"))
 
 
 def conversation(user_msg: str | ChatMessage | None, chat_history: Sequence[ChatMessage] | None) -> list[ChatMessage]:

@@ -5,43 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lmstudio_integrations import PredictionResult, PromptProgress, ToolCallFailed
+    from lmstudio_integrations import PredictionResult, ToolCallFailed
 
-__all__ = ["counts_of", "finish_reason", "raw_of", "usage_of"]
-
-_FINISH_REASONS = {
-    "eosFound": "stop",
-    "stopStringFound": "stop",
-    "toolCalls": "tool_calls",
-    "maxPredictedTokensReached": "length",
-    "contextLengthReached": "length",
-    "userStopped": "cancelled",
-    "modelUnloaded": "error",
-    "failed": "error",
-}
-
-
-def finish_reason(stop_reason: str) -> str:
-    """LM Studio's stop reason in OpenAI's words; one that is not known yet stays as it is."""
-    return _FINISH_REASONS.get(stop_reason, stop_reason)
+__all__ = ["counts_of", "raw_of", "usage_of"]
 
 
 def usage_of(result: PredictionResult) -> dict[str, Any]:
-    """Token counts under OpenAI's names, which ``TokenCountingHandler`` reads. What the server left out is left out."""
-    stats = result.stats
-    counts = {
-        "prompt_tokens": stats.prompt_tokens_count,
-        "completion_tokens": stats.predicted_tokens_count,
-        "total_tokens": stats.total_tokens_count,
+    """Token counts under OpenAI's names, which ``TokenCountingHandler`` reads. Unknown counts are omitted."""
+    counts = result.usage
+    usage: dict[str, Any] = {
+        key: value
+        for key in ("prompt_tokens", "completion_tokens", "total_tokens")
+        if (value := getattr(counts, key)) is not None
     }
-    usage: dict[str, Any] = {key: int(value) for key, value in counts.items() if value is not None}
-    if "total_tokens" not in usage and len(usage) == 2:
-        usage["total_tokens"] = usage["prompt_tokens"] + usage["completion_tokens"]
-    cached = _cached_tokens(result.prompt_progress)
-    if cached is not None:
-        usage["prompt_tokens_details"] = {"cached_tokens": cached}
-    if result.reasoning:
-        usage["completion_tokens_details"] = {"reasoning_tokens": result.reasoning_tokens_count}
+    if counts.cached_tokens is not None:
+        usage["prompt_tokens_details"] = {"cached_tokens": counts.cached_tokens}
+    if counts.reasoning_tokens is not None:
+        usage["completion_tokens_details"] = {"reasoning_tokens": counts.reasoning_tokens}
     return usage
 
 
@@ -61,7 +41,7 @@ def raw_of(result: PredictionResult) -> dict[str, Any]:
     raw: dict[str, Any] = {
         "model": info.get("identifier"),
         "model_key": info.get("model_key"),
-        "finish_reason": finish_reason(result.stats.stop_reason),
+        "finish_reason": result.finish_reason,
         "stop_reason": result.stats.stop_reason,
         "usage": usage_of(result),
         "stats": result.stats.model_dump(mode="json", exclude_none=True),
@@ -81,7 +61,3 @@ def _failed(call: ToolCallFailed) -> dict[str, Any]:
         "error": call.error.model_dump(mode="json", exclude_none=True, exclude={"stack"}),
         "raw_content": call.raw_content,
     }
-
-
-def _cached_tokens(progress: PromptProgress | None) -> int | None:
-    return None if progress is None or progress.cached_tokens is None else int(progress.cached_tokens)

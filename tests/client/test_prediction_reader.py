@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import pickle
 from typing import Any
@@ -260,8 +261,11 @@ def test_a_tool_call_in_all_its_stages() -> None:
 
 def test_the_optional_packets_of_a_tool_call_may_be_missing() -> None:
     reader, events = read_all(call_start(None), call_end("add"), success())
-    call = ToolCallRequest(name="add", arguments={})
-    assert events == [ToolCallStart(0), ToolCallEnd(0, call)]
+    start, end = events
+    assert isinstance(start, ToolCallStart)
+    assert start.id
+    call = ToolCallRequest(id=start.id, name="add", arguments={})
+    assert end == ToolCallEnd(0, call, rest="{}")
     assert reader.result is not None
     assert reader.result.tool_calls == [call]
 
@@ -279,21 +283,112 @@ def test_equal_calls_are_not_taken_for_one() -> None:
     assert len(reader.partial().tool_calls) == 3
 
 
+@pytest.mark.parametrize(("started", "ended"), [("7", None), ("7", "8"), (7, None)])
+def test_id_of_a_call_is_the_one_that_was_announced(started: Any, ended: Any) -> None:
+    reader, _ = read_all(call_start(started), call_end("add", {}, ended))
+    assert reader.partial().tool_calls == [ToolCallRequest(id="7", name="add", arguments={})]
+
+
+@pytest.mark.parametrize("given", [None, "", []])
+def test_id_of_a_call_is_made_if_the_server_gives_none(given: Any) -> None:
+    reader, events = read_all(call_start(given), call_end("add", {}, given))
+    (call,) = reader.partial().tool_calls
+    assert call.id
+    assert events[0] == ToolCallStart(0, call.id)
+
+
+def test_id_that_the_conversation_has_is_replaced() -> None:
+    reader = PredictionReader(taken_ids=["1"])
+    for packet in (call_start("1"), call_end("add", {}, "1"), call_start("2"), call_end("add", {}, "2")):
+        reader.read(packet)
+    first, second = reader.partial().tool_calls
+    assert first.id not in ("1", "2", None)
+    assert second.id == "2"
+
+
+def test_call_in_one_packet_has_the_id_of_that_packet() -> None:
+    reader, _ = read_all(call_end("add", {}, "8"))
+    assert reader.partial().tool_calls[0].id == "8"
+
+
+@pytest.mark.parametrize("given", ["get-weather.v2", "get_weather_v2", "getWeatherV2"])
+def test_name_that_the_server_changed_becomes_the_tools_own(given: str) -> None:
+    reader = PredictionReader(tool_names=[given, "other"])
+    name = reader.read(call_name("get weather v2"))
+    reader.read(call_end("get weather v2", {}))
+    assert name == ToolCallName(0, given)
+    assert reader.partial().tool_calls[0].name == given
+
+
+def test_name_that_two_tools_are_like_stays_as_it_is() -> None:
+    reader = PredictionReader(tool_names=["a-b", "a_b"])
+    reader.read(call_end("a.b", {}))
+    assert reader.partial().tool_calls[0].name == "a.b"
+
+
+def test_only_the_first_call_is_kept_without_parallel_tool_calls() -> None:
+    reader = PredictionReader(parallel_tool_calls=False)
+    packets = (
+        call_start("1"),
+        call_end("add", {}),
+        call_start("2"),
+        call_name("add"),
+        call_arguments("{}"),
+        call_end("add", {}),
+    )
+    events = [event for packet in packets if (event := reader.read(packet)) is not None]
+    assert [type(event) for event in events] == [ToolCallStart, ToolCallEnd]
+    assert [call.id for call in reader.partial().tool_calls] == ["1"]
+
+
+@pytest.mark.parametrize("pieces", [["{'a': 'x'}"], ['{"a": "x",', "}"], ['{"a"', ': "x"}'], ["<a>x</a>"], []])
+def test_streamed_arguments_and_their_rest_are_strict_json(pieces: list[str]) -> None:
+    _, events = read_all(call_start("1"), call_name("f"), *map(call_arguments, pieces), call_end("f", {"a": "x"}))
+    text = "".join(event.content for event in events if isinstance(event, ToolCallArguments))
+    (end,) = [event for event in events if isinstance(event, ToolCallEnd)]
+    assert json.loads(text + end.rest) == {"a": "x"}
+
+
 @pytest.mark.parametrize(
-    ("started", "ended", "id"),
+    ("reason", "calls", "expected"),
     [
-        ("7", None, "7"),
-        (None, "8", "8"),
-        ("7", "8", "8"),
-        ("", "", None),
-        (None, None, None),
-        (7, None, "7"),
-        ([], 8, "8"),
+        ("eosFound", 0, "stop"),
+        ("eosFound", 1, "tool_calls"),
+        ("stopStringFound", 0, "stop"),
+        ("toolCalls", 1, "tool_calls"),
+        ("maxPredictedTokensReached", 0, "length"),
+        ("contextLengthReached", 1, "length"),
+        ("userStopped", 0, "cancelled"),
+        ("modelUnloaded", 0, "error"),
+        ("failed", 0, "error"),
+        ("inventedLater", 0, "inventedLater"),
     ],
 )
-def test_the_id_of_a_call_is_what_the_server_says_where_it_says_it(started: Any, ended: Any, id: str | None) -> None:
-    reader, _ = read_all(call_start(started), call_end("add", {}, ended))
-    assert reader.partial().tool_calls == [ToolCallRequest(id=id, name="add", arguments={})]
+def test_finish_reason_is_openais_word(reason: str, calls: int, expected: str) -> None:
+    reader, _ = read_all(*[call_end("f", {})] * calls, success(stopReason=reason))
+    assert reader.result is not None
+    assert reader.result.finish_reason == expected
+
+
+def test_half_character_at_the_end_is_streamed_as_it_is_in_the_result() -> None:
+    reader, events = read_all(fragment("ok \ud83d"), success())
+    assert reader.result is not None
+    assert "".join(map(str, events)) == reader.result.content == "ok \ufffd"
+
+
+def test_log_probabilities_of_the_visible_text_are_in_the_result() -> None:
+    token = {"text": "Hi", "id": 5, "logProb": -0.5}
+    reader, _ = read_all(
+        fragment("Hi", tokens=[token]), fragment("hm", reasoningType="reasoning", tokens=[token]), success()
+    )
+    assert reader.result is not None
+    assert reader.result.log_probs == [token]
+
+
+def test_progress_that_no_number_can_hold_does_not_end_the_answer() -> None:
+    reader, events = read_all({"type": "promptProcessingProgress", "progress": 10**400}, fragment("Hi"), success())
+    assert [str(event) for event in events] == ["Hi"]
+    assert reader.result is not None
 
 
 def test_arguments_keep_their_order() -> None:
@@ -572,10 +667,6 @@ def test_an_error_packet_before_a_final_packet_is_no_end() -> None:
         {"type": "toolCallGenerationArgumentFragmentGenerated"},
         {"type": "promptProcessingProgress"},
         {"type": "loadProgress"},
-        None,
-        5,
-        "fragment",
-        [],
     ],
     ids=repr,
 )

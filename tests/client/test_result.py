@@ -41,7 +41,7 @@ def test_a_document_that_was_cut_off_is_text_and_says_why(text: str) -> None:
     result = result_of(fragment(text), structured=True)
     assert (result.structured, result.parsed, result.content) == (False, text, text)
     assert result.parse_error is not None
-    assert "no JSON document" in result.parse_error
+    assert "not a JSON document" in result.parse_error
     assert str(result) == text
 
 

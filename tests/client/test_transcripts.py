@@ -137,9 +137,12 @@ def test_every_prediction_adds_up_to_what_was_sent(name: str) -> None:
         )
         assert partial.reasoning == "".join(f["content"] for f in fragments if f["reasoningType"] == "reasoning")
         sent_calls = [packet["toolCallRequest"] for packet in request.of_type("toolCallGenerationEnd")]
-        assert [(call.id, call.name, call.arguments) for call in partial.tool_calls] == [
-            (call.get("id"), call["name"], call.get("arguments", {})) for call in sent_calls
+        assert [(call.name, call.arguments) for call in partial.tool_calls] == [
+            (call["name"], call.get("arguments", {})) for call in sent_calls
         ]
+        ids = [call.id for call in partial.tool_calls]
+        assert all(ids)
+        assert ids == [call.get("id", made) for call, made in zip(sent_calls, ids, strict=True)]
         assert len(partial.failed_tool_calls) == len(request.of_type("toolCallGenerationFailed"))
         ended = [event.index for event in events if isinstance(event, ToolCallEnd | ToolCallFailed)]
         assert ended == list(range(len(ended)))

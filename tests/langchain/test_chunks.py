@@ -152,8 +152,8 @@ def test_a_call_shows_its_name_before_its_arguments() -> None:
     pieces = [piece for chunk in streamed(*EVERYTHING) for piece in chunk.tool_call_chunks if piece["index"] == 0]
     assert [(piece["name"], piece["id"] is not None, piece["args"]) for piece in pieces] == [
         ("add", True, ""),
-        (None, False, '{"a": 1,'),
-        (None, False, ' "b": 2}'),
+        (None, False, '{"a": 1'),  # the comma is held back: a trailing one would not be JSON
+        (None, False, ', "b": 2}'),
     ]
 
 
@@ -182,22 +182,8 @@ def test_calls_without_ids_get_ids_of_their_own() -> None:
     assert len(set(ids)) == 2
 
 
-@pytest.mark.parametrize("read", [added, answered])
-def test_an_id_that_the_conversation_has_already_is_made_anew(read: Any) -> None:
-    made = read(*call("add", {}, id="1"), *call("add", {}, id="2"), wanted=Wanted(taken_ids=frozenset({"1"})))
-    assert made.tool_calls[0]["id"] not in {"1", None}
-    assert made.tool_calls[1]["id"] == "2"
-
-
 def test_identical_calls_are_two_calls() -> None:
     assert len(added(*call("add", {"a": 1}, id="1"), *call("add", {"a": 1}, id="2")).tool_calls) == 2
-
-
-@pytest.mark.parametrize("read", [added, answered])
-def test_without_parallel_calls_the_first_is_kept(read: Any) -> None:
-    wanted = Wanted(parallel=False)
-    made = read(*call("add", {"a": 1}, '{"a": 1}'), *call("add", {"a": 2}, '{"a": 2}'), wanted=wanted)
-    assert [one["args"] for one in made.tool_calls] == [{"a": 1}]
 
 
 @pytest.mark.parametrize("version", ["v0", "v1"])
@@ -232,7 +218,11 @@ def test_a_failed_call_does_not_disturb_the_next() -> None:
 
 
 def test_the_chunks_of_a_failed_call_read_as_an_invalid_block() -> None:
-    assert [block["type"] for block in answered(*failed_call()).content_blocks] == ["invalid_tool_call"]
+    blocks = answered(*failed_call()).content_blocks
+    assert [block["type"] for block in blocks] == [
+        "text",
+        "invalid_tool_call",
+    ]  # number 19: the raw text is the content
 
 
 def test_the_answers_tool_is_handed_out_as_text() -> None:

@@ -8,7 +8,7 @@ Studio's own word), ``stats`` (LM Studio's statistics: tokens, seconds, tokens p
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage
@@ -18,10 +18,9 @@ from langchain_core.messages.tool import invalid_tool_call, tool_call
 from lmstudio_integrations.client import Fragment, PredictionResult
 from lmstudio_integrations.client.history import DEFAULT_REASONING_TAGS as DEFAULT_TAGS
 from lmstudio_integrations.langchain.convert.blocks import PROVIDER
-from lmstudio_integrations.langchain.convert.pieces import fresh_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 __all__ = [
     "PROVIDER",
@@ -30,30 +29,19 @@ __all__ = [
     "Wanted",
     "ai_message",
     "answer_text",
+    "came_otherwise",
     "finish_reason",
+    "generation_info",
     "metadata_of",
     "usage_of",
 ]
-
-_FINISH_REASONS = {
-    "eosFound": "stop",
-    "stopStringFound": "stop",
-    "toolCalls": "tool_calls",
-    "maxPredictedTokensReached": "length",
-    "contextLengthReached": "length",
-    "userStopped": "cancelled",
-    "modelUnloaded": "error",
-    "failed": "error",
-}
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What the caller of one prediction wants of its answer."""
 
-    taken_ids: frozenset[str] = field(default_factory=frozenset)
     answer_tool: str | None = None
-    parallel: bool = True
 
 
 class Tags:
@@ -103,24 +91,19 @@ class AnswerReader:
 
 def ai_message(result: PredictionResult, wanted: Wanted, tags: Tags) -> AIMessage:
     """The answer as a message; reasoning is in ``additional_kwargs["reasoning_content"]``, as with other providers."""
-    taken = set(wanted.taken_ids)
     calls = [call for call in result.tool_calls if call.name != wanted.answer_tool]
-    if not wanted.parallel:
-        calls = calls[:1]
     kwargs: dict[str, Any] = {}
     if result.reasoning:
         kwargs = {"reasoning_content": result.reasoning, **tags.kwargs()}
     return AIMessage(
         content=result.content + answer_text(result, wanted),
         additional_kwargs=kwargs,
-        tool_calls=[
-            tool_call(name=call.name, args=call.arguments or {}, id=fresh_id(call.id, taken)) for call in calls
-        ],
+        tool_calls=[tool_call(name=call.name, args=call.arguments or {}, id=call.id) for call in calls],
         invalid_tool_calls=[
             invalid_tool_call(
                 name=failed.name,
                 args=failed.raw_content or failed.arguments,
-                id=fresh_id(None, taken),
+                id=failed.id,
                 error=failed.error.title,
             )
             for failed in result.failed_tool_calls
@@ -131,46 +114,56 @@ def ai_message(result: PredictionResult, wanted: Wanted, tags: Tags) -> AIMessag
 
 
 def answer_text(result: PredictionResult, wanted: Wanted) -> str:
-    """The answer's text where it did not come as text: from the answer tool, or from among the reasoning.
+    """The answer's text if it did not come as text: from the answer tool, the reasoning, or a call that failed.
 
-    A reasoning model under a schema may write its document among its thoughts and leave the answer empty.
+    A reasoning model under a schema may write its document in its reasoning and leave the answer empty. A call that LM
+    Studio could not parse is the answer's text if there is nothing else.
     """
     if result.parsed_from_reasoning:
         return result.reasoning.strip()
-    texts = [
-        json.dumps(call.arguments or {}, ensure_ascii=False)
-        for call in result.tool_calls
-        if wanted.answer_tool is not None and call.name == wanted.answer_tool
-    ]
-    return texts[0] if texts else ""
+    if wanted.answer_tool is not None:
+        for call in result.tool_calls:
+            if call.name == wanted.answer_tool:
+                return json.dumps(call.arguments or {}, ensure_ascii=False)
+    if came_otherwise(result):
+        return "\n".join(filter(None, (failed.raw_content or failed.arguments for failed in result.failed_tool_calls)))
+    return ""
+
+
+def came_otherwise(result: PredictionResult) -> bool:
+    """Whether ``answer_text`` was not streamed: it is in the reasoning, or a call that failed and nothing else."""
+    failed_only = bool(result.failed_tool_calls) and not result.content and not result.tool_calls
+    return result.parsed_from_reasoning or failed_only
 
 
 def usage_of(result: PredictionResult) -> UsageMetadata | None:
     """Token counts as LM Studio gives them; ``None`` from a server that gives none."""
-    stats = result.stats
-    prompt, predicted, total = stats.prompt_tokens_count, stats.predicted_tokens_count, stats.total_tokens_count
-    if prompt is None and predicted is None:
+    counts = result.usage
+    if counts.total_tokens is None:
         return None
-    prompt, predicted = int(prompt or 0), int(predicted or 0)
     usage = UsageMetadata(
-        input_tokens=prompt, output_tokens=predicted, total_tokens=int(total or 0) or prompt + predicted
+        input_tokens=counts.prompt_tokens or 0,
+        output_tokens=counts.completion_tokens or 0,
+        total_tokens=counts.total_tokens,
     )
-    cached = result.prompt_progress.cached_tokens if result.prompt_progress else None
-    if cached is not None:
-        usage["input_token_details"] = InputTokenDetails(cache_read=min(int(cached), prompt))
-    if result.reasoning_tokens_count:
-        usage["output_token_details"] = OutputTokenDetails(reasoning=min(result.reasoning_tokens_count, predicted))
+    if counts.cached_tokens is not None:
+        usage["input_token_details"] = InputTokenDetails(cache_read=counts.cached_tokens)
+    if counts.reasoning_tokens:
+        usage["output_token_details"] = OutputTokenDetails(reasoning=counts.reasoning_tokens)
     return usage
 
 
 def finish_reason(result: PredictionResult, wanted: Wanted) -> str:
-    """LangChain's usual word for why the answer ended; LM Studio's own word where there is none."""
-    reason = str(result.stats.stop_reason or "")
-    if reason in {"eosFound", "toolCalls"} and any(call.name != wanted.answer_tool for call in result.tool_calls):
-        return "tool_calls"
-    if reason == "toolCalls":
+    """The result's finish reason; a call of the answer tool alone is an answer, and its reason "stop"."""
+    reason = result.finish_reason
+    if reason == "tool_calls" and all(call.name == wanted.answer_tool for call in result.tool_calls):
         return "stop"
-    return _FINISH_REASONS.get(reason, reason or "stop")
+    return reason
+
+
+def generation_info(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """What tracing reads from a generation: the finish reason and the model."""
+    return {name: metadata[name] for name in ("finish_reason", "model_name")}
 
 
 def metadata_of(result: PredictionResult, wanted: Wanted) -> dict[str, Any]:
@@ -184,6 +177,8 @@ def metadata_of(result: PredictionResult, wanted: Wanted) -> dict[str, Any]:
         "stats": result.stats.model_dump(mode="json", exclude_none=True),
         "model_info": info.model_dump(mode="json", exclude_none=True),
     }
+    if result.log_probs:
+        made["logprobs"] = {"content": [_log_prob(token) for token in result.log_probs]}
     if result.failed_tool_calls:
         made["failed_tool_calls"] = [
             {
@@ -197,3 +192,15 @@ def metadata_of(result: PredictionResult, wanted: Wanted) -> dict[str, Any]:
     if result.parsed_from_reasoning:
         made["structured_from_reasoning"] = True
     return made
+
+
+def _log_prob(token: Mapping[str, Any]) -> dict[str, Any]:
+    """A token's log probability in the form of OpenAI's API."""
+    candidates = token.get("candidates")
+    top = candidates if isinstance(candidates, list) else []
+    return {**_log_prob_entry(token), "top_logprobs": [_log_prob_entry(entry) for entry in top]}
+
+
+def _log_prob_entry(token: Mapping[str, Any]) -> dict[str, Any]:
+    text = str(token.get("text", ""))
+    return {"token": text, "bytes": list(text.encode("utf-8", "replace")), "logprob": token.get("logProb")}

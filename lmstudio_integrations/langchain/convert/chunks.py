@@ -14,8 +14,17 @@ from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk
 
 from lmstudio_integrations.client import Fragment, LoadProgress, PredictionResult, PromptProgress
-from lmstudio_integrations.langchain.convert.answer import PROVIDER, Tags, Wanted, answer_text, metadata_of, usage_of
-from lmstudio_integrations.langchain.convert.pieces import CallPiece, CallReader
+from lmstudio_integrations.langchain._tool_calls import ToolCallAccumulator, ToolCallDelta
+from lmstudio_integrations.langchain.convert.answer import (
+    PROVIDER,
+    Tags,
+    Wanted,
+    answer_text,
+    came_otherwise,
+    generation_info,
+    metadata_of,
+    usage_of,
+)
 from lmstudio_integrations.langchain.convert.plain import PlainText
 
 if TYPE_CHECKING:
@@ -31,7 +40,7 @@ class ChunkReader:
         self._wanted = wanted
         self._tags = Tags()
         self._text = PlainText().chunk
-        self._calls = CallReader(taken_ids=wanted.taken_ids, answer_tool=wanted.answer_tool, parallel=wanted.parallel)
+        self._calls = ToolCallAccumulator(wanted.answer_tool)
 
     def begin(self) -> Iterable[ChatGenerationChunk]:
         """Nothing comes before the first event."""
@@ -57,7 +66,7 @@ class ChunkReader:
         return [self._text(piece) if isinstance(piece, str) else _call(piece) for piece in self._calls.read(event)]
 
     def _last(self, result: PredictionResult) -> ChatGenerationChunk:
-        text = answer_text(result, self._wanted) if result.parsed_from_reasoning else ""
+        text = answer_text(result, self._wanted) if came_otherwise(result) else ""
         message = AIMessageChunk(
             content=text,
             additional_kwargs=self._tags.kwargs() if result.reasoning else {},
@@ -65,10 +74,11 @@ class ChunkReader:
             usage_metadata=usage_of(result),
             chunk_position="last",
         )
-        return ChatGenerationChunk(message=message)
+        info = generation_info(message.response_metadata)
+        return ChatGenerationChunk(message=message, generation_info=info)
 
 
-def _call(piece: CallPiece) -> ChatGenerationChunk:
+def _call(piece: ToolCallDelta) -> ChatGenerationChunk:
     return _chunk(tool_call_chunks=[tool_call_chunk(name=piece.name, args=piece.args, id=piece.id, index=piece.index)])
 
 

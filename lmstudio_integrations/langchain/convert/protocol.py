@@ -12,8 +12,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from lmstudio_integrations.client import Fragment, LoadProgress, PredictionResult, PromptProgress
-from lmstudio_integrations.langchain.convert.answer import PROVIDER, Tags, Wanted, answer_text, metadata_of, usage_of
-from lmstudio_integrations.langchain.convert.pieces import CallPiece, CallReader
+from lmstudio_integrations.langchain._tool_calls import ToolCallAccumulator, ToolCallDelta
+from lmstudio_integrations.langchain.convert.answer import (
+    PROVIDER,
+    Tags,
+    Wanted,
+    answer_text,
+    came_otherwise,
+    metadata_of,
+    usage_of,
+)
 from lmstudio_integrations.langchain.convert.progress import progress_data
 
 if TYPE_CHECKING:
@@ -45,7 +53,7 @@ class ProtocolReader:
         self._message_id = message_id
         self._model = model
         self._tags = Tags()
-        self._calls = CallReader(taken_ids=wanted.taken_ids, answer_tool=wanted.answer_tool, parallel=wanted.parallel)
+        self._calls = ToolCallAccumulator(wanted.answer_tool)
         self._open: _Block | None = None
         self._next = 0
 
@@ -75,7 +83,7 @@ class ProtocolReader:
                 yield from self._said("text", piece) if isinstance(piece, str) else self._called(piece)
 
     def _finish(self, result: PredictionResult) -> Iterator[MessagesData]:
-        if result.parsed_from_reasoning:
+        if came_otherwise(result):
             yield from self._said("text", answer_text(result, self._wanted))
         yield from self._close()
         finish: dict[str, Any] = {"metadata": metadata_of(result, self._wanted)}
@@ -96,7 +104,7 @@ class ProtocolReader:
         block.texts.append(text)
         yield _event("content-block-delta", index=block.index, delta={"type": f"{kind}-delta", kind: text})
 
-    def _called(self, piece: CallPiece) -> Iterator[MessagesData]:
+    def _called(self, piece: ToolCallDelta) -> Iterator[MessagesData]:
         block = self._open
         if block is None or block.kind != "call" or block.key != piece.index:
             yield from self._close()

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from langchain_core.utils.json import parse_partial_json
 
-from lmstudio_integrations.langchain.convert.pieces import CallPiece, CallReader
+from lmstudio_integrations.langchain._tool_calls import ToolCallAccumulator, ToolCallDelta
 from tests.langchain.packets import call, events, failed_call
 
 VALUES = st.recursive(
@@ -26,11 +26,11 @@ def split(text: str, cuts: list[int]) -> list[str]:
     return [text[start:end] for start, end in pairwise(places)]
 
 
-def read(*packets: dict[str, Any]) -> list[CallPiece]:
-    reader = CallReader()
+def read(*packets: dict[str, Any]) -> list[ToolCallDelta]:
+    reader = ToolCallAccumulator()
     made = [piece for event in events(*packets)[:-1] for piece in reader.read(event)]
-    assert all(isinstance(piece, CallPiece) for piece in made)
-    return [piece for piece in made if isinstance(piece, CallPiece)]
+    assert all(isinstance(piece, ToolCallDelta) for piece in made)
+    return [piece for piece in made if isinstance(piece, ToolCallDelta)]
 
 
 @given(ARGUMENTS, st.lists(st.integers(min_value=0), max_size=6), st.booleans())
