@@ -18,6 +18,7 @@
         ├── LMStudioModelUnloadedError             the instance was unloaded under the request
         ├── LMStudioPresetNotFoundError            no preset of that name
         ├── LMStudioContextOverflowError           the prompt does not fit the context
+        ├── LMStudioInvalidRequestError            the template, the grammar or the engine refuses the content
         └── LMStudioUnsupportedError               the engine lacks a feature that was asked for
 
 Each has ``partial`` (what a prediction had produced before the error, or ``None``) and ``response_started`` (whether
@@ -40,6 +41,7 @@ __all__ = [
     "LMStudioDisconnectedError",
     "LMStudioError",
     "LMStudioIncompleteError",
+    "LMStudioInvalidRequestError",
     "LMStudioModelNotFoundError",
     "LMStudioModelUnloadedError",
     "LMStudioPresetNotFoundError",
@@ -175,6 +177,10 @@ class LMStudioContextOverflowError(LMStudioServerError):
     available: int | None = None
 
 
+class LMStudioInvalidRequestError(LMStudioServerError):
+    """The server cannot process what the request contains (template, grammar, input): sending it again fails, too."""
+
+
 class LMStudioUnsupportedError(LMStudioServerError):
     """The engine that runs the model lacks the feature, or its runtime is not installed."""
 
@@ -190,27 +196,51 @@ _BY_CODE: dict[str, type[LMStudioServerError]] = {
     "generic.missingRuntimeExtension": LMStudioUnsupportedError,
 }
 
+# Only the head of an error's text is read: it may echo a whole prompt. Each pattern has bounded gaps, so that reading
+# takes linear time whatever the text is.
+_MAX_TEXT = 4000
+
 # Guess: LM Studio has no code of its own for an overflow; these are the sentences that users report, of LM Studio
 # itself (lmstudio-bug-tracker 237, 546, 2256) and of llama.cpp below it (llama.cpp 15780).
 _OVERFLOW = re.compile(
-    r"context (?:length|size|window)[^.]*(?:overflow|exceed|too (?:small|short)|not enough)|exceed\w*[^.]*context"
-    r"|n_keep\D*\d+\D*>=\D*n_ctx|context[_ ]overflow|(?:greater|longer|larger) than the context"
+    r"context (?:length|size|window)[^.]{0,120}(?:overflow|exceed|too (?:small|short)|not enough)"
+    r"|\bexceed\w{0,8}[^.]{0,120}context"
+    r"|n_keep\D{0,40}\d{1,12}\D{0,20}>=\D{0,20}n_ctx|context[_ ]overflow|(?:greater|longer|larger) than the context"
     r"|tokens to keep from the initial prompt|maximum context length is",
     re.IGNORECASE,
 )
 # A context that is too large for the machine or the model is another matter.
 _NO_OVERFLOW = re.compile(r"failed to load|requested context length", re.IGNORECASE)
 _OVERFLOW_COUNTS = (
-    re.compile(r"n_(?:keep|prompt_tokens)\D*(?P<needed>\d+)\D*n_ctx\D*(?P<available>\d+)", re.IGNORECASE),
     re.compile(
-        r"\((?P<needed>\d+)(?: tokens)?\)\D*(?:exceeds?|>=|>)[^(\d]*\(?(?P<available>\d+)(?: tokens)?", re.IGNORECASE
+        r"n_(?:keep|prompt_tokens)\D{0,40}(?P<needed>\d{1,12})\D{0,80}n_ctx\D{0,40}(?P<available>\d{1,12})",
+        re.IGNORECASE,
     ),
     re.compile(
-        r"(?P<needed>\d+) tokens?\b(?! with).*?\b(?:context|limit|only|available)\D*?(?P<available>\d+)",
+        r"\((?P<needed>\d{1,12})(?: tokens)?\)\D{0,80}(?:exceeds?|>=|>)"
+        r"[^(\d]{0,80}\(?(?P<available>\d{1,12})(?: tokens)?",
+        re.IGNORECASE,
+    ),
+    re.compile(
+        r"(?P<needed>\d{1,12}) tokens?\b(?! with).{0,200}?"
+        r"\b(?:context|limit|only|available)\D{0,80}?(?P<available>\d{1,12})",
         re.IGNORECASE | re.DOTALL,
     ),
-    re.compile(r"length (?P<needed>\d+) exceeds\D*context length\D*?(?P<available>\d+)", re.IGNORECASE),
-    re.compile(r"context (?:length|size|window)(?: of| is)?(?: only)? (?P<available>\d+)", re.IGNORECASE),
+    re.compile(
+        r"length (?P<needed>\d{1,12}) exceeds\D{0,80}context length\D{0,40}?(?P<available>\d{1,12})", re.IGNORECASE
+    ),
+    re.compile(r"context (?:length|size|window)(?: of| is)?(?: only)? (?P<available>\d{1,12})", re.IGNORECASE),
+)
+
+# Guess: what LM Studio and the engines below it say of a request that fails the same way each time: the prompt template
+# refuses the conversation, the engine cannot compile the grammar or does not take the input.
+_INVALID = re.compile(
+    r"jinja|prompt template|chat template|roles must alternate"
+    r"|(?:failed|unable) to (?:parse|compile)[^.]{0,40}(?:grammar|schema)"
+    r"|(?:grammar|schema)[^.]{0,40}(?:invalid|not supported)"
+    r"|(?:does not|doesn't|cannot) (?:support|accept|process)[^.]{0,60}(?:image|vision|tool|input|audio|file)"
+    r"|(?:image|vision|tool|input|audio|file)s?[^.]{0,40}(?:not|un) ?supported",
+    re.IGNORECASE,
 )
 
 
@@ -228,11 +258,10 @@ def server_error(error: Any) -> LMStudioServerError:
     data = dict(display) if isinstance(display, dict) else {}
     code = data.pop("code", None)
     code = code if isinstance(code, str) else None
-    words = "\n".join(filter(None, (title, cause)))
+    words = "\n".join(filter(None, (title, cause)))[:_MAX_TEXT]
     kind = _BY_CODE.get(code or "")
     if kind is None:
-        overflow = _OVERFLOW.search(words) and not _NO_OVERFLOW.search(words)
-        kind = LMStudioContextOverflowError if overflow else LMStudioServerError
+        kind = _kind_by_text(words)
     made = kind(
         title,
         cause=cause,
@@ -249,6 +278,13 @@ def server_error(error: Any) -> LMStudioServerError:
                 made.available = int(counts["available"]) if counts.get("available") else None
                 break
     return made
+
+
+def _kind_by_text(text: str) -> type[LMStudioServerError]:
+    """The class of an error without a code of LM Studio's."""
+    if _OVERFLOW.search(text) and not _NO_OVERFLOW.search(text):
+        return LMStudioContextOverflowError
+    return LMStudioInvalidRequestError if _INVALID.search(text) else LMStudioServerError
 
 
 def _advice(code: str | None, data: Mapping[str, Any], suggestion: str | None) -> str | None:

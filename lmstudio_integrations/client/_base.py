@@ -312,12 +312,7 @@ class BasePredictionStream:
         """The instance that answered, once the prediction has ended."""
         return None if self._reader.result is None else self._reader.result.model_info
 
-    def cancel(self) -> None:
-        """Ask LM Studio to stop; from any thread or task, and never waits.
-
-        What had arrived by then is still read, and ``result()`` has ``stats.stop_reason == "userStopped"``. A
-        prediction that had not started (still connecting or loading) raises ``LMStudioCancelledError`` in ``result()``.
-        """
+    def _cancel(self) -> None:
         if not self._reader.ended:
             self._controller.cancel()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
 
 from lmstudio_integrations.client import requests
@@ -80,6 +80,16 @@ async def _run(callback: Callable[..., Any], *arguments: Any) -> None:
         await outcome
 
 
+class _Done:
+    """An awaitable that is done, and that need not be awaited."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield from ()
+
+
+_DONE = _Done()
+
+
 class AsyncPredictionStream(BasePredictionStream):
     """A prediction under way. ``async for`` its ``Fragment``s, then await ``result()``.
 
@@ -112,7 +122,7 @@ class AsyncPredictionStream(BasePredictionStream):
         finally:
             if reader.ended:
                 self._mailbox.put(CLOSED)  # for another task that may be waiting here, too
-            self.cancel()
+            self._cancel()
 
     def __aiter__(self) -> AsyncIterator[Fragment]:
         """The fragments, as they come. Leaving the loop early cancels the prediction."""
@@ -129,6 +139,17 @@ class AsyncPredictionStream(BasePredictionStream):
         return self._finished()
 
     wait_for_result = result
+
+    def cancel(self) -> Awaitable[None]:
+        """Ask LM Studio to stop; from any thread or task, and never waits.
+
+        ``await stream.cancel()``, as in the official SDK, and ``stream.cancel()`` do the same.
+
+        What had arrived by then is still read, and ``result()`` has ``stats.stop_reason == "userStopped"``. A
+        prediction that had not started (still connecting or loading) raises ``LMStudioCancelledError`` in ``result()``.
+        """
+        self._cancel()
+        return _DONE
 
     async def aclose(self) -> None:
         """``close()``, under the name that ``contextlib.aclosing`` looks for."""

@@ -86,7 +86,7 @@ class PredictionStream(BasePredictionStream):
             for callback, arguments in callbacks.for_message(self._message):
                 callback(*arguments)
         finally:
-            self.cancel()
+            self._cancel()
 
     def __iter__(self) -> Iterator[Fragment]:
         """The fragments, as they come. Leaving the loop early cancels the prediction."""
@@ -103,6 +103,14 @@ class PredictionStream(BasePredictionStream):
         return self._finished()
 
     wait_for_result = result
+
+    def cancel(self) -> None:
+        """Ask LM Studio to stop; from any thread or task, and never waits.
+
+        What had arrived by then is still read, and ``result()`` has ``stats.stop_reason == "userStopped"``. A
+        prediction that had not started (still connecting or loading) raises ``LMStudioCancelledError`` in ``result()``.
+        """
+        self._cancel()
 
     def __enter__(self) -> Self:
         return self

@@ -24,6 +24,7 @@ __all__ = [
     "ChatLMStudioContextOverflowError",
     "ChatLMStudioDisconnectedError",
     "ChatLMStudioIncompleteError",
+    "ChatLMStudioInvalidRequestError",
     "ChatLMStudioModelNotFoundError",
     "ChatLMStudioModelUnloadedError",
     "ChatLMStudioPresetNotFoundError",
@@ -102,6 +103,10 @@ class ChatLMStudioContextOverflowError(errors.LMStudioContextOverflowError, core
     """The prompt does not fit: ``needed`` and ``available`` are tokens, ``None`` where LM Studio does not say."""
 
 
+class ChatLMStudioInvalidRequestError(errors.LMStudioInvalidRequestError, core.ModelInvalidRequestError):
+    """The template, the grammar or the engine refuses the content of the request."""
+
+
 class ChatLMStudioUnsupportedError(errors.LMStudioUnsupportedError, core.ModelInvalidRequestError):
     """The engine that runs the model lacks a feature that was asked for."""
 
@@ -123,6 +128,7 @@ _TWINS: dict[type[errors.LMStudioError], type[errors.LMStudioError]] = {
     errors.LMStudioModelUnloadedError: ChatLMStudioModelUnloadedError,
     errors.LMStudioPresetNotFoundError: ChatLMStudioPresetNotFoundError,
     errors.LMStudioContextOverflowError: ChatLMStudioContextOverflowError,
+    errors.LMStudioInvalidRequestError: ChatLMStudioInvalidRequestError,
     errors.LMStudioUnsupportedError: ChatLMStudioUnsupportedError,
 }
 

@@ -33,6 +33,10 @@ __all__ = ["Call", "ServedLLM"]
 
 logger = logging.getLogger("lmstudio_integrations")
 
+# How long (seconds) the first look at `metadata` may block a running event loop: a query engine splits its prompts by
+# the context window that it finds there, and a wrong one makes the query fail.
+_METADATA_SECONDS = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -121,15 +125,17 @@ class ServedLLM(PredictionSettings, FunctionCallingLLM):
     def metadata(self) -> LLMMetadata:
         """What LM Studio says about the model; asked once, then remembered and kept up to date by every answer.
 
-        On a running event loop nothing is waited for: until the answer has come (a thread fetches it), or where no
-        server answers, the settings and LM Studio's usual values stand in. ``refresh_metadata`` and
+        On a running event loop the first look waits for at most a second. If no answer has come by then, the settings
+        and LM Studio's usual values stand in until it has. ``refresh_metadata`` and
         ``arefresh_metadata`` ask at once. Whether the model calls functions is said once and then kept to until one of
         them is called: an agent that was built on the first answer asks again at each step.
         """
         if self._facts is None and not self._facts_asked:
             self._facts_asked = True
             if _on_a_loop():
-                threading.Thread(target=self._learn, name="lmstudio-metadata", daemon=True).start()
+                thread = threading.Thread(target=self._learn, name="lmstudio-metadata", daemon=True)
+                thread.start()
+                thread.join(_METADATA_SECONDS)
             else:
                 self._learn()
         metadata = self._known_metadata()

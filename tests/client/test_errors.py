@@ -15,6 +15,7 @@ from lmstudio_integrations.client.result import PartialPrediction
 from lmstudio_integrations.errors import (
     LMStudioContextOverflowError,
     LMStudioError,
+    LMStudioInvalidRequestError,
     LMStudioModelNotFoundError,
     LMStudioModelUnloadedError,
     LMStudioPresetNotFoundError,
@@ -237,3 +238,30 @@ def test_other_sentences_are_no_overflow(sentence: str) -> None:
 def test_a_known_code_wins_over_words() -> None:
     error = server_error({"title": "context overflow", "displayData": {"code": "generic.specificModelUnloaded"}})
     assert type(error) is LMStudioModelUnloadedError
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'Error rendering prompt with jinja template: "Conversation roles must alternate"',
+        "Failed to parse grammar",
+        "failed to compile the JSON schema to a grammar",
+        "The model does not support images",
+        "Image input is not supported by this model",
+    ],
+)
+def test_error_that_stays_the_same_is_an_invalid_request(text: str) -> None:
+    assert type(server_error({"title": "Prediction failed", "cause": text})) is LMStudioInvalidRequestError
+
+
+@pytest.mark.parametrize("text", ["The model crashed", "Out of memory", "Channel error", "Operation canceled"])
+def test_error_that_may_pass_is_a_server_error(text: str) -> None:
+    assert type(server_error({"title": text})) is LMStudioServerError
+
+
+@pytest.mark.parametrize(
+    "piece", ["exceed", "context length ", "n_keep 1 ", "(12 tokens) ", "7 tokens ", "grammar ", "image "]
+)
+def test_text_of_an_error_is_read_in_linear_time(piece: str) -> None:
+    """Steps, not seconds: a quadratic pattern would take hours for this text."""
+    assert isinstance(server_error({"title": "x", "cause": piece * 400_000}), LMStudioServerError)

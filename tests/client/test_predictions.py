@@ -11,9 +11,11 @@ from pydantic import BaseModel
 
 from lmstudio_integrations import (
     AsyncClient,
+    CancelToken,
     Chat,
     Client,
     Fragment,
+    ImagePart,
     LlmPredictionConfig,
     LMStudioCancelledError,
     LMStudioContextOverflowError,
@@ -340,6 +342,52 @@ async def test_a_stream_is_cancelled_from_another_task(lmstudio_emulator: Emulat
             if len(read) == 2:
                 await asyncio.create_task(asyncio.to_thread(stream.cancel))
         assert (await stream.result()).stats.stop_reason == "userStopped"
+
+
+async def test_cancel_of_an_async_stream_can_be_awaited(lmstudio_emulator: Emulator) -> None:
+    lmstudio_emulator.script(Reply("one two three", hold=Gate(), hold_after=1))
+    async with AsyncClient(lmstudio_emulator.url) as client:
+        stream = await client.llm.just_in_time("emulator/chat").respond_stream("Hi")
+        async for _ in stream:
+            await stream.cancel()
+        assert (await stream.result()).stats.stop_reason == "userStopped"
+
+
+def test_prediction_with_a_cancelled_token_is_never_sent(front: Front, lmstudio_emulator: Emulator) -> None:
+    token = CancelToken()
+    token.cancel()
+    with pytest.raises(LMStudioCancelledError):
+        front.respond(cancel=token)
+    assert not [frame for frame in lmstudio_emulator.requests if frame.message.get("endpoint") == "predict"]
+
+
+def test_cancel_token_cancels_every_prediction_it_was_passed_to(lmstudio_emulator: Emulator) -> None:
+    lmstudio_emulator.script(*[Reply("one two three", hold=Gate(), hold_after=1)] * 2)
+    token = CancelToken()
+    with Client(lmstudio_emulator.url) as client:
+        model = client.llm.just_in_time("emulator/chat")
+        streams = [model.respond_stream("Hi", cancel=token) for _ in range(2)]
+        for stream in streams:
+            for number, _ in enumerate(stream):
+                assert number == 0
+                token.cancel()
+        assert [stream.result().stats.stop_reason for stream in streams] == ["userStopped"] * 2
+
+
+def test_inline_image_is_uploaded_once_and_sent_as_a_file(front: Front, lmstudio_emulator: Emulator) -> None:
+    image = ImagePart(b"\x89PNG\r\n\x1a\n" + bytes(8))
+    history = [{"role": "user", "content": ["What is it?", image]}]
+    for _ in range(2):
+        front.respond(history)
+    uploads = [frame for frame in lmstudio_emulator.requests if frame.message.get("endpoint") == "uploadFileBase64"]
+    assert len(uploads) == 1
+
+
+def test_prompt_that_fills_the_context_raises_with_check_context(front: Front, lmstudio_emulator: Emulator) -> None:
+    with pytest.raises(LMStudioContextOverflowError) as caught:
+        front.respond("word " * 5000, check_context=True)
+    assert (caught.value.needed or 0) >= (caught.value.available or 1)
+    assert not [frame for frame in lmstudio_emulator.requests if frame.message.get("endpoint") == "predict"]
 
 
 def test_a_closed_stream_has_no_result_even_if_the_whole_answer_has_come(

@@ -33,6 +33,7 @@ SAMPLES = [
     (errors.LMStudioModelUnloadedError("x"), core.ModelAPIError, errors.LMStudioServerError, True),
     (errors.LMStudioPresetNotFoundError("x"), core.ModelInvalidRequestError, errors.LMStudioServerError, False),
     (errors.LMStudioContextOverflowError("x"), core.ContextOverflowError, errors.LMStudioServerError, False),
+    (errors.LMStudioInvalidRequestError("x"), core.ModelInvalidRequestError, errors.LMStudioServerError, False),
     (errors.LMStudioUnsupportedError("x"), core.ModelInvalidRequestError, errors.LMStudioServerError, False),
 ]
 

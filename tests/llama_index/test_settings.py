@@ -171,10 +171,13 @@ def test_a_model_that_is_not_trained_for_tools_says_so_unless_overridden() -> No
         assert overridden.metadata.is_function_calling_model is True
 
 
-async def test_an_agent_is_never_told_two_things_about_tools() -> None:
+async def test_metadata_of_tools_stays_as_it_was_first_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lmstudio_integrations.llama_index.base._METADATA_SECONDS", 0)
     with Emulator(models=[EmulatedModel("plain", loaded=True, tools=False)]) as server:
         llm = LMStudio(model="plain", base_url=server.url)
+        stalled = server.faults.add("stall", endpoint="listLoaded")
         assert llm.metadata.is_function_calling_model is True  # nothing is known yet, and LM Studio gives tools to all
+        stalled.release()
         await llm.achat(ASK)
         assert llm.metadata.is_function_calling_model is True
         assert (await llm.arefresh_metadata()).is_function_calling_model is False
@@ -198,9 +201,12 @@ def test_without_a_server_the_settings_stand_in(server: Emulator) -> None:
     assert llm.metadata.model_name == "m"
 
 
-async def test_metadata_never_waits_on_an_event_loop(server: Emulator, llm: LMStudio) -> None:
+async def test_metadata_waits_for_a_limited_time_on_an_event_loop(
+    server: Emulator, llm: LMStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lmstudio_integrations.llama_index.base._METADATA_SECONDS", 0.01)
     fault = server.faults.add("stall", endpoint="listLoaded")
-    assert llm.metadata.context_window == 4096  # at once, although the server keeps silent
+    assert llm.metadata.context_window == 4096  # although the server does not answer
     (asking,) = [thread for thread in threading.enumerate() if thread.name == "lmstudio-metadata"]
     fault.release()
     await asyncio.to_thread(asking.join)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic_core import from_json
 
-from lmstudio_integrations.client.transport.server_warning import parse_warning, shorten
+from lmstudio_integrations.client.transport.server_warning import is_late_cancel, parse_warning, shorten
 from lmstudio_integrations.errors import (
     LMStudioAuthenticationError,
     LMStudioError,
@@ -147,6 +147,7 @@ Outcome = Answer | Closed | LMStudioError
 
 # How many kinds of unreadable frames are logged for one socket.
 _MOST_NOTES = 20
+_MAX_LATE_CANCELS = 4
 
 
 class Multiplexer:
@@ -157,6 +158,7 @@ class Multiplexer:
         self._calls: dict[int, PendingCall] = {}
         self._next_id = 0
         self._strange: set[str] = set()
+        self._late_cancels = 0
         self.lost: Callable[[], LMStudioError] | None = None
         """Makes the error of each call, once the socket is lost."""
         self.warned = False
@@ -267,6 +269,13 @@ class Multiplexer:
         If it names an endpoint, those are the requests to it, else all of its kind: an error is better than a hang. A
         warning about an endpoint without unanswered requests came too late and ends none.
         """
+        if is_late_cancel(warning, kind):
+            # A cancel that crossed the end of its channel. The server sends five warnings per socket at most, so the
+            # socket is replaced before they are used up.
+            self._late_cancels += 1
+            self.warned = self.warned or self._late_cancels >= _MAX_LATE_CANCELS
+            logger.debug("LM Studio warns: %s", shorten(warning))
+            return
         self.warned = True
         logger.warning("LM Studio warns: %s", shorten(warning))
         meaning = parse_warning(warning, kind)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-__all__ = ["ParsedWarning", "parse_warning", "shorten"]
+__all__ = ["ParsedWarning", "is_late_cancel", "parse_warning", "shorten"]
 
 Family = Literal["rpc", "channel", "any"]
 
@@ -63,6 +63,11 @@ def _family(kind: str, head: str) -> Family:
 
 def _is_word(word: str, text: str) -> bool:
     return re.search(rf"(?<![^\W_]){re.escape(word)}(?![^\W_])", text) is not None
+
+
+def is_late_cancel(warning: str, kind: str) -> bool:
+    """Whether a warning says that a message, which only a cancel can be, came after the end of its channel."""
+    return kind == "channelUnknown" or warning.startswith("Received channelSend for unknown channel")
 
 
 def shorten(warning: str) -> str:

@@ -182,7 +182,7 @@ KINDS = (
 def test_every_kind_of_warning_leaves_the_session_working(kind: str) -> None:
     session = Multiplexer()
     warn(session, "words", kind)
-    assert session.warned
+    assert session.warned is (kind != "channelUnknown")  # a late cancel keeps its socket
     call, channel = called(session, "version"), opened(session, "predict")
     session.receive(frame("rpcResult", callId=call.id, result=1))
     session.receive(frame("channelClose", channelId=channel.id))
@@ -201,8 +201,20 @@ def test_five_warnings_for_five_requests_end_each_once() -> None:
 def test_a_session_says_that_it_has_been_warned() -> None:
     session = Multiplexer()
     assert not session.warned
-    warn(session, HARMLESS[0][1])
+    warn(session, RPC_PARAMETER.format("tokenize"))
     assert session.warned
+
+
+def test_late_cancels_are_silent_and_replace_the_socket_before_warnings_run_out(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    session = Multiplexer()
+    for _ in range(3):
+        warn(session, "Received channelSend for unknown channel, channelId = 7", "channelUnknown")
+    assert not session.warned
+    warn(session, "Received channelSend for unknown channel, channelId = 7", "channelUnknown")
+    assert session.warned  # the server sends five at most
+    assert not caplog.records
 
 
 def test_the_error_holds_the_warnings_words() -> None:
