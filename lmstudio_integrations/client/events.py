@@ -119,6 +119,8 @@ class LoadProgress:
 class ToolCallStart:
     """The model started tool call number ``index`` (0, 1, … in one prediction).
 
+    Every call starts with this event and ends with ``ToolCallEnd`` or ``ToolCallFailed``.
+
     ``id`` is the server's, or a new one if the server gives none or one that the conversation has already.
     """
 
@@ -128,7 +130,7 @@ class ToolCallStart:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallName:
-    """The tool's own name is known, also if the server changed it. Some servers omit this event."""
+    """The tool's own name, also if the server changed it. It comes once for each call, before its arguments."""
 
     index: int
     name: str
@@ -136,7 +138,7 @@ class ToolCallName:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallArguments:
-    """A piece of the arguments' text, always a part of strict JSON. Some servers omit these events."""
+    """A piece of the arguments' text. The joined pieces of an ended call are strict JSON for its arguments."""
 
     index: int
     content: str
@@ -144,15 +146,11 @@ class ToolCallArguments:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallEnd:
-    """The complete call, its arguments parsed; ``raw_content`` is the text as the model wrote it.
-
-    ``rest`` completes the streamed pieces: they and ``rest`` together are strict JSON for the arguments.
-    """
+    """The complete call, its arguments parsed; ``raw_content`` is the text as the model wrote it."""
 
     index: int
     tool_call: ToolCallRequest
     raw_content: str | None = None
-    rest: str = ""
 
 
 @dataclass(frozen=True, slots=True)

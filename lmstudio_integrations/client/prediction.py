@@ -65,12 +65,16 @@ _MOST_NOTES = 20
 
 @dataclass(slots=True)
 class _OpenToolCall:
-    """The tool call that the model is writing. ``visible``: it is not one that ``parallel_tool_calls=False`` drops."""
+    """The tool call that the model is writing.
+
+    ``visible``: it is not one that ``parallel_tool_calls=False`` drops. ``waiting``: arguments before the name.
+    """
 
     index: int
     id: str
     visible: bool
     name: str | None = None
+    waiting: str = ""
     text: list[str] = field(default_factory=list)
     joiner: SurrogateJoiner = field(default_factory=SurrogateJoiner)
     arguments: StreamedArguments = field(default_factory=StreamedArguments)
@@ -128,8 +132,8 @@ class PredictionReader:
         """Whether there is nothing more to read: ``result`` is there, or ``error`` is."""
         return self.result is not None or self.error is not None
 
-    def read(self, packet: dict[str, Any] | Outcome) -> Event | None:
-        """The event that ``packet`` is, or ``None``. After the final packet ``result`` is set.
+    def read(self, packet: dict[str, Any] | Outcome) -> Event | tuple[Event, ...] | None:
+        """The event or the events that ``packet`` is, or ``None``. After the final packet ``result`` is set.
 
         ``packet`` may also be the outcome of the call. Without a final packet before it, a closed channel raises
         ``LMStudioIncompleteError``, and an error is raised with ``partial`` set. A final packet that cannot be read
@@ -230,20 +234,33 @@ class PredictionReader:
         self._tool_count += 1
         return self._tool
 
-    def _end_tool_call(self, given: Any) -> _OpenToolCall:
-        call = self._tool or self._start_tool_call(given)  # an older server sends a call in one packet
+    def _end_tool_call(self, given: Any) -> tuple[_OpenToolCall, list[Event]]:
+        """The call that ends, and its missing ``ToolCallStart``: an older server sends a call in one packet."""
+        call = self._tool
+        if call is not None:
+            self._tool = None
+            return call, []
+        call = self._start_tool_call(given)
         self._tool = None
-        return call
+        return call, [ToolCallStart(call.index, call.id)]
 
     def _read_tool_start(self, packet: dict[str, Any]) -> Event | None:
         call = self._start_tool_call(packet.get("toolCallId"))
         return ToolCallStart(call.index, call.id) if call.visible else None
 
-    def _read_tool_name(self, packet: dict[str, Any]) -> Event | None:
-        name = self._own_name(str(packet["name"]))
-        call = self._tool or self._start_tool_call(None)
-        call.name = name
-        return ToolCallName(call.index, name) if call.visible else None
+    def _read_tool_name(self, packet: dict[str, Any]) -> tuple[Event, ...]:
+        name = self._own_name(packet["name"])
+        call = self._tool
+        events: list[Event] = []
+        if call is None:
+            call = self._start_tool_call(None)
+            events.append(ToolCallStart(call.index, call.id))
+        if call.name is None:
+            call.name = name
+            events.append(ToolCallName(call.index, name))
+            if call.waiting:
+                events.append(ToolCallArguments(call.index, call.waiting))
+        return tuple(events) if call.visible else ()
 
     def _read_tool_arguments(self, packet: dict[str, Any]) -> Event | None:
         content, call = packet["content"], self._tool
@@ -252,12 +269,15 @@ class PredictionReader:
         content = call.joiner.feed(content)
         call.text.append(content)
         safe = call.arguments.feed(content)
+        if call.name is None:
+            call.waiting += safe
+            return None
         return ToolCallArguments(call.index, safe) if safe and call.visible else None
 
-    def _read_tool_end(self, packet: dict[str, Any]) -> Event | None:
+    def _read_tool_end(self, packet: dict[str, Any]) -> tuple[Event, ...]:
         raw = packet.get("rawContent")
         request = packet.get("toolCallRequest")
-        call = self._end_tool_call(request.get("id") if isinstance(request, dict) else None)
+        call, events = self._end_tool_call(request.get("id") if isinstance(request, dict) else None)
         try:
             made = ToolCallRequest(
                 id=call.id,
@@ -267,26 +287,32 @@ class PredictionReader:
         except (KeyError, TypeError, ValueError, AttributeError):
             # It was announced, so it must not disappear: what the model wrote is in the failure.
             title = f"a tool call that cannot be read: {str(request)[:500]}"
-            return self._fail_tool_call(call, SerializedError(title=title), raw)
+            return self._fail_tool_call(call, events, SerializedError(title=title), raw)
         if not call.visible:
-            return None
+            return ()
         self._tool_calls.append(made)
-        rest = call.arguments.complete(made.arguments or {})
-        if rest is None:
-            logger.warning("the streamed arguments of tool call %r are not those that LM Studio parsed", made.name)
-        return ToolCallEnd(call.index, made, raw, rest or "")
+        if call.name is None:
+            events.append(ToolCallName(call.index, made.name))
+        rest = call.waiting if call.name is None else ""
+        rest += call.arguments.complete(made.arguments or {})
+        if rest:
+            events.append(ToolCallArguments(call.index, rest))
+        return (*events, ToolCallEnd(call.index, made, raw))
 
-    def _read_tool_failed(self, packet: dict[str, Any]) -> Event | None:
-        call = self._end_tool_call(None)
-        return self._fail_tool_call(call, SerializedError.from_any(packet.get("error")), packet.get("rawContent"))
+    def _read_tool_failed(self, packet: dict[str, Any]) -> tuple[Event, ...]:
+        call, events = self._end_tool_call(None)
+        error = SerializedError.from_any(packet.get("error"))
+        return self._fail_tool_call(call, events, error, packet.get("rawContent"))
 
-    def _fail_tool_call(self, call: _OpenToolCall, error: SerializedError, raw: Any) -> Event | None:
+    def _fail_tool_call(
+        self, call: _OpenToolCall, events: list[Event], error: SerializedError, raw: Any
+    ) -> tuple[Event, ...]:
         if not call.visible:
-            return None
+            return ()
         raw = raw if isinstance(raw, str) else None
         failed = ToolCallFailed(call.index, error, call.name, "".join(call.text), raw, call.id)
         self._failed.append(failed)
-        return failed
+        return (*events, failed)
 
     def _own_name(self, name: str) -> str:
         """The tool that the model means by ``name``: LM Studio may change special characters and case.
@@ -358,7 +384,7 @@ def _fraction(value: Any) -> float:
     return min(1.0, max(0.0, float(value)))
 
 
-_READERS: dict[str, Callable[[PredictionReader, dict[str, Any]], Event | None]] = {
+_READERS: dict[str, Callable[[PredictionReader, dict[str, Any]], Event | tuple[Event, ...] | None]] = {
     "promptProcessingProgress": PredictionReader._read_prompt_progress,
     "success": PredictionReader._read_success,
     "toolCallGenerationStart": PredictionReader._read_tool_start,

@@ -1,14 +1,15 @@
 """Arguments of a tool call while they stream: only text that can still become strict JSON is handed out. Pure.
 
 Models write calls in several dialects (single quotes, trailing commas, comments, Python's literals), and LM Studio
-parses them leniently. Whoever joins the streamed pieces must get strict JSON all the same, equal to the parsed
-arguments. So a piece is held back as long as it may prove wrong, and at the end the text is completed from the parsed
-arguments.
+parses them leniently. The joined pieces must be strict JSON all the same, equal to the parsed arguments. So a piece is
+held back as long as it may prove wrong, and at the end the text is completed from the parsed arguments. Takes linear
+time: what was handed out is not read again.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
@@ -17,6 +18,7 @@ __all__ = ["StreamedArguments"]
 _SPACE = " \t\n\r"
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
 _LITERALS = {"true": True, "false": False, "null": None}
+_FIRST_HALF = re.compile(r"\\u[dD][89abAB]")
 _ESCAPES = '"\\/bfnrt'
 
 
@@ -31,45 +33,43 @@ class StreamedArguments:
         pieces.append(arguments.complete({"city": "Oslo"}))
         json.loads("".join(pieces))
 
-    If the arguments contradict what was handed out (LM Studio corrected a value in the middle), they cannot be
-    completed: ``complete`` returns ``None``.
+    If the arguments contradict what was handed out (a value was corrected), the members follow once more: the last one
+    of a name counts. A member that is not in the arguments cannot be taken back.
     """
 
     def __init__(self) -> None:
-        self._text = ""
-        self._position = 0  # read so far
-        self._shown = 0  # handed out so far; never behind `_position`
+        self._text = ""  # what has not been handed out
+        self._position = 0  # within `_text`: read so far
+        self._shown: list[str] = []
         self._stack: list[dict[str, Any] | list[Any]] = []
         self._keys: list[str | None] = []  # for each open object: the key whose value is being read
         self._expect = "object"
-        self._broken = False
-        self._partial = ""
-        self._string_start = 0
+        self._stopped = False
+        self._string: list[str] = []  # the string that is being read, as far as it was handed out
 
     def feed(self, text: str) -> str:
         """Add a piece of the model's text; returns the piece that may be handed out, often the same."""
         self._text += text
-        while not self._broken and self._step():
+        if self._stopped:
+            return ""
+        while self._step():
             pass
-        shown, self._shown = self._text[self._shown : self._position], self._position
+        shown, self._text, self._position = self._text[: self._position], self._text[self._position :], 0
+        self._shown.append(shown)
         return shown
 
-    @property
-    def _safe(self) -> str:
-        return self._text[: self._shown]
-
-    def complete(self, arguments: dict[str, Any]) -> str | None:
-        """What has to follow so that the joined text is strict JSON for ``arguments``; ``None`` if nothing can."""
-        rest = self._text[self._shown :]
-        for candidate in (rest, *self._candidates(arguments)):
-            if _is_json_of(self._safe + candidate, arguments):
+    def complete(self, arguments: dict[str, Any]) -> str:
+        """What has to follow so that the joined text is strict JSON for ``arguments``."""
+        shown = "".join(self._shown)
+        for candidate in (self._text, *self._candidates(arguments)):
+            if _is_json_of(shown + candidate, arguments):
                 return candidate
-        return None
+        return self._override(arguments)
 
     def _candidates(self, arguments: dict[str, Any]) -> list[str]:
         """Endings made from the arguments, following the containers that are open."""
         if not self._stack:
-            return ["" if self._safe.strip() else _dumps(arguments)]
+            return [_dumps(arguments)]
         values: list[Any] = [arguments]
         for depth, container in enumerate(self._stack[:-1]):
             value = values[-1]
@@ -87,6 +87,20 @@ class StreamedArguments:
                 return []
             ending += outer
         return [ending]
+
+    def _override(self, arguments: dict[str, Any]) -> str:
+        """Closes what is open in any way, then gives all members again."""
+        if not self._stack:
+            return _dumps(arguments)
+        closing = {"string": '"', "colon": ": null", "value": "null"}.get(self._expect, "")
+        if len(self._stack) > 1 and self._expect == "key":
+            closing = '"": null'
+        closing += "".join("}" if isinstance(container, dict) else "]" for container in reversed(self._stack[1:]))
+        members = _dumps(arguments)[1:]
+        separate = len(self._stack) > 1 or self._expect not in ("first_key", "key")
+        if members == "}" and self._expect == "key" and len(self._stack) == 1:
+            return '"": null}'
+        return closing + (", " if separate and members != "}" else "") + members
 
     def _ending(self, depth: int, values: list[Any], *, innermost: bool) -> str | None:
         """What closes the container at ``depth``: the rest of its half-read member, missing members, the bracket."""
@@ -132,7 +146,7 @@ class StreamedArguments:
     def _rest_of_value(self, value: Any) -> str | None:
         """What completes the value that is being read, if it can become ``value``."""
         if self._expect == "string":
-            return _string_tail(self._partial, value)
+            return _string_tail("".join(self._string), value)
         return f"{':' if self._expect == 'colon' else ''}{_dumps(value)}"
 
     # The scanner: `_position` only moves over complete tokens, and within strings over complete characters.
@@ -151,13 +165,14 @@ class StreamedArguments:
         self._position = end
         return True
 
-    def _break(self) -> int | None:
-        self._broken = True
+    def _stop(self) -> int | None:
+        """What follows is not strict JSON, or the last bracket, which is the end."""
+        self._stopped = True
         return None
 
     def _read_object(self, start: int) -> int | None:
         if self._text[start] != "{":
-            return self._break()
+            return self._stop()
         self._open({})
         return start + 1
 
@@ -174,28 +189,27 @@ class StreamedArguments:
 
     def _read_key(self, start: int) -> int | None:
         if self._text[start] != '"':
-            return self._break()
+            return self._stop()
         end = _string_end(self._text, start)
         if end is None:
             return None
         key = _loads(self._text[start:end])
         if not isinstance(key, str):
-            return self._break()
+            return self._stop()
         self._keys[-1] = key
         self._expect = "colon"
         return end
 
     def _read_colon(self, start: int) -> int | None:
         if self._text[start] != ":":
-            return self._break()
+            return self._stop()
         self._expect = "value"
         return start + 1
 
     def _read_value(self, start: int) -> int | None:
         first = self._text[start]
         if first == '"':
-            self._string_start = start
-            self._partial = ""
+            self._string = []
             self._expect = "string"
             return start + 1
         if first in "{[":
@@ -215,43 +229,40 @@ class StreamedArguments:
         elif _NUMBER.fullmatch(word):
             value = _loads(word)
         else:
-            return self._break()
+            return self._stop()
         self._add(value)
         return end
 
     def _read_string(self, start: int) -> int | None:
         """Move over complete characters of a string value; escapes are complete or held back."""
-        text, position = self._text, start
+        text, position, escape = self._text, start, -1
         while position < len(text):
             character = text[position]
             if character == '"':
-                value = _loads(text[self._string_start : position + 1])
-                if not isinstance(value, str):
-                    return self._break()
-                self._add(value)
+                self._add("".join(self._string) + str(_loads(f'"{text[start:position]}"')))
                 return position + 1
             if character == "\\":
                 length = 6 if text[position + 1 : position + 2] == "u" else 2
                 if position + length > len(text):
                     break
                 if text[position + 1] not in _ESCAPES and _loads(f'"{text[position : position + length]}"') is None:
-                    self._advance(start, position)
-                    return self._break()
-                position += length
+                    self._advance(start, position, escape)
+                    return self._stop()
+                escape, position = position, position + length
             elif character < " ":
-                self._advance(start, position)
-                return self._break()
+                self._advance(start, position, escape)
+                return self._stop()
             else:
                 position += 1
-        self._advance(start, position)
+        self._advance(start, position, escape)
         return None
 
-    def _advance(self, start: int, end: int) -> None:
-        """Hand out a part of a string. Half of a pair of surrogate escapes waits for the other half."""
-        value = _loads(f'{self._text[self._string_start : end]}"')
-        if isinstance(value, str) and not _ends_in_half(value):
-            self._partial = value
-            self._position = end
+    def _advance(self, start: int, end: int, escape: int) -> None:
+        """Hand out a part of a string; ``escape`` is its last. Half of a pair of escapes waits for the other half."""
+        if escape == end - 6 and _FIRST_HALF.match(self._text, escape):
+            end = escape
+        self._string.append(str(_loads(f'"{self._text[start:end]}"')))
+        self._position = end
 
     def _read_comma(self, start: int) -> int | None:
         """After a value: the end of the container, or a comma with what must follow it."""
@@ -260,7 +271,7 @@ class StreamedArguments:
         if character == ("}" if inside_object else "]"):
             return self._close(start)
         if character != ",":
-            return self._break()
+            return self._stop()
         following = start + 1
         while following < len(self._text) and self._text[following] in _SPACE:
             following += 1
@@ -268,21 +279,18 @@ class StreamedArguments:
             return None  # a trailing comma is not JSON
         if inside_object:
             if self._text[following] != '"':
-                return self._break()
+                return self._stop()
             end = _string_end(self._text, following)
             if end is None:
                 return None
             self._expect = "key"
             return start + 1
         if self._text[following] == "]":
-            return self._break()
+            return self._stop()
         if self._text[following] not in '"{[-0123456789tfn':
-            return self._break()
+            return self._stop()
         self._expect = "value"
         return start + 1
-
-    def _read_end(self, start: int) -> int | None:
-        return self._break()  # nothing may follow the object
 
     def _add(self, value: Any) -> None:
         container = self._stack[-1]
@@ -292,18 +300,28 @@ class StreamedArguments:
             container.append(value)
         self._expect = "comma"
 
-    def _close(self, start: int) -> int:
+    def _close(self, start: int) -> int | None:
+        if len(self._stack) == 1:
+            return self._stop()  # held back, so that the arguments can still be corrected
         value = self._stack.pop()
         self._keys.pop()
-        if self._stack:
-            self._add(value)
-        else:
-            self._expect = "end"
+        self._add(value)
         return start + 1
 
 
 def _dumps(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except ValueError:  # a number that no double can hold; JSON has none
+        return json.dumps(_without_infinity(value), ensure_ascii=False)
+
+
+def _without_infinity(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_infinity(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_infinity(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _string_end(text: str, start: int) -> int | None:
@@ -321,10 +339,6 @@ def _string_tail(partial: str, value: Any) -> str | None:
     if not isinstance(value, str) or not value.startswith(partial):
         return None
     return json.dumps(value[len(partial) :], ensure_ascii=False)[1:]
-
-
-def _ends_in_half(text: str) -> bool:
-    return bool(text) and "\ud800" <= text[-1] <= "\udbff"
 
 
 def _loads(text: str) -> Any:

@@ -77,12 +77,14 @@ class PredictionStream(BasePredictionStream):
                     event = read(get())
                 if event is None:
                     continue
-                if type(event) is not Fragment or on_fragment:
-                    for callback, arguments in callbacks.for_event(event):
+                if type(event) is Fragment and not on_fragment:
+                    yield event
+                    continue
+                for one in event if isinstance(event, tuple) else (event,):
+                    for callback, arguments in callbacks.for_event(one):
                         callback(*arguments)
-                    if only_fragments and type(event) is not Fragment:
-                        continue
-                yield event
+                    if not only_fragments or type(one) is Fragment:
+                        yield one
             for callback, arguments in callbacks.for_message(self._message):
                 callback(*arguments)
         finally:

@@ -7,6 +7,7 @@ failed call ends in text that LangChain's lenient parser cannot repair, so that 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,67 +35,53 @@ class ToolCallDelta:
     error: str | None = None
 
 
-@dataclass(slots=True)
-class _OpenCall:
-    """The call that is being streamed. ``waiting``: arguments that came before the name."""
-
-    index: int
-    id: str = ""
-    name: str | None = None
-    waiting: str = ""
-    shown: str = ""
-    started: bool = False
-
-
 class ToolCallAccumulator:
     """Converts the tool-call events of one prediction to pieces of calls, and to text for the answer tool."""
 
     def __init__(self, answer_tool: str | None = None) -> None:
         self._answer_tool = answer_tool
-        self._call = _OpenCall(0)
-        self._count = 0
+        self._count = 0  # calls before this one, without the answer tool's
+        self._id = ""
+        self._name: str | None = None
+        self._started = False
+        self._shown = ""
 
-    def read(self, event: Any) -> list[ToolCallDelta | str]:
+    def read(self, event: Any) -> Sequence[ToolCallDelta | str]:
         """The pieces that ``event`` gives; a plain string is a piece of the answer's text."""
         kind = type(event)
-        if kind is ToolCallStart:
-            self._call = _OpenCall(self._count, event.id)
-            return []
-        call = self._call
-        if kind is ToolCallName:
-            call.name = event.name
-            return self._emit(call, "") if not self._is_answer(call) else []
         if kind is ToolCallArguments:
-            return self._emit(call, event.content)
-        self._call = _OpenCall(self._count + (not self._is_answer(call)))
-        if kind is ToolCallEnd:
-            call.id, call.name = call.id or event.tool_call.id, event.tool_call.name
-            pieces = self._emit(call, event.rest)
+            self._shown += event.content
+            return (event.content,) if self._is_answer else (self._delta(event.content),)
+        if kind is ToolCallStart:
+            self._id, self._name, self._started, self._shown = event.id, None, False, ""
+        elif kind is ToolCallName:
+            self._name = event.name
+            return () if self._is_answer else (self._delta(""),)
+        elif kind is ToolCallEnd:
+            self._count += not self._is_answer
         elif kind is ToolCallFailed:
-            call.id, call.name = call.id or event.id, call.name or event.name or ""
-            rest = "" if call.shown else (event.raw_content or event.arguments or "")
-            text = rest + _unparsable_ending(call.shown + call.waiting + rest)
-            pieces = self._emit(call, text, event.error.title or "LM Studio could not parse the tool call")
-        else:
-            return []
-        self._count = self._call.index = call.index + (not self._is_answer(call))
-        return pieces
+            return self._read_failed(event)
+        return ()
 
-    def _is_answer(self, call: _OpenCall) -> bool:
-        return self._answer_tool is not None and call.name == self._answer_tool
+    def _read_failed(self, event: ToolCallFailed) -> Sequence[ToolCallDelta | str]:
+        rest = "" if self._shown else (event.raw_content or event.arguments)
+        rest += _unparsable_ending(self._shown + rest)
+        if self._is_answer:
+            return (rest,)
+        self._name = self._name or ""
+        delta = self._delta(rest, event.error.title or "LM Studio could not parse the tool call")
+        self._count += 1
+        return (delta,)
 
-    def _emit(self, call: _OpenCall, args: str, error: str | None = None) -> list[ToolCallDelta | str]:
-        if call.name is None:
-            call.waiting += args
-            return []
-        args, call.waiting = call.waiting + args, ""
-        call.shown += args
-        if self._is_answer(call):
-            return [args] if args else []
-        if call.started:
-            return [ToolCallDelta(call.index, args, error=error)] if args or error else []
-        call.started = True
-        return [ToolCallDelta(call.index, args, call.name, call.id, error)]
+    @property
+    def _is_answer(self) -> bool:
+        return self._answer_tool is not None and self._name == self._answer_tool
+
+    def _delta(self, args: str, error: str | None = None) -> ToolCallDelta:
+        if self._started:
+            return ToolCallDelta(self._count, args, error=error)
+        self._started = True
+        return ToolCallDelta(self._count, args, self._name, self._id, error)
 
 
 def _unparsable_ending(args: str) -> str:

@@ -141,15 +141,11 @@ class Reply:
             self._calls[event.index] = _Call(event.id)
             return None
         if isinstance(event, ToolCallName):
-            self._call(event.index).name = event.name
+            self._calls[event.index].name = event.name
         elif isinstance(event, ToolCallArguments):
-            call = self._call(event.index)
-            if isinstance(call.arguments, str):
-                call.arguments += event.content
-            if not call.name:
-                return None
+            self._calls[event.index].arguments += event.content  # type: ignore[operator]  # text until its end
         elif isinstance(event, ToolCallEnd):
-            call = self._call(event.index, event.tool_call.id)
+            call = self._calls[event.index]
             call.name = event.tool_call.name
             call.arguments = dict(event.tool_call.arguments or {})
         elif isinstance(event, ToolCallFailed):
@@ -165,7 +161,7 @@ class Reply:
         It becomes a call without arguments if the tool requires some, so that the tool's error reaches the model, else
         text, so that no answer is empty.
         """
-        call = self._call(event.index, event.id)
+        call = self._calls[event.index]
         self._thinking_delta = ""
         if event.name in self.required_tools:
             call.name, call.arguments = str(event.name), {}
@@ -174,12 +170,6 @@ class Reply:
         text = event.raw_content or event.arguments
         self.text += text
         return text
-
-    def _call(self, index: int, call_id: str | None = None) -> _Call:
-        call = self._calls.get(index)
-        if call is None:
-            call = self._calls[index] = _Call(call_id or "")
-        return call
 
     def _shown_calls(self) -> list[_Call]:
         return [call for call in self._calls.values() if call.name and not call.failed]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from lmstudio_integrations.client.prediction import PredictionReader
@@ -69,7 +70,15 @@ def call_failed(error: Any, raw: str | None = None) -> dict[str, Any]:
 def read_all(*packets: Any, structured: bool = False) -> tuple[PredictionReader, list[Any]]:
     """A reader that has read them, and the events that they were."""
     reader = PredictionReader(structured=structured)
-    return reader, [event for packet in packets if (event := reader.read(packet)) is not None]
+    return reader, list(events_of(reader, *packets))
+
+
+def events_of(reader: PredictionReader, *packets: Any) -> Iterator[Any]:
+    """The events that ``packets`` are, one by one."""
+    for packet in packets:
+        read = reader.read(packet)
+        if read is not None:
+            yield from read if isinstance(read, tuple) else (read,)
 
 
 class Ear:

@@ -62,7 +62,8 @@ def check(heard: list[Any]) -> None:
         ("on_tool_call_start", 0, "7"),
         ("on_tool_call_name", 0, "add"),
         ("on_tool_call_arguments", 0, '{"a":'),
-        ("on_tool_call_arguments", 0, "1}"),
+        ("on_tool_call_arguments", 0, "1"),  # the last bracket waits for the parsed arguments (issue 11, C)
+        ("on_tool_call_arguments", 0, "}"),
         ("on_tool_call_end", 0, ToolCallRequest(id="7", name="add", arguments={"a": 1})),
         ("on_tool_call_start", 1, "8"),
         ("on_tool_call_name", 1, "sub"),

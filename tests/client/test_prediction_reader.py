@@ -35,6 +35,7 @@ from tests.client.packet_builders import (
     call_failed,
     call_name,
     call_start,
+    events_of,
     fragment,
     read_all,
     success,
@@ -152,8 +153,10 @@ def test_half_a_character_alone_becomes_something_that_can_be_printed(pieces: li
 
 
 def test_the_arguments_of_a_tool_call_are_mended_too() -> None:
-    _, events = read_all(call_start(), call_arguments('{"a":"\ud83d'), call_arguments('\ude00"}'))
-    assert "".join(event.content for event in events[1:]) == '{"a":"😀"}'
+    pieces = ('{"a":"\ud83d', '\ude00"}')
+    _, events = read_all(call_start(), *map(call_arguments, pieces), call_end("f", {"a": "😀"}))
+    assert [event.name for event in events if isinstance(event, ToolCallName)] == ["f"]
+    assert "".join(event.content for event in events if isinstance(event, ToolCallArguments)) == '{"a":"😀"}'
 
 
 def test_what_has_been_read_so_far_can_be_asked_for() -> None:
@@ -251,7 +254,8 @@ def test_a_tool_call_in_all_its_stages() -> None:
         ToolCallStart(0, "100"),
         ToolCallName(0, "add"),
         ToolCallArguments(0, '{"a":'),
-        ToolCallArguments(0, "1}"),
+        ToolCallArguments(0, "1"),  # the last bracket waits, so that the arguments can still be corrected
+        ToolCallArguments(0, "}"),
         ToolCallEnd(0, call, "<tool_call>…"),
     ]
     assert reader.result is not None
@@ -260,26 +264,26 @@ def test_a_tool_call_in_all_its_stages() -> None:
 
 
 def test_the_optional_packets_of_a_tool_call_may_be_missing() -> None:
-    reader, events = read_all(call_start(None), call_end("add"), success())
-    start, end = events
+    reader, (start, *others) = read_all(call_start(None), call_end("add"), success())
     assert isinstance(start, ToolCallStart)
     assert start.id
     call = ToolCallRequest(id=start.id, name="add", arguments={})
-    assert end == ToolCallEnd(0, call, rest="{}")
+    assert others == [ToolCallName(0, "add"), ToolCallArguments(0, "{}"), ToolCallEnd(0, call)]
     assert reader.result is not None
     assert reader.result.tool_calls == [call]
 
 
 def test_a_tool_call_may_come_in_one_packet() -> None:
     _, events = read_all(call_end("add", {"a": 1}), call_end("add", {"a": 1}))
-    assert [event.index for event in events] == [0, 1]
+    assert [event.index for event in events] == [0] * 4 + [1] * 4
+    assert [type(event) for event in events[:4]] == [ToolCallStart, ToolCallName, ToolCallArguments, ToolCallEnd]
 
 
 def test_equal_calls_are_not_taken_for_one() -> None:
     reader, events = read_all(
         *(packet for _ in range(3) for packet in (call_start("1"), call_end("add", {"a": 1}, "1")))
     )
-    assert [event.index for event in events] == [0, 0, 1, 1, 2, 2]
+    assert [event.index for event in events] == [0] * 4 + [1] * 4 + [2] * 4
     assert len(reader.partial().tool_calls) == 3
 
 
@@ -314,8 +318,7 @@ def test_call_in_one_packet_has_the_id_of_that_packet() -> None:
 @pytest.mark.parametrize("given", ["get-weather.v2", "get_weather_v2", "getWeatherV2"])
 def test_name_that_the_server_changed_becomes_the_tools_own(given: str) -> None:
     reader = PredictionReader(tool_names=[given, "other"])
-    name = reader.read(call_name("get weather v2"))
-    reader.read(call_end("get weather v2", {}))
+    _, name, *_ = events_of(reader, call_name("get weather v2"), call_end("get weather v2", {}))
     assert name == ToolCallName(0, given)
     assert reader.partial().tool_calls[0].name == given
 
@@ -336,17 +339,28 @@ def test_only_the_first_call_is_kept_without_parallel_tool_calls() -> None:
         call_arguments("{}"),
         call_end("add", {}),
     )
-    events = [event for packet in packets if (event := reader.read(packet)) is not None]
-    assert [type(event) for event in events] == [ToolCallStart, ToolCallEnd]
+    events = list(events_of(reader, *packets))
+    assert [type(event) for event in events] == [ToolCallStart, ToolCallName, ToolCallArguments, ToolCallEnd]
     assert [call.id for call in reader.partial().tool_calls] == ["1"]
 
 
 @pytest.mark.parametrize("pieces", [["{'a': 'x'}"], ['{"a": "x",', "}"], ['{"a"', ': "x"}'], ["<a>x</a>"], []])
-def test_streamed_arguments_and_their_rest_are_strict_json(pieces: list[str]) -> None:
+def test_joined_arguments_of_an_ended_call_are_strict_json(pieces: list[str]) -> None:
     _, events = read_all(call_start("1"), call_name("f"), *map(call_arguments, pieces), call_end("f", {"a": "x"}))
     text = "".join(event.content for event in events if isinstance(event, ToolCallArguments))
-    (end,) = [event for event in events if isinstance(event, ToolCallEnd)]
-    assert json.loads(text + end.rest) == {"a": "x"}
+    assert json.loads(text) == {"a": "x"}
+    assert isinstance(events[-1], ToolCallEnd)
+
+
+def test_arguments_wait_for_the_name() -> None:
+    _, events = read_all(call_start("1"), call_arguments('{"a": "x'), call_name("f"), call_end("f", {"a": "x"}))
+    assert events[:3] == [ToolCallStart(0, "1"), ToolCallName(0, "f"), ToolCallArguments(0, '{"a": "x')]
+    assert events[3] == ToolCallArguments(0, '"}')
+
+
+def test_name_that_comes_twice_is_one_event() -> None:
+    _, events = read_all(call_start("1"), call_name("f"), call_name("f"), call_end("f", {}))
+    assert sum(isinstance(event, ToolCallName) for event in events) == 1
 
 
 @pytest.mark.parametrize(
@@ -424,8 +438,9 @@ def test_a_failure_without_a_proper_error_is_a_failure_all_the_same(error: Any) 
 
 def test_a_failure_without_a_start_has_an_index_of_its_own() -> None:
     _, events = read_all(call_end("a"), call_failed({"title": "x"}), call_end("b"))
-    assert [event.index for event in events] == [0, 1, 2]
-    assert events[1].name is None
+    assert [event.index for event in events if isinstance(event, ToolCallStart)] == [0, 1, 2]
+    (failed,) = [event for event in events if isinstance(event, ToolCallFailed)]
+    assert (failed.index, failed.name) == (1, None)
 
 
 def test_a_failed_call_does_not_inherit_the_name_of_the_one_before() -> None:
@@ -462,7 +477,8 @@ def test_a_call_that_cannot_be_read_is_a_failed_one(request_: Any) -> None:
 
 def test_a_name_without_a_start_begins_a_call() -> None:
     _, events = read_all(call_name("add"), call_arguments("{}"), call_end("add"))
-    assert [event.index for event in events] == [0, 0, 0]
+    assert {event.index for event in events} == {0}
+    assert isinstance(events[0], ToolCallStart)
 
 
 @pytest.mark.parametrize("packet", [call_arguments("{}"), call_name("x"), call_start("9")])

@@ -20,7 +20,7 @@ JSON = st.recursive(
 ARGUMENTS = st.dictionaries(st.text(max_size=4), JSON, max_size=4)
 
 
-def stream(text: str, cuts: list[int], arguments: dict[str, Any]) -> tuple[str, str | None]:
+def stream(text: str, cuts: list[int], arguments: dict[str, Any]) -> tuple[str, str]:
     streamed = StreamedArguments()
     places = sorted({min(cut, len(text)) for cut in cuts} | {0, len(text)})
     shown = "".join(streamed.feed(text[a:b]) for a, b in itertools.pairwise(places))
@@ -33,7 +33,6 @@ def test_strict_json_is_handed_out_as_it_comes_and_completed_to_itself(
 ) -> None:
     text = json.dumps(arguments, ensure_ascii=ascii_only, indent=indent)
     shown, rest = stream(text, cuts, arguments)
-    assert rest is not None
     assert shown + rest == text
 
 
@@ -42,7 +41,6 @@ def test_text_that_stops_anywhere_is_completed_from_the_arguments(
     arguments: dict[str, Any], end: int, cuts: list[int]
 ) -> None:
     shown, rest = stream(json.dumps(arguments)[:end], cuts, arguments)
-    assert rest is not None
     assert json.loads(shown + rest) == arguments
 
 
@@ -53,8 +51,8 @@ def test_corrupted_text_never_leaves_broken_json_behind(
     text = json.dumps(arguments)
     place = min(place, len(text))
     shown, rest = stream(text[:place] + junk + text[place:], cuts, arguments)
-    if rest is not None:
-        assert json.loads(shown + rest) == arguments
+    joined = json.loads(shown + rest)
+    assert {key: joined[key] for key in arguments} == arguments
 
 
 @pytest.mark.parametrize(
@@ -82,7 +80,6 @@ def test_corrupted_text_never_leaves_broken_json_behind(
 def test_dialects_are_completed_to_the_parsed_arguments(text: str, arguments: dict[str, Any]) -> None:
     for cuts in ([], list(range(len(text)))):
         shown, rest = stream(text, cuts, arguments)
-        assert rest is not None
         assert json.loads(shown + rest) == arguments
 
 
@@ -90,10 +87,46 @@ def test_long_string_is_handed_out_before_it_ends() -> None:
     streamed = StreamedArguments()
     assert streamed.feed('{"text": "Once upon') == '{"text": "Once upon'
     assert streamed.feed(" a time\\") == " a time"
-    assert streamed.feed('n"}') == '\\n"}'
+    assert streamed.feed('n"}') == '\\n"'
+    assert streamed.complete({"text": "Once upon a time\n"}) == "}"
 
 
-def test_arguments_that_contradict_the_text_cannot_be_completed() -> None:
+@given(ARGUMENTS, ARGUMENTS, st.integers(0, 200), st.lists(st.integers(0, 200), max_size=6))
+def test_contradicting_arguments_win_over_the_text(
+    written: dict[str, Any], arguments: dict[str, Any], end: int, cuts: list[int]
+) -> None:
+    shown, rest = stream(json.dumps(written)[:end], cuts, arguments)
+    joined = json.loads(shown + rest)
+    assert {key: joined[key] for key in arguments} == arguments
+    assert set(joined) <= {*arguments, *written, ""}
+
+
+def test_escaped_pair_after_a_backslash_is_one_character() -> None:
+    text = '{"a": "\\\\\\ud83c\\udf88"}'
+    shown, rest = stream(text, list(range(len(text))), {"a": "\\🎈"})
+    assert shown + rest == text
+
+
+def test_corrected_value_is_given_again() -> None:
     streamed = StreamedArguments()
-    streamed.feed('{"a": 1, "b": ')
-    assert streamed.complete({"a": 2, "b": 3}) is None
+    assert streamed.feed('{"a": "1", "b": [2') == '{"a": "1", "b": ['
+    assert json.loads('{"a": "1", "b": [' + streamed.complete({"a": 1, "b": [3]})) == {"a": 1, "b": [3]}
+
+
+def test_corrected_value_of_complete_text_is_given_again() -> None:
+    shown, rest = stream('{"a": "1"}', [], {"a": 1})
+    assert json.loads(shown + rest) == {"a": 1}
+
+
+def test_number_beyond_json_is_null() -> None:
+    shown, rest = stream('{"a": Infinity}', [], {"a": float("inf")})
+    assert json.loads(shown + rest, parse_constant=pytest.fail) == {"a": None}
+
+
+def test_handed_out_text_is_not_kept_to_be_read_again() -> None:
+    streamed = StreamedArguments()
+    streamed.feed('{"text": "')
+    for _ in range(1_000):
+        assert streamed.feed("word") == "word"
+        assert streamed._text == ""
+    assert streamed.complete({"text": "word" * 1_000}) == '"}'

@@ -25,7 +25,7 @@ from lmstudio_integrations.errors import (
     LMStudioUnsupportedError,
 )
 from lmstudio_integrations.protocol.auth import guest_authentication
-from tests.client.packet_builders import Ear
+from tests.client.packet_builders import Ear, events_of
 from tests.frame_validation import transcripts
 from tests.frame_validation.shared import needs_shared
 
@@ -124,9 +124,7 @@ def test_every_prediction_adds_up_to_what_was_sent(name: str) -> None:
         error: LMStudioError | None = None
         try:
             for item in (*request.ear.packets, *request.ear.ends):
-                event = reader.read(item)
-                if event is not None:
-                    events.append(event)
+                events.extend(events_of(reader, item))
         except LMStudioError as caught:
             error = caught
         fragments = [packet["fragment"] for packet in request.of_type("fragment")]

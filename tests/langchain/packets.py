@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lmstudio_integrations.client.prediction import PredictionReader
+from tests.client.packet_builders import events_of
 
 INFO = {
     "type": "llm",
@@ -92,6 +93,6 @@ def events(*packets: dict[str, Any], structured: bool = False) -> list[Any]:
     if not packets or packets[-1]["type"] != "success":
         packets = (*packets, success())
     reader = PredictionReader(structured=structured)
-    made = [event for packet in packets if (event := reader.read(packet)) is not None]
+    made = list(events_of(reader, *packets))
     assert reader.result is not None
     return [*made, reader.result]

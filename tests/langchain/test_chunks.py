@@ -153,7 +153,8 @@ def test_a_call_shows_its_name_before_its_arguments() -> None:
     assert [(piece["name"], piece["id"] is not None, piece["args"]) for piece in pieces] == [
         ("add", True, ""),
         (None, False, '{"a": 1'),  # the comma is held back: a trailing one would not be JSON
-        (None, False, ', "b": 2}'),
+        (None, False, ', "b": 2'),  # the last bracket waits for the parsed arguments
+        (None, False, "}"),
     ]
 
 

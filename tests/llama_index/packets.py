@@ -7,6 +7,7 @@ from typing import Any
 
 from lmstudio_integrations.client.prediction import PredictionReader
 from lmstudio_integrations.llama_index.reply import Reply
+from tests.client.packet_builders import events_of
 
 INFO = {
     "type": "llm",
@@ -82,9 +83,8 @@ def success(**stats: Any) -> dict[str, Any]:
 def responses(reply: Reply, *packets: dict[str, Any], structured: bool = False) -> Iterator[Any]:
     """What a stream of these packets yields; without a ``success`` among them there is no last response."""
     reader = PredictionReader(structured=structured)
-    for packet in packets:
-        event = reader.read(packet)
-        delta = None if event is None else reply.take(event)
+    for event in events_of(reader, *packets):
+        delta = reply.take(event)
         if delta is not None:
             yield reply.chat(delta)
     if reader.result is not None:
