@@ -13,13 +13,14 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "lmstudio_integrations"
 FACE = frozenset({"client", "protocol", "errors", "_version", "_lazy"})
-ADAPTER = frozenset({"client", "errors", "_version", "_lazy"})
+ADAPTER = frozenset({"client", "compat", "errors", "_version", "_lazy"})
 ALLOWED: dict[str, frozenset[str]] = {
     "errors": frozenset(),
     "_version": frozenset(),
     "_lazy": frozenset(),
     "protocol": frozenset({"errors"}),
     "client": frozenset({"protocol", "errors", "_version"}),
+    "compat": frozenset({"client", "errors"}),
     "emulator": frozenset({"protocol", "errors", "_version"}),
     "langchain": ADAPTER,
     "llama_index": ADAPTER,
@@ -30,6 +31,7 @@ FOREIGN: dict[str, frozenset[str]] = {
     "errors": frozenset(),
     "protocol": frozenset({"pydantic", "pydantic_core", "typing_extensions"}),
     "client": frozenset({"pydantic", "pydantic_core", "typing_extensions", "websockets"}),
+    "compat": frozenset(),
 }
 
 OPTIONAL = {"client/transport/uvloop_event_loop.py": "uvloop"}

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from lmstudio_integrations.errors import LMStudioValueError
+from pydantic import SecretStr
+
+from lmstudio_integrations.errors import LMStudioAuthenticationError, LMStudioValueError
 from lmstudio_integrations.protocol.auth import Authentication, token_authentication
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = ["DEFAULT_PORTS", "USER_PORT", "Timeout", "parse_address", "parse_token"]
+
+logger = logging.getLogger("lmstudio_integrations")
 
 DEFAULT_PORTS = (41343, 52993, 16141, 39414, 22931)
 """The API ports that LM Studio tries on 127.0.0.1, in its order (lmstudio-js, client port discovery)."""
@@ -28,6 +33,8 @@ TOKEN_VARIABLES = ("LMSTUDIO_API_TOKEN", "LM_API_TOKEN")
 """Environment variables with the API token: the Python SDK's name first, then the JavaScript SDK's."""
 
 _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
+# The paths of LM Studio's REST and OpenAI-compatible endpoints, which users have at hand.
+_REST_PATH = re.compile(r"/(?:v1|api/v[01])(?:/.*)?/?$")
 _NEVER_IN_URL = re.compile(r"[\x00-\x20\x7f\\\"<>^`{|}]")
 _LIMITS = ("connect", "first_packet", "idle", "total", "load", "reconnect")
 
@@ -100,7 +107,8 @@ def parse_address(url: Any) -> str | None:
 
     Takes ``ws://``, ``wss://``, ``http://``, ``https://`` and bare ``host:port``, with a path prefix (a reverse proxy)
     but no query, fragment or user; a missing port is the scheme's own, and 1234 where no scheme is given. ``None``
-    reads ``LMSTUDIO_BASE_URL``. The OpenAI-compatible path ``/v1``, which people have at hand, is cut off.
+    reads ``LMSTUDIO_BASE_URL``. Paths of its REST and OpenAI-compatible
+    endpoints (``/v1/…``, ``/api/v0/…``, ``/api/v1/…``) are cut off.
     """
     if url is None:
         url = os.environ.get("LMSTUDIO_BASE_URL") or None
@@ -130,7 +138,7 @@ def _parse_address(text: str) -> str:
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     if port is None and bare:
         port = USER_PORT
-    path = parts.path.rstrip("/").removesuffix("/v1")
+    path = _REST_PATH.sub("", parts.path).rstrip("/")
     return f"{_SCHEMES[parts.scheme]}://{host}{'' if port is None else f':{port}'}{path}"
 
 
@@ -154,8 +162,9 @@ def parse_token(api_token: Any = None) -> Authentication | None:
     """The authentication that an API token stands for, or ``None`` for a guest.
 
     ``api_token`` is a string or anything with ``get_secret_value()``; ``None`` reads ``LMSTUDIO_API_TOKEN`` (the
-    Python SDK's name), then ``LM_API_TOKEN`` (the JavaScript SDK's). A token of the wrong form is refused here, with
-    an error that does not repeat it.
+    Python SDK's name), then ``LM_API_TOKEN`` (the JavaScript SDK's). A token of the wrong form is an error that does
+    not repeat it; text that does not begin with ``sk-lm-`` is no token (users of the OpenAI-compatible endpoint pass
+    such text for "none"): it is ignored with a warning, and the environment is not read.
     """
     if hasattr(api_token, "get_secret_value"):
         api_token = api_token.get_secret_value()
@@ -165,5 +174,38 @@ def parse_token(api_token: Any = None) -> Authentication | None:
     if api_token is None:
         return None
     if not isinstance(api_token, str):
-        raise LMStudioValueError(f"api_token must be a string, not {type(api_token).__name__}")
+        raise LMStudioValueError(f"expected the API token as a string, got {type(api_token).__name__}")
+    if not api_token.startswith("sk-lm-"):
+        _warn_of_placeholder()
+        return None
     return token_authentication(api_token)
+
+
+@cache
+def _warn_of_placeholder() -> None:
+    """Once: what is passed to OpenAI's client for "no key" is not a token here either. It is not repeated."""
+    logger.warning(
+        "the API key does not begin with 'sk-lm-', so it is not an LM Studio API token and is ignored; "
+        "a server that requires authentication will refuse the connection"
+    )
+
+
+LOST_TOKEN = SecretStr("")
+"""In a pickle, in place of an API token."""
+
+
+def token_of(token: SecretStr | str | None) -> str | None:
+    """The API token of a model object as plain text.
+
+    Raises:
+        LMStudioAuthenticationError: The object had a token, has been unpickled, and the environment has none.
+    """
+    text = token.get_secret_value() if isinstance(token, SecretStr) else token
+    if text != "":
+        return text
+    if not any(os.environ.get(name, "").strip() for name in TOKEN_VARIABLES):
+        raise LMStudioAuthenticationError(
+            "this object had an API token, which pickles do not hold: set LMSTUDIO_API_TOKEN in this process, "
+            "or make the object anew with its token"
+        )
+    return None

@@ -35,6 +35,9 @@ class LMStudioLLM(GenerationSettings, BaseLLM):
     # A misspelt setting is an error; LangChain's base would drop it.
     model_config = ConfigDict(extra="forbid", defer_build=False)
 
+    streaming: bool | None = None
+    """Accepted for other integrations' code: ``invoke`` and ``stream`` decide."""
+
     @property
     def _llm_type(self) -> str:
         return "lmstudio-llm"

@@ -9,17 +9,17 @@ from typing import Any
 from langchain_core.messages import BaseMessage
 
 from lmstudio_integrations.client import AsyncClient, AsyncPredictionStream, Client, PredictionStream
+from lmstudio_integrations.compat.prediction_settings import SAMPLING, prediction_config
 from lmstudio_integrations.langchain._messages import to_history
 from lmstudio_integrations.langchain.convert.answer import Wanted
-from lmstudio_integrations.langchain.convert.config import CALL_KEYWORDS, SAMPLING, check_keywords, prediction_config
+from lmstudio_integrations.langchain.convert.config import CALL_KEYWORDS, call_keywords
 from lmstudio_integrations.langchain.convert.tools import ask
 from lmstudio_integrations.langchain.settings import GenerationSettings
 
 __all__ = ["CHAT_KEYWORDS", "Request", "chat_request", "text_request"]
 
-# langchain-core itself passes `stream` and `ls_…`; `strict` and `stream_usage` are what callers of other providers
-# pass: LM Studio's grammar is always strict, and usage always comes.
-_TOLERATED = frozenset({"stream", "stream_usage", "strict", "ls_structured_output_format"})
+# What langchain-core itself passes.
+_TOLERATED = frozenset({"ls_structured_output_format"})
 
 CHAT_KEYWORDS = CALL_KEYWORDS | _TOLERATED | {"tools", "tool_choice", "parallel_tool_calls", "response_format"}
 
@@ -64,7 +64,7 @@ def chat_request(
 
     Raises ``TypeError`` for an unknown keyword and ``LMStudioValueError`` for anything that LM Studio has no place for.
     """
-    check_keywords(changes, CHAT_KEYWORDS)
+    changes = call_keywords(changes, CHAT_KEYWORDS)
     asked = ask(changes.get("tools"), changes.get("tool_choice"), changes.get("response_format"))
     history = to_history(
         messages, send_reasoning=send_reasoning, merge_messages=merge_messages, message_names=message_names
@@ -92,7 +92,7 @@ def text_request(
     settings: GenerationSettings, prompt: str, stop: list[str] | None, changes: Mapping[str, Any]
 ) -> Request:
     """The request of a text-completion model's call: the prompt as it is, without a template."""
-    check_keywords(changes, CALL_KEYWORDS | {"response_format", "stream"})
+    changes = call_keywords(changes, CALL_KEYWORDS | {"response_format"})
     options = _options(settings, stop, changes)
     options["response_format"] = ask(None, None, changes.get("response_format")).response_format
     return Request(
@@ -107,16 +107,15 @@ def text_request(
 def _options(settings: GenerationSettings, stop: list[str] | None, changes: Mapping[str, Any]) -> dict[str, Any]:
     """What both kinds of prediction take; a call's ``stop`` replaces the model's."""
     names = {*SAMPLING, "reasoning", "prediction_config"}
-    config = prediction_config({name: settings._pick(name, changes) for name in names} | _given_stop(stop))
     preset = settings._pick("preset", changes)
-    if preset is None:
-        # LM Studio's own default would cut out the middle of a prompt that is too long, without a word.
-        config.setdefault("contextOverflowPolicy", "stopAtLimit")
+    values = {name: settings._pick(name, changes) for name in names} | _given_stop(stop)
+    config = prediction_config(values, preset=preset is not None)
     return {
         "config": config or None,
         "preset": preset,
         "draft_model": settings._pick("draft_model", changes),
         "timeout": changes.get("timeout"),
+        "max_retries": changes.get("max_retries"),
         "cancel": changes.get("cancel"),
         "on_prompt_processing_progress": settings._pick("on_prompt_progress", changes),
         "on_load_progress": settings._pick("on_load_progress", changes),

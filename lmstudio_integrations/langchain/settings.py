@@ -9,14 +9,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from langchain_core.utils.utils import secret_from_env
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from lmstudio_integrations import AsyncClient, Client, ModelInstanceInfo, Timeout
-from lmstudio_integrations.langchain.convert.config import SAMPLING
+from lmstudio_integrations.client.settings import LOST_TOKEN, token_of
+from lmstudio_integrations.compat.names import translate_constructor
+from lmstudio_integrations.compat.prediction_settings import SAMPLING
 
 __all__ = ["ConnectionSettings", "GenerationSettings", "Method", "Reasoning"]
-
-_OTHER_NAMES = {"api_key": "api_token", "model_name": "model", "stop_sequences": "stop"}
 
 Reasoning = bool | int | Literal["on", "off"]
 Method = Literal["json_schema", "function_calling", "json_mode"]
@@ -61,17 +61,22 @@ class ConnectionSettings(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _other_names(cls, values: Any) -> Any:
-        """Names that other integrations have for the same things."""
-        if not isinstance(values, dict):
-            return values
-        values = dict(values)
-        for other, name in _OTHER_NAMES.items():
-            if other in values and name in cls.model_fields:
-                if name in values:
-                    raise ValueError(f"{other!r} and {name!r} are one setting under two names: pass one of them")
-                values[name] = values.pop(other)
-        return values
+    def _translate_names(cls, values: Any) -> Any:
+        """Names that other integrations have for the same things; a misspelt one is an error."""
+        return translate_constructor(values, cls.model_fields, {}) if isinstance(values, dict) else values
+
+    @field_validator("api_token", mode="before")
+    @classmethod
+    def _call_token(cls, value: Any) -> Any:
+        """A function that returns the token is called when the object is made."""
+        return value() if callable(value) and not isinstance(value, SecretStr) else value
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Without the API token: a pickle travels and is kept. The other side reads its own environment."""
+        state = super().__getstate__()
+        if self.api_token is not None:
+            state["__dict__"] = {**state["__dict__"], "api_token": LOST_TOKEN}
+        return state
 
     def _load_options(self, **changes: Any) -> dict[str, Any]:
         """``ttl`` and ``config`` for the client's ``just_in_time``; ``changes`` of a call win over the fields."""
@@ -93,7 +98,7 @@ class ConnectionSettings(BaseModel):
         return AsyncClient(self.base_url, api_token=self._token(), timeout=self.timeout, max_retries=self.max_retries)
 
     def _token(self) -> str | None:
-        return self.api_token.get_secret_value() if self.api_token is not None else None
+        return token_of(self.api_token)
 
 
 class GenerationSettings(ConnectionSettings):
@@ -103,9 +108,9 @@ class GenerationSettings(ConnectionSettings):
     """0.0 and up; 0.0 always takes the likeliest token."""
 
     max_tokens: int | Literal[False] | None = None
-    """At most so many tokens are generated."""
+    """The most tokens to generate; ``None``, -1 and ``False`` are no limit."""
 
-    stop: list[str] | None = None
+    stop: str | list[str] | None = None
     """Texts that end the answer and are not part of it; a call's own ``stop`` replaces them."""
 
     top_p: float | Literal[False] | None = None
@@ -119,6 +124,15 @@ class GenerationSettings(ConnectionSettings):
 
     repeat_penalty: float | Literal[False] | None = None
     """1.0 is none."""
+
+    presence_penalty: float | Literal[False] | None = None
+    """0.0 is none."""
+
+    frequency_penalty: float | Literal[False] | None = None
+    """0.0 is none."""
+
+    logprobs: bool | int | None = None
+    """How many candidates to report for each token, 0 to 100; ``True`` is 1."""
 
     seed: int | Literal[False] | None = None
     """The same seed gives the same tokens, as far as the engine allows."""

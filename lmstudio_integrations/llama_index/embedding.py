@@ -35,7 +35,7 @@ class LMStudioEmbedding(ServerSettings, BaseEmbedding):
     """
 
     model_config = ConfigDict(defer_build=False)
-    SYNONYMS: ClassVar[dict[str, str]] = {**ServerSettings.SYNONYMS, "model": "model_name"}
+    OWN_NAMES: ClassVar[dict[str, str]] = {**ServerSettings.OWN_NAMES, "model": "model_name"}
 
     query_instruction: str | None = Field(default=None, description="Put before every query, for models that want it.")
     text_instruction: str | None = Field(default=None, description="Put before every text that is to be found.")

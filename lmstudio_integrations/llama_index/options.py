@@ -6,24 +6,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lmstudio_integrations.errors import LMStudioValueError
-from lmstudio_integrations.llama_index.settings import PredictionSettings, unknown_name
+from lmstudio_integrations.compat.names import translate_call
+from lmstudio_integrations.compat.prediction_settings import SAMPLING, merged_config, prediction_config
+from lmstudio_integrations.llama_index.settings import PredictionSettings
 from lmstudio_integrations.llama_index.tools import chosen_tool, has_required_parameters, tool_name, wire_tools
 
 __all__ = ["CallOptions", "call_options", "load_config"]
 
-_CONFIG_NAMES = {
-    "temperature": "temperature",
-    "stop": "stopStrings",
-    "top_p": "topPSampling",
-    "top_k": "topKSampling",
-    "min_p": "minPSampling",
-    "repeat_penalty": "repeatPenalty",
-    "seed": "seed",
-    "logprobs": "logProbs",
-    "context_overflow_policy": "contextOverflowPolicy",
+_SETTINGS = {
+    *SAMPLING,
+    "thinking",
+    "model",
+    "preset",
+    "draft_model",
+    "timeout",
+    "max_retries",
+    "additional_kwargs",
 }
-_SETTINGS = {*_CONFIG_NAMES, "max_tokens", "thinking", "model", "preset", "draft_model", "timeout", "additional_kwargs"}
 _CALL_ONLY = {
     "tools",
     "tool_choice",
@@ -63,21 +62,17 @@ def call_options(settings: PredictionSettings, given: Mapping[str, Any]) -> Call
     Raises:
         LMStudioValueError: A keyword that is none of these, a tool choice that names no tool.
     """
-    call = _understood(settings, given)
-    config: dict[str, Any] = dict(settings.additional_kwargs)
-    config |= call.get("additional_kwargs") or {}
+    call = translate_call(given, _SETTINGS | _CALL_ONLY, settings.OWN_NAMES)
     merged = {name: call[name] if name in call else getattr(settings, name) for name in _SETTINGS}
-    config |= {_CONFIG_NAMES[name]: merged[name] for name in _CONFIG_NAMES if merged[name] is not None}
-    if isinstance(config.get("stopStrings"), str):
-        config["stopStrings"] = [config["stopStrings"]]
-    if merged["max_tokens"] is not None:
-        config["maxTokens"] = False if merged["max_tokens"] == -1 else merged["max_tokens"]
-    config |= _thinking(merged["thinking"])
-    config |= call.get("config") or {}
-    if merged["preset"] is None and not config.keys() & {"contextOverflowPolicy", "context_overflow_policy"}:
-        config["contextOverflowPolicy"] = "stopAtLimit"  # LM Studio's own default would lose text without a word
+    values: dict[str, Any] = {name: merged[name] for name in SAMPLING}
+    further = {**settings.additional_kwargs, **(call.get("additional_kwargs") or {})}
+    values |= {"reasoning": merged["thinking"], "prediction_config": further}
+    config = prediction_config(values, preset=True) | merged_config(call.get("config"))
+    if merged["preset"] is None:
+        config.setdefault("contextOverflowPolicy", "stopAtLimit")
     arguments: dict[str, Any] = {"config": config or None, "timeout": call.get("timeout")}
     arguments["cancel"] = call.get("cancel")
+    arguments["max_retries"] = call.get("max_retries")
     arguments["parallel_tool_calls"] = call.get("allow_parallel_tool_calls")
     arguments |= {name: merged[name] for name in ("preset", "draft_model") if merged[name] is not None}
     arguments |= _tool_arguments(call)
@@ -91,29 +86,6 @@ def call_options(settings: PredictionSettings, given: Mapping[str, Any]) -> Call
             tool_name(tool) for tool in arguments.get("tools") or () if has_required_parameters(tool)
         ),
     )
-
-
-def _understood(settings: PredictionSettings, given: Mapping[str, Any]) -> dict[str, Any]:
-    known = _SETTINGS | _CALL_ONLY
-    call: dict[str, Any] = {}
-    for name, value in given.items():
-        field_name = settings.SYNONYMS.get(name, name)
-        if field_name == "parallel_tool_calls":
-            field_name = "allow_parallel_tool_calls"
-        if field_name not in known:
-            raise unknown_name(name, known | set(settings.SYNONYMS), "keyword")
-        call[field_name] = value
-    return call
-
-
-def _thinking(value: bool | int | None) -> dict[str, Any]:
-    if value is None:
-        return {}
-    if isinstance(value, bool):
-        return {"enableThinking": value}
-    if value < 0:
-        raise LMStudioValueError(f"thinking={value}: pass True, False, or a budget of 0 tokens or more")
-    return {"enableThinking": True, "reasoningBudget": value}
 
 
 def _tool_arguments(call: Mapping[str, Any]) -> dict[str, Any]:

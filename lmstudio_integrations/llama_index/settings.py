@@ -1,7 +1,7 @@
 """The settings of ``LMStudio`` and ``LMStudioEmbedding``: plain values only, so that they copy, pickle and store well.
 
-Field names are LlamaIndex's own. Other integrations' names for the same things are understood, too (``SYNONYMS``), and
-a name that nobody knows is an error instead of being dropped in silence.
+Field names are LlamaIndex's own. Other integrations' names are understood, too (``compat.names``), and an unknown
+name is an error.
 """
 
 from __future__ import annotations
@@ -12,17 +12,10 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from lmstudio_integrations import Timeout
-from lmstudio_integrations.errors import LMStudioValueError
+from lmstudio_integrations.client.settings import LOST_TOKEN, token_of
+from lmstudio_integrations.compat.names import translate_constructor
 
-__all__ = ["PredictionSettings", "ServerSettings", "unknown_name"]
-
-
-def unknown_name(name: str, known: set[str], what: str) -> LMStudioValueError:
-    """The error for a name that is not among ``known``, with the nearest one that is."""
-    import difflib  # a typing error is rare
-
-    near = difflib.get_close_matches(name, sorted(known), n=1)
-    return LMStudioValueError(f"unknown {what} {name!r}" + (f": did you mean {near[0]!r}?" if near else ""))
+__all__ = ["PredictionSettings", "ServerSettings"]
 
 
 class ServerSettings(BaseModel):
@@ -31,13 +24,8 @@ class ServerSettings(BaseModel):
     # Not built: nobody makes one, and each model has all these fields in a schema of its own.
     model_config = ConfigDict(defer_build=True)
 
-    SYNONYMS: ClassVar[dict[str, str]] = {
-        "api_base": "base_url",
-        "url": "base_url",
-        "api_token": "api_key",
-        "request_timeout": "timeout",
-        "keep_alive": "ttl",
-    }
+    OWN_NAMES: ClassVar[dict[str, str]] = {"api_token": "api_key"}
+    """LlamaIndex's names for settings that have other names elsewhere."""
 
     base_url: str | None = Field(
         default=None,
@@ -75,20 +63,11 @@ class ServerSettings(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _understand_synonyms(cls, data: Any) -> Any:
+    def _translate_names(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        known: dict[str, Any] = {}
-        for name, value in data.items():
-            if name == "class_name":  # a stored form has it
-                continue
-            field = cls.SYNONYMS.get(name, name) if name not in cls.model_fields else name
-            if field not in cls.model_fields:
-                raise unknown_name(name, {*cls.model_fields, *cls.SYNONYMS}, "setting")
-            if field in known and known[field] != value:
-                raise LMStudioValueError(f"{name!r} is another name of {field!r}: pass one of them")
-            known[field] = value
-        return known
+        values = {name: value for name, value in data.items() if name != "class_name"}  # a stored form has it
+        return translate_constructor(values, cls.model_fields, cls.OWN_NAMES | _common_names(cls))
 
     @field_validator("api_key")
     @classmethod
@@ -105,41 +84,49 @@ class ServerSettings(BaseModel):
     def __getstate__(self) -> dict[Any, Any]:
         """Without the API token: a pickle travels and is kept. The other side reads its own environment."""
         state = super().__getstate__()
-        state["__dict__"] = {**state["__dict__"], "api_key": None}
+        if self.api_key is not None:
+            state["__dict__"] = {**state["__dict__"], "api_key": LOST_TOKEN}
         return state
 
     @property
     def token(self) -> str | None:
         """The API token as plain text, for the client."""
-        return self.api_key.get_secret_value() if isinstance(self.api_key, SecretStr) else self.api_key
+        return token_of(self.api_key)
+
+
+def _common_names(kind: type[BaseModel]) -> dict[str, str]:
+    """The common name of a setting, if ``kind`` has its field under LlamaIndex's name for a model."""
+    return {"model": "model_name"} if "model_name" in kind.model_fields else {}
 
 
 class PredictionSettings(ServerSettings):
     """What a language model needs beyond that. ``None`` leaves a setting to LM Studio's own configuration."""
 
-    SYNONYMS: ClassVar[dict[str, str]] = {
-        **ServerSettings.SYNONYMS,
-        "model_name": "model",
-        "stop_sequences": "stop",
-        "reasoning": "thinking",
+    OWN_NAMES: ClassVar[dict[str, str]] = {
+        "api_token": "api_key",
         "context_length": "context_window",
-        "num_ctx": "context_window",
+        "reasoning": "thinking",
         "prediction_config": "additional_kwargs",
+        "parallel_tool_calls": "allow_parallel_tool_calls",
     }
 
     model: str | None = Field(
         default=None, description="Model key or instance identifier. None: any model that is loaded."
     )
     temperature: float | None = Field(default=None, ge=0, description="0.0 and up.")
-    max_tokens: int | None = Field(default=None, description="Most tokens to generate; -1 for no limit.")
+    max_tokens: int | Literal[False] | None = Field(
+        default=None, description="Most tokens to generate; None, -1 and False are no limit."
+    )
     stop: list[str] | None = Field(default=None, description="Texts at which to stop; they are not in the answer.")
     top_p: float | None = Field(default=None, ge=0, le=1, description="0.0 to 1.0.")
     top_k: int | None = Field(default=None, ge=-1, le=500)
     min_p: float | None = Field(default=None, ge=0, le=1, description="0.0 to 1.0.")
     repeat_penalty: float | None = Field(default=None, description="1.0 is none.")
+    presence_penalty: float | None = Field(default=None, description="0.0 is none.")
+    frequency_penalty: float | None = Field(default=None, description="0.0 is none.")
     seed: int | None = None
-    logprobs: int | None = Field(
-        default=None, ge=0, le=100, description="How many candidates to report for each token (0 to 100)."
+    logprobs: bool | int | None = Field(
+        default=None, ge=0, le=100, description="How many candidates to report for each token (0 to 100); True is 1."
     )
     thinking: bool | int | None = Field(
         default=None,
@@ -196,10 +183,3 @@ class PredictionSettings(ServerSettings):
     @classmethod
     def _one_stop_is_a_list(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
-
-    @field_validator("max_tokens")
-    @classmethod
-    def _limit_is_positive(cls, value: int | None) -> int | None:
-        if value is not None and value < 1 and value != -1:
-            raise LMStudioValueError(f"max_tokens={value}: pass 1 or more, or -1 for no limit")
-        return value

@@ -1,12 +1,18 @@
+"""Settings under common names -> LM Studio's configuration."""
+
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
 
+from lmstudio_integrations.compat.prediction_settings import prediction_config as common_config
 from lmstudio_integrations.errors import LMStudioValueError
-from lmstudio_integrations.langchain.convert.config import CALL_KEYWORDS, check_keywords, prediction_config
 from lmstudio_integrations.protocol.config import LlmPredictionConfig, parse_config
+
+
+def prediction_config(settings: dict[str, Any]) -> dict[str, Any]:
+    return common_config(settings, preset=True)
 
 
 def test_every_setting_has_lm_studios_name() -> None:
@@ -77,9 +83,26 @@ def test_other_settings_pass_under_either_name() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("name", "hint"), [("temprature", "'temperature'"), ("max_token", "'max_tokens'"), ("zzz", "prediction_config")]
-)
-def test_an_unknown_keyword_is_named_with_the_nearest(name: str, hint: str) -> None:
-    with pytest.raises(TypeError, match=f"{name!r}.*{hint}"):
-        check_keywords([name], CALL_KEYWORDS)
+def test_prediction_config_without_a_preset_stops_at_the_context_limit() -> None:
+    assert common_config({}) == {"contextOverflowPolicy": "stopAtLimit"}
+    given = {"prediction_config": {"context_overflow_policy": "rollingWindow"}}
+    assert common_config(given) == {"contextOverflowPolicy": "rollingWindow"}
+
+
+@pytest.mark.parametrize("value", [-1, False])
+def test_max_tokens_without_a_limit_switches_the_limit_off(value: Any) -> None:
+    assert prediction_config({"max_tokens": value}) == {"maxTokens": False}
+
+
+@pytest.mark.parametrize("value", [0, -2, True, 1.5, "7"])
+def test_max_tokens_of_another_kind_raises_value_error(value: Any) -> None:
+    with pytest.raises(LMStudioValueError, match="max_tokens"):
+        prediction_config({"max_tokens": value})
+
+
+def test_stop_as_a_string_is_one_stop_string() -> None:
+    assert prediction_config({"stop": "END"}) == {"stopStrings": ["END"]}
+
+
+def test_logprobs_true_asks_for_one_candidate() -> None:
+    assert prediction_config({"logprobs": True}) == {"logProbs": 1}
