@@ -175,7 +175,7 @@ def parse_token(api_token: Any = None) -> Authentication | None:
         return None
     if not isinstance(api_token, str):
         raise LMStudioValueError(f"expected the API token as a string, got {type(api_token).__name__}")
-    if not api_token.startswith("sk-lm-"):
+    if not api_token.strip().startswith("sk-lm-"):
         _warn_of_placeholder()
         return None
     return token_authentication(api_token)

@@ -133,6 +133,8 @@ def _translate(
     for name, value in values.items():
         if name in known:
             pairs = {name: value}
+        elif name in own:
+            pairs = {own[name]: value}
         elif name in _CONVERTED:
             pairs = {own.get(setting, setting): item for setting, item in _CONVERTED[name](value).items()}
         elif name in SYNONYMS:

@@ -7,7 +7,7 @@ from typing import Any
 
 from lmstudio_integrations.errors import LMStudioValueError
 
-__all__ = ["SAMPLING", "merged_config", "prediction_config"]
+__all__ = ["SAMPLING", "check_max_tokens", "merged_config", "prediction_config"]
 
 SAMPLING = {
     "temperature": "temperature",
@@ -54,6 +54,12 @@ def merged_config(given: Mapping[str, Any] | None) -> dict[str, Any]:
         first, *rest = key.split("_")
         made["".join([first, *(part.capitalize() for part in rest)]) if rest else key] = value
     return made
+
+
+def check_max_tokens(value: Any) -> Any:
+    """``value`` itself. Raises ``LMStudioValueError`` unless it is at least 1, or a form of "no limit"."""
+    _value("max_tokens", value)
+    return value
 
 
 def _value(name: str, value: Any) -> Any:

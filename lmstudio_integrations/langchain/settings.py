@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 from lmstudio_integrations import AsyncClient, Client, ModelInstanceInfo, Timeout
 from lmstudio_integrations.client.settings import LOST_TOKEN, token_of
 from lmstudio_integrations.compat.names import translate_constructor
-from lmstudio_integrations.compat.prediction_settings import SAMPLING
+from lmstudio_integrations.compat.prediction_settings import SAMPLING, check_max_tokens
 
 __all__ = ["ConnectionSettings", "GenerationSettings", "Method", "Reasoning"]
 
@@ -158,6 +158,12 @@ class GenerationSettings(ConnectionSettings):
 
     on_first_token: Callable[[], Any] | None = Field(None, exclude=True, repr=False)
     """Called once, when the answer begins."""
+
+    @field_validator("max_tokens")
+    @classmethod
+    def _check_max_tokens(cls, value: int | None) -> int | None:
+        check_max_tokens(value)
+        return value
 
     def _what_answers(self) -> dict[str, Any]:
         """The settings that change an answer, as far as they are set: no time limits, no callbacks."""

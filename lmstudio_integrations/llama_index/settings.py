@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 from lmstudio_integrations import Timeout
 from lmstudio_integrations.client.settings import LOST_TOKEN, token_of
 from lmstudio_integrations.compat.names import translate_constructor
+from lmstudio_integrations.compat.prediction_settings import check_max_tokens
 
 __all__ = ["PredictionSettings", "ServerSettings"]
 
@@ -67,7 +68,7 @@ class ServerSettings(BaseModel):
         if not isinstance(data, dict):
             return data
         values = {name: value for name, value in data.items() if name != "class_name"}  # a stored form has it
-        return translate_constructor(values, cls.model_fields, cls.OWN_NAMES | _common_names(cls))
+        return translate_constructor(values, cls.model_fields, cls.OWN_NAMES)
 
     @field_validator("api_key")
     @classmethod
@@ -92,11 +93,6 @@ class ServerSettings(BaseModel):
     def token(self) -> str | None:
         """The API token as plain text, for the client."""
         return token_of(self.api_key)
-
-
-def _common_names(kind: type[BaseModel]) -> dict[str, str]:
-    """The common name of a setting, if ``kind`` has its field under LlamaIndex's name for a model."""
-    return {"model": "model_name"} if "model_name" in kind.model_fields else {}
 
 
 class PredictionSettings(ServerSettings):
@@ -183,3 +179,9 @@ class PredictionSettings(ServerSettings):
     @classmethod
     def _one_stop_is_a_list(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
+
+    @field_validator("max_tokens")
+    @classmethod
+    def _check_max_tokens(cls, value: int | None) -> int | None:
+        check_max_tokens(value)
+        return value

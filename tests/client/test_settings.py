@@ -161,17 +161,14 @@ def test_the_environment_has_the_token_under_either_name(monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     "token",
     [
-        "",
-        "secret",
         TOKEN + "x",
         TOKEN[:-1],
         TOKEN.replace(":", ""),
-        TOKEN.replace("sk-lm-", "sk-"),
         TOKEN + "\n",
         " " + TOKEN,
         TOKEN.replace("A", "Ä"),
         TOKEN.replace("A", "-"),
-        SecretStr("secret-thing"),
+        SecretStr("sk-lm-secret-thing"),
         5,
         TOKEN.encode(),
     ],
@@ -182,6 +179,23 @@ def test_a_token_of_the_wrong_form_is_refused_and_not_repeated(token: Any) -> No
     words = str(caught.value)
     assert "abcdefghij" not in words
     assert "secret-thing" not in words
+
+
+@pytest.mark.parametrize("key", ["", "lm-studio", "not-needed", "sk-1234", SecretStr("secret-thing")])
+def test_parse_token_of_a_placeholder_key_is_a_guest_and_reads_no_environment(
+    key: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Number 15: what users of the OpenAI-compatible endpoint pass for "none"."""
+    monkeypatch.setenv("LMSTUDIO_API_TOKEN", TOKEN)
+    assert parse_token(key) is None
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1", "/v1/", "/v1/chat/completions", "/api/v0", "/api/v0/models", "/api/v1", "/api/v1/chat"]
+)
+def test_parse_address_cuts_off_the_paths_of_the_rest_api(path: str) -> None:
+    assert parse_address(f"http://localhost:1234{path}") == "ws://localhost:1234"
+    assert parse_address(f"https://example.org/studio{path}") == "wss://example.org/studio"
 
 
 # Time limits

@@ -120,7 +120,7 @@ def predictions(name: str) -> list[Told]:
 def test_every_prediction_adds_up_to_what_was_sent(name: str) -> None:
     for request in predictions(name):
         reader = PredictionReader()
-        events = []
+        events: list[Any] = []
         error: LMStudioError | None = None
         try:
             for item in (*request.ear.packets, *request.ear.ends):

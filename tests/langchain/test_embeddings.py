@@ -77,7 +77,9 @@ async def test_errors_are_langchains_too(embeddings: Callable[..., LMStudioEmbed
 
 def test_settings_are_checked_and_travel(embeddings: Callable[..., LMStudioEmbeddings]) -> None:
     model = embeddings(api_key="sk-lm-aaaaaaaa:bbbbbbbbbbbbbbbbbbbb", ttl=60)
-    assert pickle.loads(pickle.dumps(model)) == model
+    restored = pickle.loads(pickle.dumps(model))
+    assert restored.model_dump(exclude={"api_token"}) == model.model_dump(exclude={"api_token"})
+    assert b"bbbb" not in pickle.dumps(model)  # number 15
     assert "bbbb" not in repr(model)
     with pytest.raises(ValidationError, match="modle"):
         embeddings(modle="x")

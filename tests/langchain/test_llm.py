@@ -100,7 +100,8 @@ def test_errors_are_langchains_too(llm: Callable[..., LMStudioLLM], lmstudio_emu
         llm().invoke("x")
 
 
-def test_it_is_a_link_of_chains_and_travels(llm: Callable[..., LMStudioLLM]) -> None:
+def test_it_is_a_link_of_chains_and_travels(llm: Callable[..., LMStudioLLM], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LMSTUDIO_API_TOKEN", "sk-lm-aaaaaaaa:bbbbbbbbbbbbbbbbbbbb")  # number 15: in no pickle
     model = pickle.loads(pickle.dumps(llm(api_token="sk-lm-aaaaaaaa:bbbbbbbbbbbbbbbbbbbb")))
     assert "bbbb" not in repr(model)
     assert (PromptTemplate.from_template("{x}") | model).invoke({"x": "y"})

@@ -13,7 +13,11 @@ from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugH
 from llama_index.core.schema import TextNode
 
 from lmstudio_integrations.emulator import Emulator
-from lmstudio_integrations.errors import LMStudioDisconnectedError, LMStudioModelNotFoundError
+from lmstudio_integrations.errors import (
+    LMStudioAuthenticationError,
+    LMStudioDisconnectedError,
+    LMStudioModelNotFoundError,
+)
 from lmstudio_integrations.llama_index import LMStudioEmbedding
 from lmstudio_integrations.llama_index.embedding import instructed
 from tests.llama_index.wire import calls, creations, settings
@@ -152,14 +156,18 @@ def test_llama_index_hears_each_batch_once(server: Emulator) -> None:
     assert len(debug.get_event_pairs(CBEventType.EMBEDDING)) == 2
 
 
-def test_it_copies_and_travels_without_its_token(server: Emulator) -> None:
+def test_it_copies_and_travels_without_its_token(server: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     embed_model = LMStudioEmbedding(
         model="emulator/embedding", base_url=server.url, api_key="sk-lm-secret00:01234567890123456789"
     )
     for stored in (embed_model.to_dict(), repr(embed_model), embed_model.to_json()):
         assert "secret" not in str(stored)
-    assert b"secret" not in pickle.dumps(embed_model)
+    assert b"secret00" not in pickle.dumps(embed_model)
     vector = embed_model.get_text_embedding("x")
     assert copy.deepcopy(embed_model).get_text_embedding("x") == vector
-    assert pickle.loads(pickle.dumps(embed_model)).get_text_embedding("x") == vector
+    restored = pickle.loads(pickle.dumps(embed_model))
+    with pytest.raises(LMStudioAuthenticationError, match="pickles"):  # number 15: its token is lost, and it says so
+        restored.get_text_embedding("x")
+    monkeypatch.setenv("LMSTUDIO_API_TOKEN", "sk-lm-secret00:01234567890123456789")
+    assert restored.get_text_embedding("x") == vector
     assert LMStudioEmbedding.from_dict(embed_model.to_dict()).get_text_embedding("x") == vector

@@ -51,7 +51,7 @@ def test_a_token_is_accepted_under_both_names() -> None:
 
 
 def test_a_setting_under_two_names_is_refused_unless_they_agree() -> None:
-    with pytest.raises(ValidationError, match="another name of 'model'"):
+    with pytest.raises(ValidationError, match="'model' and 'model_name' are one setting"):
         LMStudio(model="a", model_name="b")
     assert LMStudio(model="a", model_name="a").model == "a"
 
