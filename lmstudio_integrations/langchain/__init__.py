@@ -16,20 +16,20 @@ except ImportError as error:
 
 from lmstudio_integrations._lazy import lazy
 from lmstudio_integrations.client.cancellation import CancelToken
-from lmstudio_integrations.langchain.convert.blocks import register
+from lmstudio_integrations.langchain._block_translator import register
 
 if TYPE_CHECKING:
     from lmstudio_integrations.langchain.callbacks import ProgressBar
     from lmstudio_integrations.langchain.chat_model import ChatLMStudio
-    from lmstudio_integrations.langchain.convert.progress import LOAD_PROGRESS, PROMPT_PROGRESS
     from lmstudio_integrations.langchain.embeddings import LMStudioEmbeddings
     from lmstudio_integrations.langchain.llm import LMStudioLLM
+    from lmstudio_integrations.langchain.progress import LOAD_PROGRESS, PROMPT_PROGRESS
 else:  # a type checker would take a module's `__getattr__` for a promise of any name
     __getattr__, __dir__ = lazy(
         __name__,
         {
-            "LOAD_PROGRESS": "convert.progress",
-            "PROMPT_PROGRESS": "convert.progress",
+            "LOAD_PROGRESS": "progress",
+            "PROMPT_PROGRESS": "progress",
             "ChatLMStudio": "chat_model",
             "LMStudioEmbeddings": "embeddings",
             "LMStudioLLM": "llm",

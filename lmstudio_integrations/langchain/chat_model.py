@@ -21,9 +21,9 @@ from pydantic import ConfigDict, model_validator
 from lmstudio_integrations import ModelInstanceInfo
 from lmstudio_integrations._version import __version__
 from lmstudio_integrations.client import LLM
+from lmstudio_integrations.langchain._chunks import ChunkReader
 from lmstudio_integrations.langchain._messages import to_history
-from lmstudio_integrations.langchain.convert.answer import PROVIDER, AnswerReader, generation_info
-from lmstudio_integrations.langchain.convert.chunks import ChunkReader
+from lmstudio_integrations.langchain._response import PROVIDER, MessageReader, generation_info
 from lmstudio_integrations.langchain.convert.tools import openai_tools, tool_choice_of
 from lmstudio_integrations.langchain.errors import LangChainErrors
 from lmstudio_integrations.langchain.profile import known_profile, learn
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
     from langchain_protocol.protocol import MessagesData
 
-    from lmstudio_integrations.langchain.convert.protocol import ProtocolReader
+    from lmstudio_integrations.langchain._stream_events import StreamEventReader
 
 __all__ = ["ChatLMStudio"]
 
@@ -151,10 +151,10 @@ class ChatLMStudio(GenerationSettings, BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         request = self._request(messages, stop, kwargs)
-        reader = AnswerReader(request.wanted)
+        reader = MessageReader(request.response)
         for _ in run(self, request, reader):
             pass
-        return _result(reader.answer)
+        return _result(reader.message)
 
     async def _agenerate(
         self,
@@ -164,10 +164,10 @@ class ChatLMStudio(GenerationSettings, BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         request = self._request(messages, stop, kwargs)
-        reader = AnswerReader(request.wanted)
+        reader = MessageReader(request.response)
         async for _ in arun(self, request, reader):
             pass
-        return _result(reader.answer)
+        return _result(reader.message)
 
     def _stream(
         self,
@@ -177,7 +177,7 @@ class ChatLMStudio(GenerationSettings, BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         request = self._request(messages, stop, kwargs)
-        return run(self, request, ChunkReader(request.wanted))
+        return run(self, request, ChunkReader(request.response))
 
     def _astream(
         self,
@@ -187,7 +187,7 @@ class ChatLMStudio(GenerationSettings, BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         request = self._request(messages, stop, kwargs)
-        return arun(self, request, ChunkReader(request.wanted))
+        return arun(self, request, ChunkReader(request.response))
 
     def _stream_chat_model_events(
         self,
@@ -197,7 +197,7 @@ class ChatLMStudio(GenerationSettings, BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[MessagesData]:
         request = self._request(messages, stop, kwargs)
-        return run(self, request, _protocol_reader(request, run_manager))
+        return run(self, request, _stream_event_reader(request, run_manager))
 
     def _astream_chat_model_events(
         self,
@@ -207,7 +207,7 @@ class ChatLMStudio(GenerationSettings, BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[MessagesData]:
         request = self._request(messages, stop, kwargs)
-        return arun(self, request, _protocol_reader(request, run_manager))
+        return arun(self, request, _stream_event_reader(request, run_manager))
 
     def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None], /) -> dict[str, Any]:
         outputs = [output for output in llm_outputs if output]
@@ -336,11 +336,11 @@ def _result(message: AIMessage) -> ChatResult:
     return ChatResult(generations=[generation], llm_output=llm_output)
 
 
-def _protocol_reader(
+def _stream_event_reader(
     request: Request, run_manager: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun | None
-) -> ProtocolReader:
+) -> StreamEventReader:
     """A reader whose message has the id that langchain-core gives the messages of a run."""
-    from lmstudio_integrations.langchain.convert.protocol import ProtocolReader
+    from lmstudio_integrations.langchain._stream_events import StreamEventReader
 
     message_id = None if run_manager is None else f"lc_run--{run_manager.run_id}"
-    return ProtocolReader(request.wanted, message_id=message_id, model=request.model)
+    return StreamEventReader(request.response, message_id=message_id, model=request.model)

@@ -11,8 +11,8 @@ from langchain_core.language_models.llms import BaseLLM
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 from pydantic import ConfigDict
 
-from lmstudio_integrations.langchain.convert.answer import PROVIDER
-from lmstudio_integrations.langchain.convert.text import GenerationReader, TextChunkReader
+from lmstudio_integrations.langchain._chunks import CompletionChunkReader
+from lmstudio_integrations.langchain._response import PROVIDER, GenerationReader
 from lmstudio_integrations.langchain.errors import LangChainErrors
 from lmstudio_integrations.langchain.request import Request, text_request
 from lmstudio_integrations.langchain.run import arun, run
@@ -97,7 +97,7 @@ class LMStudioLLM(GenerationSettings, BaseLLM):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[GenerationChunk]:
-        for chunk in run(self, self._request(prompt, stop, kwargs), TextChunkReader()):
+        for chunk in run(self, self._request(prompt, stop, kwargs), CompletionChunkReader()):
             if run_manager is not None:  # unlike for chat models, langchain-core leaves this to the model
                 run_manager.on_llm_new_token(chunk.text, chunk=chunk)
             yield chunk
@@ -109,7 +109,7 @@ class LMStudioLLM(GenerationSettings, BaseLLM):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[GenerationChunk]:
-        async for chunk in arun(self, self._request(prompt, stop, kwargs), TextChunkReader()):
+        async for chunk in arun(self, self._request(prompt, stop, kwargs), CompletionChunkReader()):
             if run_manager is not None:
                 await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
             yield chunk

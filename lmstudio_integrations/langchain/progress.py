@@ -9,20 +9,46 @@ context just before.
 from __future__ import annotations
 
 from contextvars import ContextVar
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
 from langchain_core.callbacks.manager import adispatch_custom_event, dispatch_custom_event
 from langchain_core.runnables.config import ensure_config, get_callback_manager_for_config
 
 from lmstudio_integrations.client import LoadProgress, PromptProgress
-from lmstudio_integrations.langchain.convert.progress import progress_data, progress_name
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
 
-__all__ = ["PROGRESS_EVENTS", "Listener", "ProgressDispatcher", "listen"]
+__all__ = [
+    "LOAD_PROGRESS",
+    "PROGRESS_EVENTS",
+    "PROMPT_PROGRESS",
+    "Listener",
+    "ProgressDispatcher",
+    "listen",
+    "progress_data",
+    "progress_name",
+]
+
+PROMPT_PROGRESS = "lmstudio.prompt_progress"
+"""Custom event while the prompt is read: ``progress`` 0.0 to 1.0, and ``cached_tokens``, ``total_tokens``,
+``processed_tokens``, ``unprocessed_tokens`` if the server gives them."""
+
+LOAD_PROGRESS = "lmstudio.load_progress"
+"""Custom event while a model is loaded: ``progress`` 0.0 to 1.0, ``identifier``."""
 
 PROGRESS_EVENTS = frozenset({PromptProgress, LoadProgress})
+
+
+def progress_data(event: PromptProgress | LoadProgress) -> dict[str, Any]:
+    """The event's values under their own names."""
+    return asdict(event)
+
+
+def progress_name(event: PromptProgress | LoadProgress) -> str:
+    """The name of the custom event."""
+    return PROMPT_PROGRESS if isinstance(event, PromptProgress) else LOAD_PROGRESS
 
 
 class Listener(Protocol):

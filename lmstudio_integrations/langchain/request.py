@@ -11,7 +11,7 @@ from langchain_core.messages import BaseMessage
 from lmstudio_integrations.client import AsyncClient, AsyncPredictionStream, Client, PredictionStream
 from lmstudio_integrations.compat.prediction_settings import SAMPLING, prediction_config
 from lmstudio_integrations.langchain._messages import to_history
-from lmstudio_integrations.langchain.convert.answer import Wanted
+from lmstudio_integrations.langchain._response import ResponseOptions
 from lmstudio_integrations.langchain.convert.config import CALL_KEYWORDS, call_keywords
 from lmstudio_integrations.langchain.convert.tools import ask
 from lmstudio_integrations.langchain.settings import GenerationSettings
@@ -33,7 +33,7 @@ class Request:
     model: str | None
     load: Mapping[str, Any]
     options: Mapping[str, Any]
-    wanted: Wanted = field(default_factory=Wanted)
+    response: ResponseOptions = field(default_factory=ResponseOptions)
 
     def start(self, client: Client) -> PredictionStream:
         """The prediction, as a stream."""
@@ -84,7 +84,7 @@ def chat_request(
         model=settings._pick("model", changes),
         load=settings._load_options(**changes),
         options=options,
-        wanted=Wanted(asked.answer_tool),
+        response=ResponseOptions(asked.answer_tool),
     )
 
 

@@ -27,7 +27,7 @@ from lmstudio_integrations.llama_index.settings import PredictionSettings
 
 if TYPE_CHECKING:
     from lmstudio_integrations import LLM, AsyncLLM, PredictionResult
-    from lmstudio_integrations.llama_index.answer import Answer
+    from lmstudio_integrations.llama_index._response import ResponseReader
 
 __all__ = ["Call", "ServedLLM"]
 
@@ -85,27 +85,25 @@ class ServedLLM(PredictionSettings, FunctionCallingLLM):
     def _async_handle(self, client: AsyncClient, model: str | None) -> AsyncLLM:
         return client.llm.just_in_time(model, ttl=self.ttl, config=load_config(self) or None)
 
-    # What comes in: the same loop twice, once with `await`. All that could differ is in `Answer`.
+    # What comes in: the same loop twice, once with `await`. All that could differ is in `ResponseReader`.
 
-    def _answers(self, call: Call, answer: Answer) -> Generator[Any, None, None]:
+    def _answers(self, call: Call, reader: ResponseReader) -> Generator[Any, None, None]:
         model = self._handle(self._client(), call.options.model)
         ask = model.respond_stream if call.prompt is None else model.complete_stream
         with ask(call.subject, **self._arguments(call)) as stream:
             for event in stream.events():
-                response = answer.feed(event)
-                if response is not None:
-                    yield response
-            yield self._finished(answer, stream.result())
+                yield from reader.read(event)
+            yield from reader.read(self._learn_from(stream.result(), reader.model))
 
-    async def _aanswers(self, call: Call, answer: Answer) -> AsyncGenerator[Any, None]:
+    async def _aanswers(self, call: Call, reader: ResponseReader) -> AsyncGenerator[Any, None]:
         model = self._async_handle(self._async_client(), call.options.model)
         ask = model.respond_stream if call.prompt is None else model.complete_stream
         async with await ask(call.subject, **self._arguments(call)) as stream:
             async for event in stream.events():
-                response = answer.feed(event)
-                if response is not None:
+                for response in reader.read(event):
                     yield response
-            yield self._finished(answer, await stream.result())
+            for response in reader.read(self._learn_from(await stream.result(), reader.model)):
+                yield response
 
     def _arguments(self, call: Call) -> dict[str, Any]:
         """The keywords of ``respond_stream`` or ``complete_stream``."""
@@ -114,10 +112,10 @@ class ServedLLM(PredictionSettings, FunctionCallingLLM):
         limits = {"check_context": self.check_context, "fetch_images": self.fetch_images}
         return call.options.arguments | limits
 
-    def _finished(self, answer: Answer, result: PredictionResult) -> Any:
-        if answer.model == self.model:
+    def _learn_from(self, result: PredictionResult, model: str | None) -> PredictionResult:
+        if model == self.model:
             self._facts = facts_of(result.model_info)
-        return answer.finish(result)
+        return result
 
     # What is known about the model
 

@@ -16,7 +16,9 @@ from llama_index.core import instrumentation
 from llama_index.core.instrumentation.events import BaseEvent
 from pydantic import Field
 
-__all__ = ["LoadProgressEvent", "PredictionStatsEvent", "PromptProgressEvent", "dispatcher"]
+from lmstudio_integrations.client import LoadProgress, PromptProgress
+
+__all__ = ["LoadProgressEvent", "PredictionStatsEvent", "PromptProgressEvent", "dispatcher", "report_progress"]
 
 dispatcher = instrumentation.get_dispatcher(__name__)
 
@@ -62,3 +64,20 @@ class PredictionStatsEvent(BaseEvent):
     @classmethod
     def class_name(cls) -> str:
         return "PredictionStatsEvent"
+
+
+def report_progress(progress: PromptProgress | LoadProgress, span_id: str | None, model: str | None) -> None:
+    """Dispatch the progress of a prediction within the span ``span_id``."""
+    event: PromptProgressEvent | LoadProgressEvent
+    if isinstance(progress, PromptProgress):
+        event = PromptProgressEvent(
+            span_id=span_id,
+            progress=progress.progress,
+            processed_tokens=progress.processed_tokens,
+            unprocessed_tokens=progress.unprocessed_tokens,
+            cached_tokens=progress.cached_tokens,
+            total_tokens=progress.total_tokens,
+        )
+    else:
+        event = LoadProgressEvent(span_id=span_id, progress=progress.progress, model=progress.identifier or model)
+    dispatcher.event(event)

@@ -22,10 +22,9 @@ from pydantic import ConfigDict
 
 from lmstudio_integrations.client.history import PreparedHistory
 from lmstudio_integrations.errors import LMStudioValueError
-from lmstudio_integrations.llama_index.answer import Answer
+from lmstudio_integrations.llama_index._response import ResponseReader
 from lmstudio_integrations.llama_index.base import Call
 from lmstudio_integrations.llama_index.options import CallOptions, call_options
-from lmstudio_integrations.llama_index.reply import Reply
 from lmstudio_integrations.llama_index.structured import GrammarLLM
 from lmstudio_integrations.llama_index.tokens import LMStudioTokenizer
 from lmstudio_integrations.llama_index.tools import chosen_tool, conversation, tool_selections, wire_tools
@@ -78,47 +77,49 @@ class LMStudio(GrammarLLM):
     @llm_chat_callback()
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         call = self._call_for(messages, call_options(self, kwargs))
-        (response,) = self._answers(call, self._answer("chat", call.options, whole=True))
+        (response,) = self._answers(call, self._reader("chat", call.options, complete_only=True))
         return cast("ChatResponse", response)
 
     @llm_chat_callback()
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         call = self._call_for(messages, call_options(self, kwargs))
-        return cast("ChatResponse", await _only(self._aanswers(call, self._answer("chat", call.options, whole=True))))
+        return cast(
+            "ChatResponse", await _only(self._aanswers(call, self._reader("chat", call.options, complete_only=True)))
+        )
 
     @llm_chat_callback()
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         call = self._call_for(messages, call_options(self, kwargs))
-        return self._answers(call, self._answer("chat", call.options))
+        return self._answers(call, self._reader("chat", call.options))
 
     @llm_chat_callback()
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         call = self._call_for(messages, call_options(self, kwargs))
-        return self._aanswers(call, self._answer("chat", call.options))
+        return self._aanswers(call, self._reader("chat", call.options))
 
     # Completion: a chat of one user message, or the bare text (`raw_completion`)
 
     @llm_completion_callback()
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         call = self._completion_call(prompt, formatted, kwargs)
-        (response,) = self._answers(call, self._answer("completion", call.options, whole=True))
+        (response,) = self._answers(call, self._reader("completion", call.options, complete_only=True))
         return cast("CompletionResponse", response)
 
     @llm_completion_callback()
     async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         call = self._completion_call(prompt, formatted, kwargs)
-        answers = self._aanswers(call, self._answer("completion", call.options, whole=True))
+        answers = self._aanswers(call, self._reader("completion", call.options, complete_only=True))
         return cast("CompletionResponse", await _only(answers))
 
     @llm_completion_callback()
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
         call = self._completion_call(prompt, formatted, kwargs)
-        return self._answers(call, self._answer("completion", call.options))
+        return self._answers(call, self._reader("completion", call.options))
 
     @llm_completion_callback()
     async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
         call = self._completion_call(prompt, formatted, kwargs)
-        return self._aanswers(call, self._answer("completion", call.options))
+        return self._aanswers(call, self._reader("completion", call.options))
 
     def _completion_call(self, prompt: str, formatted: bool, kwargs: dict[str, Any]) -> Call:
         options = call_options(self, kwargs)
@@ -131,10 +132,17 @@ class LMStudio(GrammarLLM):
         text = prompt if formatted or self.completion_to_prompt is None else self.completion_to_prompt(prompt)
         return Call(options=options, prompt=text)
 
-    def _answer(self, kind: Literal["chat", "completion"], options: CallOptions, *, whole: bool = False) -> Answer:
+    def _reader(
+        self, kind: Literal["chat", "completion"], options: CallOptions, *, complete_only: bool = False
+    ) -> ResponseReader:
         """Made in the body of the public method, where its span is the active one."""
-        reply = Reply(options.required_tools)
-        return Answer(kind=kind, reply=reply, span_id=active_span_id.get(), model=options.model, whole=whole)
+        return ResponseReader(
+            kind,
+            span_id=active_span_id.get(),
+            model=options.model,
+            required_tools=options.required_tools,
+            complete_only=complete_only,
+        )
 
     # Tools
 

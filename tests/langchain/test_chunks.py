@@ -12,9 +12,9 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 
-from lmstudio_integrations.langchain.convert.answer import AnswerReader, Wanted
-from lmstudio_integrations.langchain.convert.blocks import register
-from lmstudio_integrations.langchain.convert.chunks import ChunkReader
+from lmstudio_integrations.langchain._block_translator import register
+from lmstudio_integrations.langchain._chunks import ChunkReader
+from lmstudio_integrations.langchain._response import MessageReader, ResponseOptions
 from tests.langchain.packets import call, events, failed_call, fragment, success, thought
 
 register()
@@ -24,7 +24,7 @@ class Canned(BaseChatModel):
     """langchain-core's own stream loop over a canned prediction."""
 
     given: list[Any]
-    wanted: Wanted = Wanted()
+    wanted: ResponseOptions = ResponseOptions()
 
     @property
     def _llm_type(self) -> str:
@@ -52,8 +52,10 @@ class Canned(BaseChatModel):
             yield from reader.read(event)
 
 
-def streamed(*packets: dict[str, Any], version: str = "v0", wanted: Wanted | None = None, **options: bool) -> list[Any]:
-    model = Canned(given=events(*packets, **options), wanted=wanted or Wanted(), output_version=version)
+def streamed(
+    *packets: dict[str, Any], version: str = "v0", wanted: ResponseOptions | None = None, **options: bool
+) -> list[Any]:
+    model = Canned(given=events(*packets, **options), wanted=wanted or ResponseOptions(), output_version=version)
     return list(model.stream("x"))
 
 
@@ -64,11 +66,11 @@ def added(*packets: dict[str, Any], **options: Any) -> AIMessageChunk:
     return whole
 
 
-def answered(*packets: dict[str, Any], wanted: Wanted | None = None, **options: bool) -> AIMessage:
-    reader = AnswerReader(wanted or Wanted())
+def answered(*packets: dict[str, Any], wanted: ResponseOptions | None = None, **options: bool) -> AIMessage:
+    reader = MessageReader(wanted or ResponseOptions())
     for event in events(*packets, **options):
         reader.read(event)
-    return reader.answer
+    return reader.message
 
 
 def kinds(chunk: AIMessageChunk) -> set[str]:
@@ -227,7 +229,7 @@ def test_the_chunks_of_a_failed_call_read_as_an_invalid_block() -> None:
 
 
 def test_the_answers_tool_is_handed_out_as_text() -> None:
-    wanted = Wanted(answer_tool="Answer")
+    wanted = ResponseOptions(answer_tool="Answer")
     packets = [*call("Answer", {"a": 1}, '{"a":', " 1}"), success("toolCalls")]
     made = added(*packets, wanted=wanted)
     assert (made.content, made.tool_calls) == ('{"a": 1}', [])
@@ -236,7 +238,7 @@ def test_the_answers_tool_is_handed_out_as_text() -> None:
 
 
 def test_the_answers_tool_does_not_count_among_the_calls() -> None:
-    wanted = Wanted(answer_tool="Answer")
+    wanted = ResponseOptions(answer_tool="Answer")
     made = added(*call("Answer", {"a": 1}, '{"a": 1}'), *call("add", {"a": 2}, '{"a": 2}'), wanted=wanted)
     assert [piece["index"] for piece in made.tool_call_chunks] == [0]
 

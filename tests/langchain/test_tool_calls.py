@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from langchain_core.utils.json import parse_partial_json
 
-from lmstudio_integrations.langchain._tool_calls import ToolCallAccumulator, ToolCallDelta
+from lmstudio_integrations.langchain._chunks import ToolCallAccumulator, ToolCallDelta
 from tests.langchain.packets import call, events, failed_call
 
 VALUES = st.recursive(

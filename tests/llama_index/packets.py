@@ -1,4 +1,4 @@
-"""Predictions without a server: LM Studio's packets through the client's reader into a ``Reply``."""
+"""Predictions without a server: LM Studio's packets through the client's reader into a ``ResponseBuilder``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lmstudio_integrations.client.prediction import PredictionReader
-from lmstudio_integrations.llama_index.reply import Reply
+from lmstudio_integrations.llama_index._response import ResponseBuilder
 from tests.client.packet_builders import events_of
 
 INFO = {
@@ -80,7 +80,7 @@ def success(**stats: Any) -> dict[str, Any]:
     }
 
 
-def responses(reply: Reply, *packets: dict[str, Any], structured: bool = False) -> Iterator[Any]:
+def responses(reply: ResponseBuilder, *packets: dict[str, Any], structured: bool = False) -> Iterator[Any]:
     """What a stream of these packets yields; without a ``success`` among them there is no last response."""
     reader = PredictionReader(structured=structured)
     for event in events_of(reader, *packets):

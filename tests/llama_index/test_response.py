@@ -12,10 +12,10 @@ from llama_index.core.base.llms.types import (
     ThinkingBlock,
     ToolCallBlock,
 )
+from pydantic import BaseModel
 
 from lmstudio_integrations.client.prediction import PredictionReader
-from lmstudio_integrations.llama_index.cheap import chat_response, completion_response, text_block
-from lmstudio_integrations.llama_index.reply import Reply
+from lmstudio_integrations.llama_index._response import ResponseBuilder, chat_response, completion_response, text_block
 from lmstudio_integrations.llama_index.tools import tool_selections
 from tests.llama_index.packets import (
     call_arguments,
@@ -52,29 +52,45 @@ def test_cheap_responses_share_no_state() -> None:
     assert second.additional_kwargs == second.message.additional_kwargs == {}
 
 
+def test_responses_of_a_stream_share_no_mutable_object() -> None:
+    def mutable_ids(value: Any) -> set[int]:
+        if isinstance(value, BaseModel):
+            return {id(value)}.union(*map(mutable_ids, [*value.__dict__.values(), value.__pydantic_fields_set__]))
+        if isinstance(value, dict):
+            return {id(value)}.union(*map(mutable_ids, value.values()))
+        return {id(value)}.union(*map(mutable_ids, value)) if isinstance(value, list | set) else set()
+
+    packets = [fragment("hm", "reasoning"), fragment("a"), fragment("b"), *[call_start("1"), call_end("f", {"a": [1]})]]
+    got = list(responses(ResponseBuilder(), *packets, fragment("c"), success()))
+    ids = [mutable_ids(response) for response in got]
+    assert sum(map(len, ids)) == len(set().union(*ids))
+
+
 def test_content_grows_and_delta_is_what_was_added() -> None:
-    got = list(responses(Reply(), fragment("Hel"), fragment("lo "), fragment("👋🏽"), success()))
+    got = list(responses(ResponseBuilder(), fragment("Hel"), fragment("lo "), fragment("👋🏽"), success()))
     assert [response.delta for response in got] == ["Hel", "lo ", "👋🏽", ""]
     assert [response.message.content for response in got] == ["Hel", "Hello ", "Hello 👋🏽", "Hello 👋🏽"]
     assert all(len(response.message.blocks) == 1 for response in got)
 
 
 def test_earlier_responses_do_not_change_when_later_ones_come() -> None:
-    stream = responses(Reply(), fragment("a"), fragment("b"), success())
+    stream = responses(ResponseBuilder(), fragment("a"), fragment("b"), success())
     first = next(stream)
     list(stream)
     assert first.message.content == "a"
 
 
 def test_empty_and_structural_fragments_show_nothing() -> None:
-    got = list(responses(Reply(), fragment(""), fragment("<|end|>", isStructural=True), fragment("a"), success()))
+    got = list(
+        responses(ResponseBuilder(), fragment(""), fragment("<|end|>", isStructural=True), fragment("a"), success())
+    )
     assert [response.delta for response in got] == ["a", ""]
 
 
 def test_reasoning_is_a_block_of_its_own_and_a_thinking_delta() -> None:
     got = list(
         responses(
-            Reply(),
+            ResponseBuilder(),
             fragment("<think>", "reasoningStartTag"),
             fragment("Let ", "reasoning"),
             fragment("me.", "reasoning"),
@@ -95,14 +111,16 @@ def test_reasoning_is_a_block_of_its_own_and_a_thinking_delta() -> None:
 
 
 def test_an_answer_that_ends_in_its_reasoning_keeps_it_and_says_why() -> None:
-    got = list(responses(Reply(), fragment("hm", "reasoning"), success(stopReason="maxPredictedTokensReached")))
+    got = list(
+        responses(ResponseBuilder(), fragment("hm", "reasoning"), success(stopReason="maxPredictedTokensReached"))
+    )
     assert got[-1].raw["finish_reason"] == "length"
     assert got[-1].message.content == ""
     assert got[-1].message.blocks[0].content == "hm"
 
 
 def test_the_last_response_tells_usage_stats_and_model() -> None:
-    *_, last = responses(Reply(), progress(0.5, cached=4), fragment("a"), success())
+    *_, last = responses(ResponseBuilder(), progress(0.5, cached=4), fragment("a"), success())
     assert last.raw["usage"] == {
         "prompt_tokens": 11,
         "completion_tokens": 7,
@@ -119,13 +137,13 @@ def test_the_last_response_tells_usage_stats_and_model() -> None:
 
 
 def test_only_the_last_response_has_raw() -> None:
-    *before, last = responses(Reply(), fragment("a"), fragment("b"), success())
+    *before, last = responses(ResponseBuilder(), fragment("a"), fragment("b"), success())
     assert [response.raw for response in before] == [None, None]
     assert last.raw
 
 
 def test_reasoning_tokens_are_counted() -> None:
-    *_, last = responses(Reply(), fragment("hm", "reasoning"), fragment("a"), success())
+    *_, last = responses(ResponseBuilder(), fragment("hm", "reasoning"), fragment("a"), success())
     assert last.raw["usage"]["completion_tokens_details"] == {"reasoning_tokens": 1}
 
 
@@ -135,7 +153,7 @@ def test_counts_that_an_older_server_leaves_out_are_left_out() -> None:
     packet["stats"] = {"stopReason": "eosFound"}
     reader.read(packet)
     assert reader.result is not None
-    last: Any = Reply().finished_chat(reader.result)
+    last: Any = ResponseBuilder().finished_chat(reader.result)
     assert last.raw["usage"] == {}
     assert last.additional_kwargs == {}
 
@@ -143,7 +161,7 @@ def test_counts_that_an_older_server_leaves_out_are_left_out() -> None:
 def test_a_tool_call_grows_as_json_text_and_ends_as_an_object() -> None:
     got = list(
         responses(
-            Reply(),
+            ResponseBuilder(),
             call_start("c1"),
             call_name("add"),
             call_arguments('{"a": 1, '),
@@ -174,35 +192,37 @@ def test_a_tool_call_grows_as_json_text_and_ends_as_an_object() -> None:
 
 
 def test_a_call_without_name_and_argument_packets_comes_whole() -> None:
-    got = list(responses(Reply(), call_start("c1"), call_end("add", {"a": 1}, "c1"), success()))
+    got = list(responses(ResponseBuilder(), call_start("c1"), call_end("add", {"a": 1}, "c1"), success()))
     # The client names the missing stages, so that every stream has the same ones.
     assert [calls_of(response)[0].tool_kwargs for response in got] == ["", '{"a": 1}', {"a": 1}, {"a": 1}]
 
 
 def test_identical_parallel_calls_are_two_calls() -> None:
     packets = [call_start("c1"), call_end("add", {"a": 1}, "c1"), call_start("c2"), call_end("add", {"a": 1}, "c2")]
-    *_, last = responses(Reply(), *packets, success())
+    *_, last = responses(ResponseBuilder(), *packets, success())
     assert [block.tool_call_id for block in calls_of(last)] == ["c1", "c2"]
 
 
 @pytest.mark.parametrize("given", [None, "same"])
 def test_ids_are_unique_even_if_the_server_gives_none_or_one_twice(given: str | None) -> None:
     packets = [call_start(given), call_end("add", {}, given), call_start(given), call_end("add", {}, given)]
-    *_, last = responses(Reply(), *packets, success())
+    *_, last = responses(ResponseBuilder(), *packets, success())
     ids = [block.tool_call_id for block in calls_of(last)]
     assert len(set(ids)) == 2
     assert all(ids)
 
 
 def test_an_id_stays_the_same_while_its_call_grows() -> None:
-    got = list(responses(Reply(), call_start(), call_name("f"), call_arguments("{}"), call_end("f", {}), success()))
+    got = list(
+        responses(ResponseBuilder(), call_start(), call_name("f"), call_arguments("{}"), call_end("f", {}), success())
+    )
     assert len({calls_of(response)[0].tool_call_id for response in got}) == 1
 
 
 def test_failed_call_is_text_if_its_tool_requires_nothing() -> None:
     """Number 19: the raw text, so that no answer is empty."""
     packets = [call_start("c1"), call_name("add"), call_failed(), success()]
-    *_, last = responses(Reply(), *packets)
+    *_, last = responses(ResponseBuilder(), *packets)
     assert calls_of(last) == []
     assert last.message.content == "<tool>broken"
     (failed,) = last.raw["failed_tool_calls"]
@@ -214,13 +234,13 @@ def test_failed_call_is_text_if_its_tool_requires_nothing() -> None:
 def test_failed_call_has_empty_arguments_if_its_tool_requires_some() -> None:
     """Number 19: the tool's own error reaches the model."""
     packets = [call_start("c1"), call_name("add"), call_failed(), success()]
-    *_, last = responses(Reply(frozenset({"add"})), *packets)
+    *_, last = responses(ResponseBuilder(frozenset({"add"})), *packets)
     (call,) = calls_of(last)
     assert (call.tool_call_id, call.tool_name, call.tool_kwargs) == ("c1", "add", {})
 
 
 def test_parts_of_llama_index_that_know_no_blocks_find_the_calls_too() -> None:
-    *_, last = responses(Reply(), call_start("c1"), call_end("add", {"a": "é"}, "c1"), success())
+    *_, last = responses(ResponseBuilder(), call_start("c1"), call_end("add", {"a": "é"}, "c1"), success())
     assert last.message.additional_kwargs["tool_calls"] == [
         {"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a": "é"}'}}
     ]
@@ -228,18 +248,18 @@ def test_parts_of_llama_index_that_know_no_blocks_find_the_calls_too() -> None:
 
 def test_text_thinking_and_calls_are_three_blocks_in_order() -> None:
     packets = [fragment("hm", "reasoning"), fragment("Now."), call_start("c1"), call_end("f", {}, "c1"), success()]
-    *_, last = responses(Reply(), *packets)
+    *_, last = responses(ResponseBuilder(), *packets)
     assert [block.block_type for block in last.message.blocks] == ["thinking", "text", "tool_call"]
 
 
 def test_log_probabilities_are_in_the_last_response_if_the_server_sent_them() -> None:
     token = {"text": "Hi", "id": 1, "logProb": -0.1, "candidates": [{"text": "Hi", "id": 1, "logProb": -0.1}]}
     packets = [fragment("Hi", tokens=[token]), fragment("!", tokens=[{"text": "!", "id": 2, "logProb": -0.5}])]
-    *_, last = responses(Reply(), *packets, success())
+    *_, last = responses(ResponseBuilder(), *packets, success())
     assert last.logprobs is not None
     assert [[(entry.token, entry.logprob) for entry in entries] for entries in last.logprobs] == [
         [("Hi", -0.1)],
         [("!", -0.5)],
     ]
-    *_, without = responses(Reply(), fragment("Hi"), success())
+    *_, without = responses(ResponseBuilder(), fragment("Hi"), success())
     assert without.logprobs is None

@@ -12,24 +12,24 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from lmstudio_integrations.client import Fragment, LoadProgress, PredictionResult, PromptProgress
-from lmstudio_integrations.langchain._tool_calls import ToolCallAccumulator, ToolCallDelta
-from lmstudio_integrations.langchain.convert.answer import (
+from lmstudio_integrations.langchain._chunks import ToolCallAccumulator, ToolCallDelta
+from lmstudio_integrations.langchain._response import (
     PROVIDER,
-    Tags,
-    Wanted,
+    ResponseOptions,
     answer_text,
-    came_otherwise,
     metadata_of,
+    reasoning_tags,
     usage_of,
+    was_not_streamed,
 )
-from lmstudio_integrations.langchain.convert.progress import progress_data
+from lmstudio_integrations.langchain.progress import progress_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from langchain_protocol.protocol import MessagesData
 
-__all__ = ["ProtocolReader"]
+__all__ = ["StreamEventReader"]
 
 
 @dataclass(slots=True)
@@ -45,15 +45,14 @@ class _Block:
     error: str | None = None
 
 
-class ProtocolReader:
-    """Reads one prediction into the protocol's events. ``model``: the key that was asked for, where one was."""
+class StreamEventReader:
+    """Reads one prediction into the protocol's events. ``model``: the key that was asked for, if one was."""
 
-    def __init__(self, wanted: Wanted, *, message_id: str | None, model: str | None) -> None:
-        self._wanted = wanted
+    def __init__(self, options: ResponseOptions, *, message_id: str | None, model: str | None) -> None:
+        self._options = options
         self._message_id = message_id
         self._model = model
-        self._tags = Tags()
-        self._calls = ToolCallAccumulator(wanted.answer_tool)
+        self._calls = ToolCallAccumulator(options.answer_tool)
         self._open: _Block | None = None
         self._next = 0
 
@@ -68,11 +67,9 @@ class ProtocolReader:
         """The protocol's events for one of the prediction's, or for its result."""
         if isinstance(event, Fragment):
             if event.content and event.is_visible:
-                yield from self._said("text", event.content)
+                yield from self._text_events("text", event.content)
             elif event.content and event.is_reasoning:
-                yield from self._said("reasoning", event.content)
-            else:
-                self._tags.read(event)
+                yield from self._text_events("reasoning", event.content)
         elif isinstance(event, PromptProgress | LoadProgress):
             kind = "lmstudio-prompt-progress" if isinstance(event, PromptProgress) else "lmstudio-load-progress"
             yield _event(kind, **progress_data(event))
@@ -80,22 +77,21 @@ class ProtocolReader:
             yield from self._finish(event)
         else:
             for piece in self._calls.read(event):
-                yield from self._said("text", piece) if isinstance(piece, str) else self._called(piece)
+                yield from self._text_events("text", piece) if isinstance(piece, str) else self._call_events(piece)
 
     def _finish(self, result: PredictionResult) -> Iterator[MessagesData]:
-        if came_otherwise(result):
-            yield from self._said("text", answer_text(result, self._wanted))
+        if was_not_streamed(result):
+            yield from self._text_events("text", answer_text(result, self._options))
         yield from self._close()
-        finish: dict[str, Any] = {"metadata": metadata_of(result, self._wanted)}
+        finish: dict[str, Any] = {"metadata": metadata_of(result, self._options)}
         usage = usage_of(result)
         if usage is not None:
             finish["usage"] = usage
-        kwargs = self._tags.kwargs() if result.reasoning else {}
-        if kwargs:
+        if kwargs := reasoning_tags(result):
             finish["additional_kwargs"] = kwargs
         yield _event("message-finish", **finish)
 
-    def _said(self, kind: str, text: str) -> Iterator[MessagesData]:
+    def _text_events(self, kind: str, text: str) -> Iterator[MessagesData]:
         block = self._open
         if block is None or block.kind != kind:
             yield from self._close()
@@ -104,7 +100,7 @@ class ProtocolReader:
         block.texts.append(text)
         yield _event("content-block-delta", index=block.index, delta={"type": f"{kind}-delta", kind: text})
 
-    def _called(self, piece: ToolCallDelta) -> Iterator[MessagesData]:
+    def _call_events(self, piece: ToolCallDelta) -> Iterator[MessagesData]:
         block = self._open
         if block is None or block.kind != "call" or block.key != piece.index:
             yield from self._close()

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from lmstudio_integrations.client.result import PredictionResult
-from lmstudio_integrations.langchain.convert.answer import Wanted, finish_reason, metadata_of, usage_of
+from lmstudio_integrations.langchain._response import ResponseOptions, finish_reason, metadata_of, usage_of
 from tests.langchain.packets import call, events, fragment, success, thought
 
 
@@ -67,17 +67,17 @@ def test_a_server_that_counts_nothing_gives_no_usage() -> None:
 )
 def test_finish_reasons_are_langchains_words(reason: str, expected: str) -> None:
     made = result(success(reason))
-    assert finish_reason(made, Wanted()) == expected
-    assert metadata_of(made, Wanted())["stop_reason"] == reason
+    assert finish_reason(made, ResponseOptions()) == expected
+    assert metadata_of(made, ResponseOptions())["stop_reason"] == reason
 
 
 @pytest.mark.parametrize("reason", ["eosFound", "toolCalls"])
 def test_calls_are_the_reason_where_there_are_some(reason: str) -> None:
-    assert finish_reason(result(*call("add", {}), success(reason)), Wanted()) == "tool_calls"
+    assert finish_reason(result(*call("add", {}), success(reason)), ResponseOptions()) == "tool_calls"
 
 
 def test_metadata_holds_statistics_and_the_model() -> None:
-    metadata = metadata_of(result(), Wanted())
+    metadata = metadata_of(result(), ResponseOptions())
     assert metadata["stats"]["time_to_first_token_sec"] == 0.25
     assert metadata["model_info"]["context_length"] == 2048
     assert metadata["model_name"] == "some/model"

@@ -1,7 +1,7 @@
-"""A whole prediction -> ``AIMessage``, with usage and metadata.
+"""The result of a prediction -> ``AIMessage`` or ``Generation``, with usage and metadata.
 
-Usage and metadata are the same for streamed and whole answers and are given once. ``response_metadata`` holds
-``model_provider`` ("lmstudio"), ``model_name``, ``finish_reason`` (LangChain's usual words), ``stop_reason`` (LM
+Usage and metadata are the same for streamed and complete responses and are given once. ``response_metadata`` holds
+``model_provider`` ("lmstudio"), ``model_name``, ``finish_reason`` (the words of OpenAI's API), ``stop_reason`` (LM
 Studio's own word), ``stats`` (LM Studio's statistics: tokens, seconds, tokens per second) and ``model_info``.
 """
 
@@ -14,91 +14,88 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages import AIMessage
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
 from langchain_core.messages.tool import invalid_tool_call, tool_call
+from langchain_core.outputs import Generation
 
-from lmstudio_integrations.client import Fragment, PredictionResult
-from lmstudio_integrations.client.history import DEFAULT_REASONING_TAGS as DEFAULT_TAGS
-from lmstudio_integrations.langchain.convert.blocks import PROVIDER
+from lmstudio_integrations.client import PredictionResult
+from lmstudio_integrations.client.history import DEFAULT_REASONING_TAGS
+from lmstudio_integrations.langchain._block_translator import PROVIDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 __all__ = [
     "PROVIDER",
-    "AnswerReader",
-    "Tags",
-    "Wanted",
+    "GenerationReader",
+    "MessageReader",
+    "ResponseOptions",
     "ai_message",
     "answer_text",
-    "came_otherwise",
+    "completion_info",
     "finish_reason",
     "generation_info",
     "metadata_of",
+    "reasoning_tags",
     "usage_of",
+    "was_not_streamed",
 ]
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the caller of one prediction wants of its answer."""
+class ResponseOptions:
+    """What was requested of one response. ``answer_tool``: the tool whose arguments are the text of the answer."""
 
     answer_tool: str | None = None
 
 
-class Tags:
-    """The literal tags that the reasoning came in, as far as they were seen."""
+class MessageReader:
+    """Reads one prediction into its ``AIMessage``: ``message`` is there once the result has been read."""
 
-    __slots__ = ("end", "start")
+    message: AIMessage
 
-    def __init__(self) -> None:
-        self.start = self.end = ""
-
-    def read(self, fragment: Any) -> None:
-        """Note a tag fragment; any other is passed over."""
-        kind = fragment.reasoning_type
-        if kind == "reasoningStartTag" and not self.start:
-            self.start = fragment.content
-        elif kind == "reasoningEndTag" and not self.end:
-            self.end = fragment.content
-
-    def kwargs(self) -> dict[str, Any]:
-        """``additional_kwargs`` that remember tags other than the usual ones."""
-        start, end = self.start or DEFAULT_TAGS[0], self.end or DEFAULT_TAGS[1]
-        return {} if (start, end) == DEFAULT_TAGS else {"reasoning_tags": [start, end]}
-
-
-class AnswerReader:
-    """Reads one prediction into its whole answer: ``answer`` is there once the result has been read."""
-
-    answer: AIMessage
-
-    def __init__(self, wanted: Wanted) -> None:
-        self._wanted = wanted
-        self._tags = Tags()
+    def __init__(self, options: ResponseOptions) -> None:
+        self._options = options
 
     def begin(self) -> Iterable[Any]:
-        """Nothing is handed out on the way."""
+        """Nothing comes before the first event."""
         return ()
 
     def read(self, event: Any) -> Iterable[Any]:
-        """Note what the result will not hold; keep the answer."""
-        kind = type(event)
-        if kind is PredictionResult:
-            self.answer = ai_message(event, self._wanted, self._tags)
-        elif kind is Fragment and not event.is_visible:
-            self._tags.read(event)
+        """Everything is in the result."""
+        if type(event) is PredictionResult:
+            self.message = ai_message(event, self._options)
         return ()
 
 
-def ai_message(result: PredictionResult, wanted: Wanted, tags: Tags) -> AIMessage:
-    """The answer as a message; reasoning is in ``additional_kwargs["reasoning_content"]``, as with other providers."""
-    calls = [call for call in result.tool_calls if call.name != wanted.answer_tool]
-    kwargs: dict[str, Any] = {}
-    if result.reasoning:
-        kwargs = {"reasoning_content": result.reasoning, **tags.kwargs()}
+class GenerationReader:
+    """Reads one completion into its ``Generation``: ``generation`` is there once the result has been read."""
+
+    generation: Generation
+
+    def begin(self) -> Iterable[Any]:
+        """Nothing comes before the first event."""
+        return ()
+
+    def read(self, event: Any) -> Iterable[Any]:
+        """Everything is in the result."""
+        if type(event) is PredictionResult:
+            self.generation = Generation(text=event.content, generation_info=completion_info(event))
+        return ()
+
+
+def ai_message(result: PredictionResult, options: ResponseOptions) -> AIMessage:
+    """The response as a message; reasoning is in ``additional_kwargs["reasoning_content"]``, as with other providers.
+
+    A call that LM Studio could not parse is in ``invalid_tool_calls`` with id, name, text and error.
+    """
+    reasoning = {"reasoning_content": result.reasoning} if result.reasoning else {}
     return AIMessage(
-        content=result.content + answer_text(result, wanted),
-        additional_kwargs=kwargs,
-        tool_calls=[tool_call(name=call.name, args=call.arguments or {}, id=call.id) for call in calls],
+        content=result.content + answer_text(result, options),
+        additional_kwargs=reasoning | reasoning_tags(result),
+        tool_calls=[
+            tool_call(name=call.name, args=call.arguments or {}, id=call.id)
+            for call in result.tool_calls
+            if call.name != options.answer_tool
+        ],
         invalid_tool_calls=[
             invalid_tool_call(
                 name=failed.name,
@@ -109,11 +106,30 @@ def ai_message(result: PredictionResult, wanted: Wanted, tags: Tags) -> AIMessag
             for failed in result.failed_tool_calls
         ],
         usage_metadata=usage_of(result),
-        response_metadata=metadata_of(result, wanted),
+        response_metadata=metadata_of(result, options),
     )
 
 
-def answer_text(result: PredictionResult, wanted: Wanted) -> str:
+def reasoning_tags(result: PredictionResult) -> dict[str, Any]:
+    """``additional_kwargs`` that keep the literal tags around the reasoning, if they are not the usual ones."""
+    if not result.reasoning:
+        return {}
+    start, end = result.reasoning_tags
+    tags = (start or DEFAULT_REASONING_TAGS[0], end or DEFAULT_REASONING_TAGS[1])
+    return {} if tags == DEFAULT_REASONING_TAGS else {"reasoning_tags": list(tags)}
+
+
+def completion_info(result: PredictionResult) -> dict[str, Any]:
+    """``generation_info`` of a completion: metadata, usage and reasoning."""
+    info = metadata_of(result, ResponseOptions())
+    if (usage := usage_of(result)) is not None:
+        info["usage_metadata"] = dict(usage)
+    if result.reasoning:
+        info["reasoning_content"] = result.reasoning
+    return info
+
+
+def answer_text(result: PredictionResult, options: ResponseOptions) -> str:
     """The answer's text if it did not come as text: from the answer tool, the reasoning, or a call that failed.
 
     A reasoning model under a schema may write its document in its reasoning and leave the answer empty. A call that LM
@@ -121,16 +137,16 @@ def answer_text(result: PredictionResult, wanted: Wanted) -> str:
     """
     if result.parsed_from_reasoning:
         return result.reasoning.strip()
-    if wanted.answer_tool is not None:
+    if options.answer_tool is not None:
         for call in result.tool_calls:
-            if call.name == wanted.answer_tool:
+            if call.name == options.answer_tool:
                 return json.dumps(call.arguments or {}, ensure_ascii=False)
-    if came_otherwise(result):
+    if was_not_streamed(result):
         return "\n".join(filter(None, (failed.raw_content or failed.arguments for failed in result.failed_tool_calls)))
     return ""
 
 
-def came_otherwise(result: PredictionResult) -> bool:
+def was_not_streamed(result: PredictionResult) -> bool:
     """Whether ``answer_text`` was not streamed: it is in the reasoning, or a call that failed and nothing else."""
     failed_only = bool(result.failed_tool_calls) and not result.content and not result.tool_calls
     return result.parsed_from_reasoning or failed_only
@@ -153,10 +169,10 @@ def usage_of(result: PredictionResult) -> UsageMetadata | None:
     return usage
 
 
-def finish_reason(result: PredictionResult, wanted: Wanted) -> str:
+def finish_reason(result: PredictionResult, options: ResponseOptions) -> str:
     """The result's finish reason; a call of the answer tool alone is an answer, and its reason "stop"."""
     reason = result.finish_reason
-    if reason == "tool_calls" and all(call.name == wanted.answer_tool for call in result.tool_calls):
+    if reason == "tool_calls" and all(call.name == options.answer_tool for call in result.tool_calls):
         return "stop"
     return reason
 
@@ -166,13 +182,13 @@ def generation_info(metadata: Mapping[str, Any]) -> dict[str, Any]:
     return {name: metadata[name] for name in ("finish_reason", "model_name")}
 
 
-def metadata_of(result: PredictionResult, wanted: Wanted) -> dict[str, Any]:
-    """``response_metadata`` of a whole answer. Holds floats, so it must go on one chunk only."""
+def metadata_of(result: PredictionResult, options: ResponseOptions) -> dict[str, Any]:
+    """``response_metadata`` of a response. Holds floats, so it must go on one chunk only."""
     info = result.model_info
     made: dict[str, Any] = {
         "model_provider": PROVIDER,
         "model_name": info.model_key or info.identifier,
-        "finish_reason": finish_reason(result, wanted),
+        "finish_reason": finish_reason(result, options),
         "stop_reason": str(result.stats.stop_reason),
         "stats": result.stats.model_dump(mode="json", exclude_none=True),
         "model_info": info.model_dump(mode="json", exclude_none=True),

@@ -9,14 +9,14 @@ from langchain_core.language_models.chat_model_stream import ChatModelStream
 from langchain_core.messages import AIMessage
 from langchain_tests.utils.stream_lifecycle import assert_valid_event_stream
 
-from lmstudio_integrations.langchain.convert.answer import Wanted
-from lmstudio_integrations.langchain.convert.protocol import ProtocolReader
+from lmstudio_integrations.langchain._response import ResponseOptions
+from lmstudio_integrations.langchain._stream_events import StreamEventReader
 from tests.langchain.packets import call, events, failed_call, fragment, success, thought
 from tests.langchain.test_chunks import EVERYTHING
 
 
-def produced(*packets: dict[str, Any], wanted: Wanted | None = None, **options: bool) -> list[Any]:
-    reader = ProtocolReader(wanted or Wanted(), message_id="lc_run--1", model="some/model")
+def produced(*packets: dict[str, Any], wanted: ResponseOptions | None = None, **options: bool) -> list[Any]:
+    reader = StreamEventReader(wanted or ResponseOptions(), message_id="lc_run--1", model="some/model")
     made: list[Any] = list(reader.begin())
     for event in events(*packets, **options):
         made += reader.read(event)
@@ -96,7 +96,7 @@ def test_texts_around_thoughts_stay_apart() -> None:
 
 
 def test_the_answers_tool_is_text() -> None:
-    message = assembled(*call("Answer", {"a": 1}, '{"a": 1}'), wanted=Wanted(answer_tool="Answer"))
+    message = assembled(*call("Answer", {"a": 1}, '{"a": 1}'), wanted=ResponseOptions(answer_tool="Answer"))
     assert message.text == '{"a": 1}'
     assert message.tool_calls == []
 
