@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from langchain_core.embeddings import Embeddings
 from pydantic import ConfigDict
@@ -33,7 +33,7 @@ class LMStudioEmbeddings(ConnectionSettings, Embeddings):
     document_prefix: str = ""
     """Put before each text of ``embed_documents``."""
 
-    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+    def embed_documents(self, texts: Iterable[str]) -> list[list[float]]:
         """One list of floats for each text, in their order."""
         with LangChainErrors():
             return self._embed([self.document_prefix + text for text in _texts(texts)])
@@ -43,7 +43,7 @@ class LMStudioEmbeddings(ConnectionSettings, Embeddings):
         with LangChainErrors():
             return self._embed([self.query_prefix + one for one in _texts([text])])[0]
 
-    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
+    async def aembed_documents(self, texts: Iterable[str]) -> list[list[float]]:
         """The same as ``embed_documents``."""
         with LangChainErrors():
             return await self._aembed([self.document_prefix + text for text in _texts(texts)])
@@ -66,8 +66,12 @@ class LMStudioEmbeddings(ConnectionSettings, Embeddings):
         return await model.embed(texts)
 
 
-def _texts(texts: Sequence[str]) -> Sequence[str]:
-    for text in texts:
+def _texts(texts: Iterable[str]) -> list[str]:
+    """The texts as a list. A bare string is an error: its characters would be embedded one by one."""
+    if isinstance(texts, (str, bytes)) or not isinstance(texts, Iterable):
+        raise LMStudioValueError(f"expected an iterable of texts, got {type(texts).__name__}: pass [text]")
+    given = list(texts)
+    for number, text in enumerate(given):
         if not isinstance(text, str):
-            raise LMStudioValueError(f"an embedding is made of text, not of {type(text).__name__}: {text!r}")
-    return texts
+            raise LMStudioValueError(f"text {number}: expected a string, got {type(text).__name__}: {text!r:.80}")
+    return given
