@@ -1,6 +1,7 @@
 """LangChain over LM Studio: chat model, text completion, embeddings, and a progress bar.
 
-Needs the extra ``langchain``: ``pip install "lmstudio-integrations[langchain]"``.
+Needs the extra ``langchain``: ``pip install "lmstudio-integrations[langchain]"``. ``middleware``, for agents, needs the
+package ``langchain`` too.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ else:  # a type checker would take a module's `__getattr__` for a promise of any
             "LMStudioLLM": "llm",
             "ProgressBar": "callbacks",
         },
-        submodules=["errors"],
+        submodules=["errors", "middleware"],
     )
 
 __all__ = [

@@ -1,13 +1,15 @@
 """How the progress of a prediction reaches LangChain's callback handlers.
 
 Inside a run (a chain, a graph, a runnable) it is dispatched as a custom event, which handlers and ``astream_events``
-see. A model that is called bare has no parent run, and langchain-core dispatches nothing then; a handler that wants
-progress all the same (``ProgressBar``) says so in ``on_chat_model_start`` by ``listen``, which runs in the same
-context just before.
+see. In a node of a graph it is also written to LangGraph's ``stream_mode="custom"``, as a dict of ``type`` (the event's
+name) and the event's values. A model that is called bare has no parent run, and langchain-core dispatches nothing then;
+a handler that needs progress all the same (``ProgressBar``) calls ``listen`` in ``on_chat_model_start``, which runs in
+the same context just before.
 """
 
 from __future__ import annotations
 
+import sys
 from contextvars import ContextVar
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,6 +20,8 @@ from langchain_core.runnables.config import ensure_config, get_callback_manager_
 from lmstudio_integrations.client import LoadProgress, PromptProgress
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from langchain_core.runnables import RunnableConfig
 
 __all__ = [
@@ -77,6 +81,7 @@ class ProgressDispatcher:
         self._listeners = [listener for listener in _listeners.get() if not listener.done]
         if self._listeners:
             _listeners.set(())
+        self._write = _stream_writer()
         self._config: RunnableConfig | None = ensure_config()
         if get_callback_manager_for_config(self._config).parent_run_id is None:
             self._config = None
@@ -95,9 +100,23 @@ class ProgressDispatcher:
 
     def _told(self, event: PromptProgress | LoadProgress) -> tuple[str, dict[str, Any]] | None:
         """Tell the listeners, and return what the run is to be told if there is one."""
-        if not self._listeners and self._config is None:
+        if not self._listeners and self._config is None and self._write is None:
             return None
         name, data = progress_name(event), progress_data(event)
+        if self._write is not None:
+            self._write({"type": name, **data})
         for listener in self._listeners:
             listener.progress(name, data)
         return None if self._config is None else (name, data)
+
+
+def _stream_writer() -> Callable[[Any], None] | None:
+    """What writes to LangGraph's ``stream_mode="custom"``, if a graph runs this."""
+    if "langgraph.config" not in sys.modules:
+        return None
+    from langgraph.config import get_stream_writer
+
+    try:
+        return get_stream_writer()
+    except (RuntimeError, LookupError, AttributeError):  # outside of a graph
+        return None

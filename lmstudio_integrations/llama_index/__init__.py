@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lmstudio_integrations.llama_index.llm import LMStudio
     from lmstudio_integrations.llama_index.progress import ProgressBarEventHandler
     from lmstudio_integrations.llama_index.tokens import LMStudioTokenizer
+    from lmstudio_integrations.llama_index.workflow_events import LoadProgressUpdate, PromptProgressUpdate
 else:  # a type checker would take a module's `__getattr__` for a promise of any name
     __getattr__, __dir__ = lazy(
         __name__,
@@ -34,7 +35,9 @@ else:  # a type checker would take a module's `__getattr__` for a promise of any
             "LoadProgressEvent": "events",
             "PredictionStatsEvent": "events",
             "ProgressBarEventHandler": "progress",
+            "LoadProgressUpdate": "workflow_events",
             "PromptProgressEvent": "events",
+            "PromptProgressUpdate": "workflow_events",
         },
     )
 
@@ -44,7 +47,9 @@ __all__ = [
     "LMStudioEmbedding",
     "LMStudioTokenizer",
     "LoadProgressEvent",
+    "LoadProgressUpdate",
     "PredictionStatsEvent",
     "ProgressBarEventHandler",
     "PromptProgressEvent",
+    "PromptProgressUpdate",
 ]

@@ -10,6 +10,7 @@ LlamaIndex: https://docs.llamaindex.ai/en/stable/module_guides/observability/ins
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from llama_index.core import instrumentation
@@ -67,7 +68,7 @@ class PredictionStatsEvent(BaseEvent):
 
 
 def report_progress(progress: PromptProgress | LoadProgress, span_id: str | None, model: str | None) -> None:
-    """Dispatch the progress of a prediction within the span ``span_id``."""
+    """Dispatch the progress of a prediction within the span ``span_id``, and to the workflow that runs, if any."""
     event: PromptProgressEvent | LoadProgressEvent
     if isinstance(progress, PromptProgress):
         event = PromptProgressEvent(
@@ -81,3 +82,21 @@ def report_progress(progress: PromptProgress | LoadProgress, span_id: str | None
     else:
         event = LoadProgressEvent(span_id=span_id, progress=progress.progress, model=progress.identifier or model)
     dispatcher.event(event)
+    context = _workflow_context()
+    if context is not None:
+        from lmstudio_integrations.llama_index.workflow_events import write_progress
+
+        write_progress(context, progress)
+
+
+def _workflow_context() -> Any:
+    """The context of the workflow's step that is running, or ``None``.
+
+    Workflows have no public interface for it. If this private one changes, workflows get no progress.
+    """
+    variable = getattr(sys.modules.get("workflows.runtime.types.results"), "InternalContextVar", None)
+    try:
+        context = variable.get()()  # type: ignore[union-attr]  # an AttributeError is expected
+        return context if hasattr(context, "write_event_to_stream") else None
+    except (AttributeError, LookupError, TypeError):
+        return None

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from langchain.agents import create_agent
 from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
 from langchain_core.prompts import ChatPromptTemplate
@@ -227,3 +228,17 @@ def test_the_bar_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(builtins, "__import__", without_rich)
     with pytest.raises(ImportError, match=r"lmstudio-integrations\[progress\]"):
         ProgressBar()
+
+
+async def test_custom_stream_of_a_graph_has_progress(chat: Make) -> None:
+    graph = create_agent(chat(), [])
+    question: Any = {"messages": [("user", "x")]}
+    seen = list(graph.stream(question, stream_mode="custom"))
+    aseen = [item async for item in graph.astream(question, stream_mode="custom")]
+    assert [(item["type"], item["progress"]) for item in seen] == [(PROMPT_PROGRESS, step) for step in STEPS]
+    assert [(item["type"], item["progress"]) for item in aseen] == [(PROMPT_PROGRESS, step) for step in STEPS]
+
+
+def test_graph_without_a_custom_stream_works(chat: Make) -> None:
+    state = create_agent(chat(), []).invoke({"messages": [("user", "x")]})
+    assert state["messages"][-1].content
