@@ -12,6 +12,7 @@
     ├── LMStudioProtocolError                      the server broke its own protocol
     │   └── LMStudioIncompleteError                a channel ended without its final packet
     ├── LMStudioRequestRejectedError               the server would not take the request at all
+    ├── LMStudioStructuredOutputError (ValueError) the answer is not the complete document that was asked for
     ├── LMStudioCancelledError                     cancelled before there was any result
     └── LMStudioServerError                        the server answered with an error object
         ├── LMStudioModelNotFoundError             no model fits the key, identifier or query
@@ -49,6 +50,7 @@ __all__ = [
     "LMStudioRequestRejectedError",
     "LMStudioServerError",
     "LMStudioServerNotFoundError",
+    "LMStudioStructuredOutputError",
     "LMStudioTimeoutError",
     "LMStudioUnsupportedError",
     "LMStudioValueError",
@@ -117,6 +119,10 @@ class LMStudioRequestRejectedError(LMStudioError):
     LM Studio says so only in a warning without an id, so with several requests of one kind under way
     the warning may have meant another of them.
     """
+
+
+class LMStudioStructuredOutputError(LMStudioError, ValueError):
+    """An answer under a schema is incomplete or cannot be parsed: the message names the limit that truncated it."""
 
 
 class LMStudioCancelledError(LMStudioError):

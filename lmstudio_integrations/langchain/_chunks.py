@@ -35,6 +35,7 @@ from lmstudio_integrations.langchain._response import (
     answer_text,
     completion_info,
     generation_info,
+    gives_document,
     metadata_of,
     reasoning_tags,
     usage_of,
@@ -66,7 +67,8 @@ class ChunkReader:
             if not content:
                 return ()
             if event.is_visible:
-                return (_text_chunk(content),)
+                # With an answer tool, text is given at the end: it may stand before the document, and is then no part.
+                return (_text_chunk(content),) if self._options.answer_tool is None else ()
             if event.is_reasoning:
                 return (_chunk(additional_kwargs={"reasoning_content": content}),)
             return ()
@@ -78,6 +80,8 @@ class ChunkReader:
 
     def _last(self, result: PredictionResult) -> ChatGenerationChunk:
         text = answer_text(result, self._options) if was_not_streamed(result) else ""
+        if self._options.answer_tool is not None and not gives_document(result, self._options):
+            text = result.content + text
         message = AIMessageChunk(
             content=text,
             additional_kwargs=reasoning_tags(result),

@@ -33,6 +33,7 @@ __all__ = [
     "completion_info",
     "finish_reason",
     "generation_info",
+    "gives_document",
     "metadata_of",
     "reasoning_tags",
     "usage_of",
@@ -89,7 +90,9 @@ def ai_message(result: PredictionResult, options: ResponseOptions) -> AIMessage:
     """
     reasoning = {"reasoning_content": result.reasoning} if result.reasoning else {}
     return AIMessage(
-        content=result.content + answer_text(result, options),
+        content=answer_text(result, options)
+        if gives_document(result, options)
+        else result.content + answer_text(result, options),
         additional_kwargs=reasoning | reasoning_tags(result),
         tool_calls=[
             tool_call(name=call.name, args=call.arguments or {}, id=call.id)
@@ -144,6 +147,11 @@ def answer_text(result: PredictionResult, options: ResponseOptions) -> str:
     if was_not_streamed(result):
         return "\n".join(filter(None, (failed.raw_content or failed.arguments for failed in result.failed_tool_calls)))
     return ""
+
+
+def gives_document(result: PredictionResult, options: ResponseOptions) -> bool:
+    """Whether the answer is a call of the answer tool. Text before it is not part of the document."""
+    return options.answer_tool is not None and any(call.name == options.answer_tool for call in result.tool_calls)
 
 
 def was_not_streamed(result: PredictionResult) -> bool:
@@ -207,6 +215,8 @@ def metadata_of(result: PredictionResult, options: ResponseOptions) -> dict[str,
         ]
     if result.parsed_from_reasoning:
         made["structured_from_reasoning"] = True
+    if result.content and gives_document(result, options):
+        made["text_before_answer"] = result.content
     return made
 
 

@@ -17,6 +17,7 @@ from lmstudio_integrations.langchain._response import (
     PROVIDER,
     ResponseOptions,
     answer_text,
+    gives_document,
     metadata_of,
     reasoning_tags,
     usage_of,
@@ -66,6 +67,8 @@ class StreamEventReader:
     def read(self, event: Any) -> Iterator[MessagesData]:
         """The protocol's events for one of the prediction's, or for its result."""
         if isinstance(event, Fragment):
+            if event.content and event.is_visible and self._options.answer_tool is not None:
+                return  # given at the end, unless it turns out to stand before the document
             if event.content and event.is_visible:
                 yield from self._text_events("text", event.content)
             elif event.content and event.is_reasoning:
@@ -80,6 +83,8 @@ class StreamEventReader:
                 yield from self._text_events("text", piece) if isinstance(piece, str) else self._call_events(piece)
 
     def _finish(self, result: PredictionResult) -> Iterator[MessagesData]:
+        if self._options.answer_tool is not None and result.content and not gives_document(result, self._options):
+            yield from self._text_events("text", result.content)
         if was_not_streamed(result):
             yield from self._text_events("text", answer_text(result, self._options))
         yield from self._close()

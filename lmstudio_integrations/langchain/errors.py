@@ -31,6 +31,7 @@ __all__ = [
     "ChatLMStudioProtocolError",
     "ChatLMStudioRequestRejectedError",
     "ChatLMStudioServerNotFoundError",
+    "ChatLMStudioStructuredOutputError",
     "ChatLMStudioTimeoutError",
     "ChatLMStudioUnsupportedError",
     "ChatLMStudioValueError",
@@ -73,6 +74,20 @@ class ChatLMStudioIncompleteError(errors.LMStudioIncompleteError, ChatLMStudioPr
 
 class ChatLMStudioRequestRejectedError(errors.LMStudioRequestRejectedError, core.ModelInvalidRequestError):
     """The server would not take the request at all."""
+
+
+class ChatLMStudioStructuredOutputError(
+    errors.LMStudioStructuredOutputError, core.OutputParserException, core.ModelError
+):
+    """The answer is not the complete document that was asked for. Sending it again would truncate it again."""
+
+    is_retryable = False
+    observation = None
+    llm_output = None
+    send_to_llm = False
+
+    def __init__(self, *args: object) -> None:
+        Exception.__init__(self, *args)  # LangChain's constructor would set its fields on an unpickled error only
 
 
 class ChatLMStudioCancelledError(errors.LMStudioCancelledError, core.ModelError):
@@ -122,6 +137,7 @@ _TWINS: dict[type[errors.LMStudioError], type[errors.LMStudioError]] = {
     errors.LMStudioProtocolError: ChatLMStudioProtocolError,
     errors.LMStudioIncompleteError: ChatLMStudioIncompleteError,
     errors.LMStudioRequestRejectedError: ChatLMStudioRequestRejectedError,
+    errors.LMStudioStructuredOutputError: ChatLMStudioStructuredOutputError,
     errors.LMStudioCancelledError: ChatLMStudioCancelledError,
     errors.LMStudioServerError: ChatLMStudioAPIError,
     errors.LMStudioModelNotFoundError: ChatLMStudioModelNotFoundError,

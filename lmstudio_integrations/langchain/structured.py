@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterator
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.output_parsers import BaseOutputParser, JsonOutputParser, PydanticOutputParser
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
-from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
+from langchain_core.runnables import Runnable, RunnableGenerator, RunnableMap, RunnablePassthrough
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
-from lmstudio_integrations.errors import LMStudioValueError
+from lmstudio_integrations.client.schemas import raise_for_incomplete_document
+from lmstudio_integrations.errors import LMStudioStructuredOutputError, LMStudioValueError
 from lmstudio_integrations.langchain.convert.tools import json_schema_of, schema_name
+from lmstudio_integrations.langchain.errors import LangChainErrors
 
 if TYPE_CHECKING:
     from langchain_core.language_models import LanguageModelInput
@@ -87,8 +91,57 @@ def _with_raw(
     bound: Runnable[LanguageModelInput, Any], parser: BaseOutputParser[Any], *, include_raw: bool
 ) -> Runnable[LanguageModelInput, Any]:
     """With ``include_raw``: ``raw``, ``parsed``, ``parsing_error``, and nothing is raised for an unreadable answer."""
+    complete: Runnable[Any, Any] = RunnableGenerator(_pass_complete, _apass_complete)
     if not include_raw:
-        return bound | parser
-    parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)
+        return bound | complete | parser
+    parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | complete | parser, parsing_error=lambda _: None)
     failed = RunnablePassthrough.assign(parsed=lambda _: None)
     return RunnableMap(raw=bound) | parsed.with_fallbacks([failed], exception_key="parsing_error")
+
+
+class _Completeness:
+    """Reads the messages of one answer, and raises at the end if it is not the complete document."""
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._metadata: dict[str, Any] = {}
+        self._has_call = False
+
+    def read(self, message: AIMessage) -> None:
+        self._text += message.text
+        self._metadata |= message.response_metadata
+        self._has_call = self._has_call or bool(
+            message.tool_calls or (isinstance(message, AIMessageChunk) and message.tool_call_chunks)
+        )
+
+    def finish(self) -> None:
+        with LangChainErrors():
+            failed = self._metadata.get("failed_tool_calls")
+            if failed and not self._has_valid_call:
+                raise LMStudioStructuredOutputError(
+                    f"the model's call could not be parsed: {failed[0].get('error')}; "
+                    f"got {failed[0].get('raw_content')!r:.200}"
+                )
+            raise_for_incomplete_document(
+                str(self._metadata.get("stop_reason") or ""), None if self._has_call else self._text
+            )
+
+    @property
+    def _has_valid_call(self) -> bool:
+        return self._metadata.get("finish_reason") == "tool_calls"
+
+
+def _pass_complete(messages: Iterator[AIMessage]) -> Iterator[AIMessage]:
+    completeness = _Completeness()
+    for message in messages:
+        completeness.read(message)
+        yield message
+    completeness.finish()
+
+
+async def _apass_complete(messages: AsyncIterator[AIMessage]) -> AsyncIterator[AIMessage]:
+    completeness = _Completeness()
+    async for message in messages:
+        completeness.read(message)
+        yield message
+    completeness.finish()

@@ -19,6 +19,7 @@ from llama_index.core.prompts import BasePromptTemplate, PromptTemplate
 from llama_index.core.types import PydanticProgramMode
 from pydantic import BaseModel, ValidationError
 
+from lmstudio_integrations.client.schemas import raise_for_incomplete_document
 from lmstudio_integrations.llama_index.base import ServedLLM
 from lmstudio_integrations.llama_index.events import dispatcher
 
@@ -36,13 +37,14 @@ def parse_document(response: ChatResponse, output_cls: type[_M]) -> _M:
         ValueError: The answer is no document of that class (cut off by a token limit, for one).
     """
     text = response.message.content or ""
+    raw = response.raw if isinstance(response.raw, dict) else {}
+    raise_for_incomplete_document(str(raw.get("stop_reason") or ""), text)
     if not text.strip():
         thoughts = [block.content or "" for block in response.message.blocks if isinstance(block, ThinkingBlock)]
         text = "\n".join(thoughts) or text
     try:
         return output_cls.model_validate_json(text)
     except ValidationError as error:
-        raw = response.raw if isinstance(response.raw, dict) else {}
         reason = raw.get("finish_reason", "unknown")
         hint = " The token limit or the context cut it off: raise max_tokens." if reason == "length" else ""
         raise ValueError(
@@ -98,7 +100,7 @@ class GrammarLLM(ServedLLM):
         # Keywords that only tool calling knows; LlamaIndex's own programs drop them, too.
         tool_words = {"tool_required", "tool_choice", "allow_parallel_tool_calls"}
         kwargs = {name: value for name, value in (llm_kwargs or {}).items() if name not in tool_words}
-        return messages, {**kwargs, "response_format": output_cls.model_json_schema()}
+        return messages, {**kwargs, "response_format": output_cls}
 
     def _function_program(self, output_cls: type[Any], prompt: BasePromptTemplate) -> FunctionCallingProgram[Any]:
         """LlamaIndex's program, with the tool required also while streaming, which it does not ask for by itself."""

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from lmstudio_integrations.errors import LMStudioValueError
-from lmstudio_integrations.protocol.json_schema import copy_schema, with_defs
+from lmstudio_integrations.protocol.json_schema import check_references, copy_schema, enforceable, with_defs
 
-__all__ = ["STRUCTURED_KEY", "structured_field", "structured_value"]
+__all__ = ["STRUCTURED_KEY", "answer_schema", "structured_field", "structured_value"]
 
 STRUCTURED_KEY = "llm.prediction.structured"
 
@@ -27,7 +27,7 @@ def structured_value(response_format: Any) -> dict[str, Any]:
         return {"type": "none"}
     make_schema = getattr(response_format, "model_json_schema", None)
     if callable(make_schema):
-        return _json(make_schema())
+        return _json(make_schema(), checked_afterwards=True)
     if not isinstance(response_format, Mapping):
         raise LMStudioValueError(
             "response_format must be a pydantic class, an object with model_json_schema(), a JSON Schema or "
@@ -56,9 +56,31 @@ def _given(value: Mapping[str, Any], key: str) -> bool:
     return value.get(key) is not None
 
 
-def _json(schema: Any) -> dict[str, Any]:
+def _json(schema: Any, *, checked_afterwards: bool = False) -> dict[str, Any]:
+    return {"type": "json", "jsonSchema": answer_schema(schema, checked_afterwards=checked_afterwards)}
+
+
+def answer_schema(schema: Any, *, checked_afterwards: bool = False) -> dict[str, Any]:
+    """The schema of an answer as an engine can hold a model to it: objects are closed.
+
+    ``checked_afterwards``: the answer is validated, as a pydantic class does it, so that what engines cannot compile
+    may be left out.
+
+    Raises:
+        LMStudioValueError: Else, for what engines cannot compile, with keyword and place; for a reference to nowhere.
+    """
     what = "The schema of the structured output"
-    return {"type": "json", "jsonSchema": with_defs(copy_schema(schema, what), what)}
+    copied = with_defs(copy_schema(schema, what), what)
+    check_references(copied, what)
+
+    def refuse(keyword: str, place: str) -> None:
+        if not checked_afterwards:
+            raise LMStudioValueError(
+                f"{what} has {keyword!r} at {place}, which LM Studio's engines cannot hold a model to: leave it out, "
+                "or pass a pydantic class, which checks it afterwards."
+            )
+
+    return enforceable(copied, on_unsupported=refuse)
 
 
 def _openai_schema(response_format: Mapping[str, Any]) -> Any:

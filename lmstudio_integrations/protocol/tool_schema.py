@@ -1,31 +1,25 @@
-"""The parameters of a tool, cut to what LM Studio's wire carries.
+"""The parameters of a tool, as LM Studio's wire carries them.
 
-At the root of ``parameters`` it keeps ``type``, ``properties``, ``required``, ``additionalProperties`` and ``$defs``
-and strips everything else without a word (PROTOCOL: "Tools"). So what means something is folded into those five, and
-what cannot be folded is refused.
+At the root of ``parameters`` the wire keeps ``type``, ``properties``, ``required``, ``additionalProperties`` and
+``$defs``, and strips everything else silently (PROTOCOL: "Tools"). So alternatives at the root are folded into one
+object, and what cannot be expressed is loosened and logged: a tool is never refused for it.
 """
 
 from __future__ import annotations
 
+import logging
+from functools import lru_cache
 from typing import Any
 
 from lmstudio_integrations.errors import LMStudioValueError
-from lmstudio_integrations.protocol.json_schema import copy_schema, with_defs
+from lmstudio_integrations.protocol.json_schema import check_references, copy_schema, enforceable, with_defs
 
 __all__ = ["tool_parameters"]
 
-_REFUSED = (
-    "anyOf",
-    "oneOf",
-    "allOf",
-    "not",
-    "if",
-    "then",
-    "else",
-    "patternProperties",
-    "dependentSchemas",
-    "dependencies",
-)
+logger = logging.getLogger("lmstudio_integrations")
+
+_CONDITIONS = ("not", "if", "then", "else", "dependentSchemas", "dependentRequired", "dependencies")
+_UNIONS = ("anyOf", "oneOf")
 
 
 def tool_parameters(schema: Any, tool: str) -> dict[str, Any]:
@@ -34,92 +28,126 @@ def tool_parameters(schema: Any, tool: str) -> dict[str, Any]:
     Titles, descriptions and counts (``minProperties`` …) at the root are dropped, as the wire would do.
 
     Raises:
-        LMStudioValueError: no object schema, or alternatives at the root that cannot be folded into one object.
+        LMStudioValueError: Not a JSON Schema, or a reference that leads nowhere.
     """
     what = f"The parameters of the tool {tool!r}"
-    root = _fold(with_defs(copy_schema(schema, what), what), what)
-    kind = root.get("type", "object")
-    if kind != "object" and kind != ["object"] and kind != ["object", "null"]:
-        raise LMStudioValueError(f"{what} must be a schema of type object, not {kind!r}.")
-    properties = root.get("properties", {})
-    if not isinstance(properties, dict):
-        raise LMStudioValueError(f"{what}: properties must be an object.")
-    for key in _REFUSED:
-        if key in root:
-            raise LMStudioValueError(
-                f"{what} have {key!r} at the root, which LM Studio would strip; describe one object with properties."
-            )
-    kept: dict[str, Any] = {"type": "object", "properties": properties}
-    if "required" in root:
-        kept["required"] = _required(root["required"], what)
-    if "additionalProperties" in root:
+    if isinstance(schema, bool):
+        schema = {}
+    copied = with_defs(copy_schema(schema, what), what)
+    check_references(copied, what)
+    loosened: list[str] = []
+    root = _fold(copied, copied.get("$defs") or {}, loosened, what, ())
+    kind = root.get("type") or "object"
+    if kind != "object" and not (isinstance(kind, list) and "object" in kind):
+        loosened.append(f"the root of type {kind!r}")
+        root = {}
+    properties = root.get("properties")
+    kept: dict[str, Any] = {"type": "object", "properties": properties if isinstance(properties, dict) else {}}
+    if required := _names(root.get("required")):
+        kept["required"] = required
+    if root.get("additionalProperties") is not None:
         kept["additionalProperties"] = root["additionalProperties"]
     if root.get("$defs"):
         kept["$defs"] = root["$defs"]
-    return kept
+    made = enforceable(kept, on_unsupported=lambda keyword, place: loosened.append(f"{keyword!r} at {place}"))
+    if loosened:
+        _log_once(tool, ", ".join(loosened))
+    return made
 
 
-def _required(value: Any, what: str) -> list[str]:
-    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-        raise LMStudioValueError(f"{what}: required must be a list of names.")
-    return value
+@lru_cache(maxsize=1024)
+def _log_once(tool: str, loosened: str) -> None:
+    logger.info(
+        "LM Studio cannot express a part of the parameters of the tool %r, which is left out: %s", tool, loosened
+    )
 
 
-def _fold(root: dict[str, Any], what: str) -> dict[str, Any]:
-    """Replace a root ``$ref``, ``allOf`` and an ``anyOf``/``oneOf`` of one object by what they mean."""
-    seen: set[str] = set()
-    defs = root.get("$defs", {})
-    while True:
-        if "$ref" in root:
-            ref = root.pop("$ref")
-            if ref in seen:
-                raise LMStudioValueError(f"{what}: the reference {ref!r} leads back to itself.")
-            seen.add(str(ref))
-            _merge(root, _target(ref, defs, what), what)
-        elif isinstance(root.get("allOf"), list) and all(isinstance(branch, dict) for branch in root["allOf"]):
-            for branch in root.pop("allOf"):
-                _merge(root, _fold({**branch, "$defs": {**defs, **branch.get("$defs", {})}}, what), what)
-        elif one := _only_branch(root):
-            branch = root.pop(one)
-            _merge(root, next(entry for entry in branch if entry != {"type": "null"}), what)
-        else:
-            return root
+def _names(value: Any) -> list[str]:
+    return [name for name in value if isinstance(name, str)] if isinstance(value, list) else []
 
 
-def _only_branch(root: dict[str, Any]) -> str | None:
-    """``anyOf`` or ``oneOf`` whose branches are one object and perhaps null."""
-    for key in ("anyOf", "oneOf"):
-        branches = root.get(key)
-        if isinstance(branches, list):
-            real = [entry for entry in branches if entry != {"type": "null"}]
-            if len(real) == 1 and isinstance(real[0], dict):
-                return key
-    return None
+def _fold(
+    schema: dict[str, Any], defs: dict[str, Any], loosened: list[str], what: str, seen: tuple[str, ...]
+) -> dict[str, Any]:
+    """``schema`` without references, alternatives and conditions at its root."""
+    root = dict(schema)
+    reference = root.pop("$ref", None)
+    if isinstance(reference, str):
+        if reference in seen:
+            raise LMStudioValueError(f"{what}: the reference {reference!r} leads back to itself.")
+        target = _target(reference, defs)
+        root = _merge(root, _fold(target, defs, loosened, what, (*seen, reference)), every=True)
+    loosened += [f"{key!r} at the root" for key in _CONDITIONS if root.pop(key, None) is not None]
+    for branch in _branches(root.pop("allOf", None)):
+        root = _merge(root, _fold(branch, defs, loosened, what, seen), every=True)
+    for key in _UNIONS:
+        branches = [_fold(branch, defs, loosened, what, seen) for branch in _branches(root.pop(key, None))]
+        real = [branch for branch in branches if branch.get("type") != "null"]
+        if real:
+            if len(real) > 1:
+                loosened.append(f"{key!r} at the root")
+            union = real[0]
+            for branch in real[1:]:
+                union = _merge(union, branch, every=False)
+            root = _merge(root, union, every=True)
+    return root
 
 
-def _target(ref: Any, defs: dict[str, Any], what: str) -> dict[str, Any]:
-    name = ref.removeprefix("#/$defs/") if isinstance(ref, str) else ref
-    name = name.replace("~1", "/").replace("~0", "~") if isinstance(name, str) else name
-    target = defs.get(name)
-    if not isinstance(target, dict):
-        raise LMStudioValueError(f"{what}: the reference {ref!r} leads nowhere.")
-    return dict(target)
+def _branches(value: Any) -> list[dict[str, Any]]:
+    return [branch for branch in value if isinstance(branch, dict)] if isinstance(value, list) else []
 
 
-def _merge(root: dict[str, Any], other: dict[str, Any], what: str) -> None:
-    for key, value in other.items():
-        if key in ("properties", "$defs") and isinstance(root.get(key), dict) and isinstance(value, dict):
-            mine = root[key]
-            clash = [name for name in value if name in mine and mine[name] != value[name]]
-            if clash:
-                raise LMStudioValueError(f"{what} describe {clash[0]!r} twice, and differently.")
-            root[key] = {**mine, **value}
-        elif key == "required" and isinstance(root.get(key), list) and isinstance(value, list):
-            root[key] = [*root[key], *(name for name in value if name not in root[key])]
-        elif key in _REFUSED and key in root:
-            raise LMStudioValueError(f"{what} have {key!r} at the root more than once, which LM Studio would strip.")
-        elif key == "additionalProperties" and key in root and root[key] != value:
-            # Both must hold, so the narrower one does.
-            root[key] = False if False in (root[key], value) else root[key]
-        else:
-            root.setdefault(key, value)
+def _target(reference: str, defs: dict[str, Any]) -> dict[str, Any]:
+    target: Any = {"$defs": defs}
+    for step in reference.split("/")[1:]:
+        target = target.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(target, dict) else None
+    return dict(target) if isinstance(target, dict) else {}
+
+
+def _merge(one: dict[str, Any], other: dict[str, Any], *, every: bool) -> dict[str, Any]:
+    """One object for two: for both at once (``every``), or for either of them."""
+    made = {**other, **one}
+    if "properties" in one or "properties" in other:
+        made["properties"] = _merge_properties(one.get("properties") or {}, other.get("properties") or {})
+    if "$defs" in one or "$defs" in other:
+        made["$defs"] = {**(other.get("$defs") or {}), **(one.get("$defs") or {})}
+    first, second = _names(one.get("required")), _names(other.get("required"))
+    made["required"] = (
+        [*first, *(name for name in second if name not in first)]
+        if every
+        else [name for name in first if name in second]
+    )
+    if one.get("additionalProperties") is False and other.get("additionalProperties") is False:
+        made["additionalProperties"] = False
+    elif not every or "additionalProperties" in (one.keys() & other.keys()):
+        made.pop("additionalProperties", None)
+    return made
+
+
+def _merge_properties(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Two different ones of a name: ``anyOf`` of both, and one ``enum`` if both are constants."""
+    made = dict(one)
+    for name, schema in other.items():
+        if name not in made:
+            made[name] = schema
+        elif made[name] != schema:
+            values = [value for item in (made[name], schema) for value in _constants(item)]
+            if _constants(made[name]) and _constants(schema):
+                made[name] = {"enum": list(dict.fromkeys(values))}
+            else:
+                known = made[name].get("anyOf") if isinstance(made[name], dict) else None
+                made[name] = {"anyOf": [*(known if isinstance(known, list) else [made[name]]), schema]}
+    return made
+
+
+def _constants(schema: Any) -> list[Any]:
+    if not isinstance(schema, dict):
+        return []
+    if "const" in schema and isinstance(schema["const"], (str, int, float, bool)):
+        return [schema["const"]]
+    values = schema.get("enum")
+    return (
+        values
+        if isinstance(values, list) and all(isinstance(value, (str, int, float, bool)) for value in values)
+        else []
+    )

@@ -26,6 +26,11 @@ TOOL_NAMING_KEY = "llm.prediction.toolNaming"
 
 ToolNaming = Literal["passThrough", "removeSpecial", "snakeCase", "camelCase"]
 _MODES = ("none", "auto", "required")
+# OpenAI's, Anthropic's and MCP's name for the same thing.
+_PARAMETER_KEYS = ("parameters", "input_schema", "inputSchema")
+_FUNCTION_KEYS = frozenset(
+    (*_PARAMETER_KEYS, "name", "description", "type", "strict", "title", "annotations", "cache_control", "outputSchema")
+)
 
 
 class FunctionDefinition(WireModel):
@@ -61,7 +66,14 @@ def tool_definition(value: Mapping[str, Any] | ToolDefinition) -> ToolDefinition
         raise LMStudioValueError(
             'A tool must be {"type": "function", "function": {…}} or {"name": …, "parameters": …}.'
         )
-    name, description, parameters = (function.get(key) for key in ("name", "description", "parameters"))
+    name, description = function.get("name"), function.get("description")
+    parameters = next((function[key] for key in _PARAMETER_KEYS if function.get(key) is not None), None)
+    unknown = function.keys() - _FUNCTION_KEYS
+    if unknown:
+        raise LMStudioValueError(
+            f"The tool {name!r} has the unknown key {min(map(str, unknown))!r}; "
+            f"expected {', '.join(sorted(_FUNCTION_KEYS))}."
+        )
     if not isinstance(name, str) or not name:
         raise LMStudioValueError("A tool needs a name.")
     if description is not None and not isinstance(description, str):

@@ -73,11 +73,8 @@ RESPOND: dict[str, tuple[Any, dict[str, Any]]] = {
     "arguments as text": (call_with("{}"), {}),
     "a message with a name": ([{"role": "user", "content": "Hi", "name": "Bob"}], {}),
     # tools
-    "parameters that are no object": ("Hi", {"tools": [{"name": "f", "parameters": {"type": "string"}}]}),
-    "properties that are no object": (
-        "Hi",
-        {"tools": [{"name": "f", "parameters": {"type": "object", "properties": []}}]},
-    ),
+    "parameters that are no schema": ("Hi", {"tools": [{"name": "f", "parameters": "{}"}]}),
+    "a reference to nowhere": ("Hi", {"tools": [{"name": "f", "parameters": {"$ref": "#/$defs/Gone"}}]}),
     "a tool without a name": ("Hi", {"tools": [{"parameters": {"type": "object"}}]}),
     "a tool choice without tools": ("Hi", {"tool_choice": "required"}),
     "a tool choice that names nobody": ("Hi", {"tools": [{"name": "f"}], "tool_choice": "g"}),

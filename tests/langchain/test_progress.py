@@ -240,5 +240,6 @@ async def test_custom_stream_of_a_graph_has_progress(chat: Make) -> None:
 
 
 def test_graph_without_a_custom_stream_works(chat: Make) -> None:
-    state = create_agent(chat(), []).invoke({"messages": [("user", "x")]})
+    question: Any = {"messages": [("user", "x")]}
+    state = create_agent(chat(), []).invoke(question)
     assert state["messages"][-1].content

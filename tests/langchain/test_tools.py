@@ -19,7 +19,9 @@ from lmstudio_integrations.langchain.convert.tools import (
     response_schema,
     tool_choice_of,
 )
+from lmstudio_integrations.protocol.structured import structured_value
 from lmstudio_integrations.protocol.tools import tool_definition
+from tests.protocol.closed import closed
 
 
 @tool
@@ -134,7 +136,7 @@ def test_a_required_call_needs_tools() -> None:
     ],
 )
 def test_every_form_of_a_schema_is_taken(given: dict[str, Any]) -> None:
-    assert response_schema(given) == {"type": "json", "jsonSchema": PARAMETERS}
+    assert structured_value(response_schema(given)) == {"type": "json", "jsonSchema": closed(PARAMETERS)}
 
 
 @pytest.mark.parametrize("given", [Model, OldModel, Typed])
@@ -159,7 +161,7 @@ def test_a_grammar_of_ones_own_is_passed_on() -> None:
 @pytest.mark.parametrize(
     ("schema", "named"),
     [
-        ({"type": "object", "properties": {"a": {"not": {"type": "string"}}}}, r"properties\.a uses 'not'"),
+        ({"type": "object", "properties": {"a": {"not": {"type": "string"}}}}, r"'not' at \$\.properties\.a"),
         ({"type": "object", "if": {}, "then": {}}, "'if'"),
         ({"type": "object", "properties": {"a": {"$ref": "#/$defs/gone"}}}, "gone"),
         ({"type": "object", "properties": {"a": {"$ref": "https://example.org/a.json"}}}, "example.org"),
@@ -174,7 +176,7 @@ def test_what_the_grammar_cannot_express_is_refused(schema: dict[str, Any], name
 
 def test_names_of_properties_are_no_keywords() -> None:
     schema = {"type": "object", "properties": {"not": {"type": "string"}, "if": {"enum": ["not"]}}}
-    assert json_schema_of(schema) == schema
+    assert json_schema_of(schema) == closed(schema)
 
 
 def test_definitions_and_recursion_are_kept() -> None:
@@ -192,7 +194,7 @@ def test_tools_with_a_schema_make_the_answer_one_more_tool() -> None:
     assert asked.tool_choice == "required"
     assert asked.answer_tool == "Model"
     assert [made["function"]["name"] for made in asked.tools] == ["add", "Model"]
-    assert asked.tools[1]["function"]["parameters"] == PARAMETERS
+    assert asked.tools[1]["function"]["parameters"] == closed(PARAMETERS)
 
 
 def test_the_answers_tool_has_a_name_of_its_own() -> None:
@@ -203,11 +205,11 @@ def test_the_answers_tool_has_a_name_of_its_own() -> None:
 def test_no_tool_call_with_a_schema_is_the_grammar_alone() -> None:
     asked = ask([add], "none", PARAMETERS)
     assert (asked.tools, asked.tool_choice) == ([], None)
-    assert asked.response_format == {"type": "json", "jsonSchema": PARAMETERS}
+    assert asked.response_format == {"type": "json", "jsonSchema": closed(PARAMETERS)}
 
 
 def test_empty_tools_with_a_schema_are_the_grammar_alone() -> None:
-    assert ask([], None, PARAMETERS).response_format == {"type": "json", "jsonSchema": PARAMETERS}
+    assert ask([], None, PARAMETERS).response_format == {"type": "json", "jsonSchema": closed(PARAMETERS)}
 
 
 @pytest.mark.parametrize("choice", ["any", "add"])

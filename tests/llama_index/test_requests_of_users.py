@@ -18,6 +18,7 @@ from lmstudio_integrations.emulator import Emulator, Reply, ToolCall
 from lmstudio_integrations.errors import LMStudioAuthenticationError, LMStudioValueError
 from lmstudio_integrations.llama_index import LMStudio, LMStudioEmbedding
 from tests.llama_index.wire import creations, settings
+from tests.protocol.closed import closed
 
 ASK = [ChatMessage(role="user", content="Hello?")]
 TOKEN = "sk-lm-abcdefgh:01234567890123456789"
@@ -49,7 +50,7 @@ def test_json_without_a_schema_is_any_json(server: Emulator, llm: LMStudio, resp
 def test_the_openai_form_of_a_schema_is_understood(server: Emulator, llm: LMStudio) -> None:
     schema = {"type": "object", "properties": {"a": {"type": "string"}}}
     llm.chat(ASK, response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": schema}})
-    assert settings(creations(server)[0])["llm.prediction.structured"]["jsonSchema"] == schema
+    assert settings(creations(server)[0])["llm.prediction.structured"]["jsonSchema"] == closed(schema)
 
 
 def test_a_grammar_can_be_passed_as_it_is(server: Emulator, llm: LMStudio) -> None:

@@ -18,6 +18,7 @@ from lmstudio_integrations.llama_index import LMStudio
 from lmstudio_integrations.llama_index.structured import PartialObjects
 from tests.llama_index.conftest import Collected
 from tests.llama_index.wire import creations, settings
+from tests.protocol.closed import closed
 
 
 class Track(BaseModel):
@@ -99,14 +100,14 @@ async def test_an_answer_that_was_cut_off_is_an_error_and_no_half_object(
     server.script(Reply('{"name": "Ode", "tracks": [{"title"', stop_reason="maxPredictedTokensReached"))
     with pytest.raises(ValueError, match="raise max_tokens") as caught:
         await predict(llm, method)
-    assert "Album" in str(caught.value)
+    assert '"tracks": [{"title"' in str(caught.value)
 
 
 def test_partial_objects_of_a_cut_stream_had_come_before_the_error(server: Emulator, llm: LMStudio) -> None:
     server.script(Reply('{"name": "Ode", "tracks": [', stop_reason="maxPredictedTokensReached"))
     seen: list[Any] = []
     stream = llm.stream_structured_predict(Album, PROMPT, topic="joy")
-    with pytest.raises(ValueError, match="no Album"):
+    with pytest.raises(ValueError, match="incomplete"):
         seen.extend(stream)
     assert seen[-1].name == "Ode"
 
@@ -200,4 +201,4 @@ def test_a_chat_with_a_schema_needs_no_class(server: Emulator, llm: LMStudio) ->
     schema = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
     response = llm.chat([ChatMessage(role="user", content="x")], response_format=schema)
     assert json.loads(response.message.content or "")["name"] == "Ode 🎵"
-    assert settings(creations(server)[0])["llm.prediction.structured"]["jsonSchema"] == schema
+    assert settings(creations(server)[0])["llm.prediction.structured"]["jsonSchema"] == closed(schema)

@@ -16,6 +16,7 @@ from lmstudio_integrations.protocol.config_keys import EMBEDDING_LOAD_KEYS, LLM_
 from lmstudio_integrations.protocol.envelopes import encode
 from tests.frame_validation import schema, transcripts
 from tests.frame_validation.shared import KEYS_PATH, needs_shared
+from tests.protocol.closed import closed
 from tests.protocol.strategies import json_values
 
 Kind = Literal["llm.prediction", "llm.load", "embedding.load"]
@@ -107,7 +108,7 @@ def test_all_recorded_settings_can_be_read_and_sent_again(name: str) -> None:
             user = c.from_kv(_kv(recorded), kind)  # type: ignore[arg-type]
             expected = {key: value for key, value in recorded.items() if not key.endswith(".autoFit")}
             again = _sent(kind, user)  # type: ignore[arg-type]
-            assert {key: value for key, value in again.items() if not key.endswith(".autoFit")} == expected
+            assert {key: value for key, value in again.items() if not key.endswith(".autoFit")} == closed(expected)
 
 
 @needs_shared

@@ -9,6 +9,7 @@ from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.protocol.structured import structured_field, structured_value
 from tests.frame_validation import schema, transcripts
 from tests.frame_validation.shared import needs_shared
+from tests.protocol.closed import closed
 
 
 class Book(BaseModel):
@@ -30,18 +31,18 @@ ACCEPTED: list[tuple[Any, dict[str, Any]]] = [
     (None, {"type": "none"}),
     ({"type": "none"}, {"type": "none"}),
     ({"type": "text"}, {"type": "none"}),
-    (Book, {"type": "json", "jsonSchema": Book.model_json_schema()}),
-    (Shelf, {"type": "json", "jsonSchema": Shelf.model_json_schema()}),
+    (Book, {"type": "json", "jsonSchema": closed(Book.model_json_schema())}),
+    (Shelf, {"type": "json", "jsonSchema": closed(Shelf.model_json_schema())}),
     (_Duck(), {"type": "json", "jsonSchema": {"type": "object"}}),
-    (JSON_SCHEMA, {"type": "json", "jsonSchema": JSON_SCHEMA}),
-    ({"anyOf": [JSON_SCHEMA]}, {"type": "json", "jsonSchema": {"anyOf": [JSON_SCHEMA]}}),
+    (JSON_SCHEMA, {"type": "json", "jsonSchema": closed(JSON_SCHEMA)}),
+    ({"anyOf": [JSON_SCHEMA]}, {"type": "json", "jsonSchema": {"anyOf": [closed(JSON_SCHEMA)]}}),
     ({"type": "array", "items": {}}, {"type": "json", "jsonSchema": {"type": "array", "items": {}}}),
     ({"type": "json"}, {"type": "json"}),
-    ({"type": "json", "jsonSchema": JSON_SCHEMA}, {"type": "json", "jsonSchema": JSON_SCHEMA}),
+    ({"type": "json", "jsonSchema": JSON_SCHEMA}, {"type": "json", "jsonSchema": closed(JSON_SCHEMA)}),
     ({"type": "json_object"}, {"type": "json"}),
     (
         {"type": "json_schema", "json_schema": {"name": "x", "schema": JSON_SCHEMA}},
-        {"type": "json", "jsonSchema": JSON_SCHEMA},
+        {"type": "json", "jsonSchema": closed(JSON_SCHEMA)},
     ),
     ({"type": "gbnf", "gbnfGrammar": 'root ::= "a"'}, {"type": "gbnf", "gbnfGrammar": 'root ::= "a"'}),
 ]
@@ -101,4 +102,4 @@ def test_the_schema_that_was_given_is_not_shared_with_what_is_sent() -> None:
 @pytest.mark.parametrize("name", ["structured.js20", "structured.py16"])
 def test_schemas_that_the_official_sdks_sent_are_sent_alike(name: str) -> None:
     for sent in transcripts.settings(name, "predict"):
-        assert structured_value(sent["llm.prediction.structured"]) == sent["llm.prediction.structured"]
+        assert structured_value(sent["llm.prediction.structured"]) == closed(sent["llm.prediction.structured"])

@@ -16,6 +16,8 @@ __all__ = ["NotSentError", "RetryBudget", "reconnect_delays"]
 _MAX_FREE_ATTEMPTS = 1000
 _FIRST_DELAY = 0.25
 _MAX_DELAY = 4.0
+# A generator of its own: drawing from the global one would change the numbers of a program that has seeded it.
+_jitter = random.Random()  # noqa: S311  # no secret depends on it
 
 
 class NotSentError(Exception):
@@ -62,7 +64,7 @@ def reconnect_delays(seconds: float) -> Iterator[float]:
     """
     delay, used = _FIRST_DELAY, 0.0
     while used < seconds:
-        pause = delay * (1 + random.random() / 4)  # noqa: S311  # no secret depends on it
+        pause = delay * (1 + _jitter.random() / 4)
         pause = min(pause, seconds - used)
         used += pause
         yield pause

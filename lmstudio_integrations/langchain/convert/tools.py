@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
+from lmstudio_integrations.client.schemas import answer_schema
 from lmstudio_integrations.errors import LMStudioValueError
 
 if TYPE_CHECKING:
@@ -26,20 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["Asked", "ask", "json_schema_of", "openai_tools", "response_schema", "schema_name", "tool_choice_of"]
 
 _OWN_FORMATS = {"json", "gbnf", "none"}
-_BEYOND_GRAMMAR = {
-    "not",
-    "if",
-    "contains",
-    "dependentSchemas",
-    "dependentRequired",
-    "propertyNames",
-    "unevaluatedProperties",
-    "unevaluatedItems",
-    "$dynamicRef",
-}
-# Where a schema has named parts, the names are the caller's own and no keywords.
-_NAMED_PARTS = {"properties", "$defs", "definitions", "patternProperties"}
-_PLAIN_VALUES = {"enum", "const", "default", "examples", "required"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +100,6 @@ def response_schema(response_format: Any) -> dict[str, Any] | None:
     if kind == "json_object":
         return {"type": "json", "jsonSchema": {"type": "object"}}
     if kind in _OWN_FORMATS and ({"jsonSchema", "gbnfGrammar"} & set(given) or len(given) == 1):
-        if "jsonSchema" in given:
-            _check_expressible(given["jsonSchema"])
         return given
     return {"type": "json", "jsonSchema": json_schema_of(given)}
 
@@ -128,14 +113,13 @@ def json_schema_of(schema: Any) -> dict[str, Any]:
         made = _inner_schema(dict(schema))
     elif isinstance(schema, type) and is_basemodel_subclass(schema):
         dump = getattr(schema, "model_json_schema", None) or getattr(schema, "schema")  # noqa: B009  # pydantic v2, v1
-        made = dump()
+        return answer_schema(dump(), checked_afterwards=True)
     else:
         try:
             made = convert_to_json_schema(schema)
         except (TypeError, ValueError) as error:
             raise LMStudioValueError(f"{schema!r} is no schema: {error}") from error
-    _check_expressible(made)
-    return made
+    return answer_schema(made)
 
 
 def schema_name(schema: Any) -> str:
@@ -165,37 +149,6 @@ def _inner_schema(given: dict[str, Any]) -> dict[str, Any]:
     if not given or not isinstance(given.get("type", ""), (str, list)):
         raise LMStudioValueError(f"{given!r} is no JSON schema")
     return given
-
-
-def _check_expressible(schema: Any, root: Any = None, path: str = "schema") -> None:
-    """Refuse what the grammar would silently not enforce, and references that lead nowhere."""
-    root = schema if root is None else root
-    if isinstance(schema, list):
-        for number, part in enumerate(schema):
-            _check_expressible(part, root, f"{path}[{number}]")
-    if not isinstance(schema, dict):
-        return
-    for key, value in schema.items():
-        if key in _BEYOND_GRAMMAR:
-            raise LMStudioValueError(f"{path} uses {key!r}, which LM Studio's grammar cannot express: leave it out")
-        if key == "$ref":
-            _check_reference(value, root, path)
-        elif key in _NAMED_PARTS and isinstance(value, dict):
-            for name, part in value.items():
-                _check_expressible(part, root, f"{path}.{key}.{name}")
-        elif key not in _PLAIN_VALUES:
-            _check_expressible(value, root, f"{path}.{key}")
-
-
-def _check_reference(reference: Any, root: Any, path: str) -> None:
-    target = root
-    if isinstance(reference, str) and (reference == "#" or reference.startswith("#/")):
-        for step in reference.split("/")[1:]:
-            step = step.replace("~1", "/").replace("~0", "~")
-            target = target.get(step) if isinstance(target, dict) else None
-        if target is not None:
-            return
-    raise LMStudioValueError(f"{path} refers to {reference!r}, and there is no such part in the schema")
 
 
 def ask(tools: Any, tool_choice: Any, response_format: Any) -> Asked:
