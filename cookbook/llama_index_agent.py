@@ -34,7 +34,10 @@ class Sailing(BaseModel):
 async def agent(place: Place) -> None:
     """Tool calls and text arrive as the agent's own events."""
     print("The agent:")
-    llm = LMStudio(model=place.chat_model, base_url=place.url, temperature=0, max_tokens=200)
+    # LM Studio gives tools to every model. Without this setting, a model that was not trained for tools gets no agent.
+    llm = LMStudio(
+        model=place.chat_model, base_url=place.url, temperature=0, max_tokens=200, is_function_calling_model=True
+    )
     worker = FunctionAgent(tools=[depth_of_water], llm=llm, system_prompt="You answer questions about the harbour.")
     running = worker.run(user_msg="How deep is the water at the south quay?", max_iterations=6)
     async for event in running.stream_events():
