@@ -39,7 +39,7 @@ def structured_value(response_format: Any) -> dict[str, Any]:
     if kind == "json":
         return _json(response_format["jsonSchema"]) if _given(response_format, "jsonSchema") else {"type": "json"}
     if kind == "json_object":
-        return {"type": "json"}
+        return {"type": "json", "jsonSchema": {"type": "object"}}  # OpenAI promises an object, not any JSON value
     if kind == "json_schema":
         return _json(_openai_schema(response_format))
     if kind == "gbnf":

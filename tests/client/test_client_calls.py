@@ -150,7 +150,7 @@ PERSON_SCHEMA = Person.model_json_schema()
         (PERSON_SCHEMA, {"type": "json", "jsonSchema": closed(PERSON_SCHEMA)}, True),
         ({"type": "json", "jsonSchema": PERSON_SCHEMA}, {"type": "json", "jsonSchema": closed(PERSON_SCHEMA)}, True),
         ({"type": "json"}, {"type": "json"}, True),
-        ({"type": "json_object"}, {"type": "json"}, True),
+        ({"type": "json_object"}, {"type": "json", "jsonSchema": {"type": "object"}}, True),
         (
             {"type": "json_schema", "json_schema": {"name": "Person", "schema": PERSON_SCHEMA, "strict": True}},
             {"type": "json", "jsonSchema": closed(PERSON_SCHEMA)},

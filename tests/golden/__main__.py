@@ -3,9 +3,6 @@
 Without options: runs every case. A case without frozen frames gets them now; a case that is listed in ``changes.json``
 gets its frames of today in ``frames_changed``; any other difference is shown and left for the test to fail on. Frozen
 frames are never replaced, except by ``--freeze``, which is for the code from before a rebuild.
-
-No test compares yet: today's code differs in 165 cases that are not in ``changes.json``, because nobody has read each
-of them and named its decision.
 """
 
 # ruff: noqa: T201  # a command line program prints

@@ -39,12 +39,17 @@ def test_prompt_progress_is_no_silence(server: Emulator) -> None:
 
 
 @pytest.mark.parametrize(
-    "response_format",
-    [{"type": "json_object"}, {"type": "json"}],
+    ("response_format", "sent"),
+    [
+        ({"type": "json_object"}, {"type": "json", "jsonSchema": {"type": "object"}}),  # number 14
+        ({"type": "json"}, {"type": "json"}),
+    ],
 )
-def test_json_without_a_schema_is_any_json(server: Emulator, llm: LMStudio, response_format: dict[str, Any]) -> None:
+def test_response_format_without_schema_asks_for_json(
+    server: Emulator, llm: LMStudio, response_format: dict[str, Any], sent: dict[str, Any]
+) -> None:
     llm.chat(ASK, response_format=response_format)
-    assert settings(creations(server)[0])["llm.prediction.structured"] == {"type": "json"}
+    assert settings(creations(server)[0])["llm.prediction.structured"] == sent
 
 
 def test_the_openai_form_of_a_schema_is_understood(server: Emulator, llm: LMStudio) -> None:

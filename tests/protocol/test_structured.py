@@ -39,7 +39,7 @@ ACCEPTED: list[tuple[Any, dict[str, Any]]] = [
     ({"type": "array", "items": {}}, {"type": "json", "jsonSchema": {"type": "array", "items": {}}}),
     ({"type": "json"}, {"type": "json"}),
     ({"type": "json", "jsonSchema": JSON_SCHEMA}, {"type": "json", "jsonSchema": closed(JSON_SCHEMA)}),
-    ({"type": "json_object"}, {"type": "json"}),
+    ({"type": "json_object"}, {"type": "json", "jsonSchema": {"type": "object"}}),
     (
         {"type": "json_schema", "json_schema": {"name": "x", "schema": JSON_SCHEMA}},
         {"type": "json", "jsonSchema": closed(JSON_SCHEMA)},
