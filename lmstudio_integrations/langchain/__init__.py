@@ -20,17 +20,17 @@ from lmstudio_integrations.client.cancellation import CancelToken
 from lmstudio_integrations.langchain._block_translator import register
 
 if TYPE_CHECKING:
+    from lmstudio_integrations.langchain._progress import LOAD_PROGRESS, PROMPT_PROGRESS
     from lmstudio_integrations.langchain.callbacks import ProgressBar
     from lmstudio_integrations.langchain.chat_model import ChatLMStudio
     from lmstudio_integrations.langchain.embeddings import LMStudioEmbeddings
     from lmstudio_integrations.langchain.llm import LMStudioLLM
-    from lmstudio_integrations.langchain.progress import LOAD_PROGRESS, PROMPT_PROGRESS
 else:  # a type checker would take a module's `__getattr__` for a promise of any name
     __getattr__, __dir__ = lazy(
         __name__,
         {
-            "LOAD_PROGRESS": "progress",
-            "PROMPT_PROGRESS": "progress",
+            "LOAD_PROGRESS": "_progress",
+            "PROMPT_PROGRESS": "_progress",
             "ChatLMStudio": "chat_model",
             "LMStudioEmbeddings": "embeddings",
             "LMStudioLLM": "llm",

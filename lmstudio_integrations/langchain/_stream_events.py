@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from lmstudio_integrations.client import Fragment, LoadProgress, PredictionResult, PromptProgress
 from lmstudio_integrations.langchain._chunks import ToolCallAccumulator, ToolCallDelta
+from lmstudio_integrations.langchain._progress import progress_data
 from lmstudio_integrations.langchain._response import (
     PROVIDER,
     ResponseOptions,
@@ -23,7 +24,6 @@ from lmstudio_integrations.langchain._response import (
     usage_of,
     was_not_streamed,
 )
-from lmstudio_integrations.langchain.progress import progress_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.callbacks import BaseCallbackHandler
 
-from lmstudio_integrations.langchain.progress import LOAD_PROGRESS, listen
+from lmstudio_integrations.langchain._progress import LOAD_PROGRESS, listen
 
 if TYPE_CHECKING:
     from uuid import UUID

@@ -23,12 +23,11 @@ from lmstudio_integrations._version import __version__
 from lmstudio_integrations.client import LLM
 from lmstudio_integrations.langchain._chunks import ChunkReader
 from lmstudio_integrations.langchain._messages import to_history
+from lmstudio_integrations.langchain._profile import cache_profile, known_profile
+from lmstudio_integrations.langchain._request import Request, apredict, chat_request, predict
 from lmstudio_integrations.langchain._response import PROVIDER, MessageReader, generation_info
-from lmstudio_integrations.langchain.convert.tools import openai_tools, tool_choice_of
+from lmstudio_integrations.langchain._tools import openai_tools, tool_choice_of
 from lmstudio_integrations.langchain.errors import LangChainErrors
-from lmstudio_integrations.langchain.profile import known_profile, learn
-from lmstudio_integrations.langchain.request import Request, chat_request
-from lmstudio_integrations.langchain.run import arun, run
 from lmstudio_integrations.langchain.settings import GenerationSettings, Method
 
 if TYPE_CHECKING:
@@ -152,7 +151,7 @@ class ChatLMStudio(GenerationSettings, BaseChatModel):
     ) -> ChatResult:
         request = self._request(messages, stop, kwargs)
         reader = MessageReader(request.response)
-        for _ in run(self, request, reader):
+        for _ in predict(self, request, reader):
             pass
         return _result(reader.message)
 
@@ -165,7 +164,7 @@ class ChatLMStudio(GenerationSettings, BaseChatModel):
     ) -> ChatResult:
         request = self._request(messages, stop, kwargs)
         reader = MessageReader(request.response)
-        async for _ in arun(self, request, reader):
+        async for _ in apredict(self, request, reader):
             pass
         return _result(reader.message)
 
@@ -177,7 +176,7 @@ class ChatLMStudio(GenerationSettings, BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         request = self._request(messages, stop, kwargs)
-        return run(self, request, ChunkReader(request.response))
+        return predict(self, request, ChunkReader(request.response))
 
     def _astream(
         self,
@@ -187,7 +186,7 @@ class ChatLMStudio(GenerationSettings, BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         request = self._request(messages, stop, kwargs)
-        return arun(self, request, ChunkReader(request.response))
+        return apredict(self, request, ChunkReader(request.response))
 
     def _stream_chat_model_events(
         self,
@@ -197,7 +196,7 @@ class ChatLMStudio(GenerationSettings, BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[MessagesData]:
         request = self._request(messages, stop, kwargs)
-        return run(self, request, _stream_event_reader(request, run_manager))
+        return predict(self, request, _stream_event_reader(request, run_manager))
 
     def _astream_chat_model_events(
         self,
@@ -207,7 +206,7 @@ class ChatLMStudio(GenerationSettings, BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[MessagesData]:
         request = self._request(messages, stop, kwargs)
-        return arun(self, request, _stream_event_reader(request, run_manager))
+        return apredict(self, request, _stream_event_reader(request, run_manager))
 
     def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None], /) -> dict[str, Any]:
         outputs = [output for output in llm_outputs if output]
@@ -261,7 +260,7 @@ class ChatLMStudio(GenerationSettings, BaseChatModel):
         "json_mode" forces JSON of any form. ``include_raw``: a dict of ``raw``, ``parsed`` and ``parsing_error``.
         While streaming, dicts come in parts and pydantic objects as soon as they are valid.
         """
-        from lmstudio_integrations.langchain.structured import structured_chain
+        from lmstudio_integrations.langchain._structured import structured_chain
 
         with LangChainErrors():
             return structured_chain(self, schema, method=method, include_raw=include_raw, strict=strict, options=kwargs)
@@ -305,20 +304,20 @@ class ChatLMStudio(GenerationSettings, BaseChatModel):
         return known_profile(self.base_url, self.model, self.context_length)
 
     def _learn(self, model: str | None, info: ModelInstanceInfo) -> None:
-        learn(self.base_url, model, info)
+        cache_profile(self.base_url, model, info)
 
     def with_profile(self) -> Self:
         """A copy that knows its ``profile`` from the server: real context length, images, tools. Loads the model."""
         with LangChainErrors():
             info = self._llm().get_info()
-        return self.model_copy(update={"profile": learn(self.base_url, self.model, info)})
+        return self.model_copy(update={"profile": cache_profile(self.base_url, self.model, info)})
 
     async def awith_profile(self) -> Self:
         """The same from a coroutine."""
         with LangChainErrors():
             llm = self._aclient().llm.just_in_time(self.model, **self._load_options())
             info = await llm.get_info()
-        return self.model_copy(update={"profile": learn(self.base_url, self.model, info)})
+        return self.model_copy(update={"profile": cache_profile(self.base_url, self.model, info)})
 
 
 _COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")

@@ -12,10 +12,9 @@ from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 from pydantic import ConfigDict
 
 from lmstudio_integrations.langchain._chunks import CompletionChunkReader
+from lmstudio_integrations.langchain._request import Request, apredict, predict, text_request
 from lmstudio_integrations.langchain._response import PROVIDER, GenerationReader
 from lmstudio_integrations.langchain.errors import LangChainErrors
-from lmstudio_integrations.langchain.request import Request, text_request
-from lmstudio_integrations.langchain.run import arun, run
 from lmstudio_integrations.langchain.settings import GenerationSettings
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ class LMStudioLLM(GenerationSettings, BaseLLM):
         generations = []
         for prompt in prompts:
             reader = GenerationReader()
-            for _ in run(self, self._request(prompt, stop, kwargs), reader):
+            for _ in predict(self, self._request(prompt, stop, kwargs), reader):
                 pass
             generations.append(reader.generation)
         return _result(generations)
@@ -84,7 +83,7 @@ class LMStudioLLM(GenerationSettings, BaseLLM):
     ) -> LLMResult:
         async def one(prompt: str) -> Generation:
             reader = GenerationReader()
-            async for _ in arun(self, self._request(prompt, stop, kwargs), reader):
+            async for _ in apredict(self, self._request(prompt, stop, kwargs), reader):
                 pass
             return reader.generation
 
@@ -97,7 +96,7 @@ class LMStudioLLM(GenerationSettings, BaseLLM):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[GenerationChunk]:
-        for chunk in run(self, self._request(prompt, stop, kwargs), CompletionChunkReader()):
+        for chunk in predict(self, self._request(prompt, stop, kwargs), CompletionChunkReader()):
             if run_manager is not None:  # unlike for chat models, langchain-core leaves this to the model
                 run_manager.on_llm_new_token(chunk.text, chunk=chunk)
             yield chunk
@@ -109,7 +108,7 @@ class LMStudioLLM(GenerationSettings, BaseLLM):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[GenerationChunk]:
-        async for chunk in arun(self, self._request(prompt, stop, kwargs), CompletionChunkReader()):
+        async for chunk in apredict(self, self._request(prompt, stop, kwargs), CompletionChunkReader()):
             if run_manager is not None:
                 await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
             yield chunk

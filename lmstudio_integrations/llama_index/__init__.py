@@ -19,25 +19,30 @@ from lmstudio_integrations._lazy import lazy
 from lmstudio_integrations.client.cancellation import CancelToken
 
 if TYPE_CHECKING:
+    from lmstudio_integrations.llama_index._tokenizer import LMStudioTokenizer
     from lmstudio_integrations.llama_index.embedding import LMStudioEmbedding
-    from lmstudio_integrations.llama_index.events import LoadProgressEvent, PredictionStatsEvent, PromptProgressEvent
+    from lmstudio_integrations.llama_index.events import (
+        LoadProgressEvent,
+        LoadProgressUpdate,
+        PredictionStatsEvent,
+        PromptProgressEvent,
+        PromptProgressUpdate,
+    )
     from lmstudio_integrations.llama_index.llm import LMStudio
     from lmstudio_integrations.llama_index.progress import ProgressBarEventHandler
-    from lmstudio_integrations.llama_index.tokens import LMStudioTokenizer
-    from lmstudio_integrations.llama_index.workflow_events import LoadProgressUpdate, PromptProgressUpdate
 else:  # a type checker would take a module's `__getattr__` for a promise of any name
     __getattr__, __dir__ = lazy(
         __name__,
         {
             "LMStudio": "llm",
             "LMStudioEmbedding": "embedding",
-            "LMStudioTokenizer": "tokens",
+            "LMStudioTokenizer": "_tokenizer",
             "LoadProgressEvent": "events",
             "PredictionStatsEvent": "events",
             "ProgressBarEventHandler": "progress",
-            "LoadProgressUpdate": "workflow_events",
+            "LoadProgressUpdate": "events",
             "PromptProgressEvent": "events",
-            "PromptProgressUpdate": "workflow_events",
+            "PromptProgressUpdate": "events",
         },
     )
 

@@ -1,31 +1,49 @@
-"""What LM Studio tells beyond tokens, as LlamaIndex instrumentation events.
+"""Events: progress and statistics for LlamaIndex's instrumentation, and progress for its workflows.
 
-They go through the dispatcher ``lmstudio_integrations.llama_index.events``, whose parent is the root dispatcher, so a
-handler on ``llama_index.core.instrumentation.get_dispatcher()`` receives them. Each bears the id of the span of the
-method that was called (``stream_chat``, ``achat``, …). Inside a generator that span is no longer the active one, so the
-id is taken in the method's body and handed on.
+Instrumentation events go through the dispatcher ``lmstudio_integrations.llama_index.events``, whose parent is the root
+dispatcher, so a handler of ``llama_index.core.instrumentation.get_dispatcher()`` receives them. Each has the id of the
+span of the method that was called (``stream_chat``, ``achat``, …). Inside a generator that span is no longer the active
+one, so the id is read in the method's body and passed on.
+
+A workflow or agent has progress in its own stream, too::
+
+    handler = FunctionAgent(tools=tools, llm=LMStudio(model="qwen/qwen3-4b")).run("Why is the sky blue?")
+    async for event in handler.stream_events():
+        if isinstance(event, PromptProgressUpdate):
+            print(f"{event.progress:.0%} of the prompt")
 
 LlamaIndex: https://docs.llamaindex.ai/en/stable/module_guides/observability/instrumentation/
 """
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from dataclasses import asdict
 from typing import Any
 
 from llama_index.core import instrumentation
 from llama_index.core.instrumentation.events import BaseEvent
+from llama_index.core.workflow import Event
 from pydantic import Field
 
 from lmstudio_integrations.client import LoadProgress, PromptProgress
 
-__all__ = ["LoadProgressEvent", "PredictionStatsEvent", "PromptProgressEvent", "dispatcher", "report_progress"]
+__all__ = [
+    "LoadProgressEvent",
+    "LoadProgressUpdate",
+    "PredictionStatsEvent",
+    "PromptProgressEvent",
+    "PromptProgressUpdate",
+    "dispatcher",
+    "report_progress",
+]
 
 dispatcher = instrumentation.get_dispatcher(__name__)
 
 
 class PromptProgressEvent(BaseEvent):
-    """How much of the prompt has been processed. The counts are tokens, ``None`` where an older server omits them."""
+    """How much of the prompt has been processed. The counts are tokens, ``None`` from older servers."""
 
     progress: float = Field(description="0.0 to 1.0")
     processed_tokens: int | None = None
@@ -39,7 +57,7 @@ class PromptProgressEvent(BaseEvent):
 
 
 class LoadProgressEvent(BaseEvent):
-    """How far the model has been loaded that this call needs."""
+    """How much of the call's model has been loaded."""
 
     progress: float = Field(description="0.0 to 1.0")
     model: str | None = Field(default=None, description="identifier of the model")
@@ -50,9 +68,9 @@ class LoadProgressEvent(BaseEvent):
 
 
 class PredictionStatsEvent(BaseEvent):
-    """Once at the end of each prediction: what ``raw`` of the last response holds.
+    """The end of a prediction: the same values as in ``raw`` of the last response.
 
-    ``usage`` counts tokens as OpenAI names them; ``stats`` has LM Studio's own figures (``tokens_per_second``,
+    ``usage`` counts tokens under OpenAI's names; ``stats`` has LM Studio's own figures (``tokens_per_second``,
     ``time_to_first_token_sec``, ``stop_reason``, …); ``finish_reason`` is ``stop``, ``length``, ``tool_calls``,
     ``cancelled`` or ``error``.
     """
@@ -67,26 +85,47 @@ class PredictionStatsEvent(BaseEvent):
         return "PredictionStatsEvent"
 
 
+class PromptProgressUpdate(Event):
+    """How much of the prompt has been processed, 0.0 to 1.0. The counts are tokens, ``None`` from older servers."""
+
+    progress: float
+    processed_tokens: int | None = None
+    unprocessed_tokens: int | None = None
+    cached_tokens: int | None = None
+    total_tokens: int | None = None
+
+
+class LoadProgressUpdate(Event):
+    """How much of the model ``identifier`` has been loaded, 0.0 to 1.0."""
+
+    progress: float
+    identifier: str | None = None
+
+
 def report_progress(progress: PromptProgress | LoadProgress, span_id: str | None, model: str | None) -> None:
-    """Dispatch the progress of a prediction within the span ``span_id``, and to the workflow that runs, if any."""
-    event: PromptProgressEvent | LoadProgressEvent
+    """Dispatch the progress of a prediction within the span ``span_id``, and to the running workflow, if any."""
     if isinstance(progress, PromptProgress):
-        event = PromptProgressEvent(
-            span_id=span_id,
-            progress=progress.progress,
-            processed_tokens=progress.processed_tokens,
-            unprocessed_tokens=progress.unprocessed_tokens,
-            cached_tokens=progress.cached_tokens,
-            total_tokens=progress.total_tokens,
-        )
+        dispatcher.event(PromptProgressEvent(span_id=span_id, **asdict(progress)))
     else:
-        event = LoadProgressEvent(span_id=span_id, progress=progress.progress, model=progress.identifier or model)
-    dispatcher.event(event)
+        dispatcher.event(
+            LoadProgressEvent(span_id=span_id, progress=progress.progress, model=progress.identifier or model)
+        )
     context = _workflow_context()
     if context is not None:
-        from lmstudio_integrations.llama_index.workflow_events import write_progress
+        _write_to_workflow(context, progress)
 
-        write_progress(context, progress)
+
+def _write_to_workflow(context: Any, progress: PromptProgress | LoadProgress) -> None:
+    """Write to the event stream of the workflow whose step is running; ``context`` is the step's.
+
+    A step that runs in a worker thread cannot write: a workflow's stream accepts events only on its event loop.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    kind = PromptProgressUpdate if isinstance(progress, PromptProgress) else LoadProgressUpdate
+    context.write_event_to_stream(kind(**asdict(progress)))
 
 
 def _workflow_context() -> Any:

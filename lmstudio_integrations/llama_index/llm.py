@@ -22,12 +22,11 @@ from pydantic import ConfigDict
 
 from lmstudio_integrations.client.history import PreparedHistory
 from lmstudio_integrations.errors import LMStudioValueError
+from lmstudio_integrations.llama_index._request import Call, CallOptions, call_options
 from lmstudio_integrations.llama_index._response import ResponseReader
-from lmstudio_integrations.llama_index.base import Call
-from lmstudio_integrations.llama_index.options import CallOptions, call_options
-from lmstudio_integrations.llama_index.structured import GrammarLLM
-from lmstudio_integrations.llama_index.tokens import LMStudioTokenizer
-from lmstudio_integrations.llama_index.tools import chosen_tool, conversation, tool_selections, wire_tools
+from lmstudio_integrations.llama_index._structured import GrammarLLM
+from lmstudio_integrations.llama_index._tokenizer import LMStudioTokenizer
+from lmstudio_integrations.llama_index._tools import chosen_tool, conversation, tool_selections, wire_tools
 
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from lmstudio_integrations.langchain.convert.config import CALL_KEYWORDS, call_keywords
+from lmstudio_integrations.langchain._request import CALL_KEYWORDS, call_keywords
 
 
 @pytest.mark.parametrize(

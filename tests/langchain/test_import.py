@@ -79,9 +79,9 @@ def test_importing_takes_langchain_core_and_nothing_more() -> None:
 @pytest.mark.parametrize(
     ("name", "unwanted"),
     [
-        ("ChatLMStudio", {"callbacks", "embeddings", "llm", "_stream_events", "structured"}),
-        ("LMStudioEmbeddings", {"callbacks", "chat_model", "llm", "request", "run", "structured"}),
-        ("LMStudioLLM", {"callbacks", "chat_model", "embeddings", "structured"}),
+        ("ChatLMStudio", {"callbacks", "embeddings", "llm", "_stream_events", "_structured"}),
+        ("LMStudioEmbeddings", {"callbacks", "chat_model", "llm", "_request", "_structured"}),
+        ("LMStudioLLM", {"callbacks", "chat_model", "embeddings", "_structured"}),
         ("CancelToken", {"callbacks", "chat_model", "embeddings", "llm"}),
     ],
 )

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from lmstudio_integrations.emulator import Emulator, Reply
 from lmstudio_integrations.langchain import LOAD_PROGRESS, PROMPT_PROGRESS, ChatLMStudio, LMStudioLLM, ProgressBar
-from lmstudio_integrations.langchain import progress as progress_module
+from lmstudio_integrations.langchain import _progress as progress_module
 
 Make = Callable[..., ChatLMStudio]
 STEPS = [0.0, 0.5, 1.0]

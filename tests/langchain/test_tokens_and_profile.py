@@ -11,7 +11,8 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, Tool
 from langchain_core.tools import tool
 
 from lmstudio_integrations.emulator import Emulator
-from lmstudio_integrations.langchain import ChatLMStudio, LMStudioLLM, profile
+from lmstudio_integrations.langchain import ChatLMStudio, LMStudioLLM
+from lmstudio_integrations.langchain import _profile as profile
 
 Make = Callable[..., ChatLMStudio]
 

@@ -12,10 +12,10 @@ from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
 from lmstudio_integrations.errors import LMStudioValueError
-from lmstudio_integrations.langchain.convert.tools import (
-    ask,
+from lmstudio_integrations.langchain._tools import (
     json_schema_of,
     openai_tools,
+    resolve_tools,
     response_schema,
     tool_choice_of,
 )
@@ -189,7 +189,7 @@ def test_definitions_and_recursion_are_kept() -> None:
 
 
 def test_tools_with_a_schema_make_the_answer_one_more_tool() -> None:
-    asked = ask([add], None, {"type": "json_schema", "json_schema": {"name": "Model", "schema": PARAMETERS}})
+    asked = resolve_tools([add], None, {"type": "json_schema", "json_schema": {"name": "Model", "schema": PARAMETERS}})
     assert asked.response_format is None
     assert asked.tool_choice == "required"
     assert asked.answer_tool == "Model"
@@ -198,21 +198,23 @@ def test_tools_with_a_schema_make_the_answer_one_more_tool() -> None:
 
 
 def test_the_answers_tool_has_a_name_of_its_own() -> None:
-    asked = ask([Model], "auto", {"type": "json_schema", "json_schema": {"name": "Model", "schema": PARAMETERS}})
+    asked = resolve_tools(
+        [Model], "auto", {"type": "json_schema", "json_schema": {"name": "Model", "schema": PARAMETERS}}
+    )
     assert asked.answer_tool == "Model_answer"
 
 
 def test_no_tool_call_with_a_schema_is_the_grammar_alone() -> None:
-    asked = ask([add], "none", PARAMETERS)
+    asked = resolve_tools([add], "none", PARAMETERS)
     assert (asked.tools, asked.tool_choice) == ([], None)
     assert asked.response_format == {"type": "json", "jsonSchema": closed(PARAMETERS)}
 
 
 def test_empty_tools_with_a_schema_are_the_grammar_alone() -> None:
-    assert ask([], None, PARAMETERS).response_format == {"type": "json", "jsonSchema": closed(PARAMETERS)}
+    assert resolve_tools([], None, PARAMETERS).response_format == {"type": "json", "jsonSchema": closed(PARAMETERS)}
 
 
 @pytest.mark.parametrize("choice", ["any", "add"])
 def test_a_forced_call_with_a_schema_is_refused(choice: str) -> None:
     with pytest.raises(LMStudioValueError, match="pass one of them"):
-        ask([add], choice, PARAMETERS)
+        resolve_tools([add], choice, PARAMETERS)

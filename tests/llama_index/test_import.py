@@ -21,7 +21,7 @@ from lmstudio_integrations.llama_index import LMStudio, LMStudioEmbedding
 class Own(LMStudio):
     mood: str = "good"
 
-ours = ("ServerSettings", "PredictionSettings", "ServedLLM", "GrammarLLM")
+ours = ("ServerSettings", "PredictionSettings", "LMStudioBase", "GrammarLLM")
 for kind in (LMStudio, LMStudioEmbedding, Own):
     print(kind.__pydantic_complete__, *(base.__pydantic_complete__ for base in kind.__mro__ if base.__name__ in ours))
 """
@@ -31,9 +31,9 @@ for kind in (LMStudio, LMStudioEmbedding, Own):
     ("name", "unwanted"),
     [
         ("LMStudio", {"embedding", "progress"}),
-        ("LMStudioEmbedding", {"base", "llm", "progress", "reply", "structured", "tools"}),
-        ("PromptProgressEvent", {"base", "embedding", "llm", "progress", "settings"}),
-        ("CancelToken", {"base", "embedding", "events", "llm", "progress", "settings"}),
+        ("LMStudioEmbedding", {"_base", "llm", "progress", "_response", "_structured", "_tools"}),
+        ("PromptProgressEvent", {"_base", "embedding", "llm", "progress", "settings"}),
+        ("CancelToken", {"_base", "embedding", "events", "llm", "progress", "settings"}),
     ],
 )
 def test_importing_one_name_imports_nothing_that_only_others_need(name: str, unwanted: set[str]) -> None:

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from lmstudio_integrations.client.prediction import PredictionReader
 from lmstudio_integrations.llama_index._response import ResponseBuilder, chat_response, completion_response, text_block
-from lmstudio_integrations.llama_index.tools import tool_selections
+from lmstudio_integrations.llama_index._tools import tool_selections
 from tests.llama_index.packets import (
     call_arguments,
     call_end,

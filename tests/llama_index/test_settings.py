@@ -18,8 +18,8 @@ from pydantic import ValidationError
 from lmstudio_integrations import Timeout
 from lmstudio_integrations.emulator import EmulatedModel, Emulator, Reply
 from lmstudio_integrations.llama_index import LMStudio
-from lmstudio_integrations.llama_index.facts import ModelFacts, metadata_of
-from lmstudio_integrations.llama_index.options import call_options, load_config
+from lmstudio_integrations.llama_index._model_metadata import ModelFacts, metadata_of
+from lmstudio_integrations.llama_index._request import call_options, load_config
 from tests.llama_index.conftest import Collected
 from tests.llama_index.wire import calls, creations, settings
 
@@ -172,7 +172,7 @@ def test_a_model_that_is_not_trained_for_tools_says_so_unless_overridden() -> No
 
 
 async def test_metadata_of_tools_stays_as_it_was_first_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lmstudio_integrations.llama_index.base._METADATA_SECONDS", 0)
+    monkeypatch.setattr("lmstudio_integrations.llama_index._base._METADATA_SECONDS", 0)
     with Emulator(models=[EmulatedModel("plain", loaded=True, tools=False)]) as server:
         llm = LMStudio(model="plain", base_url=server.url)
         stalled = server.faults.add("stall", endpoint="listLoaded")
@@ -204,7 +204,7 @@ def test_without_a_server_the_settings_stand_in(server: Emulator) -> None:
 async def test_metadata_waits_for_a_limited_time_on_an_event_loop(
     server: Emulator, llm: LMStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lmstudio_integrations.llama_index.base._METADATA_SECONDS", 0.01)
+    monkeypatch.setattr("lmstudio_integrations.llama_index._base._METADATA_SECONDS", 0.01)
     fault = server.faults.add("stall", endpoint="listLoaded")
     assert llm.metadata.context_window == 4096  # although the server does not answer
     (asking,) = [thread for thread in threading.enumerate() if thread.name == "lmstudio-metadata"]

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 
 from lmstudio_integrations.emulator import Emulator, Reply, ToolCall
 from lmstudio_integrations.llama_index import LMStudio
-from lmstudio_integrations.llama_index.structured import PartialObjects
+from lmstudio_integrations.llama_index._structured import PartialObjects
 from tests.llama_index.conftest import Collected
 from tests.llama_index.wire import creations, settings
 from tests.protocol.closed import closed

@@ -7,7 +7,7 @@ from llama_index.core.base.llms.types import ChatMessage, ChatResponse, TextBloc
 from llama_index.core.tools import FunctionTool, ToolMetadata
 
 from lmstudio_integrations.errors import LMStudioValueError
-from lmstudio_integrations.llama_index.tools import (
+from lmstudio_integrations.llama_index._tools import (
     arguments_so_far,
     chosen_tool,
     conversation,

@@ -15,7 +15,7 @@ from langchain_core.utils.pydantic import is_basemodel_subclass
 
 from lmstudio_integrations.client.schemas import raise_for_incomplete_document
 from lmstudio_integrations.errors import LMStudioStructuredOutputError, LMStudioValueError
-from lmstudio_integrations.langchain.convert.tools import json_schema_of, schema_name
+from lmstudio_integrations.langchain._tools import json_schema_of, schema_name
 from lmstudio_integrations.langchain.errors import LangChainErrors
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from llama_index.core.types import PydanticProgramMode
 from pydantic import BaseModel, ValidationError
 
 from lmstudio_integrations.client.schemas import raise_for_incomplete_document
-from lmstudio_integrations.llama_index.base import ServedLLM
+from lmstudio_integrations.llama_index._base import LMStudioBase
 from lmstudio_integrations.llama_index.events import dispatcher
 
 __all__ = ["GrammarLLM", "PartialObjects", "parse_document"]
@@ -87,7 +87,7 @@ class _Formatted:
         return self._messages
 
 
-class GrammarLLM(ServedLLM):
+class GrammarLLM(LMStudioBase):
     """The part of ``LMStudio`` that gives structured answers."""
 
     def _mode(self, mode: PydanticProgramMode) -> bool:

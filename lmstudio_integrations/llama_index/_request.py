@@ -1,4 +1,4 @@
-"""From settings and per-call keywords to what the client is asked for. Pure."""
+"""One request: settings and the keywords of a call -> the arguments of the client's methods. Pure."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lmstudio_integrations.client.history import PreparedHistory
 from lmstudio_integrations.compat.names import translate_call
 from lmstudio_integrations.compat.prediction_settings import SAMPLING, merged_config, prediction_config
+from lmstudio_integrations.llama_index._tools import chosen_tool, has_required_parameters, tool_name, wire_tools
 from lmstudio_integrations.llama_index.settings import PredictionSettings
-from lmstudio_integrations.llama_index.tools import chosen_tool, has_required_parameters, tool_name, wire_tools
 
-__all__ = ["CallOptions", "call_options", "load_config"]
+__all__ = ["Call", "CallOptions", "call_options", "load_config"]
 
 _SETTINGS = {
     *SAMPLING,
@@ -42,6 +43,20 @@ class CallOptions:
     arguments: dict[str, Any] = field(default_factory=dict)
     raw_completion: bool = False
     required_tools: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request: a conversation, or (``prompt``) a text to continue without a chat template."""
+
+    options: CallOptions
+    history: PreparedHistory = field(default_factory=PreparedHistory)
+    prompt: str | None = None
+
+    @property
+    def subject(self) -> Any:
+        """The first argument of the client's method."""
+        return self.history if self.prompt is None else self.prompt
 
 
 def load_config(settings: PredictionSettings) -> dict[str, Any]:

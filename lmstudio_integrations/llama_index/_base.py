@@ -10,7 +10,6 @@ import asyncio
 import logging
 import threading
 from collections.abc import AsyncGenerator, Generator, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.llms.types import ChatMessage, LLMMetadata
@@ -21,15 +20,15 @@ from lmstudio_integrations import AsyncClient, Client
 from lmstudio_integrations.client.history import PreparedHistory
 from lmstudio_integrations.errors import LMStudioError
 from lmstudio_integrations.llama_index._messages import to_history
-from lmstudio_integrations.llama_index.facts import ModelFacts, choose_facts, facts_of, metadata_of
-from lmstudio_integrations.llama_index.options import CallOptions, load_config
+from lmstudio_integrations.llama_index._model_metadata import ModelFacts, choose_facts, facts_of, metadata_of
+from lmstudio_integrations.llama_index._request import Call, CallOptions, load_config
 from lmstudio_integrations.llama_index.settings import PredictionSettings
 
 if TYPE_CHECKING:
     from lmstudio_integrations import LLM, AsyncLLM, PredictionResult
     from lmstudio_integrations.llama_index._response import ResponseReader
 
-__all__ = ["Call", "ServedLLM"]
+__all__ = ["LMStudioBase"]
 
 logger = logging.getLogger("lmstudio_integrations")
 
@@ -38,21 +37,7 @@ logger = logging.getLogger("lmstudio_integrations")
 _METADATA_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """What to ask: a conversation, or (``prompt``) a bare text to continue."""
-
-    options: CallOptions
-    history: PreparedHistory = field(default_factory=PreparedHistory)
-    prompt: str | None = None
-
-    @property
-    def subject(self) -> Any:
-        """What the client is asked to respond to, or to continue."""
-        return self.history if self.prompt is None else self.prompt
-
-
-class ServedLLM(PredictionSettings, FunctionCallingLLM):
+class LMStudioBase(PredictionSettings, FunctionCallingLLM):
     """A language model whose calls go to LM Studio."""
 
     _facts: ModelFacts | None = PrivateAttr(default=None)

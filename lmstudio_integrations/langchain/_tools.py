@@ -24,13 +24,21 @@ if TYPE_CHECKING:
 
     from langchain_core.tools import BaseTool
 
-__all__ = ["Asked", "ask", "json_schema_of", "openai_tools", "response_schema", "schema_name", "tool_choice_of"]
+__all__ = [
+    "ToolRequest",
+    "json_schema_of",
+    "openai_tools",
+    "resolve_tools",
+    "response_schema",
+    "schema_name",
+    "tool_choice_of",
+]
 
 _OWN_FORMATS = {"json", "gbnf", "none"}
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ToolRequest:
     """What one prediction is asked for, ready for the client's ``respond``."""
 
     tools: list[dict[str, Any]] = field(default_factory=list)
@@ -151,7 +159,7 @@ def _inner_schema(given: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
-def ask(tools: Any, tool_choice: Any, response_format: Any) -> Asked:
+def resolve_tools(tools: Any, tool_choice: Any, response_format: Any) -> ToolRequest:
     """Tools and schema of one call as LM Studio can be asked for them.
 
     Raises ``LMStudioValueError`` for a forced tool call together with a schema: no answer could ever follow.
@@ -160,9 +168,9 @@ def ask(tools: Any, tool_choice: Any, response_format: Any) -> Asked:
     choice = tool_choice_of(tool_choice, tools)
     schema = response_schema(response_format)
     if schema is None:
-        return Asked(tools, choice)
+        return ToolRequest(tools, choice)
     if not tools or choice == "none":
-        return Asked(response_format=schema)
+        return ToolRequest(response_format=schema)
     if choice not in {None, "auto"}:
         raise LMStudioValueError(
             f"tool_choice={tool_choice!r} forces a tool call, and response_format asks for an answer: pass one of them"
@@ -170,7 +178,7 @@ def ask(tools: Any, tool_choice: Any, response_format: Any) -> Asked:
     if schema["type"] != "json":
         raise LMStudioValueError("tools go together with a JSON schema, not with a GBNF grammar")
     answer = _answer_tool(response_format, schema, {tool["function"]["name"] for tool in tools})
-    return Asked([*tools, answer], "required", None, answer["function"]["name"])
+    return ToolRequest([*tools, answer], "required", None, answer["function"]["name"])
 
 
 def _answer_tool(response_format: Any, schema: Mapping[str, Any], taken: set[str]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from lmstudio_integrations import ModelInstanceInfo
 
-__all__ = ["known_profile", "learn", "profile_of"]
+__all__ = ["cache_profile", "known_profile", "profile_of"]
 
 _known: dict[tuple[str | None, str | None], ModelProfile] = {}
 _lock = threading.Lock()
@@ -55,7 +55,7 @@ def profile_of(info: ModelInstanceInfo) -> ModelProfile:
     return profile
 
 
-def learn(server: str | None, model: str | None, info: ModelInstanceInfo) -> ModelProfile:
+def cache_profile(server: str | None, model: str | None, info: ModelInstanceInfo) -> ModelProfile:
     """Remember what the server says about ``model`` for objects built later, and return it."""
     profile = profile_of(info)
     with _lock:
