@@ -25,7 +25,7 @@ from lmstudio_integrations.protocol.history import (
     ToolCallResultPart,
     UserMessage,
 )
-from tests.client.packet_builders import call_end, fragment, read_all, success
+from tests.packet_builders import call_end, fragment, read_all, success
 
 IMAGE = FileHandle(name="cat.png", identifier="file-1", size_bytes=5, file_type="image")
 PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC")

@@ -18,10 +18,10 @@ from lmstudio_integrations import (
 )
 from lmstudio_integrations.client import requests
 from lmstudio_integrations.client.images import ImageFile, ImagePart
-from tests.client.packet_builders import INSTANCE
 from tests.frame_validation.conversation import ABSENT
 from tests.frame_validation.schema import SchemaWitness
 from tests.frame_validation.shared import KEYS_PATH, SCHEMA_PATH, needs_shared
+from tests.packet_builders import INSTANCE
 from tests.protocol.closed import closed
 
 ADD = {

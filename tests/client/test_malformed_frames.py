@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lmstudio_integrations.client.prediction import PredictionReader
 from lmstudio_integrations.client.transport.multiplexer import CLOSED, Answer, Multiplexer
 from lmstudio_integrations.errors import LMStudioDisconnectedError, LMStudioError
-from tests.client.packet_builders import called, events_of, fragment, opened
+from tests.packet_builders import called, events_of, fragment, opened
 
 scalars = st.none() | st.booleans() | st.integers(-3, 12) | st.floats() | st.text(max_size=8)
 anything = st.recursive(
@@ -78,7 +78,7 @@ frames = st.one_of(
 @settings(max_examples=100, deadline=None)
 def test_no_frame_raises_and_every_conversation_ends_once(received: list[Any]) -> None:
     session = Multiplexer()
-    ears = [
+    calls = [
         opened(session, "predict"),
         called(session, "tokenize"),
         opened(session, "getOrLoad"),
@@ -86,29 +86,29 @@ def test_no_frame_raises_and_every_conversation_ends_once(received: list[Any]) -
     ]
     for data in received:
         session.receive(data)
-    waiting = sum(not ear.ends for ear in ears)
+    waiting = sum(not recorded.ends for recorded in calls)
     assert session.open_calls == waiting
     session.connection_lost(lambda: LMStudioDisconnectedError("gone"))
-    assert [len(ear.ends) for ear in ears] == [1, 1, 1, 1]
-    assert all(isinstance(end, Answer | LMStudioError) or end is CLOSED for ear in ears for end in ear.ends)
-    assert all(isinstance(packet, dict) for ear in ears for packet in ear.packets)
-    assert not ears[1].packets
-    assert not ears[3].packets
+    assert [len(recorded.ends) for recorded in calls] == [1, 1, 1, 1]
+    assert all(isinstance(end, Answer | LMStudioError) or end is CLOSED for recorded in calls for end in recorded.ends)
+    assert all(isinstance(packet, dict) for recorded in calls for packet in recorded.packets)
+    assert not calls[1].packets
+    assert not calls[3].packets
 
 
 @given(st.lists(st.text(max_size=40) | st.binary(max_size=40) | anything.map(json.dumps), max_size=8))
 @settings(max_examples=100, deadline=None)
 def test_junk_between_two_good_frames_harms_neither(junk: list[Any]) -> None:
     session = Multiplexer()
-    ear = opened(session, "predict")
-    message = {"type": "channelSend", "channelId": ear.id}
+    recorded = opened(session, "predict")
+    message = {"type": "channelSend", "channelId": recorded.id}
     session.receive(json.dumps({**message, "message": fragment("a")}))
     for data in junk:
         session.receive(data)
     session.receive(json.dumps({**message, "message": fragment("b")}))
-    session.receive(json.dumps({"type": "channelClose", "channelId": ear.id}))
-    assert ear.packets == [fragment("a"), fragment("b")]
-    assert ear.ends == [CLOSED]
+    session.receive(json.dumps({"type": "channelClose", "channelId": recorded.id}))
+    assert recorded.packets == [fragment("a"), fragment("b")]
+    assert recorded.ends == [CLOSED]
 
 
 @given(st.lists(near_packets | anything, max_size=12))

@@ -28,7 +28,7 @@ from lmstudio_integrations.errors import (
     LMStudioServerError,
 )
 from lmstudio_integrations.protocol.history import ToolCallRequest
-from tests.client.packet_builders import (
+from tests.packet_builders import (
     INSTANCE,
     call_arguments,
     call_end,

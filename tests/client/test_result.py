@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lmstudio_integrations.client.result import PredictionResult, read_structured
-from tests.client.packet_builders import fragment, read_all, success
+from tests.packet_builders import fragment, read_all, success
 
 
 def result_of(*packets: Any, structured: bool = False) -> PredictionResult:

@@ -25,9 +25,9 @@ from lmstudio_integrations.errors import (
     LMStudioUnsupportedError,
 )
 from lmstudio_integrations.protocol.auth import guest_authentication
-from tests.client.packet_builders import Ear, events_of
 from tests.frame_validation import transcripts
 from tests.frame_validation.shared import needs_shared
+from tests.packet_builders import RecordedCall, events_of
 
 pytestmark = needs_shared
 NAMES = transcripts.names()
@@ -45,10 +45,10 @@ CLASSES = {
 
 
 class Told:
-    """A request of a recording: our ear, and the frames that came for it."""
+    """A request of a recording: our recorded, and the frames that came for it."""
 
     def __init__(self, opening: dict[str, Any]) -> None:
-        self.ear = Ear(opening["endpoint"])
+        self.recorded = RecordedCall(opening["endpoint"])
         self.opening = opening
         self.frames: list[dict[str, Any]] = []
 
@@ -73,9 +73,9 @@ def replay(name: str) -> list[Told]:
             request = Told(frame)
             key = "callId" if kind == "rpcCall" else "channelId"
             if kind == "rpcCall":
-                session.call(request.ear.conversation, frame.get("parameter", {}))
+                session.call(request.recorded.pending, frame.get("parameter", {}))
             else:
-                session.open(request.ear.conversation, json.dumps(frame.get("creationParameter", {})))
+                session.open(request.recorded.pending, json.dumps(frame.get("creationParameter", {})))
             open_now[item.connection, key, frame[key]] = request
             told.append(request)
         elif item.direction == "s2c" and "type" in frame:
@@ -83,7 +83,7 @@ def replay(name: str) -> list[Told]:
             found = open_now.get((item.connection, key, frame.get(key, -1)))
             if found is not None:
                 found.frames.append(frame)
-                frame = {**frame, key: found.ear.id}  # our own session numbers its requests itself
+                frame = {**frame, key: found.recorded.id}  # our own session numbers its requests itself
             session.receive(json.dumps(frame))
     return told
 
@@ -91,10 +91,10 @@ def replay(name: str) -> list[Told]:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_request_hears_all_its_packets_and_its_end(name: str) -> None:
     for request in replay(name):
-        assert request.ear.packets == request.packets
+        assert request.recorded.packets == request.packets
         ends = [frame for frame in request.frames if frame["type"] != "channelSend"]
-        assert len(request.ear.ends) == len(ends) <= 1
-        for end, frame in zip(request.ear.ends, ends, strict=True):
+        assert len(request.recorded.ends) == len(ends) <= 1
+        for end, frame in zip(request.recorded.ends, ends, strict=True):
             if frame["type"] == "rpcResult":
                 assert end == Answer(frame.get("result"))
             elif frame["type"] == "channelClose":
@@ -124,7 +124,7 @@ def test_every_prediction_adds_up_to_what_was_sent(name: str) -> None:
         events: list[Any] = []
         error: LMStudioError | None = None
         try:
-            for item in (*request.ear.packets, *request.ear.ends):
+            for item in (*request.recorded.packets, *request.recorded.ends):
                 events.extend(events_of(reader, item))
         except LMStudioError as caught:
             error = caught
@@ -157,10 +157,10 @@ def assert_end_fits(request: Told, reader: PredictionReader, error: LMStudioErro
         stats = reader.result.stats.to_wire()
         assert stats == sent["stats"]
         assert reader.result.model_info.to_wire() == sent["modelInfo"]
-    elif request.ear.ends and request.ear.ends[0] is CLOSED:
+    elif request.recorded.ends and request.recorded.ends[0] is CLOSED:
         assert type(error) is LMStudioIncompleteError
-    elif request.ear.ends:
-        assert error is request.ear.ends[0]
+    elif request.recorded.ends:
+        assert error is request.recorded.ends[0]
     else:  # the socket was cut
         assert not reader.ended
 
@@ -187,5 +187,5 @@ def test_the_recordings_hold_what_they_are_read_for() -> None:
     assert len(requests) > 80
     kinds = {packet["type"] for request in requests for packet in request.packets}
     assert {"fragment", "success", "toolCallGenerationEnd", "promptProcessingProgress", "loadProgress"} <= kinds
-    ends = {type(end) for request in requests for end in request.ear.ends}
+    ends = {type(end) for request in requests for end in request.recorded.ends}
     assert {LMStudioModelNotFoundError, LMStudioServerError, Answer} <= ends

@@ -15,7 +15,14 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from lmstudio_integrations.langchain._block_translator import register
 from lmstudio_integrations.langchain._chunks import ChunkReader
 from lmstudio_integrations.langchain._response import MessageReader, ResponseOptions
-from tests.langchain.packets import call, events, failed_call, fragment, success, thought
+from tests.packet_builders import (
+    complete_success,
+    events_and_result,
+    failed_tool_call,
+    fragment,
+    reasoning,
+    tool_call,
+)
 
 register()
 
@@ -55,7 +62,9 @@ class Canned(BaseChatModel):
 def streamed(
     *packets: dict[str, Any], version: str = "v0", wanted: ResponseOptions | None = None, **options: bool
 ) -> list[Any]:
-    model = Canned(given=events(*packets, **options), wanted=wanted or ResponseOptions(), output_version=version)
+    model = Canned(
+        given=events_and_result(*packets, **options), wanted=wanted or ResponseOptions(), output_version=version
+    )
     return list(model.stream("x"))
 
 
@@ -68,7 +77,7 @@ def added(*packets: dict[str, Any], **options: Any) -> AIMessageChunk:
 
 def answered(*packets: dict[str, Any], wanted: ResponseOptions | None = None, **options: bool) -> AIMessage:
     reader = MessageReader(wanted or ResponseOptions())
-    for event in events(*packets, **options):
+    for event in events_and_result(*packets, **options):
         reader.read(event)
     return reader.message
 
@@ -80,17 +89,17 @@ def kinds(chunk: AIMessageChunk) -> set[str]:
 
 
 EVERYTHING = [
-    *thought("h", "m"),
+    *reasoning("h", "m"),
     fragment("I "),
     fragment("call"),
-    *call("add", {"a": 1, "b": 2}, '{"a": 1,', ' "b": 2}', id="one"),
-    *call("add", {"a": 3}, '{"a": 3}', id="two"),
-    success("toolCalls"),
+    *tool_call("add", {"a": 1, "b": 2}, '{"a": 1,', ' "b": 2}', id="one"),
+    *tool_call("add", {"a": 3}, '{"a": 3}', id="two"),
+    complete_success("toolCalls"),
 ]
 
 
 def test_each_visible_fragment_is_one_chunk_of_text() -> None:
-    chunks = streamed(fragment("a"), fragment(""), fragment("b"), fragment("<|im_end|>", structural=True))
+    chunks = streamed(fragment("a"), fragment(""), fragment("b"), fragment("<|im_end|>", isStructural=True))
     assert [chunk.content for chunk in chunks] == ["a", "b", ""]
 
 
@@ -161,46 +170,46 @@ def test_a_call_shows_its_name_before_its_arguments() -> None:
 
 
 def test_a_call_in_one_packet_is_whole() -> None:
-    made = added(*call("add", {"naïve": "é"}, brief=True))
+    made = added(*tool_call("add", {"naïve": "é"}, brief=True))
     assert made.tool_calls[0]["args"] == {"naïve": "é"}
     assert json.dumps({"naïve": "é"}, ensure_ascii=False) == made.tool_call_chunks[0]["args"]
 
 
 def test_a_call_without_arguments_has_empty_ones() -> None:
-    assert added(*call("now", {})).tool_calls[0]["args"] == {}
+    assert added(*tool_call("now", {})).tool_calls[0]["args"] == {}
 
 
 def test_arguments_in_another_form_than_json_come_from_what_was_parsed() -> None:
-    assert added(*call("add", {"a": 1}, "<parameter=a>", "1</parameter>")).tool_calls[0]["args"] == {"a": 1}
+    assert added(*tool_call("add", {"a": 1}, "<parameter=a>", "1</parameter>")).tool_calls[0]["args"] == {"a": 1}
 
 
 def test_a_missing_bracket_is_put_behind_the_streamed_arguments() -> None:
-    made = added(*call("add", {"a": [1]}, '{"a": [1'))
+    made = added(*tool_call("add", {"a": [1]}, '{"a": [1'))
     assert json.loads(made.tool_call_chunks[0]["args"] or "") == {"a": [1]}
 
 
 def test_calls_without_ids_get_ids_of_their_own() -> None:
-    ids = [made["id"] for made in added(*call("add", {"a": 1}), *call("add", {"a": 1})).tool_calls]
+    ids = [made["id"] for made in added(*tool_call("add", {"a": 1}), *tool_call("add", {"a": 1})).tool_calls]
     assert all(ids)
     assert len(set(ids)) == 2
 
 
 def test_identical_calls_are_two_calls() -> None:
-    assert len(added(*call("add", {"a": 1}, id="1"), *call("add", {"a": 1}, id="2")).tool_calls) == 2
+    assert len(added(*tool_call("add", {"a": 1}, id="1"), *tool_call("add", {"a": 1}, id="2")).tool_calls) == 2
 
 
 @pytest.mark.parametrize("version", ["v0", "v1"])
 @pytest.mark.parametrize(
     "packets",
     [
-        failed_call(),
-        failed_call("{"),
-        failed_call('{"a": 1}'),
-        failed_call('{"a": "x'),
-        failed_call('{"a": [1, {"b": 2'),
-        failed_call('{"a": "x\\'),
-        failed_call(name=None, raw='{"name": "add", "arguments": {"a": 1}}'),
-        failed_call(name=None, raw=""),
+        failed_tool_call(),
+        failed_tool_call("{"),
+        failed_tool_call('{"a": 1}'),
+        failed_tool_call('{"a": "x'),
+        failed_tool_call('{"a": [1, {"b": 2'),
+        failed_tool_call('{"a": "x\\'),
+        failed_tool_call(name=None, raw='{"name": "add", "arguments": {"a": 1}}'),
+        failed_tool_call(name=None, raw=""),
     ],
 )
 def test_a_failed_call_is_never_a_call(packets: list[dict[str, Any]], version: str) -> None:
@@ -211,17 +220,17 @@ def test_a_failed_call_is_never_a_call(packets: list[dict[str, Any]], version: s
 
 
 def test_a_failed_call_keeps_its_text_and_error_in_a_whole_answer() -> None:
-    (invalid,) = answered(*failed_call('{"a": ')).invalid_tool_calls
+    (invalid,) = answered(*failed_tool_call('{"a": ')).invalid_tool_calls
     assert (invalid["name"], invalid["args"], invalid["error"]) == ("add", "<tool_call>broken", "No JSON")
 
 
 def test_a_failed_call_does_not_disturb_the_next() -> None:
-    made = added(*failed_call('{"a": '), *call("add", {"a": 2}, '{"a": 2}'))
+    made = added(*failed_tool_call('{"a": '), *tool_call("add", {"a": 2}, '{"a": 2}'))
     assert [one["args"] for one in made.tool_calls] == [{"a": 2}]
 
 
 def test_the_chunks_of_a_failed_call_read_as_an_invalid_block() -> None:
-    blocks = answered(*failed_call()).content_blocks
+    blocks = answered(*failed_tool_call()).content_blocks
     assert [block["type"] for block in blocks] == [
         "text",
         "invalid_tool_call",
@@ -230,7 +239,7 @@ def test_the_chunks_of_a_failed_call_read_as_an_invalid_block() -> None:
 
 def test_the_answers_tool_is_handed_out_as_text() -> None:
     wanted = ResponseOptions(answer_tool="Answer")
-    packets = [*call("Answer", {"a": 1}, '{"a":', " 1}"), success("toolCalls")]
+    packets = [*tool_call("Answer", {"a": 1}, '{"a":', " 1}"), complete_success("toolCalls")]
     made = added(*packets, wanted=wanted)
     assert (made.content, made.tool_calls) == ('{"a": 1}', [])
     assert made.response_metadata["finish_reason"] == "stop"
@@ -239,13 +248,13 @@ def test_the_answers_tool_is_handed_out_as_text() -> None:
 
 def test_the_answers_tool_does_not_count_among_the_calls() -> None:
     wanted = ResponseOptions(answer_tool="Answer")
-    made = added(*call("Answer", {"a": 1}, '{"a": 1}'), *call("add", {"a": 2}, '{"a": 2}'), wanted=wanted)
+    made = added(*tool_call("Answer", {"a": 1}, '{"a": 1}'), *tool_call("add", {"a": 2}, '{"a": 2}'), wanted=wanted)
     assert [piece["index"] for piece in made.tool_call_chunks] == [0]
 
 
 @pytest.mark.parametrize("read", [added, answered])
 def test_a_document_among_the_thoughts_is_the_answer(read: Any) -> None:
-    made = read(*thought('{"a":', " 1}"), structured=True)
+    made = read(*reasoning('{"a":', " 1}"), structured=True)
     assert made.content == '{"a": 1}'
     assert made.response_metadata["structured_from_reasoning"] is True
 
@@ -253,7 +262,9 @@ def test_a_document_among_the_thoughts_is_the_answer(read: Any) -> None:
 @pytest.mark.parametrize("read", [added, answered])
 def test_reasoning_that_used_up_the_tokens_is_kept_with_the_reason(read: Any) -> None:
     made = read(
-        fragment("<think>", "reasoningStartTag"), fragment("hm", "reasoning"), success("maxPredictedTokensReached")
+        fragment("<think>", "reasoningStartTag"),
+        fragment("hm", "reasoning"),
+        complete_success("maxPredictedTokensReached"),
     )
     assert made.content == ""
     assert made.additional_kwargs["reasoning_content"] == "hm"
@@ -262,7 +273,7 @@ def test_reasoning_that_used_up_the_tokens_is_kept_with_the_reason(read: Any) ->
 
 @pytest.mark.parametrize("read", [added, answered])
 def test_unusual_tags_are_remembered(read: Any) -> None:
-    made = read(*thought("hm", start="[THINK]", end="[/THINK]"), fragment("so"))
+    made = read(*reasoning("hm", start="[THINK]", end="[/THINK]"), fragment("so"))
     assert made.additional_kwargs == {"reasoning_content": "hm", "reasoning_tags": ["[THINK]", "[/THINK]"]}
 
 

@@ -6,23 +6,20 @@ import pytest
 
 from lmstudio_integrations.client.result import PredictionResult
 from lmstudio_integrations.langchain._response import ResponseOptions, finish_reason, metadata_of, usage_of
-from tests.langchain.packets import call, events, fragment, success, thought
+from tests.packet_builders import (
+    complete_success,
+    events_and_result,
+    fragment,
+    prompt_progress,
+    reasoning,
+    tool_call,
+)
 
 
 def result(*packets: dict[str, Any]) -> PredictionResult:
-    made = events(*packets)[-1]
+    made = events_and_result(*packets)[-1]
     assert isinstance(made, PredictionResult)
     return made
-
-
-def progress(cached: int) -> dict[str, Any]:
-    details = {
-        "cachedTokenCount": cached,
-        "totalPromptTokenCount": 10,
-        "processedPromptTokenCount": 10 - cached,
-        "unprocessedPromptTokenCount": 0,
-    }
-    return {"type": "promptProcessingProgress", "progress": 1, "details": details}
 
 
 def test_usage_is_what_the_server_counted() -> None:
@@ -30,27 +27,30 @@ def test_usage_is_what_the_server_counted() -> None:
 
 
 def test_usage_is_whole_numbers() -> None:
-    usage = usage_of(result(success(promptTokensCount=10.0)))
+    usage = usage_of(result(complete_success(promptTokensCount=10.0)))
     assert usage is not None
     assert all(type(usage[key]) is int for key in ("input_tokens", "output_tokens", "total_tokens"))
 
 
 def test_cached_and_reasoning_tokens_are_details() -> None:
-    usage = usage_of(result(progress(4), *thought("a", "b")))
+    usage = usage_of(result(prompt_progress(1.0, cached=4), *reasoning("a", "b")))
     assert usage is not None
     assert usage["input_token_details"] == {"cache_read": 4}
     assert usage["output_token_details"] == {"reasoning": 2}
 
 
 def test_details_are_never_more_than_the_whole() -> None:
-    usage = usage_of(result(progress(99), fragment("x", "reasoning", tokens=99)))
+    usage = usage_of(result(prompt_progress(1.0, cached=99), fragment("x", "reasoning", tokensCount=99)))
     assert usage is not None
     assert usage["input_token_details"] == {"cache_read": 10}
     assert usage["output_token_details"] == {"reasoning": 5}
 
 
 def test_a_server_that_counts_nothing_gives_no_usage() -> None:
-    assert usage_of(result(success(promptTokensCount=None, predictedTokensCount=None, totalTokensCount=None))) is None
+    assert (
+        usage_of(result(complete_success(promptTokensCount=None, predictedTokensCount=None, totalTokensCount=None)))
+        is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -66,18 +66,18 @@ def test_a_server_that_counts_nothing_gives_no_usage() -> None:
     ],
 )
 def test_finish_reasons_are_langchains_words(reason: str, expected: str) -> None:
-    made = result(success(reason))
+    made = result(complete_success(reason))
     assert finish_reason(made, ResponseOptions()) == expected
     assert metadata_of(made, ResponseOptions())["stop_reason"] == reason
 
 
 @pytest.mark.parametrize("reason", ["eosFound", "toolCalls"])
 def test_calls_are_the_reason_where_there_are_some(reason: str) -> None:
-    assert finish_reason(result(*call("add", {}), success(reason)), ResponseOptions()) == "tool_calls"
+    assert finish_reason(result(*tool_call("add", {}), complete_success(reason)), ResponseOptions()) == "tool_calls"
 
 
 def test_metadata_holds_statistics_and_the_model() -> None:
     metadata = metadata_of(result(), ResponseOptions())
     assert metadata["stats"]["time_to_first_token_sec"] == 0.25
-    assert metadata["model_info"]["context_length"] == 2048
+    assert metadata["model_info"]["context_length"] == 4096
     assert metadata["model_name"] == "some/model"

@@ -11,14 +11,21 @@ from langchain_tests.utils.stream_lifecycle import assert_valid_event_stream
 
 from lmstudio_integrations.langchain._response import ResponseOptions
 from lmstudio_integrations.langchain._stream_events import StreamEventReader
-from tests.langchain.packets import call, events, failed_call, fragment, success, thought
 from tests.langchain.test_chunks import EVERYTHING
+from tests.packet_builders import (
+    complete_success,
+    events_and_result,
+    failed_tool_call,
+    fragment,
+    reasoning,
+    tool_call,
+)
 
 
 def produced(*packets: dict[str, Any], wanted: ResponseOptions | None = None, **options: bool) -> list[Any]:
     reader = StreamEventReader(wanted or ResponseOptions(), message_id="lc_run--1", model="some/model")
     made: list[Any] = list(reader.begin())
-    for event in events(*packets, **options):
+    for event in events_and_result(*packets, **options):
         made += reader.read(event)
     return made
 
@@ -35,11 +42,11 @@ PREDICTIONS = {
     "text": [fragment("a"), fragment("b")],
     "nothing": [],
     "everything": EVERYTHING,
-    "thoughts between texts": [fragment("a"), *thought("b"), fragment("c"), *thought("d")],
-    "calls in one packet": [*call("add", {"a": 1}, brief=True), *call("add", {"a": 2}, brief=True)],
-    "no arguments": call("now", {}),
-    "failed": [fragment("a"), *failed_call('{"a": '), *call("add", {"a": 2}, '{"a": 2}')],
-    "failed without a name": failed_call(name=None),
+    "thoughts between texts": [fragment("a"), *reasoning("b"), fragment("c"), *reasoning("d")],
+    "calls in one packet": [*tool_call("add", {"a": 1}, brief=True), *tool_call("add", {"a": 2}, brief=True)],
+    "no arguments": tool_call("now", {}),
+    "failed": [fragment("a"), *failed_tool_call('{"a": '), *tool_call("add", {"a": 2}, '{"a": 2}')],
+    "failed without a name": failed_tool_call(name=None),
     "progress": [{"type": "promptProcessingProgress", "progress": 0.5}, fragment("a")],
 }
 
@@ -85,7 +92,7 @@ def test_the_assembled_message_has_usage_and_metadata() -> None:
 
 
 def test_a_failed_call_is_an_invalid_block_with_its_error() -> None:
-    message = assembled(*failed_call('{"a": 1}'))
+    message = assembled(*failed_tool_call('{"a": 1}'))
     assert message.tool_calls == []
     assert [(made["name"], made["error"]) for made in message.invalid_tool_calls] == [("add", "No JSON")]
 
@@ -96,16 +103,16 @@ def test_texts_around_thoughts_stay_apart() -> None:
 
 
 def test_the_answers_tool_is_text() -> None:
-    message = assembled(*call("Answer", {"a": 1}, '{"a": 1}'), wanted=ResponseOptions(answer_tool="Answer"))
+    message = assembled(*tool_call("Answer", {"a": 1}, '{"a": 1}'), wanted=ResponseOptions(answer_tool="Answer"))
     assert message.text == '{"a": 1}'
     assert message.tool_calls == []
 
 
 def test_a_document_among_the_thoughts_is_text_at_the_end() -> None:
-    message = assembled(*thought('{"a": 1}'), success(), structured=True)
+    message = assembled(*reasoning('{"a": 1}'), complete_success(), structured=True)
     assert [block["type"] for block in message.content_blocks] == ["reasoning", "text"]
 
 
 def test_unusual_tags_are_remembered() -> None:
-    message = assembled(*thought("hm", start="[THINK]", end="[/THINK]"))
+    message = assembled(*reasoning("hm", start="[THINK]", end="[/THINK]"))
     assert message.additional_kwargs == {"reasoning_tags": ["[THINK]", "[/THINK]"]}

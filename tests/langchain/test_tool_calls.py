@@ -11,7 +11,11 @@ from hypothesis import strategies as st
 from langchain_core.utils.json import parse_partial_json
 
 from lmstudio_integrations.langchain._chunks import ToolCallAccumulator, ToolCallDelta
-from tests.langchain.packets import call, events, failed_call
+from tests.packet_builders import (
+    events_and_result,
+    failed_tool_call,
+    tool_call,
+)
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -28,7 +32,7 @@ def split(text: str, cuts: list[int]) -> list[str]:
 
 def read(*packets: dict[str, Any]) -> list[ToolCallDelta]:
     reader = ToolCallAccumulator()
-    made = [piece for event in events(*packets)[:-1] for piece in reader.read(event)]
+    made = [piece for event in events_and_result(*packets)[:-1] for piece in reader.read(event)]
     assert all(isinstance(piece, ToolCallDelta) for piece in made)
     return [piece for piece in made if isinstance(piece, ToolCallDelta)]
 
@@ -38,7 +42,7 @@ def test_arguments_in_any_pieces_are_the_arguments(
     arguments: dict[str, Any], cuts: list[int], ascii_only: bool
 ) -> None:
     text = json.dumps(arguments, ensure_ascii=ascii_only)
-    made = read(*call("add", arguments, *split(text, cuts)))
+    made = read(*tool_call("add", arguments, *split(text, cuts)))
     assert json.loads("".join(piece.args for piece in made)) == arguments
     assert [piece.name for piece in made] == ["add"] + [None] * (len(made) - 1)
 
@@ -50,7 +54,7 @@ def test_arguments_in_any_pieces_are_the_arguments(
 def test_a_failed_call_cut_anywhere_cannot_be_read_as_one(arguments: dict[str, Any], cut: int, noise: str) -> None:
     text = json.dumps(arguments)
     shown = text[: cut % (len(text) + 1)] + noise
-    made = "".join(piece.args for piece in read(*failed_call(shown)))
+    made = "".join(piece.args for piece in read(*failed_tool_call(shown)))
     try:
         parsed = parse_partial_json(made)
     except ValueError:
@@ -60,7 +64,7 @@ def test_a_failed_call_cut_anywhere_cannot_be_read_as_one(arguments: dict[str, A
 
 @given(st.text())
 def test_a_failed_call_of_any_raw_text_cannot_be_read_as_one(raw: str) -> None:
-    made = "".join(piece.args for piece in read(*failed_call(name=None, raw=raw)))
+    made = "".join(piece.args for piece in read(*failed_tool_call(name=None, raw=raw)))
     assert raw in made
     try:
         parsed = parse_partial_json(made)

@@ -18,7 +18,7 @@ from lmstudio_integrations.errors import (
 )
 from lmstudio_integrations.protocol.auth import guest_authentication, token_authentication
 from lmstudio_integrations.protocol.envelopes import encode
-from tests.client.packet_builders import Ear, called, fragment, frame, opened
+from tests.packet_builders import RecordedCall, called, fragment, frame, opened
 
 
 def test_calls_and_channels_share_one_counter_of_ids() -> None:
@@ -27,7 +27,7 @@ def test_calls_and_channels_share_one_counter_of_ids() -> None:
 
 
 def test_a_call_without_a_parameter_has_no_key_for_it() -> None:
-    assert json.loads(Multiplexer().call(Ear("version").conversation)) == {
+    assert json.loads(Multiplexer().call(RecordedCall("version").pending)) == {
         "type": "rpcCall",
         "endpoint": "version",
         "callId": 0,
@@ -35,7 +35,7 @@ def test_a_call_without_a_parameter_has_no_key_for_it() -> None:
 
 
 def test_a_call_takes_its_parameter_along() -> None:
-    assert json.loads(Multiplexer().call(Ear("tokenize").conversation, '{"inputString":"é"}')) == {
+    assert json.loads(Multiplexer().call(RecordedCall("tokenize").pending, '{"inputString":"é"}')) == {
         "type": "rpcCall",
         "endpoint": "tokenize",
         "callId": 0,
@@ -44,7 +44,7 @@ def test_a_call_takes_its_parameter_along() -> None:
 
 
 def test_a_channel_is_opened_with_its_creation_parameter() -> None:
-    assert json.loads(Multiplexer().open(Ear("predict").conversation, '{"a": 1}')) == {
+    assert json.loads(Multiplexer().open(RecordedCall("predict").pending, '{"a": 1}')) == {
         "type": "channelCreate",
         "endpoint": "predict",
         "channelId": 0,
@@ -56,7 +56,7 @@ def test_a_channel_is_opened_with_its_creation_parameter() -> None:
 def test_a_creation_parameter_goes_out_as_it_was_written(creation: dict[str, Any]) -> None:
     session = Multiplexer()
     for number in range(12):
-        written = session.open(Ear('an "endpoint"').conversation, encode(creation))
+        written = session.open(RecordedCall('an "endpoint"').pending, encode(creation))
         assert written == encode(
             {
                 "type": "channelCreate",
@@ -70,8 +70,8 @@ def test_a_creation_parameter_goes_out_as_it_was_written(creation: dict[str, Any
 def test_packets_reach_their_own_channel_in_order() -> None:
     session = Multiplexer()
     one, two = opened(session, "predict"), opened(session, "predict")
-    for ear, text in ((two, "b1"), (one, "a1"), (two, "b2")):
-        session.receive(frame("channelSend", channelId=ear.id, message=fragment(text)))
+    for recorded, text in ((two, "b1"), (one, "a1"), (two, "b2")):
+        session.receive(frame("channelSend", channelId=recorded.id, message=fragment(text)))
     assert [packet["fragment"]["content"] for packet in one.packets] == ["a1"]
     assert [packet["fragment"]["content"] for packet in two.packets] == ["b1", "b2"]
     assert not one.ends
@@ -98,33 +98,33 @@ def test_a_result_ends_its_call() -> None:
 
 def test_a_void_result_is_none() -> None:
     session = Multiplexer()
-    ear = called(session, "unloadModel")
-    session.receive(frame("rpcResult", callId=ear.id))
-    assert ear.ends == [Answer(None)]
+    recorded = called(session, "unloadModel")
+    session.receive(frame("rpcResult", callId=recorded.id))
+    assert recorded.ends == [Answer(None)]
 
 
 def test_an_id_written_as_a_decimal_is_the_same_id() -> None:
     session = Multiplexer()
-    ear = called(session, "version")
+    recorded = called(session, "version")
     session.receive('{"type":"rpcResult","callId":0.0,"result":5}')
-    assert ear.ends == [Answer(5)]
+    assert recorded.ends == [Answer(5)]
 
 
 @pytest.mark.parametrize("bad", [True, False, None, "0", [0], {"a": 0}, 0.5])
 def test_what_is_no_id_ends_nothing(bad: Any) -> None:
     session = Multiplexer()
-    ears = [called(session, "version"), called(session, "version")]
+    calls = [called(session, "version"), called(session, "version")]
     for kind in ("rpcResult", "rpcError"):
         session.receive(frame(kind, callId=bad, result=1, error={}))
-    assert [ear.ends for ear in ears] == [[], []]
+    assert [recorded.ends for recorded in calls] == [[], []]
 
 
 def test_an_error_of_a_call_is_its_end() -> None:
     session = Multiplexer()
-    ear = called(session, "getModelInfo")
+    recorded = called(session, "getModelInfo")
     error = {"title": "No model", "displayData": {"code": "generic.noModelMatchingQuery", "loadedModelsSample": ["a"]}}
-    session.receive(frame("rpcError", callId=ear.id, error=error))
-    (end,) = ear.ends
+    session.receive(frame("rpcError", callId=recorded.id, error=error))
+    (end,) = recorded.ends
     assert isinstance(end, LMStudioModelNotFoundError)
     assert "Loaded models: a" in str(end)
 
@@ -140,32 +140,32 @@ def test_an_error_of_an_odd_form_is_an_error_all_the_same(error: Any) -> None:
 
 def test_a_close_ends_the_channel_and_later_packets_go_nowhere() -> None:
     session = Multiplexer()
-    ear = opened(session, "predict")
-    session.receive(frame("channelClose", channelId=ear.id))
-    session.receive(frame("channelSend", channelId=ear.id, message=fragment("late")))
-    session.receive(frame("channelClose", channelId=ear.id))
-    session.receive(frame("channelError", channelId=ear.id, error={}))
-    assert ear.ends == [CLOSED]
-    assert not ear.packets
+    recorded = opened(session, "predict")
+    session.receive(frame("channelClose", channelId=recorded.id))
+    session.receive(frame("channelSend", channelId=recorded.id, message=fragment("late")))
+    session.receive(frame("channelClose", channelId=recorded.id))
+    session.receive(frame("channelError", channelId=recorded.id, error={}))
+    assert recorded.ends == [CLOSED]
+    assert not recorded.packets
     assert session.open_calls == 0
 
 
 def test_a_message_goes_out_on_an_open_channel_only() -> None:
     session = Multiplexer()
     channel, call = opened(session, "predict"), called(session, "version")
-    sent = session.send(channel.conversation, {"type": "cancel"})
+    sent = session.send(channel.pending, {"type": "cancel"})
     assert sent is not None
     assert json.loads(sent) == {"type": "channelSend", "channelId": 0, "message": {"type": "cancel"}}
     session.receive(frame("channelClose", channelId=channel.id))
-    assert session.send(channel.conversation, {"type": "cancel"}) is None
-    assert session.send(call.conversation, {"type": "cancel"}) is None
+    assert session.send(channel.pending, {"type": "cancel"}) is None
+    assert session.send(call.pending, {"type": "cancel"}) is None
 
 
 def test_who_gave_up_hears_nothing_more() -> None:
     session = Multiplexer()
     call, channel = called(session, "version"), opened(session, "predict")
-    session.forget(call.conversation)
-    session.forget(channel.conversation)
+    session.forget(call.pending)
+    session.forget(channel.pending)
     session.receive(frame("rpcResult", callId=call.id, result=1))
     session.receive(frame("channelSend", channelId=channel.id, message=fragment("x")))
     session.receive(frame("channelClose", channelId=channel.id))
@@ -176,45 +176,45 @@ def test_who_gave_up_hears_nothing_more() -> None:
 
 def test_a_lost_socket_tells_everybody_each_with_an_error_of_its_own() -> None:
     session = Multiplexer()
-    ears = [called(session, "version"), *(opened(session, "predict") for _ in range(3))]
+    calls = [called(session, "version"), *(opened(session, "predict") for _ in range(3))]
     session.connection_lost(lambda: LMStudioDisconnectedError("gone"))
-    errors = [end for ear in ears for end in ear.ends]
+    errors = [end for recorded in calls for end in recorded.ends]
     assert [type(error) for error in errors] == [LMStudioDisconnectedError] * 4
     assert len({id(error) for error in errors}) == 4
 
 
 def test_losing_a_socket_twice_tells_nobody_twice() -> None:
     session = Multiplexer()
-    ear = opened(session, "predict")
+    recorded = opened(session, "predict")
     for _ in range(2):
         session.connection_lost(lambda: LMStudioDisconnectedError("gone"))
-    assert len(ear.ends) == 1
+    assert len(recorded.ends) == 1
 
 
 def test_a_request_on_a_lost_socket_is_told_at_once() -> None:
     session = Multiplexer()
     session.connection_lost(lambda: LMStudioDisconnectedError("gone"))
-    for ear in (called(session, "version"), opened(session, "predict")):
-        assert [type(end) for end in ear.ends] == [LMStudioDisconnectedError]
+    for recorded in (called(session, "version"), opened(session, "predict")):
+        assert [type(end) for end in recorded.ends] == [LMStudioDisconnectedError]
     assert session.open_calls == 0
 
 
 def test_one_who_starts_a_request_when_told_of_the_loss_is_told_too() -> None:
     session = Multiplexer()
-    second = Ear("version")
-    first = Ear("version")
-    first.conversation.finish = lambda _: session.call(second.conversation)
-    session.call(first.conversation)
+    second = RecordedCall("version")
+    first = RecordedCall("version")
+    first.pending.finish = lambda _: session.call(second.pending)
+    session.call(first.pending)
     session.connection_lost(lambda: LMStudioDisconnectedError("gone"))
     assert [type(end) for end in second.ends] == [LMStudioDisconnectedError]
 
 
 def test_one_whom_another_gave_up_when_told_of_the_loss_hears_nothing() -> None:
     session = Multiplexer()
-    first, second = Ear("version"), Ear("version")
-    first.conversation.finish = lambda _: session.forget(second.conversation)
-    session.call(first.conversation)
-    session.call(second.conversation)
+    first, second = RecordedCall("version"), RecordedCall("version")
+    first.pending.finish = lambda _: session.forget(second.pending)
+    session.call(first.pending)
+    session.call(second.pending)
     session.connection_lost(lambda: LMStudioDisconnectedError("gone"))
     assert not second.ends
 
@@ -223,19 +223,19 @@ def test_a_packet_marks_its_conversation_as_answered() -> None:
     session = Multiplexer()
     one, two = opened(session, "predict"), opened(session, "predict")
     session.receive(frame("channelSend", channelId=one.id, message=fragment("x")))
-    assert (one.conversation.answered, two.conversation.answered) == (True, False)
-    assert one.conversation.last == fragment("x")
-    assert one.conversation.heard > 0
+    assert (one.pending.answered, two.pending.answered) == (True, False)
+    assert one.pending.last == fragment("x")
+    assert one.pending.heard > 0
 
 
 @pytest.mark.parametrize("packet", [None, 5, "text", [], [{"type": "fragment"}], True])
 def test_a_packet_that_is_no_object_is_passed_over(packet: Any) -> None:
     session = Multiplexer()
-    ear = opened(session, "predict")
-    session.receive(frame("channelSend", channelId=ear.id, message=packet))
-    session.receive(frame("channelSend", channelId=ear.id, message=fragment("x")))
-    assert ear.packets == [fragment("x")]
-    assert not ear.ends
+    recorded = opened(session, "predict")
+    session.receive(frame("channelSend", channelId=recorded.id, message=packet))
+    session.receive(frame("channelSend", channelId=recorded.id, message=fragment("x")))
+    assert recorded.packets == [fragment("x")]
+    assert not recorded.ends
 
 
 GARBAGE = [
@@ -311,28 +311,28 @@ def test_a_server_that_makes_up_ever_new_things_does_not_fill_the_log(caplog: py
 
 def test_bytes_are_as_good_as_text() -> None:
     session = Multiplexer()
-    ear = opened(session, "predict")
-    message = frame("channelSend", channelId=ear.id, message=fragment("grüße 😀")).encode()
+    recorded = opened(session, "predict")
+    message = frame("channelSend", channelId=recorded.id, message=fragment("grüße 😀")).encode()
     session.receive(message)
     session.receive(bytearray(message))
-    assert ear.packets == [fragment("grüße 😀")] * 2
+    assert recorded.packets == [fragment("grüße 😀")] * 2
 
 
 def test_half_a_surrogate_pair_in_a_frame_is_no_garbage() -> None:
     session = Multiplexer()
-    ear = opened(session, "predict")
+    recorded = opened(session, "predict")
     session.receive(
         '{"type":"channelSend","channelId":0,"message":{"type":"fragment","fragment":{"content":"\\ud83d"}}}'
     )
-    assert ear.packets == [{"type": "fragment", "fragment": {"content": "\ud83d"}}]
+    assert recorded.packets == [{"type": "fragment", "fragment": {"content": "\ud83d"}}]
 
 
 def test_unknown_members_of_an_envelope_are_no_hindrance() -> None:
     session = Multiplexer()
-    ear = opened(session, "predict")
-    session.receive(frame("channelSend", channelId=ear.id, message=fragment("x"), ackId=5, newer={"a": 1}))
-    session.receive(frame("channelClose", channelId=ear.id, newer=1))
-    assert (ear.packets, ear.ends) == ([fragment("x")], [CLOSED])
+    recorded = opened(session, "predict")
+    session.receive(frame("channelSend", channelId=recorded.id, message=fragment("x"), ackId=5, newer={"a": 1}))
+    session.receive(frame("channelClose", channelId=recorded.id, newer=1))
+    assert (recorded.packets, recorded.ends) == ([fragment("x")], [CLOSED])
 
 
 # Authentication

@@ -8,7 +8,7 @@ import pytest
 
 from lmstudio_integrations.client.transport.multiplexer import CLOSED, Answer, Multiplexer
 from lmstudio_integrations.errors import LMStudioRequestRejectedError
-from tests.client.packet_builders import Ear, called, fragment, frame, opened
+from tests.packet_builders import RecordedCall, called, fragment, frame, opened
 
 # As lmstudio-js words them (ServerPort), older servers without `kind`.
 RPC_UNKNOWN = "Received rpcCall for unknown endpoint, endpoint = {}"
@@ -47,8 +47,8 @@ def warn(session: Multiplexer, warning: str, kind: str | None = None) -> None:
     session.receive(frame("communicationWarning", warning=warning, **({} if kind is None else {"kind": kind})))
 
 
-def rejected(ear: Ear) -> bool:
-    return [type(end) for end in ear.ends] == [LMStudioRequestRejectedError]
+def rejected(recorded: RecordedCall) -> bool:
+    return [type(end) for end in recorded.ends] == [LMStudioRequestRejectedError]
 
 
 @pytest.mark.parametrize("with_kind", [True, False], ids=["kind", "prose"])
@@ -58,7 +58,7 @@ def test_a_warning_about_a_call_ends_the_calls_to_that_endpoint_alone(kind: str,
     meant, also = called(session, "countTokens"), called(session, "countTokens")
     other, channel = called(session, "tokenize"), opened(session, "predict")
     warn(session, prose.format("countTokens"), kind if with_kind else None)
-    assert [rejected(ear) for ear in (meant, also)] == [True, True]
+    assert [rejected(recorded) for recorded in (meant, also)] == [True, True]
     assert (other.ends, channel.ends) == ([], [])
 
 
@@ -117,7 +117,7 @@ def test_the_users_own_words_in_the_parameter_do_not_choose_who_is_meant() -> No
 def test_a_warning_for_one_who_has_given_up_ends_nobody_elses_request() -> None:
     session = Multiplexer()
     late, other = called(session, "tokenize"), called(session, "countTokens")
-    session.forget(late.conversation)
+    session.forget(late.pending)
     warn(session, RPC_PARAMETER.format("tokenize"), "rpcParameterTypeError")
     assert not other.ends
 
@@ -126,15 +126,15 @@ def test_a_warning_without_an_endpoint_ends_all_that_it_can_mean() -> None:
     session = Multiplexer()
     calls, channel = [called(session, "tokenize"), called(session, "version")], opened(session, "predict")
     warn(session, "That was no good", "rpcParameterTypeError")
-    assert [rejected(ear) for ear in calls] == [True, True]
+    assert [rejected(recorded) for recorded in calls] == [True, True]
     assert not channel.ends
 
 
 def test_a_warning_that_says_nothing_ends_all_that_wait() -> None:
     session = Multiplexer()
-    ears = [called(session, "tokenize"), opened(session, "predict")]
+    calls = [called(session, "tokenize"), opened(session, "predict")]
     warn(session, "?", "unknown")
-    assert [rejected(ear) for ear in ears] == [True, True]
+    assert [rejected(recorded) for recorded in calls] == [True, True]
 
 
 def test_an_endpoint_that_is_named_in_no_usual_place_is_found() -> None:
@@ -192,10 +192,10 @@ def test_every_kind_of_warning_leaves_the_session_working(kind: str) -> None:
 def test_five_warnings_for_five_requests_end_each_once() -> None:
     session = Multiplexer()
     names = ["tokenize", "countTokens", "getModelInfo", "getLoadConfig", "unloadModel"]
-    ears = [called(session, name) for name in names]
+    calls = [called(session, name) for name in names]
     for name in names:
         warn(session, RPC_UNKNOWN.format(name))
-    assert all(rejected(ear) for ear in ears)
+    assert all(rejected(recorded) for recorded in calls)
 
 
 def test_a_session_says_that_it_has_been_warned() -> None:
@@ -219,10 +219,10 @@ def test_late_cancels_are_silent_and_replace_the_socket_before_warnings_run_out(
 
 def test_the_error_holds_the_warnings_words() -> None:
     session = Multiplexer()
-    ear = called(session, "tokenize")
+    recorded = called(session, "tokenize")
     warn(session, RPC_PARAMETER.format("tokenize"))
-    assert "Zod error" in str(ear.ends[0])
-    assert "'tokenize'" in str(ear.ends[0])
+    assert "Zod error" in str(recorded.ends[0])
+    assert "'tokenize'" in str(recorded.ends[0])
 
 
 def test_each_rejected_request_has_an_error_of_its_own() -> None:
@@ -234,7 +234,7 @@ def test_each_rejected_request_has_an_error_of_its_own() -> None:
 
 def test_a_whole_conversation_in_a_warning_is_not_repeated(caplog: pytest.LogCaptureFixture) -> None:
     session = Multiplexer()
-    ear = opened(session, "predict")
+    recorded = opened(session, "predict")
     with caplog.at_level(logging.WARNING):
         warn(
             session,
@@ -242,21 +242,21 @@ def test_a_whole_conversation_in_a_warning_is_not_repeated(caplog: pytest.LogCap
             + "secret " * 5000
             + ". Zod error:\n\n  history.messages[0] is wrong",
         )
-    assert len(str(ear.ends[0])) < 1200
-    assert "history.messages[0] is wrong" in str(ear.ends[0])
+    assert len(str(recorded.ends[0])) < 1200
+    assert "history.messages[0] is wrong" in str(recorded.ends[0])
     assert len(caplog.text) < 1500
 
 
 @pytest.mark.parametrize("kind", sorted({kind for kind, _ in HARMLESS} | {"rpcUnknown", "rpcResultTypeError"}))
 def test_a_kind_that_answers_no_request_needs_no_prose(kind: str) -> None:
     session = Multiplexer()
-    ears = [called(session, "tokenize"), opened(session, "predict")]
+    calls = [called(session, "tokenize"), opened(session, "predict")]
     warn(session, "words", kind)
-    assert [ear.ends for ear in ears] == [[], []]
+    assert [recorded.ends for recorded in calls] == [[], []]
 
 
 def test_an_endpoint_far_down_in_the_prose_is_somebodys_text() -> None:
     session = Multiplexer()
-    ears = [called(session, "tokenize"), called(session, "countTokens")]
+    calls = [called(session, "tokenize"), called(session, "countTokens")]
     warn(session, "No good: " + "x" * 400 + ", endpointName = tokenize,", "rpcParameterTypeError")
-    assert [rejected(ear) for ear in ears] == [True, True]
+    assert [rejected(recorded) for recorded in calls] == [True, True]
