@@ -6,16 +6,16 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from importlib import import_module
 from typing import Any
 
-from .orders import MODEL, Order, words
+from .workload import MODEL, Workload, words
 
 
-def free(port: int, order: Order) -> Any:
+def free(port: int, workload: Workload) -> Any:
     """LangChain's own cost: a chat model whose tokens cost nothing."""
     from langchain_core.language_models import BaseChatModel
     from langchain_core.messages import AIMessageChunk
     from langchain_core.outputs import ChatGenerationChunk, ChatResult
 
-    made = words(order.count, order.start)
+    made = words(workload.count, workload.start)
 
     class Free(BaseChatModel):
         @property
@@ -36,32 +36,32 @@ def free(port: int, order: Order) -> Any:
     return Free()
 
 
-def ours(port: int, order: Order) -> Any:
+def ours(port: int, workload: Workload) -> Any:
     """``ChatLMStudio``."""
     from lmstudio_integrations.langchain import ChatLMStudio
 
     return ChatLMStudio(model=MODEL, base_url=f"ws://127.0.0.1:{port}")
 
 
-def ollama(port: int, order: Order) -> Any:
+def ollama(port: int, workload: Workload) -> Any:
     """``ChatOllama``."""
     return import_module("langchain_ollama").ChatOllama(model=MODEL, base_url=f"http://127.0.0.1:{port}")
 
 
-def openai(port: int, order: Order) -> Any:
+def openai(port: int, workload: Workload) -> Any:
     """``ChatOpenAI``, as people point it at LM Studio."""
     kind = import_module("langchain_openai").ChatOpenAI
     return kind(model=MODEL, base_url=f"http://127.0.0.1:{port}/v1", api_key="none", stream_usage=True)
 
 
-Make = Callable[[int, Order], Any]
+Make = Callable[[int, Workload], Any]
 
 
-def stream(make: Make) -> Callable[[int, Order], Callable[[], Iterator[str]]]:
+def stream(make: Make) -> Callable[[int, Workload], Callable[[], Iterator[str]]]:
     """``model.stream``."""
 
-    def start(port: int, order: Order) -> Callable[[], Iterator[str]]:
-        model, prompt = make(port, order), str(order)
+    def start(port: int, workload: Workload) -> Callable[[], Iterator[str]]:
+        model, prompt = make(port, workload), str(workload)
 
         def tokens() -> Iterator[str]:
             for chunk in model.stream(prompt):
@@ -72,11 +72,11 @@ def stream(make: Make) -> Callable[[int, Order], Callable[[], Iterator[str]]]:
     return start
 
 
-def astream(make: Make) -> Callable[[int, Order], Any]:
+def astream(make: Make) -> Callable[[int, Workload], Any]:
     """``model.astream``."""
 
-    async def start(port: int, order: Order) -> Callable[[], AsyncIterator[str]]:
-        model, prompt = make(port, order), str(order)
+    async def start(port: int, workload: Workload) -> Callable[[], AsyncIterator[str]]:
+        model, prompt = make(port, workload), str(workload)
 
         async def tokens() -> AsyncIterator[str]:
             async for chunk in model.astream(prompt):

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator
 from importlib import import_module
 
-from .orders import MODEL, Order
+from .workload import MODEL, Workload
 
 
-def stream(port: int, order: Order) -> Callable[[], Iterator[str]]:
+def stream(port: int, workload: Workload) -> Callable[[], Iterator[str]]:
     """``Client.respond_stream``."""
     from lmstudio_integrations import Client
 
     model = Client(f"ws://127.0.0.1:{port}").llm.model(MODEL)
-    prompt = str(order)
+    prompt = str(workload)
 
     def tokens() -> Iterator[str]:
         for fragment in model.respond_stream(prompt):
@@ -22,12 +22,12 @@ def stream(port: int, order: Order) -> Callable[[], Iterator[str]]:
     return tokens
 
 
-async def astream(port: int, order: Order) -> Callable[[], AsyncIterator[str]]:
+async def astream(port: int, workload: Workload) -> Callable[[], AsyncIterator[str]]:
     """``AsyncClient.respond_stream``."""
     from lmstudio_integrations import AsyncClient
 
     model = await AsyncClient(f"ws://127.0.0.1:{port}").llm.model(MODEL)
-    prompt = str(order)
+    prompt = str(workload)
 
     async def tokens() -> AsyncIterator[str]:
         async for fragment in await model.respond_stream(prompt):
@@ -36,10 +36,10 @@ async def astream(port: int, order: Order) -> Callable[[], AsyncIterator[str]]:
     return tokens
 
 
-def sdk_stream(port: int, order: Order) -> Callable[[], Iterator[str]]:
+def sdk_stream(port: int, workload: Workload) -> Callable[[], Iterator[str]]:
     """``lmstudio.Client``."""
     model = import_module("lmstudio").Client(f"127.0.0.1:{port}").llm.model(MODEL)
-    prompt = str(order)
+    prompt = str(workload)
 
     def tokens() -> Iterator[str]:
         for fragment in model.respond_stream(prompt):
@@ -48,11 +48,11 @@ def sdk_stream(port: int, order: Order) -> Callable[[], Iterator[str]]:
     return tokens
 
 
-async def sdk_astream(port: int, order: Order) -> Callable[[], AsyncIterator[str]]:
+async def sdk_astream(port: int, workload: Workload) -> Callable[[], AsyncIterator[str]]:
     """``lmstudio.AsyncClient``."""
     client = await import_module("lmstudio").AsyncClient(f"127.0.0.1:{port}").__aenter__()
     model = await client.llm.model(MODEL)
-    prompt = str(order)
+    prompt = str(workload)
 
     async def tokens() -> AsyncIterator[str]:
         async for fragment in await model.respond_stream(prompt):

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from . import bare, chat_models, clients, llms
+from . import baseline, chat_models, clients, llms
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """``start(port, order)`` makes the callable that streams, in the awaiting case as a coroutine."""
+    """``start(port, workload)`` makes the callable that streams, in the awaiting case as a coroutine."""
 
     environment: str
     start: Callable[..., Any]
@@ -27,7 +27,7 @@ def _framework(name: str, environment: str, module: Any, make: Callable[..., Any
 
 
 CONTENDERS: dict[str, Contender] = {
-    **_both("bare", "ours", bare.stream, bare.astream),
+    **_both("bare", "ours", baseline.stream, baseline.astream),
     **_both("client", "ours", clients.stream, clients.astream),
     **_both("official SDK", "lmstudio", clients.sdk_stream, clients.sdk_astream),
     **_framework("LangChain alone", "ours", chat_models, chat_models.free),

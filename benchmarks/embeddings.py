@@ -14,8 +14,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from . import bare
-from .orders import DIMENSIONS, MODEL, Order, dump
+from . import baseline
+from .workload import DIMENSIONS, MODEL, Workload, dump
 
 Embed = Callable[[list[str]], Awaitable[list[list[float]]]]
 
@@ -24,7 +24,7 @@ async def bare_embed(port: int) -> Embed:
     """The floor: all requests in one pipeline, and a JSON decoder."""
     from pydantic_core import from_json
 
-    socket = await bare.connection(port, "embedding")
+    socket = await baseline.connection(port, "embedding")
 
     async def embed(texts: list[str]) -> list[list[float]]:
         specifier = {"type": "query", "query": {"identifier": MODEL}}
@@ -70,7 +70,7 @@ MAKERS: dict[str, Callable[[int], Awaitable[Embed]]] = {
 async def measure(name: str, port: int, count: int, repeats: int) -> dict[str, Any]:
     """Embed the same texts again and again; every vector must be the right one."""
     embed = await MAKERS[name](port)
-    texts = [f"A short text, {Order(start=number)}." for number in range(count)]
+    texts = [f"A short text, {Workload(start=number)}." for number in range(count)]
     walls, cpus = [], []
     for _ in range(repeats + 1):
         wall, cpu = time.perf_counter(), time.process_time()

@@ -16,8 +16,17 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
-from .dialects import embedding_frame, frame, instance, lmstudio_frames, ollama_stream, openai_stream
-from .orders import MODEL, Order, dump
+from .formats import (
+    embedding_frame,
+    frame,
+    instance,
+    lmstudio_frames,
+    ollama_answer,
+    ollama_stream,
+    openai_answer,
+    openai_stream,
+)
+from .workload import MODEL, Workload, dump
 
 
 class Visitor(asyncio.Protocol):
@@ -78,10 +87,19 @@ class Visitor(asyncio.Protocol):
             payload = dump({"object": "list", "data": [entry]}).encode()
         elif path.endswith("/chat/completions"):
             asked = json.loads(body)
-            usage = bool((asked.get("stream_options") or {}).get("include_usage"))
-            kind, payload = "text/event-stream", openai_stream(Order.read(dump(asked["messages"])), usage)
+            workload = Workload.read(dump(asked["messages"]))
+            if asked.get("stream"):
+                usage = bool((asked.get("stream_options") or {}).get("include_usage"))
+                kind, payload = "text/event-stream", openai_stream(workload, usage)
+            else:
+                payload = openai_answer(workload)
         elif path == "/api/chat":
-            kind, payload = "application/x-ndjson", ollama_stream(Order.read(dump(json.loads(body)["messages"])))
+            asked = json.loads(body)
+            workload = Workload.read(dump(asked["messages"]))
+            if asked.get("stream", True):
+                kind, payload = "application/x-ndjson", ollama_stream(workload)
+            else:
+                payload = ollama_answer(workload)
         head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(payload)}\r\n\r\n"
         self.write(head.encode() + payload)
 
@@ -109,7 +127,7 @@ class Conversation:
 
     def _call(self, endpoint: str, call: int, parameter: Any) -> None:
         if endpoint == "embedString":
-            self._write(embedding_frame(call, Order.read(parameter["inputString"]).start))
+            self._write(embedding_frame(call, Workload.read(parameter["inputString"]).start))
             return
         info = instance("embedding" if self.namespace == "embedding" else "llm")
         answers: dict[str, Any] = {
@@ -130,18 +148,18 @@ class Conversation:
             self._write(frame({"type": "channelSend", "channelId": channel, "message": loaded}))
             self._write(frame({"type": "channelClose", "channelId": channel}))
         elif endpoint == "predict":
-            order = Order.read(dump(creation["history"]))
-            frames = lmstudio_frames(order, channel)
-            if order.crowd:
-                self._gather(order.crowd, frames)
+            workload = Workload.read(dump(creation["history"]))
+            frames = lmstudio_frames(workload, channel)
+            if workload.together:
+                self._gather(workload.together, frames)
             else:
                 self._write(b"".join(frames))
 
-    def _gather(self, crowd: int, frames: list[bytes]) -> None:
+    def _gather(self, together: int, frames: list[bytes]) -> None:
         """Answer with the prompt's progress at once, and the rest in turn with the others when all are there."""
         self._write(frames[0])
         self._gathered.append(frames[1:])
-        if len(self._gathered) == crowd:
+        if len(self._gathered) == together:
             self._write(b"".join(chain.from_iterable(zip_longest(*self._gathered, fillvalue=b""))))
             self._gathered = []
 

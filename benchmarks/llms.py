@@ -6,16 +6,16 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from importlib import import_module
 from typing import Any
 
-from .orders import MODEL, Order, words
+from .workload import MODEL, Workload, words
 
 
-def free(port: int, order: Order) -> Any:
+def free(port: int, workload: Workload) -> Any:
     """LlamaIndex's own cost: an LLM whose tokens cost nothing, with a whole message in every response."""
     from llama_index.core.base.llms.types import ChatMessage, ChatResponse, LLMMetadata, MessageRole, TextBlock
     from llama_index.core.llms import CustomLLM
     from llama_index.core.llms.callbacks import llm_chat_callback
 
-    made = words(order.count, order.start)
+    made = words(workload.count, workload.start)
 
     def responses() -> Iterator[ChatResponse]:
         so_far = ""
@@ -53,35 +53,35 @@ def free(port: int, order: Order) -> Any:
     return Free()
 
 
-def ours(port: int, order: Order) -> Any:
+def ours(port: int, workload: Workload) -> Any:
     """``LMStudio`` of this package."""
     from lmstudio_integrations.llama_index import LMStudio
 
     return LMStudio(model=MODEL, base_url=f"ws://127.0.0.1:{port}")
 
 
-def ollama(port: int, order: Order) -> Any:
+def ollama(port: int, workload: Workload) -> Any:
     """``Ollama``; with ``context_window`` given it does not ask the server for it."""
     kind = import_module("llama_index.llms.ollama").Ollama
     return kind(model=MODEL, base_url=f"http://127.0.0.1:{port}", request_timeout=600, context_window=8192)
 
 
-def lmstudio(port: int, order: Order) -> Any:
+def lmstudio(port: int, workload: Workload) -> Any:
     """``LMStudio`` of llama-index-llms-lmstudio."""
     kind = import_module("llama_index.llms.lmstudio").LMStudio
     return kind(model_name=MODEL, base_url=f"http://127.0.0.1:{port}/v1", request_timeout=600)
 
 
-Make = Callable[[int, Order], Any]
+Make = Callable[[int, Workload], Any]
 
 
-def stream(make: Make) -> Callable[[int, Order], Callable[[], Iterator[str]]]:
+def stream(make: Make) -> Callable[[int, Workload], Callable[[], Iterator[str]]]:
     """``llm.stream_chat``."""
 
-    def start(port: int, order: Order) -> Callable[[], Iterator[str]]:
+    def start(port: int, workload: Workload) -> Callable[[], Iterator[str]]:
         from llama_index.core.llms import ChatMessage
 
-        llm, messages = make(port, order), [ChatMessage(role="user", content=str(order))]
+        llm, messages = make(port, workload), [ChatMessage(role="user", content=str(workload))]
 
         def tokens() -> Iterator[str]:
             for response in llm.stream_chat(messages):
@@ -92,13 +92,13 @@ def stream(make: Make) -> Callable[[int, Order], Callable[[], Iterator[str]]]:
     return start
 
 
-def astream(make: Make) -> Callable[[int, Order], Any]:
+def astream(make: Make) -> Callable[[int, Workload], Any]:
     """``llm.astream_chat``."""
 
-    async def start(port: int, order: Order) -> Callable[[], AsyncIterator[str]]:
+    async def start(port: int, workload: Workload) -> Callable[[], AsyncIterator[str]]:
         from llama_index.core.llms import ChatMessage
 
-        llm, messages = make(port, order), [ChatMessage(role="user", content=str(order))]
+        llm, messages = make(port, workload), [ChatMessage(role="user", content=str(workload))]
 
         async def tokens() -> AsyncIterator[str]:
             async for response in await llm.astream_chat(messages):

@@ -5,10 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from .calls import CALLS
 from .contenders import CONTENDERS
 from .imports import STATEMENTS
 
-KINDS = ("stream", "first token", "long stream", "crowd", "embeddings", "imports", "endurance", "prompt cache")
+KINDS = (
+    "stream",
+    "first token",
+    "long stream",
+    "concurrency",
+    "embeddings",
+    "imports",
+    "soak",
+    "prompt cache",
+    "messages",
+    "tools",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +33,12 @@ class Sizes:
     repeats: int = 5
     first_repeats: int = 50
     long_repeats: int = 3
-    crowd: int = 1_000
-    crowd_tokens: int = 100
+    concurrent: int = 1_000
+    concurrent_tokens: int = 100
     texts: int = 1_000
     predictions: int = 20_000
     turns: int = 10
+    call_repeats: int = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +53,16 @@ class Task:
     name: str
     environment: str = "ours"
     module: str = ""
-    arguments: tuple[int, ...] = ()
+    arguments: tuple[int | str, ...] = ()
     needs_server: bool = True
     every_round: bool = True
 
 
 _LONG = ("bare", "client", "LangChain alone", "ChatLMStudio", "LlamaIndex alone", "LMStudio")
+MESSAGES = (40, 400, 4_000)
+TOOLS = (10, 50, 200)
 _NO_SERVER = ("LangChain alone", "LlamaIndex alone")
-_ENDURING = ("client sync", "client async", "ChatLMStudio sync", "LMStudio sync")
+_SOAKED = ("client sync", "client async", "ChatLMStudio sync", "LMStudio sync")
 
 
 def tasks(sizes: Sizes, kinds: tuple[str, ...] = KINDS, peers: bool = True) -> list[Task]:
@@ -78,13 +93,17 @@ def _streams(sizes: Sizes, kinds: tuple[str, ...]) -> Iterator[Task]:
 
 def _others(sizes: Sizes) -> Iterator[Task]:
     for name in ("client sync", "client async"):
-        yield Task(("crowd",), name, "ours", "crowd", (sizes.crowd, sizes.crowd_tokens))
+        yield Task(("concurrency",), name, "ours", "concurrency", (sizes.concurrent, sizes.concurrent_tokens))
     for name in ("bare", "client sync", "client async"):
         yield Task(("embeddings",), name, "ours", "embeddings", (sizes.texts, sizes.repeats))
     for name in STATEMENTS:
         yield Task(("imports",), name, needs_server=False)
-    for name in _ENDURING:
-        yield Task(("endurance",), name, "ours", "endurance", (sizes.predictions,), every_round=False)
+    for name, contender in CALLS.items():
+        for kind, counts in (("messages", MESSAGES), ("tools", TOOLS)):
+            arguments: tuple[int | str, ...] = (kind, sizes.call_repeats, *counts)
+            yield Task((kind,), name, contender.environment, "calls", arguments)
+    for name in _SOAKED:
+        yield Task(("soak",), name, "ours", "soak", (sizes.predictions,), every_round=False)
     for name in ("LangChain", "LlamaIndex"):
         yield Task(
             ("prompt cache",), name, "ours", "prompt_cache", (sizes.turns,), needs_server=False, every_round=False

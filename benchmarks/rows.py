@@ -47,7 +47,7 @@ class Row:
 def rows(figures: Figures) -> list[Row]:
     """All rows for which there are measurements."""
     made: list[Row] = []
-    for build in (_tokens, _growth, _first, _crowd, _embeddings, _imports, _endurance, _cache):
+    for build in (_tokens, _growth, _first, _calls, _concurrency, _embeddings, _imports, _soak, _cache):
         made += build(figures)
     return made
 
@@ -126,8 +126,35 @@ def _first(figures: Figures) -> Iterator[Row]:
             yield Row(f"first token, warm, {ours} {way}", first[f"{ours} {way}"], "ms", tuple(limits), beside)
 
 
-def _crowd(figures: Figures) -> Iterator[Row]:
-    for name, values in figures.get("crowd", {}).items():
+_CALL_PEERS = {
+    "client": ("official SDK",),
+    "ChatLMStudio": ("ChatOllama", "ChatOpenAI"),
+    "LMStudio": ("Ollama (LlamaIndex)",),
+}
+
+
+def _calls(figures: Figures) -> Iterator[Row]:
+    for kind in ("messages", "tools"):
+        found = figures.get(kind, {})
+        for ours, theirs in _CALL_PEERS.items():
+            peers = [peer for peer in theirs if peer in found]
+            if ours not in found or not peers:
+                continue
+            sizes = sorted(int(size) for size in found[ours] if size.isdigit())
+            for at, size in enumerate(sizes):
+                figure = found[ours][str(size)]
+                others = {peer: found[peer][str(size)] for peer in peers}
+                fastest = min(others, key=others.__getitem__)
+                limits = [Limit(1.2 * others[fastest], f"1.2 × {fastest}")]
+                if at:
+                    before = found[ours][str(sizes[at - 1])]
+                    limits.append(Limit(1.2 * before * size / sizes[at - 1], f"1.2 × linear growth from {before:.2f}"))
+                beside = ", ".join(f"{peer} {value:.2f}" for peer, value in others.items())
+                yield Row(f"CPU per call with {size:,} {kind}, {ours}", figure, "ms", tuple(limits), beside)
+
+
+def _concurrency(figures: Figures) -> Iterator[Row]:
+    for name, values in figures.get("concurrency", {}).items():
         many = f"{values['size']:,} predictions at once, {name}"
         single = values["single_per_second"]
         yield Row(
@@ -172,8 +199,8 @@ def _imports(figures: Figures) -> Iterator[Row]:
 _FLAT_KB = 1024
 
 
-def _endurance(figures: Figures) -> Iterator[Row]:
-    for name, values in figures.get("endurance", {}).items():
+def _soak(figures: Figures) -> Iterator[Row]:
+    for name, values in figures.get("soak", {}).items():
         beside = "" if values["early_mb"] is None else f"{values['early_mb']:.1f} MB -> {values['late_mb']:.1f} MB"
         limit = Limit(_FLAT_KB, "flat: 1 MB after the first tenth")
         what = f"memory after {values['predictions']:,} predictions, {name}: growth"

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .contenders import CONTENDERS
-from .orders import Order, text
+from .workload import Workload, text
 
 
 @dataclass(slots=True)
@@ -44,15 +44,15 @@ class Watch:
                 self._first = time.perf_counter() - self._wall
             self.said.append(word)
 
-    def stop(self, order: Order) -> Timing:
+    def stop(self, workload: Workload) -> Timing:
         """The answer is complete; the wrong text is no result."""
         wall, cpu = time.perf_counter() - self._wall, time.process_time() - self._cpu
-        if "".join(self.said) != text(order.count, order.start):
+        if "".join(self.said) != text(workload.count, workload.start):
             raise ValueError(f"the wrong text came: {''.join(self.said)[:80]!r}")
         return Timing(wall, cpu, self._first)
 
 
-def blocking(tokens: Callable[[], Iterator[str]], order: Order, repeats: int) -> list[Timing]:
+def blocking(tokens: Callable[[], Iterator[str]], workload: Workload, repeats: int) -> list[Timing]:
     """Repeat a blocking stream."""
     timings = []
     for _ in range(repeats + 1):
@@ -60,11 +60,11 @@ def blocking(tokens: Callable[[], Iterator[str]], order: Order, repeats: int) ->
         note = watch.token
         for word in tokens():
             note(word)
-        timings.append(watch.stop(order))
+        timings.append(watch.stop(workload))
     return timings[1:]
 
 
-async def awaiting(tokens: Callable[[], AsyncIterator[str]], order: Order, repeats: int) -> list[Timing]:
+async def awaiting(tokens: Callable[[], AsyncIterator[str]], workload: Workload, repeats: int) -> list[Timing]:
     """Repeat an awaiting stream."""
     timings = []
     for _ in range(repeats + 1):
@@ -72,7 +72,7 @@ async def awaiting(tokens: Callable[[], AsyncIterator[str]], order: Order, repea
         note = watch.token
         async for word in tokens():
             note(word)
-        timings.append(watch.stop(order))
+        timings.append(watch.stop(workload))
     return timings[1:]
 
 
@@ -81,13 +81,13 @@ def measure(name: str, port: int, parts: list[tuple[int, int]]) -> Iterator[dict
     contender = CONTENDERS[name]
     if not contender.awaits:
         for count, repeats in parts:
-            order = Order(count)
-            yield summary(name, blocking(contender.start(port, order), order, repeats), count)
+            workload = Workload(count)
+            yield summary(name, blocking(contender.start(port, workload), workload, repeats), count)
         return
 
     async def part(count: int, repeats: int) -> list[Timing]:
-        order = Order(count)
-        return await awaiting(await contender.start(port, order), order, repeats)
+        workload = Workload(count)
+        return await awaiting(await contender.start(port, workload), workload, repeats)
 
     # One loop for all: some peers keep an HTTP client for the process, which outlives no loop.
     with asyncio.Runner() as runner:

@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from lmstudio_integrations.client.chat import as_history
+from lmstudio_integrations.client.chat import as_history, encode_history
 from lmstudio_integrations.client.history import PreparedHistory
 from lmstudio_integrations.client.images import ImageFile, ImagePart
 from lmstudio_integrations.errors import LMStudioModelNotFoundError, LMStudioProtocolError, LMStudioValueError
@@ -40,7 +40,7 @@ from lmstudio_integrations.protocol.loading import GetOrLoadCreation, LoadModelC
 from lmstudio_integrations.protocol.models import ModelInfo, ModelInstanceInfo, check_identifier, query
 from lmstudio_integrations.protocol.structured import STRUCTURED_KEY, structured_field
 from lmstudio_integrations.protocol.system import Version
-from lmstudio_integrations.protocol.tools import TOOL_CHOICE_KEY, TOOLS_KEY, tool_definition, tool_fields
+from lmstudio_integrations.protocol.tools import TOOL_CHOICE_KEY, TOOLS_KEY, tool_fields, wire_tool
 
 __all__ = ["Call", "ModelReference", "Parameter", "Prediction", "Specifier", "model_reference"]
 
@@ -85,8 +85,11 @@ class Parameter:
     images: tuple[ImagePart, ...] = ()
 
     @classmethod
-    def of(cls, members: Mapping[str, Any], specifier_key: str | None = None) -> Parameter:
-        """Encode ``members``. Raises ``LMStudioValueError`` for what JSON cannot hold."""
+    def of(cls, members: Mapping[str, Any], specifier_key: str | None = None, history: Any = None) -> Parameter:
+        """Encode ``members``, behind ``history`` if there is one.
+
+        Raises ``LMStudioValueError`` for what JSON cannot hold.
+        """
         images: list[ImagePart] = []
 
         def mark(value: object) -> str:
@@ -95,7 +98,11 @@ class Parameter:
             images.append(value)
             return _IMAGE_MARK
 
-        text = encode(members, default=mark)
+        text = ""
+        if history is not None:
+            text = f'{{"history":{encode_history(history, mark)},'
+        rest = encode(members, default=mark)
+        text = text + rest[1:] if text else rest
         segments = tuple(text.split(f'"{_IMAGE_MARK}"')) if images else (text,)
         return cls(segments, specifier_key, tuple(images))
 
@@ -250,14 +257,13 @@ def prediction(
         if _mode(fields, TOOLS_KEY, "type") not in ("", "none"):
             raise LMStudioValueError("complete() has no template that could show tools to the model: use respond()")
         layers.append(("completeModeFormatting", kv_config({"llm.prediction.promptTemplate": _RAW_TEMPLATE})))
-    messages = as_history(history)
-    members: dict[str, Any] = {"history": messages, "predictionConfigStack": kv_stack(*layers)}
+    members: dict[str, Any] = {"predictionConfigStack": kv_stack(*layers)}
     if preset is not None:
         if not isinstance(preset, str) or not preset:
             raise LMStudioValueError(f"preset={preset!r}: expected the name or identifier of a preset")
         members["fuzzyPresetIdentifier"] = preset
     # Encoded now, so that what JSON cannot hold is refused before a model is loaded for it.
-    parameter = Parameter.of(members, "modelSpecifier")
+    parameter = Parameter.of(members, "modelSpecifier", history)
     if parameter.images and not fetch_images:
         _refuse_addresses(parameter.images)
     definitions = fields[TOOLS_KEY].get("tools", ()) if _mode(fields, TOOLS_KEY, "type") == "toolArray" else ()
@@ -266,8 +272,10 @@ def prediction(
         parameter,
         structured=_mode(fields, STRUCTURED_KEY, "type") == "json",
         tool_names=tuple(tool["function"]["name"] for tool in definitions),
-        call_ids=_call_ids(history, messages) if definitions else frozenset(),
-        context_check=_template_parameter(messages, {}, definitions) if check_context and not raw_prompt else None,
+        call_ids=_call_ids(history) if definitions else frozenset(),
+        context_check=(
+            _template_parameter(as_history(history), {}, definitions) if check_context and not raw_prompt else None
+        ),
     )
 
 
@@ -280,13 +288,13 @@ def _refuse_addresses(images: Iterable[ImagePart]) -> None:
             )
 
 
-def _call_ids(history: Any, messages: Mapping[str, Any]) -> frozenset[str]:
-    """The ids of all tool calls of a history; ``messages`` is its wire form."""
+def _call_ids(history: Any) -> frozenset[str]:
+    """The ids of all tool calls of a history."""
     if isinstance(history, PreparedHistory):
         return frozenset(history.call_ids)
     requests = (
         part["toolCallRequest"]
-        for message in messages["messages"]
+        for message in as_history(history)["messages"]
         if message["role"] == "assistant"
         for part in message["content"]
         if isinstance(part, dict) and part["type"] == "toolCallRequest"
@@ -379,7 +387,7 @@ class Specifier:
         """The conversation as the model would see it."""
         given = {"omitBosToken": omit_bos_token, "omitEosToken": omit_eos_token}
         options = {name: bool(value) for name, value in given.items() if value is not None}
-        definitions = [tool_definition(tool).to_wire() for tool in _tools(tools) or ()]
+        definitions = [wire_tool(tool) for tool in _tools(tools) or ()]
         parameter = _template_parameter(as_history(history), options, definitions, config)
         return Call(self.namespace, "applyPromptTemplate", parameter, read_formatted)
 

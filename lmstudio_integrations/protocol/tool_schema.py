@@ -50,6 +50,8 @@ def tool_parameters(schema: Any, tool: str) -> dict[str, Any]:
     if root.get("$defs"):
         kept["$defs"] = root["$defs"]
     made = enforceable(kept, on_unsupported=lambda keyword, place: loosened.append(f"{keyword!r} at {place}"))
+    if "$defs" in made:
+        made["$defs"] = made.pop("$defs")  # last, also where closing the object has added `additionalProperties`
     if loosened:
         _log_once(tool, ", ".join(loosened))
     return made

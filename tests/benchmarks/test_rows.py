@@ -36,12 +36,21 @@ def _stream(cpu: dict[str, float], tokens: int = 2000, first: float = 0.5) -> di
 
 
 def _figures() -> dict[str, Any]:
-    crowd = {"size": 1000, "tokens": 100, "right": 1000, "per_open_kb": 9.0, "per_second": 90, "single_per_second": 100}
+    many = {"size": 1000, "tokens": 100, "right": 1000, "per_open_kb": 9.0, "per_second": 90, "single_per_second": 100}
     return {
         "stream": _stream(_CPU),
         "first token": _stream(_CPU, 10),
+        "messages": {
+            "client": {"name": "client", "40": 0.5, "400": 2.0},
+            "official SDK": {"name": "official SDK", "40": 1.0, "400": 3.0},
+        },
+        "tools": {
+            "ChatLMStudio": {"name": "ChatLMStudio", "10": 1.0},
+            "ChatOllama": {"name": "ChatOllama", "10": 2.0},
+            "ChatOpenAI": {"name": "ChatOpenAI", "10": 4.0},
+        },
         "long stream": _stream({name: _CPU[name] for name in ("client", "ChatLMStudio", "LangChain alone")}, 20_000),
-        "crowd": {"client sync": crowd},
+        "concurrency": {"client sync": many},
         "embeddings": {
             name: {"texts": 1000, "wall_ms": wall, "cpu_ms": 70.0}
             for name, wall in (("bare", 90.0), ("client sync", 99.0))
@@ -56,7 +65,7 @@ def _figures() -> dict[str, Any]:
             "lmstudio_integrations.llama_index": {"ms": 810.0},
             "LMStudio": {"ms": 850.0},
         },
-        "endurance": {"client sync": {"predictions": 20_000, "early_mb": 40.0, "late_mb": 40.1, "growth_kb": 100}},
+        "soak": {"client sync": {"predictions": 20_000, "early_mb": 40.0, "late_mb": 40.1, "growth_kb": 100}},
         "prompt cache": {"LangChain": {"turns": 10, "calls": shares([(100, 0), (150, 90)]), "least": 0.9}},
     }
 
@@ -76,6 +85,9 @@ def _found(what: str, figures: dict[str, Any] | None = None) -> Row:
         ("`LMStudio.astream_chat`", [19.0, 25.0, 30.0]),
         ("20,000 tokens, client sync", [1.3 * 4]),
         ("first token, warm, client sync", [1.5, 0.5]),
+        ("with 40 messages, client", [1.2]),
+        ("with 400 messages, client", [3.6, 6.0]),
+        ("with 10 tools, ChatLMStudio", [2.4]),
         ("tokens per second", [60]),
         ("memory for each open one", [25]),
         ("right texts", [1000]),
@@ -112,7 +124,7 @@ def test_one_broken_limit_of_two_is_a_miss() -> None:
 
 def test_what_could_not_be_measured_is_neither_met_nor_missed() -> None:
     figures = _figures()
-    figures["crowd"]["client sync"]["per_open_kb"] = None
+    figures["concurrency"]["client sync"]["per_open_kb"] = None
     assert _found("memory for each open one", figures).met is None
 
 

@@ -19,7 +19,7 @@ MODEL = "emulator/chat"
 REPLIES = (
     Reply(reasoning="First I add.", tool_calls=[ToolCall("add", '{"second": 30, "first": 12}')]),
     Reply(reasoning="Done.", text="It is 42 🎉, naïve “quotes” \\ and \n lines."),
-    Reply("A harbour master keeps order."),
+    Reply("A harbour master keeps workload."),
     Reply(
         "Both at once:",
         tool_calls=[ToolCall("add", {"first": 40, "second": 7}), ToolCall("look_up", {"subject": "漢字 ½"})],

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from benchmarks.__main__ import flood
+from benchmarks.calls import CALLS
 from benchmarks.contenders import CONTENDERS
 from benchmarks.imports import STATEMENTS, import_ms
 
@@ -46,10 +47,18 @@ def test_a_contender_streams_the_right_text_and_is_timed(name: str, port: int) -
 
 
 @pytest.mark.parametrize("name", ["client sync", "client async"])
-def test_a_crowd_gets_every_text_right(name: str, port: int) -> None:
-    found = _figures("benchmarks.crowd", name, port, 12, 5)
+def test_concurrency_gets_every_text_right(name: str, port: int) -> None:
+    found = _figures("benchmarks.concurrency", name, port, 12, 5)
     assert found.keys() == {"name", "size", "tokens", "right", "per_open_kb", "per_second", "single_per_second"}
     assert found["right"] == found["size"] == 12
+
+
+@pytest.mark.parametrize("name", [name for name, contender in CALLS.items() if contender.environment == "ours"])
+@pytest.mark.parametrize("kind", ["messages", "tools"])
+def test_calls_script_prints_a_figure_for_each_size(name: str, kind: str, port: int) -> None:
+    found = _figures("benchmarks.calls", name, port, kind, 1, 2, 3)
+    assert found.keys() == {"name", "2", "3"}
+    assert found["2"] > 0
 
 
 @pytest.mark.parametrize("name", ["bare", "client sync", "client async"])
@@ -59,7 +68,7 @@ def test_embeddings_come_in_the_order_of_their_texts(name: str, port: int) -> No
 
 @pytest.mark.parametrize("name", ["client sync", "client async"])
 def test_memory_is_looked_at_early_and_late(name: str, port: int) -> None:
-    found = _figures("benchmarks.endurance", name, port, 20)
+    found = _figures("benchmarks.soak", name, port, 20)
     assert found.keys() == {"name", "predictions", "early_mb", "late_mb", "growth_kb"}
 
 

@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lmstudio_integrations import Chat, FileHandle, LMStudioValueError, PredictionResult, ToolCallRequest
-from lmstudio_integrations.client.chat import as_history
+from lmstudio_integrations.client.chat import as_history, encode_history
 from lmstudio_integrations.client.history import PreparedHistory
 from lmstudio_integrations.client.images import ImagePart
+from lmstudio_integrations.protocol.envelopes import encode
 from lmstudio_integrations.protocol.history import (
     ChatHistory,
     SystemMessage,
@@ -495,3 +496,24 @@ def test_chat_survives_json(conversation: list[Any]) -> None:
     assert Chat.from_history(json.loads(json.dumps(chat.to_history()))) == chat
     assert as_history(chat) == chat.to_history()
     assert len(chat) == len(conversation)
+
+
+def _unreachable(value: object) -> str:
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def test_encode_history_of_a_chat_equals_the_json_of_its_parts() -> None:
+    chat = Chat('Be "brief".\n')
+    chat.add_user_message("Grüße 🎈 \u2028 \x00")
+    chat.add_assistant_response("", [{"id": "1", "name": "add", "arguments": {"a": 1.5}}])
+    chat.add_tool_results([{"content": "3", "tool_call_id": "1"}])
+    chat.append({"role": "user", "content": ["a", "b"]})
+    assert encode_history(chat, _unreachable) == encode(as_history(chat))
+
+
+def test_encode_history_names_the_place_of_a_lone_surrogate() -> None:
+    chat = Chat()
+    chat.add_user_message("a")
+    chat.add_user_message("b\ud800")
+    with pytest.raises(LMStudioValueError, match=r"messages\[1\]"):
+        encode_history(chat, _unreachable)

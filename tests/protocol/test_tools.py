@@ -16,6 +16,7 @@ from lmstudio_integrations.protocol.tools import (
     tool_definition,
     tool_fields,
     tools_field,
+    wire_tool,
 )
 from tests.frame_validation import schema, transcripts
 from tests.frame_validation.shared import SCHEMA_PATH, needs_shared
@@ -231,9 +232,9 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
 
 def test_two_tools_of_one_name_are_refused() -> None:
     for call in (tool_fields, tools_field):
-        with pytest.raises(LMStudioValueError, match="Two tools are called 'add'"):
+        with pytest.raises(LMStudioValueError, match="two that are called 'add'"):
             call([ADD, SUB, ADD])
-    with pytest.raises(LMStudioValueError, match="Two tools are called 'add'"):
+    with pytest.raises(LMStudioValueError, match="two that are called 'add'"):
         tool_fields([ADD, SUB, ADD], "sub")
 
 
@@ -273,3 +274,17 @@ def test_tools_that_the_official_sdks_sent_are_sent_alike(name: str) -> None:
         assert _values(tools_field(value.get("tools", [])))["tools"] == closed(value)
         for tool in value.get("tools", []):
             assert ToolDefinition.from_wire(tool).to_wire() == tool
+
+
+def test_wire_tool_gives_an_independent_object_for_equal_tools() -> None:
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {"a": {}}}}}
+    first = wire_tool(tool)
+    first["function"]["parameters"]["properties"].clear()
+    assert wire_tool(tool)["function"]["parameters"]["properties"] == {"a": {}}
+
+
+def test_wire_tool_follows_a_change_of_the_same_dict() -> None:
+    tool: dict[str, Any] = {"name": "f"}
+    assert wire_tool(tool)["function"]["name"] == "f"
+    tool["name"] = "g"
+    assert wire_tool(tool)["function"]["name"] == "g"

@@ -1,4 +1,6 @@
-"""Many predictions at once on one socket: ``python -m benchmarks.crowd NAME PORT SIZE TOKENS`` prints a line of JSON.
+"""Many predictions at once: ``python -m benchmarks.concurrency NAME PORT SIZE TOKENS`` prints a line of JSON.
+
+All share one socket.
 
 The server answers each with the prompt's progress at once, and sends the tokens of all in turn when the last has come.
 ``per_open_kb`` is what each open prediction adds to the process while all are open, ``per_second`` and
@@ -20,19 +22,21 @@ from typing import Any
 from lmstudio_integrations import AsyncClient, Client
 
 from .memory import growth, resident
-from .orders import MODEL, Order, text
+from .workload import MODEL, Workload, text
 
-_SINGLE = Order(2000)
+_SINGLE = Workload(2000)
 _REPEATS = 3
 
 
-def _orders(size: int, tokens: int, crowd: int) -> list[Order]:
+def _workloads(size: int, tokens: int, together: int) -> list[Workload]:
     """Every prediction has a text of its own kind, so that none can be taken for its neighbour."""
-    return [Order(tokens, at, crowd) for at in range(size)]
+    return [Workload(tokens, at, together) for at in range(size)]
 
 
-def _right(contents: list[str], orders: list[Order]) -> int:
-    return sum(content == text(order.count, order.start) for content, order in zip(contents, orders, strict=True))
+def _right(contents: list[str], workloads: list[Workload]) -> int:
+    return sum(
+        content == text(workload.count, workload.start) for content, workload in zip(contents, workloads, strict=True)
+    )
 
 
 def blocking(port: int, size: int, tokens: int) -> dict[str, Any]:
@@ -40,33 +44,33 @@ def blocking(port: int, size: int, tokens: int) -> dict[str, Any]:
     model = Client(f"ws://127.0.0.1:{port}").llm.model(MODEL)
     model.respond(str(_SINGLE))
     before = resident()
-    orders = _orders(size, tokens, size + 1)
-    streams = [model.respond_stream(str(order)) for order in orders]
+    workloads = _workloads(size, tokens, size + 1)
+    streams = [model.respond_stream(str(workload)) for workload in workloads]
     events = [stream.events() for stream in streams]
     for each in events:
         next(each)
     opened = growth(before, resident())
-    model.respond(str(Order(tokens, 0, size + 1)))
-    right = _right([stream.result().content for stream in streams], orders)
+    model.respond(str(Workload(tokens, 0, size + 1)))
+    right = _right([stream.result().content for stream in streams], workloads)
     del streams, events
 
     def alone() -> None:
         model.respond(str(_SINGLE))
 
     def together() -> int:
-        orders = _orders(size, tokens, size)
-        streams = [model.respond_stream(str(order)) for order in orders]
-        return _right([stream.result().content for stream in streams], orders)
+        workloads = _workloads(size, tokens, size)
+        streams = [model.respond_stream(str(workload)) for workload in workloads]
+        return _right([stream.result().content for stream in streams], workloads)
 
-    singles, crowds, rights = [], [], [right]
+    singles, batches, rights = [], [], [right]
     for _ in range(_REPEATS):
         begun = time.perf_counter()
         alone()
         singles.append(time.perf_counter() - begun)
         begun = time.perf_counter()
         rights.append(together())
-        crowds.append(time.perf_counter() - begun)
-    return _summary("client sync", size, tokens, opened, singles, crowds, rights)
+        batches.append(time.perf_counter() - begun)
+    return _summary("client sync", size, tokens, opened, singles, batches, rights)
 
 
 async def awaiting(port: int, size: int, tokens: int) -> dict[str, Any]:
@@ -74,33 +78,33 @@ async def awaiting(port: int, size: int, tokens: int) -> dict[str, Any]:
     model = await AsyncClient(f"ws://127.0.0.1:{port}").llm.model(MODEL)
     await model.respond(str(_SINGLE))
     before = resident()
-    orders = _orders(size, tokens, size + 1)
-    streams = [await model.respond_stream(str(order)) for order in orders]
+    workloads = _workloads(size, tokens, size + 1)
+    streams = [await model.respond_stream(str(workload)) for workload in workloads]
     events = [stream.events() for stream in streams]
     for each in events:
         await anext(each)
     opened = growth(before, resident())
-    await model.respond(str(Order(tokens, 0, size + 1)))
-    right = _right([(await stream.result()).content for stream in streams], orders)
+    await model.respond(str(Workload(tokens, 0, size + 1)))
+    right = _right([(await stream.result()).content for stream in streams], workloads)
     del streams, events
 
-    async def one(order: Order) -> str:
-        stream = await model.respond_stream(str(order))
+    async def one(workload: Workload) -> str:
+        stream = await model.respond_stream(str(workload))
         return "".join([fragment.content async for fragment in stream])
 
     async def together() -> int:
-        orders = _orders(size, tokens, size)
-        return _right(await asyncio.gather(*map(one, orders)), orders)
+        workloads = _workloads(size, tokens, size)
+        return _right(await asyncio.gather(*map(one, workloads)), workloads)
 
-    singles, crowds, rights = [], [], [right]
+    singles, batches, rights = [], [], [right]
     for _ in range(_REPEATS):
         begun = time.perf_counter()
         await one(_SINGLE)
         singles.append(time.perf_counter() - begun)
         begun = time.perf_counter()
         rights.append(await together())
-        crowds.append(time.perf_counter() - begun)
-    return _summary("client async", size, tokens, opened, singles, crowds, rights)
+        batches.append(time.perf_counter() - begun)
+    return _summary("client async", size, tokens, opened, singles, batches, rights)
 
 
 def _summary(
@@ -109,7 +113,7 @@ def _summary(
     tokens: int,
     opened: int | None,
     singles: list[float],
-    crowds: list[float],
+    batches: list[float],
     rights: list[int],
 ) -> dict[str, Any]:
     return {
@@ -118,7 +122,7 @@ def _summary(
         "tokens": tokens,
         "right": min(rights),
         "per_open_kb": None if opened is None else round(opened / size / 1024, 2),
-        "per_second": round(size * tokens / statistics.median(crowds)),
+        "per_second": round(size * tokens / statistics.median(batches)),
         "single_per_second": round(_SINGLE.count / statistics.median(singles)),
     }
 

@@ -1,6 +1,6 @@
 """What is asked for and what must come back: tokens that every dialect of the flood server says alike.
 
-An ``Order`` stands in the prompt, as ``count=2000 start=3 crowd=0``.
+A ``Workload`` stands in the prompt, as ``count=2000 start=3 together=0``.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ _WORDS = ("a small boat", "left", "the", "harbour", "at", "dawn", "and", "nobody
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class Workload:
     """How many tokens, the number of the first word, and how many predictions are answered together."""
 
     count: int = 8
     start: int = 0
-    crowd: int = 0
+    together: int = 0
 
     @classmethod
-    def read(cls, prompt: str) -> Order:
-        """The last order in a text; what it does not name has its default."""
-        found = {name: int(number) for name, number in re.findall(r"\b(count|start|crowd)=(\d+)", prompt)}
+    def read(cls, prompt: str) -> Workload:
+        """The last workload in a text; what it does not name has its default."""
+        found = {name: int(number) for name, number in re.findall(r"\b(count|start|together)=(\d+)", prompt)}
         return cls(**found)
 
     def __str__(self) -> str:
-        return f"count={self.count} start={self.start} crowd={self.crowd}"
+        return f"count={self.count} start={self.start} together={self.together}"
 
 
 @functools.lru_cache(maxsize=64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
-from .orders import Order, dump
+from .workload import Workload, dump
 
 AUTHENTICATION = dump({"authVersion": 1, "clientIdentifier": "guest:bare", "clientPasskey": "bare"})
 
@@ -21,7 +21,7 @@ def creation(prompt: str, channel: int = 0) -> str:
     return dump(message)
 
 
-def stream(port: int, order: Order) -> Callable[[], Iterator[str]]:
+def stream(port: int, workload: Workload) -> Callable[[], Iterator[str]]:
     """``websockets.sync``, ``recv`` and ``from_json``."""
     from pydantic_core import from_json
     from websockets.sync.client import connect
@@ -29,7 +29,7 @@ def stream(port: int, order: Order) -> Callable[[], Iterator[str]]:
     socket = connect(f"ws://127.0.0.1:{port}/llm", compression=None, max_size=None)
     socket.send(AUTHENTICATION)
     socket.recv()
-    ask = creation(str(order))
+    ask = creation(str(workload))
 
     def tokens() -> Iterator[str]:
         socket.send(ask)
@@ -44,12 +44,12 @@ def stream(port: int, order: Order) -> Callable[[], Iterator[str]]:
     return tokens
 
 
-async def astream(port: int, order: Order) -> Callable[[], AsyncIterator[str]]:
+async def astream(port: int, workload: Workload) -> Callable[[], AsyncIterator[str]]:
     """``websockets.asyncio``, ``recv`` and ``from_json``."""
     from pydantic_core import from_json
 
     socket = await connection(port, "llm")
-    ask = creation(str(order))
+    ask = creation(str(workload))
 
     async def tokens() -> AsyncIterator[str]:
         await socket.send(ask)

@@ -10,7 +10,7 @@ from typing import Any
 
 from websockets.frames import Frame, Opcode
 
-from .orders import DIMENSIONS, MODEL, PROMPT_TOKENS, Order, dump, words
+from .workload import DIMENSIONS, MODEL, PROMPT_TOKENS, Workload, dump, text, words
 
 
 def frame(message: Any) -> bytes:
@@ -42,7 +42,7 @@ def instance(domain: str) -> dict[str, Any]:
     }
 
 
-def _packets(order: Order) -> list[dict[str, Any]]:
+def _packets(workload: Workload) -> list[dict[str, Any]]:
     """LM Studio's packets of one prediction, the first being the prompt's progress."""
     counts = {
         "cachedTokenCount": 0,
@@ -61,7 +61,7 @@ def _packets(order: Order) -> list[dict[str, Any]]:
                 "isStructural": False,
             },
         }
-        for word in words(order.count, order.start)
+        for word in words(workload.count, workload.start)
     ]
     success = {
         "type": "success",
@@ -71,8 +71,8 @@ def _packets(order: Order) -> list[dict[str, Any]]:
             "numGpuLayers": 0,
             "timeToFirstTokenSec": 0.01,
             "promptTokensCount": PROMPT_TOKENS,
-            "predictedTokensCount": order.count,
-            "totalTokensCount": PROMPT_TOKENS + order.count,
+            "predictedTokensCount": workload.count,
+            "totalTokensCount": PROMPT_TOKENS + workload.count,
         },
         "modelInfo": instance("llm"),
         "loadModelConfig": {"fields": []},
@@ -86,7 +86,7 @@ def _pieces(count: int, start: int, digits: int) -> tuple[tuple[bytes, bytes], .
     """Every frame of a prediction, cut where the channel's number of so many digits stands."""
     number = 10 ** (digits - 1)
     messages: list[dict[str, Any]] = [
-        {"type": "channelSend", "channelId": number, "message": packet} for packet in _packets(Order(count, start))
+        {"type": "channelSend", "channelId": number, "message": packet} for packet in _packets(Workload(count, start))
     ]
     messages.append({"type": "channelClose", "channelId": number})
     mark = f'"channelId":{number}'.encode()
@@ -97,10 +97,10 @@ def _pieces(count: int, start: int, digits: int) -> tuple[tuple[bytes, bytes], .
     return tuple(cut)
 
 
-def lmstudio_frames(order: Order, channel: int) -> list[bytes]:
+def lmstudio_frames(workload: Workload, channel: int) -> list[bytes]:
     """A prediction on a channel, frame by frame: progress, fragments, the final packet, the close."""
     number = str(channel).encode()
-    return [before + number + after for before, after in _pieces(order.count, order.start, len(number))]
+    return [before + number + after for before, after in _pieces(workload.count, workload.start, len(number))]
 
 
 @functools.lru_cache(maxsize=1)
@@ -115,11 +115,11 @@ def embedding_frame(call: int, first: int) -> bytes:
 
 
 @functools.lru_cache(maxsize=16)
-def openai_stream(order: Order, usage: bool) -> bytes:
+def openai_stream(workload: Workload, usage: bool) -> bytes:
     """OpenAI's chat completion as server-sent events."""
     head = {"id": "chatcmpl-flood", "object": "chat.completion.chunk", "created": 0, "model": MODEL}
     deltas: list[tuple[dict[str, str], str | None]] = [
-        ({"role": "assistant", "content": word}, None) for word in words(order.count, order.start)
+        ({"role": "assistant", "content": word}, None) for word in words(workload.count, workload.start)
     ]
     deltas.append(({}, "stop"))
     chunks: list[dict[str, Any]] = [
@@ -127,22 +127,43 @@ def openai_stream(order: Order, usage: bool) -> bytes:
         for delta, reason in deltas
     ]
     if usage:
-        total = PROMPT_TOKENS + order.count
-        counts = {"prompt_tokens": PROMPT_TOKENS, "completion_tokens": order.count, "total_tokens": total}
-        chunks.append({**head, "choices": [], "usage": counts})
+        chunks.append({**head, "choices": [], "usage": _openai_usage(workload)})
     return "".join(f"data: {line}\n\n" for line in [*map(dump, chunks), "[DONE]"]).encode()
 
 
+def openai_answer(workload: Workload) -> bytes:
+    """OpenAI's chat completion in one piece."""
+    message = {"role": "assistant", "content": text(workload.count, workload.start)}
+    head = {"id": "chatcmpl-flood", "object": "chat.completion", "created": 0, "model": MODEL}
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+    return dump({**head, "choices": [choice], "usage": _openai_usage(workload)}).encode()
+
+
+def _openai_usage(workload: Workload) -> dict[str, int]:
+    total = PROMPT_TOKENS + workload.count
+    return {"prompt_tokens": PROMPT_TOKENS, "completion_tokens": workload.count, "total_tokens": total}
+
+
 @functools.lru_cache(maxsize=16)
-def ollama_stream(order: Order) -> bytes:
+def ollama_stream(workload: Workload) -> bytes:
     """Ollama's chat as lines of JSON."""
     head = {"model": MODEL, "created_at": "2026-01-01T00:00:00.000000Z"}
     lines: list[dict[str, Any]] = [
         {**head, "message": {"role": "assistant", "content": word}, "done": False}
-        for word in words(order.count, order.start)
+        for word in words(workload.count, workload.start)
     ]
-    durations = dict.fromkeys(("total_duration", "load_duration", "prompt_eval_duration", "eval_duration"), 1)
-    counts = {"prompt_eval_count": PROMPT_TOKENS, "eval_count": order.count}
-    last = {"message": {"role": "assistant", "content": ""}, "done": True, "done_reason": "stop"}
-    lines.append({**head, **last, **durations, **counts})
+    lines.append({**head, "message": {"role": "assistant", "content": ""}, **_ollama_end(workload)})
     return "".join(dump(line) + "\n" for line in lines).encode()
+
+
+def ollama_answer(workload: Workload) -> bytes:
+    """Ollama's chat in one piece."""
+    message = {"role": "assistant", "content": text(workload.count, workload.start)}
+    head = {"model": MODEL, "created_at": "2026-01-01T00:00:00.000000Z"}
+    return dump({**head, "message": message, **_ollama_end(workload)}).encode()
+
+
+def _ollama_end(workload: Workload) -> dict[str, Any]:
+    durations = dict.fromkeys(("total_duration", "load_duration", "prompt_eval_duration", "eval_duration"), 1)
+    counts = {"prompt_eval_count": PROMPT_TOKENS, "eval_count": workload.count}
+    return {"done": True, "done_reason": "stop", **durations, **counts}

@@ -1,4 +1,4 @@
-"""Memory over many predictions: ``python -m benchmarks.endurance NAME PORT COUNT`` prints a line of JSON.
+"""Memory over many predictions: ``python -m benchmarks.soak NAME PORT COUNT`` prints a line of JSON.
 
 Predictions of eight tokens, one after the other. ``early_mb`` is the process's memory after a tenth of them, when
 everything is warm, ``late_mb`` after all.
@@ -15,7 +15,7 @@ from typing import Any
 
 from .contenders import CONTENDERS
 from .memory import growth, resident
-from .orders import Order
+from .workload import Workload
 
 
 def blocking(tokens: Callable[[], Iterator[str]], times: int) -> None:
@@ -34,11 +34,11 @@ async def awaiting(tokens: Callable[[], AsyncIterator[str]], times: int) -> None
 
 def measure(name: str, port: int, count: int) -> dict[str, Any]:
     """Memory early and late."""
-    contender, order = CONTENDERS[name], Order()
+    contender, workload = CONTENDERS[name], Workload()
     if contender.awaits:
 
         async def main() -> tuple[int | None, int | None]:
-            tokens = await contender.start(port, order)
+            tokens = await contender.start(port, workload)
             await awaiting(tokens, count // 10)
             early = resident()
             await awaiting(tokens, count - count // 10)
@@ -46,7 +46,7 @@ def measure(name: str, port: int, count: int) -> dict[str, Any]:
 
         early, late = asyncio.run(main())
     else:
-        tokens = contender.start(port, order)
+        tokens = contender.start(port, workload)
         blocking(tokens, count // 10)
         early = resident()
         blocking(tokens, count - count // 10)
