@@ -1,13 +1,14 @@
 """The main job on one page: a LangChain chain and a LlamaIndex query engine, answered by LM Studio.
 
-Without LM Studio the emulator answers, with a small real model. While a prompt is processed a bar moves; at the end a
-table shows what each framework's own metadata tells about the prediction.
+Without LM Studio the emulator answers, with a small real model. A progress bar shows the processing of each
+prompt, and a table at the end the statistics that each framework's own metadata has.
 
 Run it with `.uv/bin/uv run --no-dev --extra all cookbook/quickstart.py`.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from _handbook import HANDBOOK
@@ -18,12 +19,14 @@ from langchain_core.prompts import ChatPromptTemplate
 from llama_index.core import Document, VectorStoreIndex
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
-from lmstudio_integrations.langchain import ChatLMStudio
-from lmstudio_integrations.llama_index import LMStudio, LMStudioEmbedding, PredictionStatsEvent, PromptProgressEvent
+from lmstudio_integrations.langchain import ChatLMStudio, ProgressBar
+from lmstudio_integrations.llama_index import (
+    LMStudio,
+    LMStudioEmbedding,
+    PredictionStatsEvent,
+    ProgressBarEventHandler,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,27 +35,6 @@ if TYPE_CHECKING:
     from langchain_core.messages import AIMessage
     from langchain_core.outputs import LLMResult
     from llama_index.core.instrumentation.events import BaseEvent
-
-console = Console()
-
-
-class PromptBar:
-    """A bar that a prediction's prompt progress, 0.0 to 1.0, moves; it has to end before text is written below it."""
-
-    def __init__(self) -> None:
-        columns = (TextColumn("reading the prompt"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-        self._progress = Progress(*columns, console=console)
-        self._task = self._progress.add_task("", total=1.0)
-        self._progress.start()
-
-    def move(self, share: float) -> None:
-        """Show how much of the prompt has been read."""
-        self._progress.update(self._task, completed=share)
-
-    def end(self) -> None:
-        """Leave the bar as it is. A second call does nothing."""
-        if self._progress.live.is_started:
-            self._progress.stop()
 
 
 class LastMessage(BaseCallbackHandler):
@@ -64,48 +46,38 @@ class LastMessage(BaseCallbackHandler):
         self.message: AIMessage = generation.message
 
 
-class Watcher(BaseEventHandler):
-    """Moves the bar and keeps the statistics, both out of LlamaIndex's instrumentation events."""
+class LastStats(BaseEventHandler):
+    """Keeps the statistics of the last prediction."""
 
-    bar: Any
     stats: PredictionStatsEvent | None = None
 
     def handle(self, event: BaseEvent, **_: Any) -> None:
         """LlamaIndex calls this for every event of every component."""
-        if isinstance(event, PromptProgressEvent):
-            self.bar.move(event.progress)
-        elif isinstance(event, PredictionStatsEvent):
+        if isinstance(event, PredictionStatsEvent):
             self.stats = event
 
 
-def write(pieces: Iterable[str], bar: PromptBar) -> None:
-    """Write an answer while it comes."""
-    try:
-        for piece in pieces:
-            bar.end()
-            console.out(piece, end="", highlight=False)
-    finally:
-        bar.end()
-    console.print()
+def write(pieces: Iterable[str]) -> None:
+    """Write an answer while it streams."""
+    for piece in pieces:
+        print(piece, end="", flush=True)
+    print()
 
 
 def langchain_chain(place: Place) -> dict[str, Any]:
-    """Stream the answer of ``prompt | model | parser``; returns what the message's metadata tells."""
-    console.print()
-    console.rule("LangChain: prompt | model | parser")
+    """Stream the answer of ``prompt | model | parser``; returns the figures of the message's metadata."""
+    print("\n--- LangChain: prompt | model | parser ---")
     question = "Summarise this handbook in one sentence."
-    console.print(f"[bold]{question}[/bold]")
-    bar, last = PromptBar(), LastMessage()
+    print(question)
+    last = LastMessage()
     prompt = ChatPromptTemplate.from_messages(
         [("system", "You are a helpful assistant."), ("user", "{handbook}\n\n{question}")]
     )
-    model = ChatLMStudio(
-        model=place.chat_model, base_url=place.url, temperature=0, max_tokens=80, on_prompt_progress=bar.move
-    )
+    model = ChatLMStudio(model=place.chat_model, base_url=place.url, temperature=0, max_tokens=80)
     chain = prompt | model | StrOutputParser()
     handbook = "\n\n".join(HANDBOOK.values())
-    write(chain.stream({"handbook": handbook, "question": question}, {"callbacks": [last]}), bar)
-    console.print()
+    bar = ProgressBar(file=sys.stdout, transient=False, summary=False)
+    write(chain.stream({"handbook": handbook, "question": question}, {"callbacks": [last, bar]}))
     usage = last.message.usage_metadata
     assert usage is not None
     return {
@@ -116,41 +88,39 @@ def langchain_chain(place: Place) -> dict[str, Any]:
 
 
 def llama_index_query(place: Place) -> dict[str, Any]:
-    """Ask a query engine over the handbook; returns what the statistics event tells."""
-    console.rule("LlamaIndex: a query engine over a handbook")
+    """Ask a query engine over the handbook; returns the figures of the statistics event."""
+    print("\n--- LlamaIndex: a query engine over a handbook ---")
     question = "How many tons does the crane lift?"
-    console.print(f"[bold]{question}[/bold]")
+    print(question)
     llm = LMStudio(model=place.chat_model, base_url=place.url, temperature=0, max_tokens=80)
     embedding = LMStudioEmbedding(model=place.embedding_model, base_url=place.url)
     documents = [Document(text=text, metadata={"title": title}) for title, text in HANDBOOK.items()]
     index = VectorStoreIndex.from_documents(documents, embed_model=embedding)
     engine = index.as_query_engine(llm=llm, similarity_top_k=2, streaming=True)
-    bar = PromptBar()
-    watcher = Watcher(bar=bar)
+    last, bar = LastStats(), ProgressBarEventHandler(sys.stdout, transient=False)
     dispatcher = get_dispatcher()
-    dispatcher.add_event_handler(watcher)
+    dispatcher.add_event_handler(last)
+    dispatcher.add_event_handler(bar)
     try:
         response: Any = engine.query(question)
-        write(response.response_gen, bar)
+        write(response.response_gen)
     finally:
-        bar.end()
-        dispatcher.event_handlers.remove(watcher)
+        dispatcher.event_handlers.remove(last)
+        dispatcher.event_handlers.remove(bar)
     sources = ", ".join(f"{node.metadata['title']} ({node.score:.2f})" for node in response.source_nodes)
-    console.print(f"[dim]sources: {sources}[/dim]", highlight=False)
-    assert watcher.stats is not None
+    print(f"sources: {sources}")
+    assert last.stats is not None
     return {
-        "prompt_tokens": watcher.stats.usage["prompt_tokens"],
-        "generated_tokens": watcher.stats.usage["completion_tokens"],
-        **watcher.stats.stats,
+        "prompt_tokens": last.stats.usage["prompt_tokens"],
+        "generated_tokens": last.stats.usage["completion_tokens"],
+        **last.stats.stats,
     }
 
 
-def statistics_table(columns: dict[str, dict[str, Any]]) -> Table:
-    """One row for each figure, one column for each framework."""
-    table = Table(title="What each framework's metadata tells", title_justify="left")
-    table.add_column("")
-    for title in columns:
-        table.add_column(title, justify="right")
+def print_statistics(columns: dict[str, dict[str, Any]]) -> None:
+    """Print one row for each figure, one column for each framework."""
+    print("\nThe statistics in each framework's metadata:")
+    print(" " * 20 + "".join(f"{title:>28}" for title in columns))
     rows = {
         "prompt tokens": ("prompt_tokens", "{}"),
         "generated tokens": ("generated_tokens", "{}"),
@@ -160,16 +130,15 @@ def statistics_table(columns: dict[str, dict[str, Any]]) -> Table:
     }
     for title, (key, form) in rows.items():
         figures = (column.get(key) for column in columns.values())
-        table.add_row(title, *("unknown" if figure is None else form.format(figure) for figure in figures))
-    return table
+        cells = ("unknown" if figure is None else form.format(figure) for figure in figures)
+        print(f"{title:<20}" + "".join(f"{cell:>28}" for cell in cells))
 
 
 def main() -> None:
     """Find a place to ask, ask there through both frameworks, and compare the figures."""
     with lm_studio_or_emulator() as place:
         columns = {"LangChain": langchain_chain(place), "LlamaIndex": llama_index_query(place)}
-    console.print()
-    console.print(statistics_table(columns))
+    print_statistics(columns)
 
 
 if __name__ == "__main__":

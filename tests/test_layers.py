@@ -34,7 +34,7 @@ FOREIGN: dict[str, frozenset[str]] = {
     "compat": frozenset(),
 }
 
-OPTIONAL = {"client/transport/uvloop_event_loop.py": "uvloop"}
+OPTIONAL = {"client/progress_bar.py": "tqdm", "client/transport/uvloop_event_loop.py": "uvloop"}
 
 
 def _layer(path: Path) -> str:

@@ -1,9 +1,9 @@
-"""How the progress of a prediction reaches LangChain's callback handlers.
+"""The progress of a prediction -> LangChain's callback handlers and LangGraph's stream.
 
-Inside a run (a chain, a graph, a runnable) it is dispatched as a custom event, which handlers and ``astream_events``
-see. In a node of a graph it is also written to LangGraph's ``stream_mode="custom"``, as a dict of ``type`` (the event's
-name) and the event's values. A model that is called bare has no parent run, and langchain-core dispatches nothing then;
-a handler that needs progress all the same (``ProgressBar``) calls ``listen`` in ``on_chat_model_start``, which runs in
+Within a run (a chain, a graph, a runnable) it is dispatched as a custom event, which handlers and ``astream_events``
+receive. In a node of a graph it is also written to LangGraph's ``stream_mode="custom"``, as a dict of ``type`` (the
+event's name) and the event's values. A bare call of a model has no parent run, so langchain-core dispatches nothing; a
+handler that needs progress all the same (``ProgressBar``) calls ``listen`` in ``on_chat_model_start``, which runs in
 the same context just before.
 """
 
@@ -56,13 +56,13 @@ def progress_name(event: PromptProgress | LoadProgress) -> str:
 
 
 class Listener(Protocol):
-    """Who wants to hear about the progress of one prediction."""
+    """Receives the progress of one prediction."""
 
     done: bool
-    """Set when its run has ended, however it ended: a listener that nobody took up is then passed over."""
+    """Whether its run has ended. A listener whose prediction never started is dropped then."""
 
-    def progress(self, name: str, data: dict[str, Any]) -> None:
-        """One step, as a custom event would tell it."""
+    def progress(self, event: PromptProgress | LoadProgress) -> None:
+        """Receive one step."""
         ...
 
 
@@ -70,12 +70,12 @@ _listeners: ContextVar[tuple[Listener, ...]] = ContextVar("lmstudio_progress_lis
 
 
 def listen(listener: Listener) -> None:
-    """Tell ``listener`` about the progress of the next prediction that starts in this context."""
+    """Pass the progress of the next prediction that starts in this context to ``listener``."""
     _listeners.set((*(other for other in _listeners.get() if not other.done), listener))
 
 
 class ProgressDispatcher:
-    """Hands on the progress of one prediction. Made when the prediction starts, in the caller's context."""
+    """Dispatches the progress of one prediction. Constructed in the caller's context when the prediction starts."""
 
     def __init__(self) -> None:
         self._listeners = [listener for listener in _listeners.get() if not listener.done]
@@ -87,31 +87,26 @@ class ProgressDispatcher:
             self._config = None
 
     def dispatch(self, event: Any) -> None:
-        """Hand on one step, an event of ``PROGRESS_EVENTS``, from blocking code."""
-        told = self._told(event)
-        if told is not None:
-            dispatch_custom_event(*told, config=self._config)
+        """Dispatch one step, an event of ``PROGRESS_EVENTS``, from blocking code."""
+        self._pass_on(event)
+        if self._config is not None:
+            dispatch_custom_event(progress_name(event), progress_data(event), config=self._config)
 
     async def adispatch(self, event: Any) -> None:
-        """The same from a coroutine."""
-        told = self._told(event)
-        if told is not None:
-            await adispatch_custom_event(*told, config=self._config)
+        """``dispatch`` for coroutines."""
+        self._pass_on(event)
+        if self._config is not None:
+            await adispatch_custom_event(progress_name(event), progress_data(event), config=self._config)
 
-    def _told(self, event: PromptProgress | LoadProgress) -> tuple[str, dict[str, Any]] | None:
-        """Tell the listeners, and return what the run is to be told if there is one."""
-        if not self._listeners and self._config is None and self._write is None:
-            return None
-        name, data = progress_name(event), progress_data(event)
+    def _pass_on(self, event: PromptProgress | LoadProgress) -> None:
         if self._write is not None:
-            self._write({"type": name, **data})
+            self._write({"type": progress_name(event), **progress_data(event)})
         for listener in self._listeners:
-            listener.progress(name, data)
-        return None if self._config is None else (name, data)
+            listener.progress(event)
 
 
 def _stream_writer() -> Callable[[Any], None] | None:
-    """What writes to LangGraph's ``stream_mode="custom"``, if a graph runs this."""
+    """The function that writes to LangGraph's ``stream_mode="custom"``, within a graph."""
     if "langgraph.config" not in sys.modules:
         return None
     from langgraph.config import get_stream_writer

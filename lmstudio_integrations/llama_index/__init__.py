@@ -25,11 +25,11 @@ if TYPE_CHECKING:
         LoadProgressEvent,
         LoadProgressUpdate,
         PredictionStatsEvent,
+        ProgressBarEventHandler,
         PromptProgressEvent,
         PromptProgressUpdate,
     )
     from lmstudio_integrations.llama_index.llm import LMStudio
-    from lmstudio_integrations.llama_index.progress import ProgressBarEventHandler
 else:  # a type checker would take a module's `__getattr__` for a promise of any name
     __getattr__, __dir__ = lazy(
         __name__,
@@ -39,7 +39,7 @@ else:  # a type checker would take a module's `__getattr__` for a promise of any
             "LMStudioTokenizer": "_tokenizer",
             "LoadProgressEvent": "events",
             "PredictionStatsEvent": "events",
-            "ProgressBarEventHandler": "progress",
+            "ProgressBarEventHandler": "events",
             "LoadProgressUpdate": "events",
             "PromptProgressEvent": "events",
             "PromptProgressUpdate": "events",

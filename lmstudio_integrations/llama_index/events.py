@@ -12,6 +12,8 @@ A workflow or agent has progress in its own stream, too::
         if isinstance(event, PromptProgressUpdate):
             print(f"{event.progress:.0%} of the prompt")
 
+``ProgressBarEventHandler`` draws progress bars.
+
 LlamaIndex: https://docs.llamaindex.ai/en/stable/module_guides/observability/instrumentation/
 """
 
@@ -19,20 +21,25 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, fields
+from typing import Any, TextIO
 
 from llama_index.core import instrumentation
+from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.events import BaseEvent
+from llama_index.core.instrumentation.events.exception import ExceptionEvent
+from llama_index.core.instrumentation.events.span import SpanDropEvent
 from llama_index.core.workflow import Event
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from lmstudio_integrations.client import LoadProgress, PromptProgress
+from lmstudio_integrations.client.progress_bar import ProgressBars
 
 __all__ = [
     "LoadProgressEvent",
     "LoadProgressUpdate",
     "PredictionStatsEvent",
+    "ProgressBarEventHandler",
     "PromptProgressEvent",
     "PromptProgressUpdate",
     "dispatcher",
@@ -100,6 +107,50 @@ class LoadProgressUpdate(Event):
 
     progress: float
     identifier: str | None = None
+
+
+class ProgressBarEventHandler(BaseEventHandler):
+    """Draws a bar while a model is loaded and while a prompt is processed, one for each call.
+
+    ::
+
+        from llama_index.core.instrumentation import get_dispatcher
+
+        get_dispatcher().add_event_handler(ProgressBarEventHandler())
+
+    Nothing is drawn if the output is a pipe or a file.
+
+    Args:
+        file: The stream to draw on. ``None`` is the notebook's output, else stderr.
+        transient: Remove a bar when it has ended.
+
+    Raises:
+        ImportError: tqdm is not installed: ``pip install "lmstudio-integrations[progress]"``.
+    """
+
+    _bars: ProgressBars = PrivateAttr()
+
+    def __init__(self, file: TextIO | None = None, *, transient: bool = True) -> None:
+        super().__init__()
+        self._bars = ProgressBars(file=file, leave=not transient)
+
+    @classmethod
+    def class_name(cls) -> str:
+        return "ProgressBarEventHandler"
+
+    def handle(self, event: BaseEvent, **kwargs: Any) -> None:
+        """Draw or end the bar of the event's span. Other events are ignored."""
+        if isinstance(event, LoadProgressEvent):
+            self._bars.show(event.span_id, LoadProgress(event.progress, event.model))
+        elif isinstance(event, PromptProgressEvent):
+            self._bars.show(event.span_id, PromptProgress(**{name: getattr(event, name) for name in _PROMPT_PROGRESS}))
+        elif isinstance(event, PredictionStatsEvent):
+            self._bars.end(event.span_id)
+        elif isinstance(event, (ExceptionEvent, SpanDropEvent)):
+            self._bars.end(event.span_id, failed=True)
+
+
+_PROMPT_PROGRESS = tuple(field.name for field in fields(PromptProgress))
 
 
 def report_progress(progress: PromptProgress | LoadProgress, span_id: str | None, model: str | None) -> None:

@@ -15,7 +15,7 @@ except ImportError as error:
 FOREIGN = """
 import sys
 from lmstudio_integrations.langchain import *
-print(sorted({name.split(".")[0] for name in sys.modules} & {"rich", "langchain", "langgraph", "llama_index"}))
+print(sorted({name.split(".")[0] for name in sys.modules} & {"langchain", "langgraph", "llama_index"}))
 """
 OWN = """
 import sys

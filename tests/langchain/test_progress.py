@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import builtins
 import io
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +13,6 @@ from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
-from rich.console import Console
 
 from lmstudio_integrations.emulator import Emulator, Reply
 from lmstudio_integrations.langchain import LOAD_PROGRESS, PROMPT_PROGRESS, ChatLMStudio, LMStudioLLM, ProgressBar
@@ -39,13 +38,11 @@ class SeenAsync(AsyncCallbackHandler):
         self.events.append((name, data))
 
 
-def screen() -> Console:
-    return Console(file=io.StringIO(), force_terminal=True, width=100)
+class Terminal(io.StringIO):
+    """A stream that says that it is a terminal."""
 
-
-def shown(console: Console) -> str:
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
+    def isatty(self) -> bool:
+        return True
 
 
 @pytest.fixture(autouse=True)
@@ -134,10 +131,10 @@ def test_no_progress_gets_into_the_answer(chat: Make) -> None:
         assert "progress" not in str(chunk)
 
 
-async def test_the_bar_shows_a_bare_call_in_all_four_ways(chat: Make) -> None:
+async def test_bar_shows_a_bare_call_in_all_four_ways(chat: Make) -> None:
     for way in ("invoke", "stream", "ainvoke", "astream"):
-        console = screen()
-        config: Any = {"callbacks": [ProgressBar(console=console, transient=False)]}
+        terminal = Terminal()
+        config: Any = {"callbacks": [ProgressBar(file=terminal, transient=False)]}
         model = chat()
         if way == "invoke":
             model.invoke("x", config=config)
@@ -147,85 +144,79 @@ async def test_the_bar_shows_a_bare_call_in_all_four_ways(chat: Make) -> None:
             await model.ainvoke("x", config=config)
         else:
             [chunk async for chunk in model.astream("x", config=config)]
-        assert "prompt tokens" in shown(console), way
-        assert "reading the prompt" in shown(console), way
+        assert "prompt tokens" in terminal.getvalue(), way
+        assert "Processing the prompt: |" in terminal.getvalue(), way
         assert all(listener.done for listener in progress_module._listeners.get()), way
 
 
-def test_the_bar_shows_loading_prompt_and_answer(chat: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    console = screen()
-    seen: list[str] = []
-    bar = ProgressBar(console=console, answering=True)
-    show = bar._progress.add_task
-
-    def add_task(words: str, **options: Any) -> Any:
-        seen.append(words)
-        return show(words, **options)
-
-    monkeypatch.setattr(bar._progress, "add_task", add_task)
+def test_bar_shows_loading_prompt_and_answer_in_order(chat: Make) -> None:
+    terminal = Terminal()
+    bar = ProgressBar(file=terminal, answering=True, transient=False)
     list(chat(model="emulator/chat-2").stream("x", config={"callbacks": [bar]}))
-    assert seen == ["loading the model", "reading the prompt", "answering"]
+    shown = terminal.getvalue()
+    assert shown.index("Loading emulator/chat-2") < shown.index("Processing the prompt") < shown.index("Answering")
 
 
-def test_the_bar_gives_the_terminal_back_at_the_first_token(chat: Make) -> None:
-    bar = ProgressBar(console=screen())
+def test_bar_ends_at_the_first_token(chat: Make, lmstudio_emulator: Emulator) -> None:
+    lmstudio_emulator.script(Reply(fragments=["a", "b"], progress=(0.0, 0.5)))
+    bar = ProgressBar(file=Terminal())
     stream = chat().stream("x", config={"callbacks": [bar]})
     next(stream)
-    assert not bar._progress.live.is_started
+    assert bar._bars.showing == 0
     assert len(list(stream)) > 1
 
 
-def test_the_bar_goes_away_when_it_fails(chat: Make, lmstudio_emulator: Emulator) -> None:
-    console = screen()
-    bar = ProgressBar(console=console)
-    lmstudio_emulator.script(Reply(error="no"))
+def test_bar_of_a_failed_call_is_removed(chat: Make, lmstudio_emulator: Emulator) -> None:
+    bar = ProgressBar(file=Terminal())
+    lmstudio_emulator.script(Reply(error="no", progress=(0.0, 0.5)))
     with pytest.raises(Exception, match="no"):
         chat().invoke("x", config={"callbacks": [bar]})
-    assert bar._progress.finished
-    assert not bar._progress.live.is_started
+    assert bar._bars.showing == 0
     assert bar._runs == {}
 
 
-def test_an_answer_from_the_cache_leaves_nobody_waiting(chat: Make) -> None:
+def test_response_from_the_cache_leaves_no_listener_waiting(chat: Make) -> None:
     model = chat(cache=InMemoryCache())
-    bar = ProgressBar(console=screen())
+    bar = ProgressBar(file=Terminal())
     for _ in range(2):
         model.invoke("x", config={"callbacks": [bar]})
     assert all(listener.done for listener in progress_module._listeners.get())
 
 
-def test_a_bar_that_stays_is_drawn_for_its_own_run_only(chat: Make) -> None:
-    console = screen()
-    bar = ProgressBar(console=console, transient=False)
+def test_bar_that_stays_is_drawn_for_its_own_run_only(chat: Make) -> None:
+    terminal = Terminal()
+    bar = ProgressBar(file=terminal, transient=False)
     for _ in range(2):
         chat().invoke("x", config={"callbacks": [bar]})
-    assert bar._progress.task_ids == []
+    assert bar._bars.showing == 0
+    assert terminal.getvalue().count("100%") == 2
 
 
-async def test_bars_do_not_pile_up_in_one_context(chat: Make) -> None:
-    bar = ProgressBar(console=screen())
+async def test_listeners_of_one_context_do_not_pile_up(chat: Make) -> None:
+    bar = ProgressBar(file=Terminal())
     for _ in range(3):
         await chat().ainvoke("x", config={"callbacks": [bar]})
     assert len(progress_module._listeners.get()) <= 1
 
 
-def test_the_bar_serves_text_completion_and_batches(chat: Make, lmstudio_emulator: Emulator) -> None:
-    console = screen()
-    bar = ProgressBar(console=console)
+def test_bar_works_for_text_completion_and_batches(chat: Make, lmstudio_emulator: Emulator) -> None:
+    terminal = Terminal()
+    bar = ProgressBar(file=terminal)
     LMStudioLLM(model="emulator/chat", base_url=lmstudio_emulator.url).invoke("x", config={"callbacks": [bar]})
     chat().batch(["a", "b", "c"], config={"callbacks": [bar]})
-    assert shown(console).count("prompt tokens") == 4
+    assert terminal.getvalue().count("prompt tokens") == 4
 
 
-def test_the_bar_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
+def test_bar_in_a_pipe_writes_only_the_summary(chat: Make) -> None:
+    pipe = io.StringIO()
+    chat().invoke("x", config={"callbacks": [ProgressBar(file=pipe)]})
+    (line,) = pipe.getvalue().splitlines()
+    assert "prompt tokens" in line
 
-    def without_rich(name: str, *args: Any, **kwargs: Any) -> Any:
-        if name.startswith("rich"):
-            raise ImportError(name)
-        return real(name, *args, **kwargs)
 
-    monkeypatch.setattr(builtins, "__import__", without_rich)
+def test_bar_without_tqdm_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("tqdm", "tqdm.auto"):
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ImportError, match=r"lmstudio-integrations\[progress\]"):
         ProgressBar()
 

@@ -142,14 +142,11 @@ def test_the_token_counter_counts_what_lm_studio_counted(server: Emulator, metho
     assert counter.completion_llm_token_count == 3
 
 
-def text_of(console_file: io.StringIO) -> str:
-    return console_file.getvalue()
+class Terminal(io.StringIO):
+    """A stream that says that it is a terminal."""
 
-
-def bar(file: io.StringIO) -> ProgressBarEventHandler:
-    from rich.console import Console
-
-    return ProgressBarEventHandler(console=Console(file=file, force_terminal=True, width=100))
+    def isatty(self) -> bool:
+        return True
 
 
 def sent(handler: ProgressBarEventHandler, *events: BaseEvent) -> None:
@@ -157,51 +154,51 @@ def sent(handler: ProgressBarEventHandler, *events: BaseEvent) -> None:
         handler.handle(event)
 
 
-def test_the_bar_shows_the_prompt_and_goes_away() -> None:
-    file = io.StringIO()
-    handler = bar(file)
+def test_bar_shows_the_prompt_and_is_removed() -> None:
+    terminal = Terminal()
+    handler = ProgressBarEventHandler(terminal)
     halfway = PromptProgressEvent(
         span_id="s", progress=0.5, processed_tokens=50, total_tokens=100, cached_tokens=10, unprocessed_tokens=50
     )
     sent(handler, PromptProgressEvent(span_id="s", progress=0.0), halfway)
-    assert handler.showing == 1
-    handler.refresh()
-    assert "Processing the prompt" in text_of(file)
-    assert "50/100 tokens, 10 cached" in text_of(file)
+    assert handler._bars.showing == 1
+    handler._bars.refresh()
+    assert "Processing the prompt" in terminal.getvalue()
+    assert "50/100 tokens, 10 cached" in terminal.getvalue()
     sent(handler, PromptProgressEvent(span_id="s", progress=1.0))
-    assert handler.showing == 0
+    assert handler._bars.showing == 0
 
 
-def test_loading_has_its_bar_until_the_prompt_begins() -> None:
-    file = io.StringIO()
-    handler = bar(file)
+def test_load_bar_ends_when_the_prompt_begins() -> None:
+    terminal = Terminal()
+    handler = ProgressBarEventHandler(terminal)
     sent(handler, LoadProgressEvent(span_id="s", progress=0.1, model="m"))
-    handler.refresh()
-    assert "Loading m" in text_of(file)
+    handler._bars.refresh()
+    assert "Loading m" in terminal.getvalue()
     sent(handler, PromptProgressEvent(span_id="s", progress=1.0))
-    assert handler.showing == 0
+    assert handler._bars.showing == 0
 
 
 def test_calls_at_once_have_a_bar_each() -> None:
-    handler = bar(io.StringIO())
+    handler = ProgressBarEventHandler(Terminal())
     sent(handler, PromptProgressEvent(span_id="a", progress=0.1), PromptProgressEvent(span_id="b", progress=0.2))
-    assert handler.showing == 2
+    assert handler._bars.showing == 2
     sent(handler, PredictionStatsEvent(span_id="a", finish_reason="stop", usage={}, stats={}))
-    assert handler.showing == 1
+    assert handler._bars.showing == 1
     sent(handler, PredictionStatsEvent(span_id="b", finish_reason="stop", usage={}, stats={}))
-    assert handler.showing == 0
+    assert handler._bars.showing == 0
 
 
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_call_that_fails_leaves_no_bar_behind(server: Emulator, llm: LMStudio, stream: bool) -> None:
     from llama_index.core.instrumentation import get_dispatcher
 
-    handler = bar(io.StringIO())
+    handler = ProgressBarEventHandler(Terminal())
     shown: list[int] = []
 
     class Watching(Collected):
         def handle(self, event: BaseEvent, **kwargs: object) -> None:
-            shown.append(handler.showing)
+            shown.append(handler._bars.showing)
 
     root = get_dispatcher()
     watching = Watching()
@@ -215,11 +212,11 @@ def test_a_call_that_fails_leaves_no_bar_behind(server: Emulator, llm: LMStudio,
         root.event_handlers.remove(handler)
         root.event_handlers.remove(watching)
     assert max(shown) == 1
-    assert handler.showing == 0
+    assert handler._bars.showing == 0
 
 
-def test_without_rich_the_bar_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("rich", "rich.console", "rich.progress"):
+def test_bar_without_tqdm_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("tqdm", "tqdm.auto"):
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ImportError, match=r'pip install "lmstudio-integrations\[progress\]"'):
         ProgressBarEventHandler()

@@ -13,7 +13,7 @@ print(*sorted(name.removeprefix(own) for name in sys.modules if name.startswith(
 FOREIGN = """
 import sys
 from lmstudio_integrations.llama_index import *
-print(sorted({name.split(".")[0] for name in sys.modules} & {"rich", "langchain", "langchain_core", "langgraph"}))
+print(sorted({name.split(".")[0] for name in sys.modules} & {"langchain", "langchain_core", "langgraph"}))
 """
 UNBUILT = """
 from lmstudio_integrations.llama_index import LMStudio, LMStudioEmbedding
