@@ -36,6 +36,7 @@ __all__ = [
     "gives_document",
     "metadata_of",
     "reasoning_tags",
+    "token_usage",
     "usage_of",
     "was_not_streamed",
 ]
@@ -175,6 +176,22 @@ def usage_of(result: PredictionResult) -> UsageMetadata | None:
     if counts.reasoning_tokens:
         usage["output_token_details"] = OutputTokenDetails(reasoning=counts.reasoning_tokens)
     return usage
+
+
+def token_usage(usage: UsageMetadata | None) -> dict[str, Any] | None:
+    """The counts under the names of OpenAI's API, as ``llm_output`` has them."""
+    if usage is None:
+        return None
+    made: dict[str, Any] = {
+        "prompt_tokens": usage["input_tokens"],
+        "completion_tokens": usage["output_tokens"],
+        "total_tokens": usage["total_tokens"],
+    }
+    if "input_token_details" in usage:
+        made["prompt_tokens_details"] = {"cached_tokens": usage["input_token_details"].get("cache_read")}
+    if "output_token_details" in usage:
+        made["completion_tokens_details"] = {"reasoning_tokens": usage["output_token_details"].get("reasoning")}
+    return made
 
 
 def finish_reason(result: PredictionResult, options: ResponseOptions) -> str:

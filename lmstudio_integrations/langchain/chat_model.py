@@ -16,19 +16,19 @@ from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
-from pydantic import ConfigDict, model_validator
+from pydantic import ConfigDict
 
 from lmstudio_integrations import ModelInstanceInfo
-from lmstudio_integrations._version import __version__
 from lmstudio_integrations.client import LLM
 from lmstudio_integrations.langchain._chunks import ChunkReader
 from lmstudio_integrations.langchain._messages import to_history
 from lmstudio_integrations.langchain._profile import cache_profile, known_profile
 from lmstudio_integrations.langchain._request import Request, apredict, chat_request, predict
-from lmstudio_integrations.langchain._response import PROVIDER, MessageReader, generation_info
+from lmstudio_integrations.langchain._response import MessageReader, generation_info, token_usage
 from lmstudio_integrations.langchain._tools import openai_tools, tool_choice_of
+from lmstudio_integrations.langchain._tracing import TracedModel, ls_params
 from lmstudio_integrations.langchain.errors import LangChainErrors
-from lmstudio_integrations.langchain.settings import GenerationSettings, Method
+from lmstudio_integrations.langchain.settings import Method
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 
 __all__ = ["ChatLMStudio"]
 
-_NO_PART_OF_THE_ANSWER = ("on_prompt_progress", "on_load_progress", "on_first_token", "cancel", "timeout", "ttl")
+_NOT_IN_CACHE_KEY = ("on_prompt_progress", "on_load_progress", "on_first_token", "cancel", "timeout", "ttl")
 
 
-class ChatLMStudio(GenerationSettings, BaseChatModel):
+class ChatLMStudio(TracedModel, BaseChatModel):
     """A chat model that LM Studio runs.
 
     ``ChatLMStudio(model="qwen/qwen3-4b", temperature=0)`` opens no connection; the first call does, and loads the
@@ -86,15 +86,6 @@ class ChatLMStudio(GenerationSettings, BaseChatModel):
         return "lmstudio-chat"
 
     @property
-    def lc_secrets(self) -> dict[str, str]:
-        return {"api_token": "LMSTUDIO_API_TOKEN"}
-
-    @model_validator(mode="after")
-    def _set_lmstudio_version(self) -> Self:
-        self._add_version("lmstudio-integrations", __version__)
-        return self
-
-    @property
     def _identifying_params(self) -> Mapping[str, Any]:
         """Everything that changes an answer, and nothing else: it is part of the cache's key."""
         return {
@@ -105,21 +96,13 @@ class ChatLMStudio(GenerationSettings, BaseChatModel):
         }
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
-        return super()._get_llm_string(
-            stop, **{name: kwargs[name] for name in kwargs if name not in _NO_PART_OF_THE_ANSWER}
-        )
+        """The part of the cache's key that identifies the model: what determines the answer, as it is now."""
+        changes = {name: value for name, value in kwargs.items() if name not in _NOT_IN_CACHE_KEY}
+        params = {"_type": self._llm_type, **self._identifying_params, "stop": stop, **changes}
+        return str(sorted(params.items()))
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        params = LangSmithParams(ls_provider=PROVIDER, ls_model_type="chat")
-        values = {
-            "ls_model_name": self._pick("model", kwargs),
-            "ls_temperature": self._pick("temperature", kwargs),
-            "ls_max_tokens": self._pick("max_tokens", kwargs) or None,
-            "ls_stop": stop if stop is not None else self.stop,
-        }
-        given: Any = {name: value for name, value in values.items() if value is not None}
-        params.update(given)
-        return params
+        return ls_params(self, "chat", stop, kwargs)
 
     # Answering
 
@@ -304,6 +287,7 @@ class ChatLMStudio(GenerationSettings, BaseChatModel):
         return known_profile(self.base_url, self.model, self.context_length)
 
     def _learn(self, model: str | None, info: ModelInstanceInfo) -> None:
+        super()._learn(model, info)
         cache_profile(self.base_url, model, info)
 
     def with_profile(self) -> Self:
@@ -324,14 +308,9 @@ _COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 
 
 def _result(message: AIMessage) -> ChatResult:
-    usage = message.usage_metadata
-    token_usage = None
-    if usage is not None:
-        token_usage = dict(
-            zip(_COUNTS, (usage["input_tokens"], usage["output_tokens"], usage["total_tokens"]), strict=True)
-        )
-    llm_output = {"model_name": message.response_metadata["model_name"], "token_usage": token_usage}
-    generation = ChatGeneration(message=message, generation_info=generation_info(message.response_metadata))
+    metadata = message.response_metadata
+    llm_output = {"model_name": metadata["model_name"], "token_usage": token_usage(message.usage_metadata)}
+    generation = ChatGeneration(message=message, generation_info=generation_info(metadata))
     return ChatResult(generations=[generation], llm_output=llm_output)
 
 

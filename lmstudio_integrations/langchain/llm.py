@@ -13,9 +13,9 @@ from pydantic import ConfigDict
 
 from lmstudio_integrations.langchain._chunks import CompletionChunkReader
 from lmstudio_integrations.langchain._request import Request, apredict, predict, text_request
-from lmstudio_integrations.langchain._response import PROVIDER, GenerationReader
+from lmstudio_integrations.langchain._response import GenerationReader
+from lmstudio_integrations.langchain._tracing import TracedModel, ls_params
 from lmstudio_integrations.langchain.errors import LangChainErrors
-from lmstudio_integrations.langchain.settings import GenerationSettings
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["LMStudioLLM"]
 
 
-class LMStudioLLM(GenerationSettings, BaseLLM):
+class LMStudioLLM(TracedModel, BaseLLM):
     """A model that continues a text as it stands. For conversations take ``ChatLMStudio``.
 
     The settings are those of ``ChatLMStudio``, and calls may change them in the same way. ``generation_info`` of a
@@ -42,18 +42,12 @@ class LMStudioLLM(GenerationSettings, BaseLLM):
         return "lmstudio-llm"
 
     @property
-    def lc_secrets(self) -> dict[str, str]:
-        return {"api_token": "LMSTUDIO_API_TOKEN"}
-
-    @property
     def _identifying_params(self) -> Mapping[str, Any]:
         """Everything that changes an answer; part of the cache's key."""
         return self._what_answers()
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        params = super()._get_ls_params(stop=stop, **kwargs)
-        params["ls_provider"] = PROVIDER
-        return params
+        return ls_params(self, "llm", stop, kwargs)
 
     def _request(self, prompt: str, stop: list[str] | None, changes: Mapping[str, Any]) -> Request:
         with LangChainErrors():

@@ -333,16 +333,16 @@ def counts_of(usage: dict[str, Any]) -> dict[str, int]:
 def raw_of(result: PredictionResult) -> dict[str, Any]:
     """``raw`` of the last response: a plain dict that can be stored as JSON.
 
-    ``model`` (instance identifier), ``model_key``, ``finish_reason``, ``stop_reason`` (LM Studio's word), ``usage``,
-    ``stats`` and ``model_info`` (LM Studio's figures under snake_case names); ``failed_tool_calls`` and
-    ``parsed_from_reasoning`` only where there is something to tell.
+    ``model`` (instance identifier), ``model_key``, ``finish_reason``, ``usage``, ``stats`` and ``model_info`` (LM
+    Studio's figures under snake_case names; ``stats["stop_reason"]`` is its own word for the finish reason);
+    ``failed_tool_calls`` and ``parsed_from_reasoning`` only if there are any. There is no ``stop_reason`` beside
+    ``finish_reason``, because tracing (OpenInference) would take it for the finish reason.
     """
     info = result.model_info.model_dump(mode="json", exclude_none=True)
     raw: dict[str, Any] = {
         "model": info.get("identifier"),
         "model_key": info.get("model_key"),
         "finish_reason": result.finish_reason,
-        "stop_reason": result.stats.stop_reason,
         "usage": usage_of(result),
         "stats": result.stats.model_dump(mode="json", exclude_none=True),
         "model_info": info,

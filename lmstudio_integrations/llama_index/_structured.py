@@ -38,7 +38,7 @@ def parse_document(response: ChatResponse, output_cls: type[_M]) -> _M:
     """
     text = response.message.content or ""
     raw = response.raw if isinstance(response.raw, dict) else {}
-    raise_for_incomplete_document(str(raw.get("stop_reason") or ""), text)
+    raise_for_incomplete_document(str(raw.get("stats", {}).get("stop_reason") or ""), text)
     if not text.strip():
         thoughts = [block.content or "" for block in response.message.blocks if isinstance(block, ThinkingBlock)]
         text = "\n".join(thoughts) or text

@@ -63,10 +63,12 @@ class LMStudio(GrammarLLM):
         return "LMStudio_llm"
 
     def to_payload(self) -> dict[str, Any]:
-        """For observability: metadata as far as it is known (this asks no server) and harmless settings; no secrets."""
+        """For tracing: the model, its metadata as far as it is known (no request is sent) and settings; no secrets."""
+        metadata = self._known_metadata().model_dump(mode="json")
         return {
             "class_name": self.class_name(),
-            **self._known_metadata().model_dump(mode="json"),
+            "model": metadata["model_name"],
+            **metadata,
             "temperature": self.temperature,
             "max_tokens": self.max_tokens,
         }

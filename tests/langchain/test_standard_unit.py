@@ -9,6 +9,7 @@ import pytest
 from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
 from langchain_tests.unit_tests import ChatModelUnitTests, EmbeddingsUnitTests
+from syrupy.assertion import SnapshotAssertion
 
 from lmstudio_integrations.langchain import ChatLMStudio, LMStudioEmbeddings
 
@@ -49,6 +50,10 @@ class TestChatLMStudioUnit(ChatModelUnitTests):
     @property
     def has_structured_output(self) -> bool:
         return True
+
+    @pytest.mark.xfail(reason="load() accepts no class of a third party; test_tracing.py checks the serialized form")
+    def test_serdes(self, model: BaseChatModel, snapshot: SnapshotAssertion) -> None:
+        super().test_serdes(model, snapshot)
 
 
 class TestLMStudioEmbeddingsUnit(EmbeddingsUnitTests):

@@ -277,7 +277,7 @@ def test_a_cancellation_stops_a_stream_from_another_thread(server: Emulator, llm
             thread.join()
     assert seen[-1].message.content == "one two "
     assert seen[-1].raw["finish_reason"] == "cancelled"
-    assert seen[-1].raw["stop_reason"] == "userStopped"
+    assert seen[-1].raw["stats"]["stop_reason"] == "userStopped"
 
 
 async def test_a_cancellation_stops_an_async_stream_from_another_task(server: Emulator, llm: LMStudio) -> None:
