@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from lmstudio_integrations._lazy import lazy
 from lmstudio_integrations._version import __version__
+from lmstudio_integrations.client.act import ActResult, PredictionRoundResult
 from lmstudio_integrations.client.aio import AsyncClient, AsyncEmbeddingModel, AsyncLLM, AsyncPredictionStream
 from lmstudio_integrations.client.cancellation import CancelToken
 from lmstudio_integrations.client.chat import Chat
@@ -36,6 +37,7 @@ from lmstudio_integrations.client.prediction import (
 from lmstudio_integrations.client.result import PartialPrediction, PredictionResult
 from lmstudio_integrations.client.settings import Timeout
 from lmstudio_integrations.client.sync import LLM, Client, EmbeddingModel, PredictionStream
+from lmstudio_integrations.client.tool_functions import ToolFunctionDef
 from lmstudio_integrations.errors import (
     LMStudioAuthenticationError,
     LMStudioCancelledError,
@@ -54,6 +56,7 @@ from lmstudio_integrations.errors import (
     LMStudioServerNotFoundError,
     LMStudioStructuredOutputError,
     LMStudioTimeoutError,
+    LMStudioToolCallError,
     LMStudioUnsupportedError,
     LMStudioValueError,
 )
@@ -88,6 +91,7 @@ else:  # types alone, which hardly any program asks for
 
 __all__ = [
     "LLM",
+    "ActResult",
     "AsyncClient",
     "AsyncEmbeddingModel",
     "AsyncLLM",
@@ -120,6 +124,7 @@ __all__ = [
     "LMStudioServerNotFoundError",
     "LMStudioStructuredOutputError",
     "LMStudioTimeoutError",
+    "LMStudioToolCallError",
     "LMStudioUnsupportedError",
     "LMStudioValueError",
     "LlmLoadModelConfig",
@@ -131,6 +136,7 @@ __all__ = [
     "ModelInstanceInfo",
     "PartialPrediction",
     "PredictionResult",
+    "PredictionRoundResult",
     "PredictionStats",
     "PredictionStream",
     "PromptProgress",
@@ -141,6 +147,7 @@ __all__ = [
     "ToolCallName",
     "ToolCallRequest",
     "ToolCallStart",
+    "ToolFunctionDef",
     "__version__",
     "embedding_model",
     "list_downloaded_models",

@@ -20,6 +20,7 @@
         ├── LMStudioPresetNotFoundError            no preset of that name
         ├── LMStudioContextOverflowError           the prompt does not fit the context
         ├── LMStudioInvalidRequestError            the template, the grammar or the engine refuses the content
+        ├── LMStudioToolCallError                  a tool call of the model cannot be carried out (``act``)
         └── LMStudioUnsupportedError               the engine lacks a feature that was asked for
 
 Each has ``partial`` (what a prediction had produced before the error, or ``None``) and ``response_started`` (whether
@@ -52,6 +53,7 @@ __all__ = [
     "LMStudioServerNotFoundError",
     "LMStudioStructuredOutputError",
     "LMStudioTimeoutError",
+    "LMStudioToolCallError",
     "LMStudioUnsupportedError",
     "LMStudioValueError",
 ]
@@ -185,6 +187,16 @@ class LMStudioContextOverflowError(LMStudioServerError):
 
 class LMStudioInvalidRequestError(LMStudioServerError):
     """The server cannot process what the request contains (template, grammar, input): sending it again fails, too."""
+
+
+class LMStudioToolCallError(LMStudioServerError):
+    """A tool call of the model cannot be carried out: no such tool, unfit arguments, or the tool raised an exception.
+
+    ``tool_call`` is the call, ``__cause__`` the tool's exception. It is a server error because the model made the call,
+    as in the official SDK.
+    """
+
+    tool_call: Any = None
 
 
 class LMStudioUnsupportedError(LMStudioServerError):

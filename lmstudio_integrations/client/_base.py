@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from weakref import WeakSet
 
 from lmstudio_integrations.client import requests
+from lmstudio_integrations.client.act import ActOptions
 from lmstudio_integrations.client.callbacks import CallbackOptions, Callbacks
 from lmstudio_integrations.client.cancellation import CancelToken
 from lmstudio_integrations.client.prediction import PredictionReader
@@ -247,6 +248,13 @@ class BaseModelHandle:
             cancel.attach(controller)
         self._client._streams.add(stream)
         return stream
+
+    def _act_options(self, **given: Any) -> ActOptions:
+        """The options of ``act``: its own, and those that each round passes on to ``respond``."""
+        max_retries = given.get("max_retries")
+        limits = self._limits({"timeout": given.pop("timeout"), "max_retries": max_retries})
+        own = {name: given.pop(name) for name in ActOptions.__dataclass_fields__ if name in given}
+        return ActOptions(**own, timeout=limits.timeout, prediction=given)
 
     def _limits(self, options: dict[str, Any]) -> RequestLimits:
         """The limits of one call, taken out of its options; those not given are the client's."""

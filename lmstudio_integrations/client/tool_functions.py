@@ -1,0 +1,525 @@
+"""Tools that ``act`` can run: functions, ``ToolFunctionDef``, mappings, and tools of LangChain and LlamaIndex.
+
+Tools of the frameworks are recognized by their attributes; neither framework is imported.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, TypedDict, get_type_hints, runtime_checkable
+
+from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, ValidationError, create_model
+from pydantic.errors import PydanticSchemaGenerationError
+from pydantic_core import PydanticSerializationError, PydanticUndefined, to_jsonable_python
+
+from lmstudio_integrations.client.images import ImagePart
+from lmstudio_integrations.errors import LMStudioValueError
+from lmstudio_integrations.protocol.history import ToolCallRequest
+from lmstudio_integrations.protocol.tools import tool_definition
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+    from typing import NotRequired
+
+    from pydantic.json_schema import GenerateJsonSchema
+
+__all__ = [
+    "ActTool",
+    "LangChainTool",
+    "LlamaIndexTool",
+    "ToolFunctionDef",
+    "ToolFunctionDefDict",
+    "ToolInput",
+    "ToolOutput",
+    "ToolParameter",
+    "act_tools",
+]
+
+
+class ToolParameter(TypedDict):
+    """A parameter of a ``ToolFunctionDef``: its type, and its default if it has one."""
+
+    type: Any
+    default: NotRequired[Any]
+
+
+class ToolFunctionDefDict(TypedDict):
+    """``ToolFunctionDef`` as a dictionary."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, type[Any] | ToolParameter]
+    implementation: Callable[..., Any]
+
+
+@dataclass(kw_only=True, frozen=True, slots=True)
+class ToolFunctionDef:
+    """A tool with a name, a description and parameters of its own.
+
+    ::
+
+        add = ToolFunctionDef(
+            name="add",
+            description="Add two numbers.",
+            parameters={"a": int, "b": {"type": int, "default": 1}},
+            implementation=lambda a, b: a + b,
+        )
+        model.act("What is 2 + 3?", [add])
+
+    ``parameters`` gives each parameter's type, or ``{"type": …, "default": …}``. Arguments are converted to these types
+    by pydantic before ``implementation`` is called with them as keywords.
+    """
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+    implementation: Callable[..., Any]
+
+    @classmethod
+    def from_callable(cls, f: Callable[..., Any], *, name: str | None = None, description: str | None = None) -> Self:
+        """A function as a tool: its name, its docstring and its type hints, unless other ones are given.
+
+        A parameter without a type hint accepts any JSON value.
+
+        Raises:
+            LMStudioValueError: The function has no name, or its parameters cannot be read.
+        """
+        name = (
+            name
+            or getattr(f, "__name__", None)
+            or getattr(f.func if isinstance(f, partial) else None, "__name__", None)
+        )
+        if not isinstance(name, str) or not name.isidentifier():
+            raise LMStudioValueError(
+                f"expected a function with a name as a tool, got {f!r}: "
+                "pass ToolFunctionDef.from_callable(function, name=…, description=…)"
+            )
+        if description is None:
+            description = inspect.getdoc(f) or ""
+        return cls(name=name, description=description, parameters=_parameters(f), implementation=f)
+
+
+@runtime_checkable
+class LangChainTool(Protocol):
+    """What a LangChain ``BaseTool`` has."""
+
+    name: str
+    description: str
+
+    @property
+    def tool_call_schema(self) -> Any:
+        """The parameters that the model fills in: a pydantic class or a JSON Schema."""
+        ...
+
+    def invoke(self, input: Any) -> Any:
+        """Run it."""
+        ...
+
+    async def ainvoke(self, input: Any) -> Any:
+        """Run it in the event loop."""
+        ...
+
+
+@runtime_checkable
+class LlamaIndexTool(Protocol):
+    """What a LlamaIndex ``BaseTool`` has."""
+
+    @property
+    def metadata(self) -> Any:
+        """Name, description and parameters."""
+        ...
+
+    def __call__(self, input: Any) -> Any:
+        """Run it."""
+        ...
+
+
+ToolInput: TypeAlias = (
+    "Callable[..., Any] | ToolFunctionDef | ToolFunctionDefDict | LangChainTool | LlamaIndexTool | Mapping[str, Any]"
+)
+"""A tool for ``act``.
+
+A function, a ``ToolFunctionDef``, a LangChain or LlamaIndex tool, or a mapping with an ``"implementation"``: besides it
+the keys of ``ToolFunctionDef``, or those of any tool definition that ``respond(tools=…)`` takes.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOutput:
+    """What a tool returned, for the model."""
+
+    text: str
+    images: tuple[ImagePart, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ActTool:
+    """A tool that ``act`` runs.
+
+    ``definition`` is what LM Studio gets. ``parse`` turns the arguments of a call into those of ``run`` and raises
+    ``ValueError`` if they do not fit. ``run`` and ``run_async`` take the call and its parsed arguments; ``run`` is
+    ``None`` if the tool is a coroutine function, ``run_async`` is ``None`` if it belongs on a thread.
+    """
+
+    name: str
+    definition: dict[str, Any]
+    parse: Callable[[dict[str, Any]], Any]
+    run: Callable[[ToolCallRequest, Any], Any] | None
+    run_async: Callable[[ToolCallRequest, Any], Awaitable[Any]] | None = None
+    read: Callable[[Any], ToolOutput] = field(default_factory=lambda: json_output)
+
+
+def act_tools(tools: Iterable[ToolInput], *, blocking: bool) -> dict[str, ActTool]:
+    """The tools by their names. ``blocking``: they run without an event loop.
+
+    Raises:
+        LMStudioValueError: There is none, two have one name, something is no tool, or a coroutine function is among
+            the tools of a blocking call.
+    """
+    if isinstance(tools, (str, bytes, Mapping)) or not isinstance(tools, Iterable):
+        raise LMStudioValueError(f"expected a list of tools, got {type(tools).__name__}")
+    made: dict[str, ActTool] = {}
+    for given in tools:
+        tool = act_tool(given)
+        if tool.name in made:
+            raise LMStudioValueError(f"expected tools with different names, got two of the name {tool.name!r}")
+        if blocking and tool.run is None:
+            raise LMStudioValueError(
+                f"the tool {tool.name!r} is a coroutine function: pass a plain function, or use AsyncClient"
+            )
+        made[tool.name] = tool
+    if not made:
+        raise LMStudioValueError("expected at least one tool, got none: respond() answers without tools")
+    return made
+
+
+def act_tool(tool: Any) -> ActTool:
+    """One tool. Raises ``LMStudioValueError`` for anything else."""
+    if isinstance(tool, ToolFunctionDef):
+        return _function_tool(tool)
+    if isinstance(tool, Mapping):
+        return _mapping_tool(tool)
+    if all(hasattr(tool, name) for name in ("name", "invoke", "ainvoke", "tool_call_schema")):
+        return _langchain_tool(tool)
+    if hasattr(getattr(tool, "metadata", None), "get_parameters_dict"):
+        return _llama_index_tool(tool)
+    if callable(tool):
+        return _function_tool(ToolFunctionDef.from_callable(tool))
+    raise LMStudioValueError(
+        "expected a function, a ToolFunctionDef, a mapping with an 'implementation', or a tool of LangChain or "
+        f"LlamaIndex, got {type(tool).__name__}"
+    )
+
+
+# Functions
+
+
+@cache
+def _schema_generator() -> type[GenerateJsonSchema]:
+    """A generator of schemas without a title for each property: they repeat the names and cost tokens."""
+    from pydantic.json_schema import GenerateJsonSchema  # as heavy as the rest of this package
+
+    class NoTitles(GenerateJsonSchema):
+        def field_title_should_be_set(self, schema: Any) -> bool:
+            return False
+
+    return NoTitles
+
+
+def _parameters(function: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        signature = inspect.signature(function)
+        hints = get_type_hints(_hinted(function), include_extras=True)
+    except Exception as error:
+        raise LMStudioValueError(f"the parameters of the tool {function!r} cannot be read: {error}") from error
+    parameters: dict[str, Any] = {}
+    for name, parameter in signature.parameters.items():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        kind = hints.get(name, Any)
+        given = parameter.default is not parameter.empty
+        parameters[name] = ToolParameter(type=kind, default=parameter.default) if given else kind
+    return parameters
+
+
+def _hinted(function: Any) -> Any:
+    """Where the type hints of a callable are: a partial, a class and a callable object have none of their own."""
+    if isinstance(function, partial):
+        function = function.func
+    if inspect.isclass(function):
+        return function.__init__
+    if inspect.isroutine(function):
+        return function
+    return type(function).__call__
+
+
+def _function_tool(given: ToolFunctionDef) -> ActTool:
+    if not given.name or not callable(given.implementation):
+        raise LMStudioValueError(f"expected a tool with a name and a callable 'implementation', got {given!r}")
+    fields: dict[str, Any] = {}
+    names: list[str] = []
+    for name, kind in given.parameters.items():
+        default: Any = ...
+        if isinstance(kind, Mapping):
+            if "type" not in kind:
+                raise LMStudioValueError(f"the parameter {name!r} of the tool {given.name!r} has no 'type': {kind!r}")
+            kind, default = kind["type"], kind.get("default", ...)
+        # A name of our own: pydantic refuses some that Python allows, and the alias is what the model sees.
+        fields[f"p{len(names)}"] = (kind, Field(default=PydanticUndefined if default is ... else default, alias=name))
+        names.append(name)
+    try:
+        model = create_model(given.name, __config__=ConfigDict(arbitrary_types_allowed=False), **fields)
+        schema = model.model_json_schema(schema_generator=_schema_generator())
+    except (PydanticUserError, PydanticSchemaGenerationError, NameError, TypeError) as error:
+        raise LMStudioValueError(
+            f"the parameters of the tool {given.name!r} have no JSON form: {str(error).splitlines()[0]}"
+        ) from error
+    implementation = given.implementation
+    run, run_async = _runners(implementation, _positional(implementation))
+    return ActTool(
+        name=given.name,
+        definition=_definition(given.name, given.description, schema),
+        parse=lambda arguments: _validated(model, names, arguments),
+        run=run,
+        run_async=run_async,
+    )
+
+
+def _validated(model: type[BaseModel], names: list[str], arguments: dict[str, Any]) -> dict[str, Any]:
+    try:
+        made = model.model_validate(arguments)
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join(map(str, problem['loc'])) or 'arguments'}: {problem['msg']}"
+            for problem in error.errors(include_url=False, include_context=False)
+        ]
+        raise ValueError("; ".join(problems)) from error
+    # Those that were not given keep the function's own default.
+    return {
+        name: getattr(made, f"p{index}") for index, name in enumerate(names) if f"p{index}" in made.model_fields_set
+    }
+
+
+def _positional(function: Callable[..., Any]) -> list[str]:
+    """Parameters that cannot be passed by name."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [parameter.name for parameter in parameters if parameter.kind is parameter.POSITIONAL_ONLY]
+
+
+def _runners(function: Callable[..., Any], positional: list[str]) -> tuple[Any, Any]:
+    """``run`` and ``run_async`` of an ``ActTool``."""
+
+    def run(_: ToolCallRequest, arguments: dict[str, Any]) -> Any:
+        given = dict(arguments)
+        first = [given.pop(name) for name in positional if name in given]
+        return function(*first, **given)
+
+    if not is_coroutine_function(function):
+        return run, None
+
+    async def run_async(call: ToolCallRequest, arguments: dict[str, Any]) -> Any:
+        return await run(call, arguments)
+
+    return None, run_async
+
+
+def is_coroutine_function(function: Any) -> bool:
+    """Whether calling ``function`` makes a coroutine: a coroutine function, a partial of one, an object with one."""
+    if isinstance(function, partial):
+        function = function.func
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+
+
+# Mappings
+
+
+def _mapping_tool(tool: Mapping[str, Any]) -> ActTool:
+    implementation = tool.get("implementation")
+    if not callable(implementation):
+        raise LMStudioValueError(
+            f"expected a tool with a callable 'implementation', got {sorted(map(str, tool))}: act() runs the tools; "
+            "respond(tools=…) takes definitions alone"
+        )
+    rest = {key: value for key, value in tool.items() if key != "implementation"}
+    parameters = rest.get("parameters")
+    if set(rest) == {"name", "description", "parameters"} and not _is_schema(parameters):
+        return _function_tool(ToolFunctionDef(**rest, implementation=implementation))
+    definition = tool_definition(rest).to_wire()
+    function = definition["function"]
+    run, run_async = _runners(implementation, [])
+    return ActTool(
+        name=function["name"],
+        definition=definition,
+        parse=lambda arguments: _checked(function.get("parameters") or {}, arguments),
+        run=run,
+        run_async=run_async,
+    )
+
+
+def _is_schema(parameters: Any) -> bool:
+    """Whether ``parameters`` is a JSON Schema rather than a mapping of names to types."""
+    return isinstance(parameters, Mapping) and (
+        parameters.get("type") == "object" or isinstance(parameters.get("properties"), Mapping)
+    )
+
+
+def _checked(schema: Mapping[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments themselves. Only their names are checked: there is no type to convert them to."""
+    missing = [name for name in schema.get("required", ()) if name not in arguments]
+    if missing:
+        raise ValueError(f"missing: {', '.join(missing)}")
+    if schema.get("additionalProperties") is False:
+        unknown = [name for name in arguments if name not in schema.get("properties", {})]
+        if unknown:
+            raise ValueError(f"unknown: {', '.join(unknown)}")
+    return arguments
+
+
+# Tools of the frameworks
+
+
+def _langchain_tool(tool: Any) -> ActTool:
+    schema = tool.tool_call_schema
+    if not isinstance(schema, Mapping):
+        schema = (getattr(schema, "model_json_schema", None) or schema.schema)()
+
+    def message(call: ToolCallRequest, arguments: dict[str, Any]) -> dict[str, Any]:
+        return {"type": "tool_call", "name": tool.name, "args": arguments, "id": call.id}
+
+    def run(call: ToolCallRequest, arguments: dict[str, Any]) -> Any:
+        return tool.invoke(message(call, arguments))
+
+    async def run_async(call: ToolCallRequest, arguments: dict[str, Any]) -> Any:
+        return await tool.ainvoke(message(call, arguments))
+
+    # A tool with a coroutine alone raises NotImplementedError in `invoke`.
+    only_async = getattr(tool, "coroutine", None) is not None and getattr(tool, "func", None) is None
+    return ActTool(
+        name=tool.name,
+        definition=_definition(tool.name, tool.description, _without_titles(schema)),
+        parse=dict,
+        run=None if only_async else run,
+        run_async=run_async,
+        read=_langchain_output,
+    )
+
+
+def _llama_index_tool(tool: Any) -> ActTool:
+    metadata = tool.metadata
+    name = metadata.name or metadata.get_name()
+    if getattr(tool, "requires_context", False):
+        raise LMStudioValueError(f"the tool {name!r} needs a workflow's Context, which act() does not have")
+    call_it = getattr(tool, "call", tool)
+
+    def run(_: ToolCallRequest, arguments: dict[str, Any]) -> Any:
+        return call_it(**arguments)
+
+    async def run_async(_: ToolCallRequest, arguments: dict[str, Any]) -> Any:
+        return await tool.acall(**arguments)
+
+    return ActTool(
+        name=name,
+        definition=_definition(name, metadata.description, _without_titles(metadata.get_parameters_dict())),
+        parse=dict,
+        run=run,
+        run_async=run_async if hasattr(tool, "acall") else None,
+        read=_llama_index_output,
+    )
+
+
+def _definition(name: str, description: str | None, schema: Mapping[str, Any]) -> dict[str, Any]:
+    members: dict[str, Any] = {"name": name, "parameters": dict(schema)}
+    if description:
+        members["description"] = description
+    return tool_definition(members).to_wire()
+
+
+def _without_titles(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema without the titles that pydantic gives to properties."""
+    properties = schema.get("properties")
+    if not isinstance(properties, Mapping):
+        return dict(schema)
+    stripped = {
+        name: {key: value for key, value in item.items() if key != "title"} if isinstance(item, Mapping) else item
+        for name, item in properties.items()
+    }
+    return {**schema, "properties": stripped}
+
+
+# Results
+
+
+def json_output(value: Any) -> ToolOutput:
+    """A function's result as JSON text, as both official SDKs send it; strings are quoted, too.
+
+    ``ImagePart`` objects, alone or in a list, follow the results in a message of their own.
+    """
+    items = list(value) if isinstance(value, (list, tuple)) else [value]
+    images = tuple(item for item in items if isinstance(item, ImagePart))
+    if not images:
+        return ToolOutput(to_json_text(value))
+    rest = [item for item in items if not isinstance(item, ImagePart)]
+    return ToolOutput("\n".join(map(to_json_text, rest)) or "(image)", images)
+
+
+def to_json_text(value: Any) -> str:
+    """JSON text of anything; what has no JSON form is written as ``str`` shows it."""
+    try:
+        plain = to_jsonable_python(value, fallback=str, inf_nan_mode="constants")
+        text = json.dumps(plain, ensure_ascii=False)
+    except (PydanticSerializationError, TypeError, ValueError, RecursionError):
+        text = json.dumps(str(value), ensure_ascii=False)
+    return _whole_characters(text)
+
+
+def _whole_characters(text: str) -> str:
+    """``text`` without halves of surrogate pairs, which cannot be sent."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _langchain_output(message: Any) -> ToolOutput:
+    content = getattr(message, "content", message)
+    if isinstance(content, str):
+        return ToolOutput(_whole_characters(content))
+    if not isinstance(content, list):
+        return json_output(content)
+    texts: list[str] = []
+    images: list[ImagePart] = []
+    for block in content:
+        if isinstance(block, str):
+            texts.append(block)
+        elif (image := _image_of(block)) is not None:
+            images.append(image)
+        elif isinstance(block, Mapping) and isinstance(block.get("text"), str):
+            texts.append(block["text"])
+        else:
+            texts.append(to_json_text(block))
+    return ToolOutput(_whole_characters("\n".join(texts)) or "(image)", tuple(images))
+
+
+def _image_of(block: Any) -> ImagePart | None:
+    """The image of one of LangChain's content blocks."""
+    if not isinstance(block, Mapping):
+        return None
+    if block.get("type") == "image" and isinstance(block.get("base64"), str):
+        return ImagePart.from_base64(block["base64"])
+    if block.get("type") == "image_url":
+        address = block.get("image_url")
+        url = address.get("url") if isinstance(address, Mapping) else address
+        return ImagePart(url) if isinstance(url, str) else None
+    return None
+
+
+def _llama_index_output(output: Any) -> ToolOutput:
+    error = getattr(output, "exception", None)
+    if isinstance(error, Exception):
+        raise error
+    content = getattr(output, "content", None)
+    return ToolOutput(_whole_characters(content)) if isinstance(content, str) else json_output(output)
