@@ -62,6 +62,9 @@ _RAW_TEMPLATE = {
 _IMAGE_MARK = f"image:{uuid.uuid4().hex}"
 
 
+_NO_HISTORY = object()
+
+
 @dataclass(frozen=True, slots=True)
 class ModelReference:
     """A model by key or identifier (``None``: any that is loaded) and how to load it (``getOrLoad``'s parameter)."""
@@ -85,8 +88,8 @@ class Parameter:
     images: tuple[ImagePart, ...] = ()
 
     @classmethod
-    def of(cls, members: Mapping[str, Any], specifier_key: str | None = None, history: Any = None) -> Parameter:
-        """Encode ``members``, behind ``history`` if there is one.
+    def of(cls, members: Mapping[str, Any], specifier_key: str | None = None, history: Any = _NO_HISTORY) -> Parameter:
+        """Encode ``members``, behind ``history`` if it is given.
 
         Raises ``LMStudioValueError`` for what JSON cannot hold.
         """
@@ -99,7 +102,7 @@ class Parameter:
             return _IMAGE_MARK
 
         text = ""
-        if history is not None:
+        if history is not _NO_HISTORY:
             text = f'{{"history":{encode_history(history, mark)},'
         rest = encode(members, default=mark)
         text = text + rest[1:] if text else rest
