@@ -13,6 +13,7 @@ from lmstudio_integrations.client.events import LoadProgress, PromptProgress
 __all__ = ["ProgressBars"]
 
 _FRACTION = "{desc}: |{bar}| {percentage:3.0f}%{postfix}"
+_COUNT = "{desc}: |{bar}| {n_fmt}/{total_fmt}"
 _TOKENS = "{desc}: {n_fmt} tokens{postfix} [{rate_fmt}]"
 
 
@@ -25,7 +26,8 @@ class ProgressBars:
         bars.show("call 1", PromptProgress(0.5))
         bars.end("call 1")
 
-    A bar shows the loading of the call's model, then the processing of its prompt, then (``count_token``) its answer.
+    A bar shows the loading of the call's model, then the processing of its prompt, then (``count_token``) its answer;
+    ``show_count`` shows any other work.
     In a terminal it is drawn as text, and in a notebook as a widget (as text without ``ipywidgets``). In a pipe or a
     file, each bar that stays is one line of text, written when it has ended.
 
@@ -63,6 +65,14 @@ class ProgressBars:
             bar.update(min(progress.progress, 1.0) - bar.n)
             if progress.progress >= 1:
                 self._close(call)
+
+    def show_count(self, call: Hashable, title: str, done: int, total: int) -> None:
+        """Draw how many of ``total`` are done."""
+        with self._lock:
+            bar = self._bars.get(call) or self._open(call, title, total=total, bar_format=_COUNT)
+            bar.update(done - bar.n)
+            if bar.disable:
+                bar.n = done
 
     def count_token(self, call: Hashable) -> None:
         """Count one more token of the answer to ``call``."""

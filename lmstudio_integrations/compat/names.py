@@ -1,7 +1,8 @@
 """Names of settings: synonyms of other integrations, ignored and refused keywords, the nearest right name.
 
-The synonyms are the documented parameters of ChatOpenAI and ChatOllama (LangChain), OpenAI, OpenAILike and Ollama
-(LlamaIndex) for settings that exist here, as of November 2026; they were written down by hand.
+The names are those of the pydantic fields of langchain-openai 1.7.4, langchain-ollama 1.1.0, llama-index-llms-openai
+0.8.3, -openai-like 0.8.1, -ollama 0.11.0 and -lmstudio 0.6.0 (``tests/compat/peer_fields.json``, which a test compares
+with these tables), and the per-call keywords that frameworks and applications pass to every model.
 """
 
 from __future__ import annotations
@@ -12,9 +13,18 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
+from lmstudio_integrations.compat.prediction_settings import SAMPLING
 from lmstudio_integrations.errors import LMStudioValueError
 
-__all__ = ["IGNORED", "REFUSED", "SYNONYMS", "translate_call", "translate_constructor", "unknown_name"]
+__all__ = [
+    "IGNORED",
+    "IGNORED_IN_CONSTRUCTOR",
+    "REFUSED",
+    "SYNONYMS",
+    "translate_call",
+    "translate_constructor",
+    "unknown_name",
+]
 
 logger = logging.getLogger("lmstudio_integrations")
 
@@ -47,6 +57,7 @@ SYNONYMS: dict[str, str] = {
     "additional_kwargs": "prediction_config",
     "allow_parallel_tool_calls": "parallel_tool_calls",
     "cancellation": "cancel",
+    "show_progress_bar": "show_progress",
 }
 """Other integrations' names and the setting that each means. An adapter's own names win over them."""
 
@@ -73,12 +84,80 @@ IGNORED = frozenset(
 )
 """Keywords that frameworks and applications pass to every model, and that have no meaning for LM Studio."""
 
-REFUSED = {
-    "n": "LM Studio gives one answer per request: send the request several times",
-    "functions": "functions are OpenAI's former tools: pass tools=[…]",
-    "function_call": "function_call is OpenAI's former tool choice: pass tool_choice=…",
+IGNORED_IN_CONSTRUCTOR = frozenset(
+    {
+        # HTTP clients
+        "async_client",
+        "async_client_kwargs",
+        "client",
+        "client_kwargs",
+        "default_query",
+        "http_async_client",
+        "http_client",
+        "http_socket_options",
+        "openai_proxy",
+        "reuse_client",
+        "root_async_client",
+        "root_client",
+        "stream_chunk_timeout",
+        "sync_client_kwargs",
+        # accounts and versions of OpenAI's API
+        "api_version",
+        "deployment",
+        "openai_api_type",
+        "openai_api_version",
+        "openai_organization",
+        "organization",
+        "include_response_headers",
+        "prompt_cache_options",
+        "use_previous_response_id",
+        "use_responses_api",
+        # tokenizers that stand in for the model's own
+        "allowed_special",
+        "disallowed_special",
+        "tiktoken_enabled",
+        "tiktoken_model_name",
+        "tokenizer",
+        # batches and retries, which the client does by itself
+        "batch_size",
+        "check_embedding_ctx_length",
+        "chunk_size",
+        "embedding_ctx_length",
+        "retry_max_seconds",
+        "retry_min_seconds",
+        "skip_empty",
+        # how the other integration puts a request together
+        "disabled_params",
+        "prompt_key",
+        "should_use_structured_outputs",
+    }
+)
+"""Settings of other integrations that are about their own way to a server. A constructor warns of them, unless they
+are empty."""
+
+REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
+    "n": ((1,), "LM Studio gives one answer per request: send the request several times"),
+    "best_of": ((1,), "LM Studio gives one answer per request: send the request several times"),
+    "functions": ((), "functions are OpenAI's former tools: pass tools=[…]"),
+    "function_call": ((), "function_call is OpenAI's former tool choice: pass tool_choice=…"),
+    "logit_bias": ((), "LM Studio cannot change the probability of single tokens"),
+    "mirostat": ((0,), "LM Studio has no Mirostat sampling: use top_p, top_k or min_p"),
+    "mirostat_eta": ((), "LM Studio has no Mirostat sampling: use top_p, top_k or min_p"),
+    "mirostat_tau": ((), "LM Studio has no Mirostat sampling: use top_p, top_k or min_p"),
+    "tfs_z": ((1, 1.0), "LM Studio has no tail-free sampling: use top_p, top_k or min_p"),
+    "repeat_last_n": ((), "LM Studio sets the range of the repeat penalty by itself: use repeat_penalty"),
+    "num_gpu": ((), "the layers on the GPU are set when a model is loaded: pass load_config={'gpu': {'ratio': 0.5}}"),
+    "num_thread": ((), "pass prediction_config={'cpuThreads': …}"),
+    "modalities": ((["text"],), "LM Studio's models answer with text"),
+    "audio_config": ((), "LM Studio's models answer with text"),
+    "truncation": (("disabled",), "pass context_overflow_policy='truncateMiddle' or 'rollingWindow'"),
+    "context_management": ((), "pass context_overflow_policy='truncateMiddle' or 'rollingWindow'"),
+    "default_headers": ((), "this client sends no headers of its own: put them into the reverse proxy"),
+    "headers": ((), "this client sends no headers of its own: put them into the reverse proxy"),
+    "dimensions": ((), "LM Studio returns the vectors as the model makes them: cut and normalise them afterwards"),
 }
-"""Keywords that would change the answer and that LM Studio does not have; ``n=1`` and ``None`` are ignored."""
+"""Settings that would change the answer and that LM Studio does not have: values that change nothing, and what to do
+instead. Empty values are ignored, too."""
 
 _EFFORT: dict[str, bool | int] = {"none": False, "minimal": 512, "low": 1024, "medium": 8192, "high": True}
 """Guess: LM Studio has no effort levels of its own, so each becomes a budget in tokens; "high" has none."""
@@ -131,25 +210,20 @@ def _translate(
     made: dict[str, Any] = {}
     named: dict[str, str] = {}
     for name, value in values.items():
-        if name in known:
-            pairs = {name: value}
-        elif name in own:
-            pairs = {own[name]: value}
-        elif name in _CONVERTED:
-            pairs = {own.get(setting, setting): item for setting, item in _CONVERTED[name](value).items()}
-        elif name in SYNONYMS:
-            setting = SYNONYMS[name]
-            pairs = {own.get(setting, setting): value}
-        elif name in REFUSED and value not in (None, 1):
-            raise LMStudioValueError(f"{name}={value!r}: {REFUSED[name]}")
-        elif name in IGNORED or name in REFUSED:
-            if warn:
+        if name in known or name in own or name in SYNONYMS or name in _CONVERTED:
+            pairs = _settings_of(name, value, known, own)
+        elif _is_ignored(name, value, in_constructor=warn):
+            if warn and not _is_empty(value) and name not in REFUSED:
                 logger.warning("the setting %r has no meaning for LM Studio and is ignored", name)
             continue
         else:
             raise error(unknown_name(name, {*known, *SYNONYMS, *_CONVERTED}, what))
         for setting, item in pairs.items():
             if setting not in known:
+                if warn and _is_empty(item):
+                    continue
+                if setting == "response_format":
+                    raise error(f"{name!r} is a keyword of each call, not a {what}: pass or bind response_format=…")
                 raise error(unknown_name(name, known, what))
             if setting in made and made[setting] != item:
                 raise LMStudioValueError(
@@ -158,6 +232,35 @@ def _translate(
             made[setting] = item
             named[setting] = name
     return made
+
+
+def _settings_of(name: str, value: Any, known: Collection[str], own: Mapping[str, str]) -> dict[str, Any]:
+    """The settings that a known name or synonym stands for."""
+    if name in known:
+        if name in ("reasoning", "thinking") and isinstance(value, Mapping):  # ChatOpenAI's {"effort": "low"}
+            return {name: _effort(value.get("effort")).get("reasoning")}
+        return {name: value}
+    if name in own:
+        return {own[name]: value}
+    if name in _CONVERTED:
+        return {own.get(setting, setting): item for setting, item in _CONVERTED[name](value).items()}
+    setting = SYNONYMS[name]
+    return {own.get(setting, setting): value}
+
+
+def _is_ignored(name: str, value: Any, *, in_constructor: bool) -> bool:
+    """Whether a name is known to have no meaning here. Raises ``LMStudioValueError`` for a refused value."""
+    if name in REFUSED:
+        harmless, instead = REFUSED[name]
+        if not _is_empty(value) and value not in harmless:
+            raise LMStudioValueError(f"{name}={value!r}: {instead}")
+        return True
+    # Embedding models of other integrations have sampling settings, too.
+    return name in IGNORED or (in_constructor and (name in IGNORED_IN_CONSTRUCTOR or name in SAMPLING))
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or value is False or value in ("", {}, [], ())
 
 
 def _keep_alive(value: Any) -> dict[str, Any]:

@@ -1,20 +1,25 @@
-"""What a model can do, as LangChain's ``ModelProfile``: agents choose by it, and fractions need the context's size.
+"""What a model can do, as LangChain's ``ModelProfile``, and whether it exists.
 
-Building a model object asks nobody. What is known then is what holds for LM Studio as such, the ``context_length``
-that the object itself asks for, and what earlier answers in this process have said about the model.
+Agents choose their way to structured output by the profile, and summarize by its context length. Constructing a model
+object sends no request. The profile then holds what is true of LM Studio for every model, the ``context_length`` of the
+object, and what earlier answers in this process have said about the model.
 """
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+from lmstudio_integrations.errors import LMStudioModelNotFoundError
+from lmstudio_integrations.langchain.errors import LangChainErrors
 
 if TYPE_CHECKING:
     from langchain_core.language_models import ModelProfile
 
     from lmstudio_integrations import ModelInstanceInfo
+    from lmstudio_integrations.langchain.settings import ConnectionSettings
 
-__all__ = ["cache_profile", "known_profile", "profile_of"]
+__all__ = ["cache_profile", "check_model", "known_profile", "profile_of"]
 
 _known: dict[tuple[str | None, str | None], ModelProfile] = {}
 _lock = threading.Lock()
@@ -71,3 +76,25 @@ def known_profile(server: str | None, model: str | None, context_length: int | N
         profile.setdefault("max_input_tokens", context_length)
         profile.setdefault("max_output_tokens", context_length)
     return profile
+
+
+def check_model(settings: ConnectionSettings, kind: Literal["llm", "embedding"]) -> None:
+    """Ask the server for the model of ``settings``. Nothing is loaded.
+
+    Raises:
+        ChatLMStudioModelNotFoundError: The server has no such model, or with ``model=None`` none that is loaded.
+    """
+    with LangChainErrors():
+        client = settings._client()
+        loaded = {model.identifier for model in getattr(client, kind).list_loaded()}
+        if settings.model is None:
+            if not loaded:
+                raise LMStudioModelNotFoundError("no model is loaded: load one, or pass model=…")
+            return
+        downloaded = [model for model in client.list_downloaded_models() if model.type == kind]
+        names = {name for model in downloaded for name in (model.model_key, model.path)}
+        if settings.model not in loaded | names:
+            raise LMStudioModelNotFoundError(
+                f"the server has no {kind} model {settings.model!r}: "
+                f"it has {', '.join(sorted(model.model_key for model in downloaded)) or 'none'}"
+            )

@@ -20,13 +20,13 @@ from pydantic import ConfigDict
 
 from lmstudio_integrations import ModelInstanceInfo
 from lmstudio_integrations.client import LLM
+from lmstudio_integrations.langchain._base import LMStudioBase, ls_params
 from lmstudio_integrations.langchain._chunks import ChunkReader
 from lmstudio_integrations.langchain._messages import to_history
 from lmstudio_integrations.langchain._profile import cache_profile, known_profile
 from lmstudio_integrations.langchain._request import Request, apredict, chat_request, predict
 from lmstudio_integrations.langchain._response import MessageReader, generation_info, token_usage
 from lmstudio_integrations.langchain._tools import openai_tools, tool_choice_of
-from lmstudio_integrations.langchain._tracing import TracedModel, ls_params
 from lmstudio_integrations.langchain.errors import LangChainErrors
 from lmstudio_integrations.langchain.settings import Method
 
@@ -41,7 +41,7 @@ __all__ = ["ChatLMStudio"]
 _NOT_IN_CACHE_KEY = ("on_prompt_progress", "on_load_progress", "on_first_token", "cancel", "timeout", "ttl")
 
 
-class ChatLMStudio(TracedModel, BaseChatModel):
+class ChatLMStudio(LMStudioBase, BaseChatModel):
     """A chat model that LM Studio runs.
 
     ``ChatLMStudio(model="qwen/qwen3-4b", temperature=0)`` opens no connection; the first call does, and loads the

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Self
 
 from langchain_core.embeddings import Embeddings
-from pydantic import ConfigDict
+from pydantic import ConfigDict, model_validator
 
+from lmstudio_integrations.client.progress_bar import ProgressBars
 from lmstudio_integrations.errors import LMStudioValueError
+from lmstudio_integrations.langchain._profile import check_model
 from lmstudio_integrations.langchain.errors import LangChainErrors
 from lmstudio_integrations.langchain.settings import ConnectionSettings
 
 __all__ = ["LMStudioEmbeddings"]
+
+_BATCH = 128
+"""Texts between two steps of the progress bar; the client has at most as many unanswered at once."""
 
 
 class LMStudioEmbeddings(ConnectionSettings, Embeddings):
@@ -33,6 +39,19 @@ class LMStudioEmbeddings(ConnectionSettings, Embeddings):
     document_prefix: str = ""
     """Put before each text of ``embed_documents``."""
 
+    validate_model_on_init: bool = False
+    """Whether constructing the object asks the server for the model, and raises
+    ``ChatLMStudioModelNotFoundError`` if there is none of that name."""
+
+    show_progress: bool = False
+    """Whether ``embed_documents`` draws a progress bar (extra ``progress``)."""
+
+    @model_validator(mode="after")
+    def _validate_model(self) -> Self:
+        if self.validate_model_on_init:
+            check_model(self, "embedding")
+        return self
+
     def embed_documents(self, texts: Iterable[str]) -> list[list[float]]:
         """One list of floats for each text, in their order."""
         with LangChainErrors():
@@ -41,29 +60,42 @@ class LMStudioEmbeddings(ConnectionSettings, Embeddings):
     def embed_query(self, text: str) -> list[float]:
         """One list of floats."""
         with LangChainErrors():
-            return self._embed([self.query_prefix + one for one in _texts([text])])[0]
+            return self._embed([self.query_prefix + query for query in _texts([text])])[0]
 
     async def aembed_documents(self, texts: Iterable[str]) -> list[list[float]]:
-        """The same as ``embed_documents``."""
+        """``embed_documents`` for coroutines."""
         with LangChainErrors():
             return await self._aembed([self.document_prefix + text for text in _texts(texts)])
 
     async def aembed_query(self, text: str) -> list[float]:
-        """The same as ``embed_query``."""
+        """``embed_query`` for coroutines."""
         with LangChainErrors():
-            return (await self._aembed([self.query_prefix + one for one in _texts([text])]))[0]
+            return (await self._aembed([self.query_prefix + query for query in _texts([text])]))[0]
 
     def _embed(self, texts: list[str]) -> list[list[float]]:
-        if not texts:
-            return []
         model = self._client().embedding.just_in_time(self.model, **self._load_options())
-        return model.embed(texts)
+        vectors: list[list[float]] = []
+        for batch in self._batches(texts):
+            vectors += model.embed(batch)
+        return vectors
 
     async def _aembed(self, texts: list[str]) -> list[list[float]]:
-        if not texts:
-            return []
         model = self._aclient().embedding.just_in_time(self.model, **self._load_options())
-        return await model.embed(texts)
+        vectors: list[list[float]] = []
+        for batch in self._batches(texts):
+            vectors += await model.embed(batch)
+        return vectors
+
+    def _batches(self, texts: list[str]) -> Iterator[list[str]]:
+        """All texts at once, or with a progress bar parts of them, between which the bar is drawn."""
+        if not self.show_progress or not texts:
+            yield from [texts] if texts else []
+            return
+        bars = ProgressBars()
+        for start in range(0, len(texts), _BATCH):
+            bars.show_count(None, "Embedding", start, len(texts))
+            yield texts[start : start + _BATCH]
+        bars.end(None)
 
 
 def _texts(texts: Iterable[str]) -> list[str]:

@@ -11,10 +11,10 @@ from langchain_core.language_models.llms import BaseLLM
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 from pydantic import ConfigDict
 
+from lmstudio_integrations.langchain._base import LMStudioBase, ls_params
 from lmstudio_integrations.langchain._chunks import CompletionChunkReader
 from lmstudio_integrations.langchain._request import Request, apredict, predict, text_request
 from lmstudio_integrations.langchain._response import GenerationReader
-from lmstudio_integrations.langchain._tracing import TracedModel, ls_params
 from lmstudio_integrations.langchain.errors import LangChainErrors
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["LMStudioLLM"]
 
 
-class LMStudioLLM(TracedModel, BaseLLM):
+class LMStudioLLM(LMStudioBase, BaseLLM):
     """A model that continues a text as it stands. For conversations take ``ChatLMStudio``.
 
     The settings are those of ``ChatLMStudio``, and calls may change them in the same way. ``generation_info`` of a

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -92,3 +93,24 @@ def test_a_retriever_finds_what_is_alike(embeddings: Callable[..., LMStudioEmbed
     )
     found = store.as_retriever(search_kwargs={"k": 1}).invoke("where the cat sat")
     assert [document.page_content for document in found] == ["the cat sat on the mat"]
+
+
+async def test_show_progress_draws_a_bar_for_documents(
+    lmstudio_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("lmstudio_integrations.langchain.embeddings._BATCH", 2)
+    texts = ["a", "b", "c", "d", "e"]
+    model = LMStudioEmbeddings(model="emulator/embedding", base_url=lmstudio_emulator.url)
+    expected = model.embed_documents(texts)
+    showing = model.model_copy(update={"show_progress": True})
+    for way in ("sync", "async"):
+        monkeypatch.setattr("sys.stderr", terminal := Terminal())
+        vectors = showing.embed_documents(texts) if way == "sync" else await showing.aembed_documents(texts)
+        assert vectors == expected
+        assert "Embedding: |" in terminal.getvalue()
+        assert "0/5" in terminal.getvalue()
+        assert showing.embed_documents([]) == []

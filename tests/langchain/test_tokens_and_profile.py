@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from langchain_core.exceptions import ModelNotFoundError
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import tool
 
 from lmstudio_integrations.emulator import Emulator
-from lmstudio_integrations.langchain import ChatLMStudio, LMStudioLLM
+from lmstudio_integrations.langchain import ChatLMStudio, LMStudioEmbeddings, LMStudioLLM
 from lmstudio_integrations.langchain import _profile as profile
 
 Make = Callable[..., ChatLMStudio]
@@ -121,3 +122,15 @@ def test_what_an_answer_said_is_known_to_models_made_later(chat: Make) -> None:
 def test_a_profile_of_ones_own_stays(chat: Make) -> None:
     own: Any = {"max_input_tokens": 5}
     assert chat(profile=own).profile == own
+
+
+@pytest.mark.parametrize("kind", [ChatLMStudio, LMStudioLLM, LMStudioEmbeddings])
+def test_validate_model_on_init_raises_for_an_unknown_model(kind: Any, lmstudio_emulator: Emulator) -> None:
+    loaded = lmstudio_emulator.loaded
+    settings = {"base_url": lmstudio_emulator.url, "validate_model_on_init": True}
+    known = "emulator/embedding" if kind is LMStudioEmbeddings else "emulator/chat-2"
+    assert kind(model=known, **settings).model == known
+    assert kind(**settings).model is None, "one is loaded"
+    with pytest.raises(ModelNotFoundError, match=f"has no .* model 'emulator/none': it has .*{known}"):
+        kind(model="emulator/none", **settings)
+    assert lmstudio_emulator.loaded == loaded, "nothing is loaded for it"

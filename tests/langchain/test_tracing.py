@@ -14,7 +14,7 @@ from langchain_core.load import dumpd, dumps, load
 
 from lmstudio_integrations.emulator import Emulator, Reply, ToolCall
 from lmstudio_integrations.langchain import ChatLMStudio, LMStudioLLM
-from lmstudio_integrations.langchain import _tracing as tracing_module
+from lmstudio_integrations.langchain import _base as base_module
 
 pytest.importorskip("openinference.instrumentation.langchain", reason="needs the development dependencies")
 from openinference.instrumentation.langchain import LangChainInstrumentor
@@ -38,7 +38,7 @@ def exporter() -> Iterator[InMemorySpanExporter]:
 
 @pytest.fixture(autouse=True)
 def _no_known_models(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracing_module, "_served", {})
+    monkeypatch.setattr(base_module, "_served", {})
 
 
 def span_of(exporter: InMemorySpanExporter) -> dict[str, Any]:

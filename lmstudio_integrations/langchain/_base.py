@@ -1,4 +1,4 @@
-"""What LangChain's tracing and caching read of a model: its serialized form, its versions, its standard parameters."""
+"""What the model classes share: what tracing and caching read of them, and the check of the model's name."""
 
 from __future__ import annotations
 
@@ -11,20 +11,25 @@ from pydantic import model_validator
 
 from lmstudio_integrations._version import __version__
 from lmstudio_integrations.langchain._block_translator import PROVIDER
+from lmstudio_integrations.langchain._profile import check_model
 from lmstudio_integrations.langchain.settings import GenerationSettings
 
 if TYPE_CHECKING:
     from lmstudio_integrations import ModelInstanceInfo
 
-__all__ = ["TracedModel", "ls_params"]
+__all__ = ["LMStudioBase", "ls_params"]
 
 _served: dict[str | None, str] = {}
 """Server address -> the model that answered the last request without a model name."""
 _lock = threading.Lock()
 
 
-class TracedModel(GenerationSettings, BaseLanguageModel[Any]):
-    """The part of a model that tracing reads. Traces hold the settings; the API token is only named in them."""
+class LMStudioBase(GenerationSettings, BaseLanguageModel[Any]):
+    """A model as tracing sees it. Traces contain its settings, and of its API token only the name."""
+
+    validate_model_on_init: bool = False
+    """Whether constructing the object asks the server for the model, and raises
+    ``ChatLMStudioModelNotFoundError`` if there is none of that name."""
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
@@ -41,6 +46,12 @@ class TracedModel(GenerationSettings, BaseLanguageModel[Any]):
     @model_validator(mode="after")
     def _set_lmstudio_version(self) -> Self:
         self._add_version("lmstudio-integrations", __version__)
+        return self
+
+    @model_validator(mode="after")
+    def _validate_model(self) -> Self:
+        if self.validate_model_on_init:
+            check_model(self, "llm")
         return self
 
     # langchain-core caches the serialized form in `__dict__`, and pydantic copies it with the fields.
