@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from langchain_core.language_models import BaseLanguageModel, LangSmithParams
@@ -45,7 +46,8 @@ class LMStudioBase(GenerationSettings, BaseLanguageModel[Any]):
 
     @model_validator(mode="after")
     def _set_lmstudio_version(self) -> Self:
-        self._add_version("lmstudio-integrations", __version__)
+        with suppress(AttributeError):  # a private method of langchain-core: without it, traces lack the version
+            self._add_version("lmstudio-integrations", __version__)
         return self
 
     @model_validator(mode="after")

@@ -16,6 +16,7 @@ from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
+from langchain_core.utils.utils import LC_ID_PREFIX
 from pydantic import ConfigDict
 
 from lmstudio_integrations import ModelInstanceInfo
@@ -320,5 +321,5 @@ def _stream_event_reader(
     """A reader whose message has the id that langchain-core gives the messages of a run."""
     from lmstudio_integrations.langchain._stream_events import StreamEventReader
 
-    message_id = None if run_manager is None else f"lc_run--{run_manager.run_id}"
+    message_id = None if run_manager is None else f"{LC_ID_PREFIX}-{run_manager.run_id}"
     return StreamEventReader(request.response, message_id=message_id, model=request.model)
