@@ -42,7 +42,7 @@ _MOMENTS = {
 _AFTER = ("load_final", "after_final", "after_close")
 _HALF_OPEN = "half-open socket"
 # Before the authentication's reply any frame is taken for that reply, so only what ends the socket makes sense there.
-_AT_AUTHENTICATION = (Effect.LOST, Effect.STOPPED)
+_AT_AUTHENTICATION = (Effect.LOST,)
 _RECEIVED = {"fragments": "".join(FRAGMENTS[:3]), "tool": TEXT, "before_final": TEXT}
 
 
@@ -80,7 +80,7 @@ def _makes_sense(fault: Fault, moment: str) -> bool:
     if fault.moments is not None:
         return moment in fault.moments
     if moment == "upgrade":
-        return fault.effect in (Effect.STOPPED,) or fault.name in ("end of stream", "reset")
+        return fault.name in ("end of stream", "reset")
     if moment == "auth":
         return fault.effect in _AT_AUTHENTICATION or fault.name in (_HALF_OPEN, "byte by byte", "pings and pongs")
     if moment in _AFTER and fault.effect in (Effect.ERROR, Effect.UNLOADED):

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from lmstudio_integrations.client.transport.pending_request import Deliver, PendingRequest
 from lmstudio_integrations.client.transport.single_flight import SingleFlight
-from lmstudio_integrations.errors import LMStudioIncompleteError
+from lmstudio_integrations.errors import (
+    LMStudioDisconnectedError,
+    LMStudioError,
+    LMStudioIncompleteError,
+    server_error,
+)
 from lmstudio_integrations.protocol.envelopes import encode
 
 if TYPE_CHECKING:
@@ -29,16 +34,26 @@ async def load_model(
 ) -> str:
     """Load a model on a channel of its own (``getOrLoad`` or ``loadModel``): the identifier of the loaded instance."""
     info: Any = None
+    failure: LMStudioError | None = None
 
     def read(packet: Any) -> None:
-        nonlocal info
+        nonlocal info, failure
         if packet.get("type") in _LOADED:
             info = packet.get("info")
+        elif packet.get("type") == "error":
+            failure = server_error(packet.get("error"))  # older servers; the channel's close follows
         deliver(packet)
 
     request = PendingRequest(connection, endpoint, limits, deliver=read, loading=True)
     on_start(request)
-    await request.open_channel(encode(creation))
+    try:
+        await request.open_channel(encode(creation))
+    except LMStudioDisconnectedError as error:
+        if endpoint == "getOrLoad":
+            error.response_started = False  # whatever had come, it may be sent again: nothing is done twice
+        raise
+    if failure is not None:
+        raise failure
     if not isinstance(info, dict) or not isinstance(info.get("identifier"), str):
         raise LMStudioIncompleteError(f"LM Studio ended {endpoint!r} without naming the loaded model")
     identifier: str = info["identifier"]

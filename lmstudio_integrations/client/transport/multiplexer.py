@@ -5,8 +5,8 @@ Received frames go into ``receive``; frames to send are return values. Nothing h
 A request is a ``PendingCall``. The multiplexer calls
 
 * ``deliver(packet)`` for every packet of its channel, as the decoded JSON object;
-* ``finish(outcome)`` exactly once: an ``Answer`` (an RPC's result), ``CLOSED`` (the channel's orderly end) or an
-  ``LMStudioError``. Neither is called after that.
+* ``finish(outcome)`` exactly once: an ``Answer`` (an RPC's result), ``CLOSED`` (the channel's orderly end: its final
+  packet, or its close) or an ``LMStudioError``. Neither is called after that.
 
 Source: lmstudio-js, ``lms-communication`` (Transport, ClientPort, ServerPort).
 """
@@ -143,6 +143,14 @@ def _progress_of(packet: dict[str, Any]) -> float:
     return -1.0
 
 
+# After these LM Studio only closes the channel (PROTOCOL: "Nothing follows but close").
+_FINAL_PACKETS: dict[str, tuple[str, ...]] = {
+    "predict": ("success",),
+    "completeRawText": ("success",),
+    "loadModel": ("success",),
+    "getOrLoad": ("alreadyLoaded", "loadSuccess"),
+}
+
 Outcome = Answer | Closed | LMStudioError
 
 # How many kinds of unreadable frames are logged for one socket.
@@ -226,9 +234,17 @@ class Multiplexer:
         if type(packet) is dict:
             call.last = packet
             call.received = time.monotonic()
-            if packet.get("type") == "fragment" or call.is_sign_of_life(packet):
+            kind = packet.get("type")
+            if kind == "fragment":
+                call.heard = call.received
+                call.deliver(packet)
+                return
+            if call.is_sign_of_life(packet):
                 call.heard = call.received
             call.deliver(packet)
+            if kind in _FINAL_PACKETS.get(call.endpoint, ()) and not call.finished:
+                # Not only at the channel's close: a server that keeps sending would hold the socket open.
+                self._finish(call, CLOSED)
         else:
             self._note("packet", f"ignored a packet that is not a JSON object but {type(packet).__name__}")
 
