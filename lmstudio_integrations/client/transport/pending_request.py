@@ -22,6 +22,12 @@ Deliver = Callable[[Any], object]
 # How long (seconds) a cancelled call may take to end before it is given up.
 _AFTER_CANCEL = 10.0
 
+# A cancel waits until nothing has arrived on its channel for the first time (seconds), but no longer than the second.
+# An answer whose rest is on its way ends by itself meanwhile. LM Studio warns of a cancel that comes after the end, and
+# sends at most five warnings per socket, so that the socket would have to be replaced.
+_QUIET_BEFORE_CANCEL = 0.01
+_LATEST_CANCEL = 0.05
+
 # The server's WebSocket library closes the socket, with every other call on it, at a frame of more than 100 MiB.
 _MAX_FRAME_BYTES = 100 * 2**20
 
@@ -56,8 +62,10 @@ class PendingRequest:
         self._loop = asyncio.get_running_loop()
         self._finished: asyncio.Future[Outcome] = self._loop.create_future()
         self._timer: asyncio.TimerHandle | None = None
+        self._cancel_timer: asyncio.TimerHandle | None = None
         self._started = 0.0
         self._cancelled: float | None = None
+        self._cancel_sent = False
 
     def _finish(self, outcome: Outcome) -> None:
         if not self._finished.done():
@@ -89,8 +97,9 @@ class PendingRequest:
             self._stop()
             raise
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
+            for timer in (self._timer, self._cancel_timer):
+                if timer is not None:
+                    timer.cancel()
             if self._asking is not None:
                 self._asking.cancel()
         if isinstance(outcome, LMStudioError):
@@ -110,24 +119,32 @@ class PendingRequest:
         return self.connection.post(frame)
 
     def cancel(self) -> None:
-        """Ask the server to stop. Its last packets are awaited for at most ten seconds."""
-        if self._cancelled is None and self._post_cancel():
+        """Ask the server to stop, unless the end arrives first. The last packets are awaited for ten seconds at most."""
+        if self._cancelled is None and self.call.is_channel and not self.call.finished:
             self._cancelled = time.monotonic()
+            self._cancel_when_quiet()
             if self._timer is not None:
                 self._timer.cancel()
             self._check()
 
-    def _post_cancel(self) -> bool:
+    def _cancel_when_quiet(self) -> None:
+        assert self._cancelled is not None
+        wait = min(self.call.received + _QUIET_BEFORE_CANCEL, self._cancelled + _LATEST_CANCEL) - time.monotonic()
+        if wait <= 0:
+            self._post_cancel()
+        else:
+            self._cancel_timer = self._loop.call_later(wait, self._cancel_when_quiet)
+
+    def _post_cancel(self) -> None:
         frame = self.connection.multiplexer.send(self.call, {"type": "cancel"})
-        if frame is not None:
+        if frame is not None and not self._cancel_sent:
+            self._cancel_sent = True
             self.connection.post(frame)
-        return frame is not None
 
     def _stop(self) -> None:
         """Cancel at the server, and discard what still comes."""
         if not self.call.finished:
-            if self._cancelled is None:
-                self._post_cancel()
+            self._post_cancel()
             self.connection.forget(self.call)
 
     def _due(self) -> tuple[float, str, float] | None:
