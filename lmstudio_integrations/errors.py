@@ -149,11 +149,11 @@ class LMStudioServerError(LMStudioError):
         data: Mapping[str, Any] | None = None,
         stack: str | None = None,
     ) -> None:
-        parts = [title]
+        parts = [_shorten(title)]
         if cause and cause != title:
-            parts.append(f"cause: {cause}")
+            parts.append(f"cause: {_shorten(cause)}")
         if suggestion:
-            parts.append(suggestion)
+            parts.append(_shorten(suggestion))
         super().__init__("\n".join(parts))
         self.title = title
         self.cause = cause
@@ -262,6 +262,18 @@ _INVALID = re.compile(
 )
 
 
+# A server's words in an error's text: it may echo a conversation, and error trackers and logs keep the text.
+_MAX_WORDS = 1200
+_MAX_NAMES, _MAX_NAME = 20, 100
+
+
+def _shorten(words: str, limit: int = _MAX_WORDS) -> str:
+    """The words, with their middle left out if they are too long."""
+    if len(words) <= limit:
+        return words
+    return f"{words[: limit * 2 // 3]} … ({len(words)} characters) … {words[-limit // 4 :]}"
+
+
 def server_error(error: Any) -> LMStudioServerError:
     """The exception for an error object as it came in an ``rpcError`` or ``channelError``; any junk is tolerated."""
     raw: Mapping[str, Any] = error if isinstance(error, dict) else {}
@@ -310,7 +322,7 @@ def _advice(code: str | None, data: Mapping[str, Any], suggestion: str | None) -
     lines = [suggestion] if suggestion else []
     query = data.get("query")
     if isinstance(query, dict) and (asked := query.get("identifier") or query.get("path")):
-        lines.append(f"Asked for: {asked}")
+        lines.append(f"Asked for: {_shorten(str(asked), _MAX_NAME)}")
     for key, words in (
         ("loadedModelsSample", "Loaded models"),
         ("availablePathsSample", "Downloaded models"),
@@ -318,11 +330,15 @@ def _advice(code: str | None, data: Mapping[str, Any], suggestion: str | None) -
     ):
         sample = data.get(key)
         if isinstance(sample, list):
-            names = [str(item.get("name", item) if isinstance(item, dict) else item) for item in sample]
+            names = [
+                _shorten(str(item.get("name", item) if isinstance(item, dict) else item), _MAX_NAME)
+                for item in sample[:_MAX_NAMES]
+            ]
             lines.append(f"{words}: {', '.join(names) if names else 'none'}")
     if code == "generic.domainMismatch":
         lines.append(
-            f"It is of the kind {data.get('actualDomain')!r}, and {data.get('expectedDomain')!r} was asked for."
+            f"It is of the kind {_shorten(repr(data.get('actualDomain')), _MAX_NAME)}, "
+            f"and {_shorten(repr(data.get('expectedDomain')), _MAX_NAME)} was asked for."
         )
     return "\n".join(lines) or None
 

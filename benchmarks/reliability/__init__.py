@@ -1,1 +1,1 @@
-"""Reliability and security, shown by figures: ``python -m benchmarks.reliability`` writes the table of ``docs/reliability.md``."""
+"""Reliability and security, shown by figures: ``python -m benchmarks.reliability`` makes ``docs/reliability.md``."""

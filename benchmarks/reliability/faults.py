@@ -1,17 +1,18 @@
-"""What can go wrong on the server's side, by name, with what it means for a request: the ``Effect`` that the oracle reads."""
+"""What can go wrong on the server's side, by name, with its ``Effect`` on a request."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 import json
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from .server import Disturbance, Place, Stop, frame_bytes, fragment, success
+from .server import Disturbance, Place, Stop, fragment, frame_bytes, success
 
-__all__ = ["FAULTS", "Effect", "Fault"]
+__all__ = ["CHANNEL", "FAULTS", "Effect", "Fault"]
 
 RESTART_SECONDS = 0.3
 _HUGE = 3_000_000
@@ -71,7 +72,12 @@ async def _end_of_stream(place: Place) -> None:
     raise Stop
 
 
+# A reset discards what the other side has received and not read yet, so what was sent before it gets time to be read.
+_BEFORE_RESET = 0.05
+
+
 async def _reset(place: Place) -> None:
+    await asyncio.sleep(_BEFORE_RESET)
     place.peer.reset()
     raise Stop
 
@@ -89,6 +95,7 @@ async def _stop(place: Place) -> None:
 
 
 async def _stop_and_return(server: Any) -> None:
+    await asyncio.sleep(_BEFORE_RESET)
     await server.stop_listening()
     await server.restart_after(RESTART_SECONDS)
 
@@ -99,7 +106,9 @@ def _saying(*messages: Any, opcode: int = 1) -> Disturbance:
     async def act(place: Place) -> None:
         for message in messages:
             made = message(place) if callable(message) else message
-            payload = made if isinstance(made, bytes) else (made if isinstance(made, str) else json.dumps(made)).encode()
+            payload = (
+                made if isinstance(made, bytes) else (made if isinstance(made, str) else json.dumps(made)).encode()
+            )
             await place.peer.frame(payload, opcode)
 
     return act
@@ -149,12 +158,17 @@ def _fail(error: Any) -> Disturbance:
 def _for_ever(make: Callable[[Place], Any], opcode: int = 1) -> Disturbance:
     """Junk without an end, a thousand frames a second, and never a packet that shows progress."""
 
+    async def flood(place: Place) -> None:
+        with contextlib.suppress(ConnectionError, OSError):
+            while True:
+                for _ in range(10):
+                    made = make(place)
+                    await place.peer.frame(made if isinstance(made, bytes) else json.dumps(made).encode(), opcode)
+                await asyncio.sleep(0.01)
+
     async def act(place: Place) -> None:
-        while True:
-            for _ in range(10):
-                made = make(place)
-                await place.peer.frame(made if isinstance(made, bytes) else json.dumps(made).encode(), opcode)
-            await asyncio.sleep(0.01)
+        place.server.spawn(flood(place))
+        raise Stop
 
     return act
 
@@ -178,7 +192,9 @@ async def _in_pieces(place: Place) -> None:
 
 def _http(status: str, headers: str = "") -> Disturbance:
     async def act(place: Place) -> None:
-        await place.peer.write(f"HTTP/1.1 {status}\r\n{headers}Content-Length: 2\r\nConnection: close\r\n\r\n{{}}".encode())
+        await place.peer.write(
+            f"HTTP/1.1 {status}\r\n{headers}Content-Length: 2\r\nConnection: close\r\n\r\n{{}}".encode()
+        )
         place.peer.writer.close()
         raise Stop
 
@@ -202,11 +218,15 @@ async def _refuse(place: Place) -> None:
 
 
 def _warning(kind: str | None, text: Callable[[Place], str]) -> Callable[[Place], Any]:
-    return lambda place: {"type": "communicationWarning", "warning": text(place)} | ({} if kind is None else {"kind": kind})
+    return lambda place: (
+        {"type": "communicationWarning", "warning": text(place)} | ({} if kind is None else {"kind": kind})
+    )
 
 
 def _rejection(place: Place) -> str:
-    return f"Received invalid parameter for {'rpcCall' if place.is_rpc else 'channel'}, endpointName = {place.endpoint}, …"
+    return (
+        f"Received invalid parameter for {'rpcCall' if place.is_rpc else 'channel'}, endpointName = {place.endpoint}, …"
+    )
 
 
 def _late_cancel(place: Place) -> str:
@@ -220,7 +240,7 @@ _ODD_ERROR = {"title": 7, "cause": ["x"], "displayData": {"code": 5}, "suggestio
 _UNLOADED = {"title": "Model unloaded", "displayData": {"code": "generic.specificModelUnloaded"}}
 _CONNECTING = ("upgrade", "auth")
 # Each answer of an RPC is its end, so what happens within and after an answer concerns channels.
-_CHANNEL = ("load", "load_mid", "before_first", "prompt", "fragments", "tool", "before_final")
+CHANNEL = ("load", "load_mid", "before_first", "prompt", "fragments", "tool", "before_final")
 _AFTER = ("after_final", "after_close")
 _FINAL = ("before_final",)
 
@@ -234,19 +254,41 @@ FAULTS: tuple[Fault, ...] = (
     Fault("upgrade never answered", Effect.SILENT, _never, ("upgrade",), once=False),
     Fault("upgrade refused with 403", Effect.REFUSED, _http("403 Forbidden"), ("upgrade",), once=False),
     Fault("upgrade refused with 500", Effect.REFUSED, _http("500 Internal Server Error"), ("upgrade",), once=False),
-    Fault("upgrade redirected", Effect.REFUSED, _http("302 Found", "Location: ws://127.0.0.1:9/llm\r\n"), ("upgrade",), once=False),
+    Fault(
+        "upgrade redirected",
+        Effect.REFUSED,
+        _http("302 Found", "Location: ws://127.0.0.1:9/llm\r\n"),
+        ("upgrade",),
+        once=False,
+    ),
     Fault("upgrade answered with 200", Effect.REFUSED, _http("200 OK"), ("upgrade",), once=False),
-    Fault("upgrade answered with bytes", Effect.NOT_LM_STUDIO, _raw(b"\x00\xffSSH-2.0\r\n\r\n", ends=True), ("upgrade",), once=False),
+    Fault(
+        "upgrade answered with bytes",
+        Effect.NOT_LM_STUDIO,
+        _raw(b"\x00\xffSSH-2.0\r\n\r\n", ends=True),
+        ("upgrade",),
+        once=False,
+    ),
     Fault("authentication never answered", Effect.SILENT, _never, ("auth",), once=False),
     Fault("authentication late", Effect.HARMLESS, _late, ("auth",)),
     Fault("authentication refused", Effect.DENIED, _refuse, ("auth",), once=False),
     Fault("guest refused once", Effect.HARMLESS, _refuse, ("auth",)),
     Fault("authentication: no JSON", Effect.NOT_LM_STUDIO, _unauthenticated("hello"), ("auth",), once=False),
     Fault("authentication: a list", Effect.NOT_LM_STUDIO, _unauthenticated("[true]"), ("auth",), once=False),
-    Fault("authentication: success is text", Effect.DENIED, _unauthenticated({"success": "true"}), ("auth",), once=False),
-    Fault("authentication: bytes", Effect.NOT_LM_STUDIO, _unauthenticated(b"\xff\xfe", opcode=2), ("auth",), once=False),
+    Fault(
+        "authentication: success is text", Effect.DENIED, _unauthenticated({"success": "true"}), ("auth",), once=False
+    ),
+    Fault(
+        "authentication: bytes", Effect.NOT_LM_STUDIO, _unauthenticated(b"\xff\xfe", opcode=2), ("auth",), once=False
+    ),
     Fault("authentication: empty", Effect.NOT_LM_STUDIO, _unauthenticated(""), ("auth",), once=False),
-    Fault("authentication: only a warning", Effect.NOT_LM_STUDIO, _unauthenticated(_warning(None, _late_cancel)), ("auth",), once=False),
+    Fault(
+        "authentication: only a warning",
+        Effect.NOT_LM_STUDIO,
+        _unauthenticated(_warning(None, _late_cancel)),
+        ("auth",),
+        once=False,
+    ),
     # The socket ends
     *(Fault(f"close code {code}", Effect.LOST, _closing(code)) for code in _CODES),
     Fault("close without a code", Effect.LOST, _closing(None)),
@@ -274,34 +316,125 @@ FAULTS: tuple[Fault, ...] = (
     Fault("binary junk", Effect.HARMLESS, _saying(b"\x00\xff\xfe\x80" * 100, opcode=2)),
     Fault("JSON without an object", Effect.HARMLESS, _saying("null", "1", '"channelSend"', "[]", "true")),
     Fault("JSON a thousand levels deep", Effect.HARMLESS, _saying(_DEEP)),
-    Fault("a number of a thousand digits", Effect.HARMLESS, _saying('{"type": "channelSend", "channelId": ' + "9" * 1000 + ', "message": {}}')),
-    Fault("unknown types", Effect.HARMLESS, _saying({"type": "someNewMessage"}, {"type": 5}, {"type": None}, {"type": ["x"]}, {})),
-    Fault("unknown ids", Effect.HARMLESS, _saying(_id_of(9999), {"type": "rpcResult", "callId": 9999, "result": 1}, {"type": "channelClose", "channelId": 9999}, {"type": "rpcError", "callId": 9999, "error": {}})),
-    Fault("ids of another type", Effect.HARMLESS, _saying(*map(_id_of, (True, False, "0", None, 0.5, [], {}, -1)), {"type": "channelClose", "channelId": False}, {"type": "rpcResult", "callId": True})),
-    Fault("members missing", Effect.HARMLESS, _saying({"type": "channelSend"}, {"type": "channelSend", "channelId": 0}, {"type": "channelClose"}, {"type": "rpcResult"}, {"type": "rpcError"}, {"type": "channelError"}, {"type": "communicationWarning", "kind": "channelUnknown"})),
-    Fault("keepAliveAck and channelAck", Effect.HARMLESS, _saying({"type": "keepAliveAck"}, {"type": "channelAck", "channelId": 0, "ackId": 1})),
+    Fault(
+        "a number of a thousand digits",
+        Effect.HARMLESS,
+        _saying('{"type": "channelSend", "channelId": ' + "9" * 1000 + ', "message": {}}'),
+    ),
+    Fault(
+        "unknown types",
+        Effect.HARMLESS,
+        _saying({"type": "someNewMessage"}, {"type": 5}, {"type": None}, {"type": ["x"]}, {}),
+    ),
+    Fault(
+        "unknown ids",
+        Effect.HARMLESS,
+        _saying(
+            _id_of(9999),
+            {"type": "rpcResult", "callId": 9999, "result": 1},
+            {"type": "channelClose", "channelId": 9999},
+            {"type": "rpcError", "callId": 9999, "error": {}},
+        ),
+    ),
+    Fault(
+        "ids of another type",
+        Effect.HARMLESS,
+        _saying(
+            *map(_id_of, (True, False, "0", None, 0.5, [], {}, -1)),
+            {"type": "channelClose", "channelId": False},
+            {"type": "rpcResult", "callId": True},
+        ),
+    ),
+    Fault(
+        "members missing",
+        Effect.HARMLESS,
+        _saying(
+            {"type": "channelSend"},
+            {"type": "channelSend", "channelId": 0},
+            {"type": "channelClose"},
+            {"type": "rpcResult"},
+            {"type": "rpcError"},
+            {"type": "channelError"},
+            {"type": "communicationWarning", "kind": "channelUnknown"},
+        ),
+    ),
+    Fault(
+        "keepAliveAck and channelAck",
+        Effect.HARMLESS,
+        _saying({"type": "keepAliveAck"}, {"type": "channelAck", "channelId": 0, "ackId": 1}),
+    ),
     # Packets of the channel
-    Fault("unknown packet", Effect.HARMLESS, _then(_send({"type": "someNewPacket", "value": 1})), _CHANNEL),
-    Fault("packets that are no objects", Effect.HARMLESS, _then(*map(_send, (None, 5, "text", [1], True))), _CHANNEL),
-    Fault("packets with odd members", Effect.HARMLESS, _then(*map(_send, ({"type": "promptProcessingProgress"}, {"type": "promptProcessingProgress", "progress": "x"}, {"type": "loadProgress", "progress": None}, {"type": 3}, {"type": {}}))), _CHANNEL),
-    Fault("progress that repeats and goes back", Effect.HARMLESS, _then(_send({"type": "promptProcessingProgress", "progress": 0.1}), _send({"type": "promptProcessingProgress", "progress": 0})), _CHANNEL),
-    Fault("channel closed without its final packet", Effect.NO_FINAL, _without_answer(_then(_close)), _CHANNEL),
+    Fault("unknown packet", Effect.HARMLESS, _then(_send({"type": "someNewPacket", "value": 1})), CHANNEL),
+    Fault("packets that are no objects", Effect.HARMLESS, _then(*map(_send, (None, 5, "text", [1], True))), CHANNEL),
+    Fault(
+        "packets with odd members",
+        Effect.HARMLESS,
+        _then(
+            *map(
+                _send,
+                (
+                    {"type": "promptProcessingProgress"},
+                    {"type": "promptProcessingProgress", "progress": "x"},
+                    {"type": "loadProgress", "progress": None},
+                    {"type": 3},
+                    {"type": {}},
+                ),
+            )
+        ),
+        CHANNEL,
+    ),
+    Fault(
+        "progress that repeats and goes back",
+        Effect.HARMLESS,
+        _then(
+            _send({"type": "promptProcessingProgress", "progress": 0.1}),
+            _send({"type": "promptProcessingProgress", "progress": 0}),
+        ),
+        CHANNEL,
+    ),
+    Fault("channel closed without its final packet", Effect.NO_FINAL, _without_answer(_then(_close)), CHANNEL),
     Fault("error", Effect.ERROR, _fail(_ERROR)),
     Fault("error with odd members", Effect.ERROR, _fail(_ODD_ERROR)),
     Fault("error that is none", Effect.ERROR, _fail("failed")),
     Fault("model unloaded", Effect.UNLOADED, _fail(_UNLOADED)),
     # After the end
-    Fault("duplicate final packet", Effect.HARMLESS, _then(_send(success("failed")), _send(success())), ("after_final", "after_close")),
-    Fault("packets after the end", Effect.HARMLESS, _then(_send(fragment("LATE")), _send({"type": "error", "error": _ERROR})), _AFTER),
+    Fault(
+        "duplicate final packet",
+        Effect.HARMLESS,
+        _then(_send(success("failed")), _send(success())),
+        ("after_final", "after_close"),
+    ),
+    Fault(
+        "packets after the end",
+        Effect.HARMLESS,
+        _then(_send(fragment("LATE")), _send({"type": "error", "error": _ERROR})),
+        _AFTER,
+    ),
     Fault("duplicate close", Effect.HARMLESS, _then(_close, _close), _AFTER),
     Fault("error after the end", Effect.HARMLESS, _then(lambda place: place.fail(_ERROR)), _AFTER),
     # Warnings
     Fault("rejected by a warning", Effect.REJECTED, _without_answer(_saying(_warning(None, _rejection)))),
     Fault("warning of a late cancel", Effect.HARMLESS, _saying(_warning("channelUnknown", _late_cancel))),
-    Fault("warning about another endpoint", Effect.HARMLESS, _saying(_warning("rpcEndpointUnknown", lambda _: "Received rpcCall for unknown endpoint, endpoint = someOther"))),
+    Fault(
+        "warning about another endpoint",
+        Effect.HARMLESS,
+        _saying(
+            _warning("rpcEndpointUnknown", lambda _: "Received rpcCall for unknown endpoint, endpoint = someOther")
+        ),
+    ),
     # Without an end
-    Fault("unknown packets for ever", Effect.SILENT, _for_ever(lambda place: place.wrapped({"type": "someNewPacket"})), _CHANNEL),
+    Fault(
+        "unknown packets for ever",
+        Effect.SILENT,
+        _for_ever(lambda place: place.wrapped({"type": "someNewPacket"})),
+        CHANNEL,
+    ),
     Fault("unknown messages for ever", Effect.SILENT, _for_ever(lambda _: {"type": "someNewMessage"})),
-    Fault("progress for ever that is none", Effect.SILENT, _for_ever(lambda place: place.wrapped(place.sample())), ("load", "load_mid", "before_first", "prompt")),
+    Fault(
+        "progress for ever that is none",
+        Effect.SILENT,
+        _for_ever(lambda place: place.wrapped(place.sample())),
+        ("load", "load_mid", "before_first", "prompt"),
+    ),
     Fault("pings for ever", Effect.SILENT, _for_ever(lambda _: b"ping", 9)),
 )

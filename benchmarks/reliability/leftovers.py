@@ -57,7 +57,7 @@ class Leftovers:
 
 
 async def _settle(seconds: float) -> list[str]:
-    others: set[asyncio.Task[Any]] = asyncio.all_tasks() - {asyncio.current_task()}  # type: ignore[arg-type]
+    others: set[asyncio.Task[Any]] = asyncio.all_tasks() - {asyncio.current_task()}
     if not others:
         return []
     _, pending = await asyncio.wait(others, timeout=seconds)

@@ -125,7 +125,9 @@ class Place:
 
     async def close(self) -> None:
         """The end of the channel; of a call, a result without a value."""
-        kind = {"type": "rpcResult", "callId": self.id} if self.is_rpc else {"type": "channelClose", "channelId": self.id}
+        kind = (
+            {"type": "rpcResult", "callId": self.id} if self.is_rpc else {"type": "channelClose", "channelId": self.id}
+        )
         await self.peer.send(kind)
 
     async def fail(self, error: Any) -> None:
@@ -194,6 +196,9 @@ class Peer:
 
     async def send(self, message: Any) -> None:
         """A message as one text frame."""
+        if self.server.mutate is not None and (data := self.server.mutate(message)) is not None:
+            await self.frame(data)
+            return
         await self.frame(json.dumps(message, ensure_ascii=False).encode())
 
     async def frame(self, payload: bytes, opcode: int = 1, *, fin: bool = True, reserved: int = 0) -> None:
@@ -220,7 +225,9 @@ class Peer:
         self.writer.transport.abort()
 
 
-def frame_bytes(payload: bytes, opcode: int = 1, *, fin: bool = True, reserved: int = 0, length: int | None = None) -> bytes:
+def frame_bytes(
+    payload: bytes, opcode: int = 1, *, fin: bool = True, reserved: int = 0, length: int | None = None
+) -> bytes:
     """A server's frame. ``length`` may claim another size than the payload's."""
     size = len(payload) if length is None else length
     head = bytes([(0x80 if fin else 0) | (reserved << 4) | opcode])
@@ -246,6 +253,7 @@ class RawServer:
         self.pace = pace
         self.fragments: Callable[[Message], tuple[str, ...]] = lambda creation: FRAGMENTS
         self.instance: Callable[[str], Message] = instance
+        self.mutate: Callable[[Any], bytes | None] | None = None
         self.counts: Counter[str] = Counter()
         self.embedded: Counter[str] = Counter()
         self.peers: set[Peer] = set()
@@ -312,8 +320,12 @@ class RawServer:
 
     def wait_closed(self, seconds: float) -> bool:
         """Whether every socket of clients has ended within ``seconds``."""
+        return self.wait_until(lambda: not self.peers, seconds)
+
+    def wait_until(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """Whether ``condition``, which changes with sockets and disturbances, comes true within ``seconds``."""
         with self._changed:
-            return self._changed.wait_for(lambda: not self.peers, seconds)
+            return self._changed.wait_for(condition, seconds)
 
     # One socket
 
@@ -385,7 +397,9 @@ class RawServer:
         plan = self.plan
         if plan is None or plan.moment != moment or plan.hits >= plan.times:
             return
-        plan.hits += 1
+        with self._changed:
+            plan.hits += 1
+            self._changed.notify_all()
         await plan.act(place)
 
     # Endpoints

@@ -37,10 +37,9 @@ class Seen:
     answer: Any = None
     error: BaseException | None = None
 
-    @property
-    def exact(self) -> bool:
-        """Whether the answer is what the server sent."""
-        return bool(self.answer)
+    def take(self, piece: str) -> None:
+        """A piece of a stream."""
+        self.pieces.append(piece)
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ def _respond(url: str, limits: Timeout, seen: Seen) -> None:
 def _respond_stream(url: str, limits: Timeout, seen: Seen) -> None:
     with _client(limits, url).respond_stream("Hi") as stream:
         for piece in stream:
-            seen.pieces.append(piece.content)
+            seen.take(piece.content)
         seen.answer = stream.result().content
 
 
@@ -94,7 +93,7 @@ def _respond_events(url: str, limits: Timeout, seen: Seen) -> None:
     stream = _client(limits, url).respond_stream("Hi")
     for event in stream.events():
         if type(event).__name__ == "Fragment":
-            seen.pieces.append(event.content)
+            seen.take(event.content)
     seen.answer = stream.result().content
 
 
@@ -131,7 +130,7 @@ async def _arespond(url: str, limits: Timeout, seen: Seen) -> None:
 async def _arespond_stream(url: str, limits: Timeout, seen: Seen) -> None:
     async with await _aclient(limits, url).respond_stream("Hi") as stream:
         async for piece in stream:
-            seen.pieces.append(piece.content)
+            seen.take(piece.content)
         seen.answer = (await stream.result()).content
 
 
@@ -178,7 +177,7 @@ def _invoke(url: str, limits: Timeout, seen: Seen) -> None:
 
 def _stream(url: str, limits: Timeout, seen: Seen) -> None:
     for chunk in _langchain(url, limits).stream("Hi"):
-        seen.pieces.append(chunk.text)
+        seen.take(chunk.text)
     seen.answer = "".join(seen.pieces)
 
 
@@ -191,7 +190,7 @@ def _lc_tools(url: str, limits: Timeout, seen: Seen) -> None:
 def _lc_tools_stream(url: str, limits: Timeout, seen: Seen) -> None:
     whole: Any = None
     for chunk in _langchain(url, limits).bind_tools([_DEFINITION]).stream("Hi"):
-        seen.pieces.append(chunk.text)
+        seen.take(chunk.text)
         whole = chunk if whole is None else whole + chunk
     (call,) = whole.tool_calls
     seen.answer = (whole.text, call["name"], call["args"])
@@ -213,7 +212,7 @@ async def _ainvoke(url: str, limits: Timeout, seen: Seen) -> None:
 
 async def _astream(url: str, limits: Timeout, seen: Seen) -> None:
     async for chunk in _langchain(url, limits).astream("Hi"):
-        seen.pieces.append(chunk.text)
+        seen.take(chunk.text)
     seen.answer = "".join(seen.pieces)
 
 
@@ -264,7 +263,7 @@ def _chat(url: str, limits: Timeout, seen: Seen) -> None:
 
 def _stream_chat(url: str, limits: Timeout, seen: Seen) -> None:
     for response in _llama(url, limits).stream_chat(_messages()):
-        seen.pieces.append(response.delta or "")
+        seen.take(response.delta or "")
         seen.answer = response.message.content if (response.raw or {}).get("stats") else None
 
 
@@ -289,7 +288,7 @@ async def _achat(url: str, limits: Timeout, seen: Seen) -> None:
 
 async def _astream_chat(url: str, limits: Timeout, seen: Seen) -> None:
     async for response in await _llama(url, limits).astream_chat(_messages()):
-        seen.pieces.append(response.delta or "")
+        seen.take(response.delta or "")
         seen.answer = response.message.content if (response.raw or {}).get("stats") else None
 
 

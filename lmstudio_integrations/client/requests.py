@@ -147,7 +147,9 @@ class Call(Generic[T]):
         try:
             return self.read(result)
         except (ValidationError, KeyError, TypeError, ValueError) as error:
-            raise LMStudioProtocolError(f"the answer to {self.endpoint!r} cannot be read: {error}") from error
+            raise LMStudioProtocolError(
+                f"the answer to {self.endpoint!r} cannot be read: {str(error)[:500]}"
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)

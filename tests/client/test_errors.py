@@ -265,3 +265,22 @@ def test_error_that_may_pass_is_a_server_error(text: str) -> None:
 def test_text_of_an_error_is_read_in_linear_time(piece: str) -> None:
     """Steps, not seconds: a quadratic pattern would take hours for this text."""
     assert isinstance(server_error({"title": "x", "cause": piece * 400_000}), LMStudioServerError)
+
+
+def test_server_words_are_shortened_in_an_errors_text() -> None:
+    error = server_error(
+        {
+            "title": "t" * 100_000,
+            "cause": "c" * 100_000,
+            "suggestion": "s" * 100_000,
+            "displayData": {
+                "code": "generic.pathNotFound",
+                "path": "p" * 100_000,
+                "query": {"path": "q" * 100_000},
+                "availablePathsSample": ["n" * 100_000] * 1000,
+            },
+        }
+    )
+    assert len(str(error)) < 5000
+    assert len(error.title) == 100_000
+    assert "(100000 characters)" in str(error)

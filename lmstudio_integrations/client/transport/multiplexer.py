@@ -153,8 +153,10 @@ _FINAL_PACKETS: dict[str, tuple[str, ...]] = {
 
 Outcome = Answer | Closed | LMStudioError
 
-# How many kinds of unreadable frames are logged for one socket.
+# How many kinds of unreadable frames are logged for one socket, and how many characters of an unknown type.
 _MOST_NOTES = 20
+_SHOWN_TYPE = 80
+_SHOWN_REASON = 500
 _MAX_LATE_CANCELS = 4
 
 
@@ -265,7 +267,8 @@ class Multiplexer:
         elif kind == "communicationWarning":
             self._warned(str(frame.get("warning", "")), str(frame.get("kind") or ""))
         elif kind not in ("channelAck", "keepAliveAck"):
-            self._note(f"type:{kind}", f"ignored a message of the unknown type {kind!r}")
+            shown = repr(kind)[:_SHOWN_TYPE]
+            self._note(f"type:{shown}", f"ignored a message of the unknown type {shown}")
 
     def _end(self, table: dict[int, PendingCall], key: object, outcome: Callable[[], Outcome]) -> None:
         # JSON has one kind of number: 1.0 is the id 1, but true is none.
@@ -348,7 +351,7 @@ def read_authentication(data: str | bytes, authentication: Authentication) -> No
         ) from None
     if not reply.success:
         # The reason may repeat what was sent.
-        words = (reply.error or "no reason given").replace(authentication.client_passkey, "…")
+        words = (reply.error or "no reason given").replace(authentication.client_passkey, "…")[:_SHOWN_REASON]
         kind = "guest" if authentication.client_identifier.startswith("guest:") else "API token"
         raise LMStudioAuthenticationError(
             f"LM Studio refused the {kind}: {words}\n"

@@ -119,7 +119,7 @@ class PendingRequest:
         return self.connection.post(frame)
 
     def cancel(self) -> None:
-        """Ask the server to stop, unless the end arrives first. The last packets are awaited for ten seconds at most."""
+        """Ask the server to stop, unless the end arrives first. Its last packets are awaited for 10 s at most."""
         if self._cancelled is None and self.call.is_channel and not self.call.finished:
             self._cancelled = time.monotonic()
             self._cancel_when_quiet()

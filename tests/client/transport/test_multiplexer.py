@@ -370,3 +370,11 @@ def test_a_refusal_that_repeats_the_passkey_is_not_repeated() -> None:
     with pytest.raises(LMStudioAuthenticationError) as caught:
         read_authentication(reply, token_authentication(TOKEN))
     assert "abcdefghij0123456789" not in str(caught.value)
+
+
+def test_unknown_types_are_logged_shortened(caplog: pytest.LogCaptureFixture) -> None:
+    session = Multiplexer()
+    session.receive(frame("x" * 100_000))
+    session.receive(json.dumps({"type": ["y" * 100_000]}))
+    assert len(caplog.records) == 2
+    assert all(len(record.getMessage()) < 200 for record in caplog.records)
