@@ -19,10 +19,27 @@ from typing import TYPE_CHECKING
 from lmstudio_integrations._lazy import lazy
 from lmstudio_integrations._version import __version__
 from lmstudio_integrations.client.act import ActResult, PredictionRoundResult
-from lmstudio_integrations.client.aio import AsyncClient, AsyncEmbeddingModel, AsyncLLM, AsyncPredictionStream
+from lmstudio_integrations.client.aio import (
+    AsyncClient,
+    AsyncDownloadedEmbeddingModel,
+    AsyncDownloadedLlm,
+    AsyncEmbeddingModel,
+    AsyncLLM,
+    AsyncPredictionStream,
+)
 from lmstudio_integrations.client.cancellation import CancelToken
 from lmstudio_integrations.client.chat import Chat
-from lmstudio_integrations.client.convenience import embedding_model, list_downloaded_models, list_loaded_models, llm
+from lmstudio_integrations.client.convenience import (
+    configure_default_client,
+    embedding_model,
+    get_default_client,
+    get_sync_api_timeout,
+    list_downloaded_models,
+    list_loaded_models,
+    llm,
+    prepare_image,
+    set_sync_api_timeout,
+)
 from lmstudio_integrations.client.images import ImagePart
 from lmstudio_integrations.client.prediction import (
     Fragment,
@@ -36,7 +53,14 @@ from lmstudio_integrations.client.prediction import (
 )
 from lmstudio_integrations.client.result import PartialPrediction, PredictionResult
 from lmstudio_integrations.client.settings import Timeout
-from lmstudio_integrations.client.sync import LLM, Client, EmbeddingModel, PredictionStream
+from lmstudio_integrations.client.sync import (
+    LLM,
+    Client,
+    DownloadedEmbeddingModel,
+    DownloadedLlm,
+    EmbeddingModel,
+    PredictionStream,
+)
 from lmstudio_integrations.client.tool_functions import ToolFunctionDef
 from lmstudio_integrations.errors import (
     LMStudioAuthenticationError,
@@ -71,17 +95,71 @@ from lmstudio_integrations.protocol.history import ToolCallRequest
 from lmstudio_integrations.protocol.models import ModelInfo, ModelInstanceInfo
 from lmstudio_integrations.protocol.prediction import PredictionStats
 
+_SDK_NAMES = (
+    "AssistantResponse",
+    "BaseModel",
+    "ChatHistoryData",
+    "EmbeddingModelInfo",
+    "EmbeddingModelInstanceInfo",
+    "LMStudioChannelClosedError",
+    "LMStudioClientError",
+    "LMStudioOSError",
+    "LMStudioPredictionError",
+    "LMStudioRuntimeError",
+    "LMStudioUnknownMessageWarning",
+    "LMStudioWebsocketError",
+    "LlmInfo",
+    "LlmInstanceInfo",
+    "LlmPredictionFragment",
+    "LlmPredictionStats",
+    "ModelSchema",
+    "SystemPrompt",
+    "TextData",
+    "ToolCallRequestData",
+    "ToolCallResultData",
+    "ToolResultMessage",
+    "UserMessage",
+)
+
 if TYPE_CHECKING:
+    from lmstudio_integrations.client.sdk_names import (
+        AssistantResponse,
+        BaseModel,
+        ChatHistoryData,
+        EmbeddingModelInfo,
+        EmbeddingModelInstanceInfo,
+        LlmInfo,
+        LlmInstanceInfo,
+        LlmPredictionFragment,
+        LlmPredictionStats,
+        LMStudioChannelClosedError,
+        LMStudioClientError,
+        LMStudioOSError,
+        LMStudioPredictionError,
+        LMStudioRuntimeError,
+        LMStudioUnknownMessageWarning,
+        LMStudioWebsocketError,
+        ModelSchema,
+        SystemPrompt,
+        TextData,
+        ToolCallRequestData,
+        ToolCallResultData,
+        ToolResultMessage,
+        UserMessage,
+    )
     from lmstudio_integrations.protocol.config_dicts import (
         EmbeddingLoadModelConfigDict,
         GpuSettingDict,
         LlmLoadModelConfigDict,
         LlmPredictionConfigDict,
     )
-else:  # types alone, which hardly any program asks for
+    from lmstudio_integrations.protocol.repository import DownloadProgressUpdate
+else:  # types, and the official SDK's names, which hardly any program asks for
     __getattr__, __dir__ = lazy(
         __name__,
         {
+            **dict.fromkeys(_SDK_NAMES, "client.sdk_names"),
+            "DownloadProgressUpdate": "protocol.repository",
             "EmbeddingLoadModelConfigDict": "protocol.config_dicts",
             "GpuSettingDict": "protocol.config_dicts",
             "LlmLoadModelConfigDict": "protocol.config_dicts",
@@ -92,16 +170,26 @@ else:  # types alone, which hardly any program asks for
 __all__ = [
     "LLM",
     "ActResult",
+    "AssistantResponse",
     "AsyncClient",
+    "AsyncDownloadedEmbeddingModel",
+    "AsyncDownloadedLlm",
     "AsyncEmbeddingModel",
     "AsyncLLM",
     "AsyncPredictionStream",
+    "BaseModel",
     "CancelToken",
     "Chat",
+    "ChatHistoryData",
     "Client",
+    "DownloadProgressUpdate",
+    "DownloadedEmbeddingModel",
+    "DownloadedLlm",
     "EmbeddingLoadModelConfig",
     "EmbeddingLoadModelConfigDict",
     "EmbeddingModel",
+    "EmbeddingModelInfo",
+    "EmbeddingModelInstanceInfo",
     "FileHandle",
     "Fragment",
     "GpuSetting",
@@ -109,6 +197,8 @@ __all__ = [
     "ImagePart",
     "LMStudioAuthenticationError",
     "LMStudioCancelledError",
+    "LMStudioChannelClosedError",
+    "LMStudioClientError",
     "LMStudioConnectionError",
     "LMStudioContextOverflowError",
     "LMStudioDisconnectedError",
@@ -117,40 +207,61 @@ __all__ = [
     "LMStudioInvalidRequestError",
     "LMStudioModelNotFoundError",
     "LMStudioModelUnloadedError",
+    "LMStudioOSError",
+    "LMStudioPredictionError",
     "LMStudioPresetNotFoundError",
     "LMStudioProtocolError",
     "LMStudioRequestRejectedError",
+    "LMStudioRuntimeError",
     "LMStudioServerError",
     "LMStudioServerNotFoundError",
     "LMStudioStructuredOutputError",
     "LMStudioTimeoutError",
     "LMStudioToolCallError",
+    "LMStudioUnknownMessageWarning",
     "LMStudioUnsupportedError",
     "LMStudioValueError",
+    "LMStudioWebsocketError",
+    "LlmInfo",
+    "LlmInstanceInfo",
     "LlmLoadModelConfig",
     "LlmLoadModelConfigDict",
     "LlmPredictionConfig",
     "LlmPredictionConfigDict",
+    "LlmPredictionFragment",
+    "LlmPredictionStats",
     "LoadProgress",
     "ModelInfo",
     "ModelInstanceInfo",
+    "ModelSchema",
     "PartialPrediction",
     "PredictionResult",
     "PredictionRoundResult",
     "PredictionStats",
     "PredictionStream",
     "PromptProgress",
+    "SystemPrompt",
+    "TextData",
     "Timeout",
     "ToolCallArguments",
     "ToolCallEnd",
     "ToolCallFailed",
     "ToolCallName",
     "ToolCallRequest",
+    "ToolCallRequestData",
+    "ToolCallResultData",
     "ToolCallStart",
     "ToolFunctionDef",
+    "ToolResultMessage",
+    "UserMessage",
     "__version__",
+    "configure_default_client",
     "embedding_model",
+    "get_default_client",
+    "get_sync_api_timeout",
     "list_downloaded_models",
     "list_loaded_models",
     "llm",
+    "prepare_image",
+    "set_sync_api_timeout",
 ]

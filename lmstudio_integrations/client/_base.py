@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 from weakref import WeakSet
+
+from pydantic import PrivateAttr
 
 from lmstudio_integrations.client import requests
 from lmstudio_integrations.client.act import ActOptions
@@ -20,8 +22,12 @@ from lmstudio_integrations.client.transport.stream_controller import StreamContr
 from lmstudio_integrations.client.transport.thread import io_thread
 from lmstudio_integrations.errors import LMStudioCancelledError, LMStudioConnectionError, LMStudioValueError
 from lmstudio_integrations.protocol.history import AssistantMessage, TextPart, ToolCallRequestPart
+from lmstudio_integrations.protocol.models import ModelInfo
 
 if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+    from lmstudio_integrations.client.chat import History
     from lmstudio_integrations.client.result import PredictionResult
     from lmstudio_integrations.client.transport.pool import ConnectionPool
     from lmstudio_integrations.protocol.auth import Authentication
@@ -30,7 +36,14 @@ if TYPE_CHECKING:
     from lmstudio_integrations.protocol.models import ModelInstanceInfo
     from lmstudio_integrations.protocol.prediction import PredictionStats
 
-__all__ = ["BaseClient", "BaseModelHandle", "BasePredictionStream", "CompletionOptions", "PredictionOptions"]
+__all__ = [
+    "BaseClient",
+    "BaseDownloadedModel",
+    "BaseModelHandle",
+    "BasePredictionStream",
+    "CompletionOptions",
+    "PredictionOptions",
+]
 
 T = TypeVar("T")
 
@@ -57,6 +70,7 @@ class CompletionOptions(CallbackOptions, total=False):
 class PredictionOptions(CompletionOptions, total=False):
     """What ``respond`` and ``respond_stream`` take besides the history.
 
+    ``input``: the history, in place of the first argument.
     ``tools``: definitions, OpenAI's form or ``{"name", "description", "parameters"}``. ``tool_choice``: ``"auto"``,
     ``"none"``, ``"required"``, or the name of a tool, which is then the only one and must be called.
     ``parallel_tool_calls``: ``False`` keeps the first call of an answer. ``check_context``: count the prompt's tokens
@@ -64,6 +78,7 @@ class PredictionOptions(CompletionOptions, total=False):
     ``fetch_images``: whether this process may fetch images that the history names by an http(s) address.
     """
 
+    input: History
     tools: Sequence[Mapping[str, Any]] | None
     tool_choice: str | None
     parallel_tool_calls: bool | None
@@ -72,26 +87,44 @@ class PredictionOptions(CompletionOptions, total=False):
 
 
 _OPTIONS = frozenset(PredictionOptions.__annotations__)
+_TEMPLATE_OPTIONS = {
+    "omitBosToken": "omit_bos_token",
+    "omitEosToken": "omit_eos_token",
+    "toolDefinitions": "tool_definitions",
+}
 
 
 class BaseClient:
     """A server's address, an identity, time limits. Cheap: no socket and no thread before the first request."""
 
+    _default_timeout: ClassVar[Timeout] = Timeout()
+
     def __init__(
         self,
         url: str | None = None,
         *,
-        api_token: Any = None,
+        api_host: str | None = None,
+        api_token: SecretStr | str | None = None,
         timeout: float | Timeout | Mapping[str, float | None] | None = None,
         max_retries: int = 1,
     ) -> None:
-        limits = RequestLimits(Timeout.of(timeout), check_retries(max_retries))
-        self._set_up(parse_address(url), parse_token(api_token), limits)
+        if url is not None and api_host is not None:
+            raise LMStudioValueError("url and api_host are one address under two names: pass one")
+        given = None if timeout is None else Timeout.of(timeout)
+        self._set_up(
+            parse_address(url if api_host is None else api_host),
+            parse_token(api_token),
+            given,
+            check_retries(max_retries),
+        )
 
-    def _set_up(self, address: str | None, authentication: Authentication | None, limits: RequestLimits) -> None:
+    def _set_up(
+        self, address: str | None, authentication: Authentication | None, timeout: Timeout | None, max_retries: int
+    ) -> None:
         self._address = address
         self._authentication = authentication
-        self._limits = limits
+        self._timeout = timeout
+        self._max_retries = max_retries
         self._streams: WeakSet[BasePredictionStream] = WeakSet()
         self._closed = False
 
@@ -100,15 +133,24 @@ class BaseClient:
         """The address as it is used, or ``None`` where LM Studio is looked for on this machine."""
         return self._address
 
+    @property
+    def api_host(self) -> str | None:
+        """``host:port`` of the address, under the official SDK's name; ``None`` as in ``url``."""
+        return None if self._address is None else self._address.partition("://")[2]
+
+    @property
+    def _limits(self) -> RequestLimits:
+        return RequestLimits(self._default_timeout if self._timeout is None else self._timeout, self._max_retries)
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._address!r})"
 
     def __getstate__(self) -> dict[str, Any]:
         # A pickle travels and is kept, so the token is not in it: the other side reads its own environment.
-        return {"url": self._address, "limits": self._limits}
+        return {"url": self._address, "timeout": self._timeout, "max_retries": self._max_retries}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self._set_up(state["url"], parse_token(), state["limits"])
+        self._set_up(state["url"], parse_token(), state["timeout"], state["max_retries"])
 
     def __copy__(self) -> Self:
         return self._again()
@@ -119,7 +161,7 @@ class BaseClient:
 
     def _again(self) -> Self:
         made = object.__new__(type(self))
-        made._set_up(self._address, self._authentication, self._limits)
+        made._set_up(self._address, self._authentication, self._timeout, self._max_retries)
         return made
 
     def _pool(self) -> ConnectionPool:
@@ -149,6 +191,16 @@ class BaseClient:
         async def run() -> str:
             reference = requests.ModelReference(namespace, None)
             return await self._executor(reference, deliver=deliver).load(endpoint, creation)
+
+        return io_thread().submit(run())
+
+    def _download(self, creation: Mapping[str, Any], deliver: Callable[[Any], object]) -> Future[str]:
+        """Start to download a model; the result is the key under which it can be loaded."""
+        self._check_open()
+
+        async def run() -> str:
+            reference = requests.ModelReference("repository", None)
+            return await self._executor(reference, deliver=deliver).download(creation)
 
         return io_thread().submit(run())
 
@@ -192,7 +244,7 @@ class BaseModelHandle:
         return self._reference.identifier
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.identifier!r})"
+        return f"{type(self).__name__}(identifier={self.identifier!r})"
 
     def _ask(self, call: requests.Call[T]) -> Future[T]:
         return self._client._ask(call, self._reference)
@@ -216,6 +268,29 @@ class BaseModelHandle:
 
         return io_thread().submit(run())
 
+    def _template(
+        self,
+        history: Any,
+        opts: Mapping[str, Any] | None,
+        tools: Sequence[Any] | None,
+        config: Any,
+        omit_bos_token: bool | None,
+        omit_eos_token: bool | None,
+    ) -> requests.Call[str]:
+        """``applyPromptTemplate``, with the official SDK's ``opts`` or with our keywords."""
+        given = {_TEMPLATE_OPTIONS.get(name, name): value for name, value in (opts or {}).items()}
+        if unknown := given.keys() - set(_TEMPLATE_OPTIONS.values()):
+            raise LMStudioValueError(
+                f"opts has no key {min(map(str, unknown))!r}: expected {', '.join(_TEMPLATE_OPTIONS)}"
+            )
+        return self._calls.apply_prompt_template(
+            history,
+            given.get("tool_definitions") if tools is None else tools,
+            config,
+            given.get("omit_bos_token") if omit_bos_token is None else omit_bos_token,
+            given.get("omit_eos_token") if omit_eos_token is None else omit_eos_token,
+        )
+
     def _start(self, make: Callable[..., S], history: Any, options: Mapping[str, Any], *, raw: bool) -> S:
         """Check everything, then start a prediction; its packets go to the stream that ``make`` makes."""
         self._client._check_open()
@@ -223,6 +298,10 @@ class BaseModelHandle:
         for name in given:
             if name not in _OPTIONS:
                 raise TypeError(_unknown_option(name))
+        if (synonym := given.pop("input", None)) is not None:
+            if history is not None:
+                raise TypeError("history and input are one argument under two names: pass one")
+            history = synonym
         callbacks = Callbacks(**{name: given.pop(name) for name in list(given) if name.startswith("on_")})
         limits = self._limits(given)
         cancel: CancelToken | None = given.pop("cancel", None)
@@ -289,6 +368,43 @@ def _unknown_option(name: str) -> str:
     return f"there is no argument {name!r}" + (
         f"; did you mean {near[0]!r}?" if near else f": there are {sorted(_OPTIONS)}"
     )
+
+
+class BaseDownloadedModel(ModelInfo):
+    """A downloaded model: all that ``ModelInfo`` has, and the client that loads it."""
+
+    _client: Any = PrivateAttr(default=None)
+
+    @classmethod
+    def of(cls, info: ModelInfo, client: BaseClient) -> Self:
+        """``info`` with the client that loads the model."""
+        made: Any = cls.model_construct(info.model_fields_set, **info.__dict__, **(info.model_extra or {}))
+        made._client = client
+        return made  # type: ignore[no-any-return]  # pydantic loses the subclass
+
+    @property
+    def info(self) -> ModelInfo:
+        """What the server says of it, alone."""
+        return ModelInfo.model_construct(self.model_fields_set, **self.__dict__, **(self.model_extra or {}))
+
+    def __repr__(self) -> str:
+        shown = {"model_key": self.model_key, "display_name": self.display_name, "architecture": self.architecture}
+        if self.vision is not None:
+            shown["vision"] = self.vision  # type: ignore[assignment]  # only shown
+        if self.device_identifier is not None:
+            shown["device_identifier"] = self.device_identifier
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+    __str__ = __repr__
+
+
+def namespaces(namespace: str | None) -> tuple[str, ...]:
+    """The namespaces that a listing covers: ``None`` is both. Raises ``LMStudioValueError`` for another word."""
+    if namespace is None:
+        return ("llm", "embedding")
+    if namespace not in ("llm", "embedding"):
+        raise LMStudioValueError(f"namespace={namespace!r}: expected 'llm', 'embedding' or None")
+    return (namespace,)
 
 
 class BasePredictionStream:

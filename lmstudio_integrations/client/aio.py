@@ -9,24 +9,29 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, cast, overload
 
 from lmstudio_integrations.client import requests
 from lmstudio_integrations.client._base import (
     BaseClient,
+    BaseDownloadedModel,
     BaseModelHandle,
     BasePredictionStream,
     CompletionOptions,
     PredictionOptions,
+    namespaces,
 )
 from lmstudio_integrations.client.act import act_steps, drive_async
 from lmstudio_integrations.client.callbacks import check_callback
 from lmstudio_integrations.client.chat import History
 from lmstudio_integrations.client.images import FileSource, read_image
-from lmstudio_integrations.client.prediction import Event, Fragment, load_progress
+from lmstudio_integrations.client.prediction import Event, Fragment, download_progress, load_progress
+from lmstudio_integrations.client.settings import parse_address
+from lmstudio_integrations.client.transport.discovery import find_local, is_lm_studio
 from lmstudio_integrations.client.transport.loop_waker import waker_of
 from lmstudio_integrations.client.transport.mailbox import AsyncMailbox
 from lmstudio_integrations.client.transport.multiplexer import CLOSED
+from lmstudio_integrations.client.transport.thread import io_thread
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -39,19 +44,30 @@ if TYPE_CHECKING:
     from lmstudio_integrations.client.result import PredictionResult
     from lmstudio_integrations.client.settings import Timeout
     from lmstudio_integrations.client.tool_functions import ToolInput
-    from lmstudio_integrations.protocol.config import LlmPredictionConfig
-    from lmstudio_integrations.protocol.config_dicts import LlmPredictionConfigDict
+    from lmstudio_integrations.protocol.config import EmbeddingLoadModelConfig, LlmLoadModelConfig, LlmPredictionConfig
+    from lmstudio_integrations.protocol.config_dicts import (
+        EmbeddingLoadModelConfigDict,
+        LlmLoadModelConfigDict,
+        LlmPredictionConfigDict,
+    )
+    from lmstudio_integrations.protocol.config_reported import ReportedEmbeddingLoadConfig, ReportedLlmLoadConfig
     from lmstudio_integrations.protocol.history import AssistantMessage, FilePart, ToolMessage
-    from lmstudio_integrations.protocol.models import ModelInfo, ModelInstanceInfo
+    from lmstudio_integrations.protocol.models import ModelInstanceInfo
+    from lmstudio_integrations.protocol.repository import DownloadOptionInfo, DownloadProgressUpdate, ModelSearchResult
     from lmstudio_integrations.protocol.system import Version
 
 __all__ = [
+    "AsyncAvailableModel",
     "AsyncClient",
+    "AsyncDownloadedEmbeddingModel",
+    "AsyncDownloadedLlm",
     "AsyncEmbeddingModel",
     "AsyncFiles",
     "AsyncLLM",
+    "AsyncModelDownloadOption",
     "AsyncModels",
     "AsyncPredictionStream",
+    "AsyncRepository",
     "AsyncSystem",
 ]
 
@@ -86,6 +102,20 @@ async def _run(callback: Callable[..., Any], *arguments: Any) -> None:
     outcome = callback(*arguments)
     if inspect.isawaitable(outcome):
         await outcome
+
+
+async def _follow(start: Callable[[Callable[[Any], object]], Future[T]], read: Callable[[Any], Awaitable[None]]) -> T:
+    """The outcome of a channel, whose packets ``read`` gets. An error of ``read`` cancels it."""
+    mailbox = AsyncMailbox(asyncio.get_running_loop())
+    future = start(mailbox.put)
+    future.add_done_callback(lambda _: mailbox.put(None))
+    try:
+        while (packet := await mailbox.get()) is not None:
+            await read(packet)
+    except BaseException:
+        future.cancel()
+        raise
+    return await _wait(future)
 
 
 class _Done:
@@ -142,13 +172,24 @@ class AsyncPredictionStream(BasePredictionStream):
         """Everything that happens: fragments, progress, tool calls. Use it in place of iterating the stream."""
         return self._read(False)
 
-    async def result(self) -> PredictionResult:
+    def result(self) -> PredictionResult:
+        """The complete result: awaitable at any time, and there at once when the stream has been read to its end.
+
+        ``await stream.result()`` waits for the end if need be; after the last fragment ``stream.result()`` does, too,
+        as in the official SDK. Raises what ended the prediction instead.
+        """
+        if self._reader.error is not None or self._reader.result is not None:
+            return self._finished()
+        return cast("PredictionResult", self.wait_for_result())
+
+    async def wait_for_result(self) -> PredictionResult:
         """The complete result, waiting for the end if need be. Raises what ended the prediction instead."""
         async for _ in self._read(False):
             pass
         return self._finished()
 
-    wait_for_result = result
+    async def start(self) -> None:
+        """Do nothing: a prediction is under way once its stream is made (the official SDK's waits for a start)."""
 
     def cancel(self) -> Awaitable[None]:
         """Ask LM Studio to stop; from any thread or task, and never waits.
@@ -176,18 +217,18 @@ class _AsyncModel(BaseModelHandle):
     """A model of either kind."""
 
     @overload
-    async def tokenize(self, text: str) -> list[int]: ...  # type: ignore[overload-overlap]  # text is a sequence of text, too
+    async def tokenize(self, input: str) -> list[int]: ...  # type: ignore[overload-overlap]  # text is a sequence of text, too
     @overload
-    async def tokenize(self, text: Iterable[str]) -> list[list[int]]: ...
-    async def tokenize(self, text: str | Iterable[str]) -> list[int] | list[list[int]]:
+    async def tokenize(self, input: Iterable[str]) -> list[list[int]]: ...
+    async def tokenize(self, input: str | Iterable[str]) -> list[int] | list[list[int]]:
         """Token ids of a text, or of each of several."""
-        if isinstance(text, str):
-            return await _wait(self._ask(self._calls.tokenize(text)))
-        return [await _wait(future) for future in self._tokenize_all(text)]
+        if isinstance(input, str):
+            return await _wait(self._ask(self._calls.tokenize(input)))
+        return [await _wait(future) for future in self._tokenize_all(input)]
 
-    async def count_tokens(self, text: str) -> int:
+    async def count_tokens(self, input: str) -> int:
         """How many tokens a text has."""
-        return await _wait(self._ask(self._calls.count_tokens(text)))
+        return await _wait(self._ask(self._calls.count_tokens(input)))
 
     async def get_info(self) -> ModelInstanceInfo:
         """The loaded instance: identifier, context length, abilities."""
@@ -197,10 +238,6 @@ class _AsyncModel(BaseModelHandle):
         """The context with which it is loaded, in tokens."""
         return (await self.get_info()).context_length
 
-    async def get_load_config(self) -> dict[str, Any]:
-        """How it was loaded, in user names."""
-        return await _wait(self._ask(self._calls.get_load_config()))
-
     async def unload(self) -> None:
         """Unload it. A later request through this handle loads it again."""
         await _wait(self._unload())
@@ -209,7 +246,12 @@ class _AsyncModel(BaseModelHandle):
 class AsyncLLM(_AsyncModel):
     """A language model. It is loaded when first needed, if it is not there, and asked for by its identifier."""
 
-    async def respond(self, history: History, **options: Unpack[PredictionOptions]) -> PredictionResult:
+    async def get_load_config(self) -> ReportedLlmLoadConfig:
+        """How it was loaded: a dictionary under LM Studio's names, with attributes (``.context_length``)."""
+        config: ReportedLlmLoadConfig = await _wait(self._ask(self._calls.get_load_config()))
+        return config
+
+    async def respond(self, history: History | None = None, **options: Unpack[PredictionOptions]) -> PredictionResult:
         """Answer a chat: text, a JSON history, a list of messages or a ``Chat``.
 
         For ``options`` see ``PredictionOptions``. Raises ``LMStudioValueError`` for what LM Studio would refuse, else
@@ -218,7 +260,9 @@ class AsyncLLM(_AsyncModel):
         async with await self.respond_stream(history, **options) as stream:
             return await stream.result()
 
-    async def respond_stream(self, history: History, **options: Unpack[PredictionOptions]) -> AsyncPredictionStream:
+    async def respond_stream(
+        self, history: History | None = None, **options: Unpack[PredictionOptions]
+    ) -> AsyncPredictionStream:
         """The same as a stream. Returns at once; connecting, loading and their errors come with the first read."""
         return self._start(AsyncPredictionStream, history, options, raw=False)
 
@@ -322,41 +366,123 @@ class AsyncLLM(_AsyncModel):
     async def apply_prompt_template(
         self,
         history: History,
+        opts: Mapping[str, object] | None = None,
         *,
-        tools: Sequence[Any] | None = None,
-        config: Any = None,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        config: LlmPredictionConfig | LlmPredictionConfigDict | None = None,
         omit_bos_token: bool | None = None,
         omit_eos_token: bool | None = None,
     ) -> str:
-        """The chat as the model would see it, tools included."""
-        call = self._calls.apply_prompt_template(history, tools, config, omit_bos_token, omit_eos_token)
+        """The chat as the model would see it, tools included.
+
+        ``opts`` holds the same options under LM Studio's names: ``omitBosToken``, ``omitEosToken``,
+        ``toolDefinitions``.
+        """
+        call = self._template(history, opts, tools, config, omit_bos_token, omit_eos_token)
         return await _wait(self._ask(call))
 
 
 class AsyncEmbeddingModel(_AsyncModel):
     """An embedding model. It is loaded when first needed, if it is not there."""
 
+    async def get_load_config(self) -> ReportedEmbeddingLoadConfig:
+        """How it was loaded: a dictionary under LM Studio's names, with attributes (``.context_length``)."""
+        config: ReportedEmbeddingLoadConfig = await _wait(self._ask(self._calls.get_load_config()))
+        return config
+
     @overload
-    async def embed(self, text: str) -> list[float]: ...  # type: ignore[overload-overlap]  # as above
+    async def embed(self, input: str) -> list[float]: ...  # type: ignore[overload-overlap]  # as above
     @overload
-    async def embed(self, text: Iterable[str]) -> list[list[float]]: ...
-    async def embed(self, text: str | Iterable[str]) -> list[float] | list[list[float]]:
+    async def embed(self, input: Iterable[str]) -> list[list[float]]: ...
+    async def embed(self, input: str | Iterable[str]) -> list[float] | list[list[float]]:
         """The embedding of a text, or of each of several in their order, some of them at once."""
-        if isinstance(text, str):
-            return requests.read_embeddings(await _wait(self._embed([text])))[0]
-        return requests.read_embeddings(await _wait(self._embed(text)))
+        if isinstance(input, str):
+            return requests.read_embeddings(await _wait(self._embed([input])))[0]
+        return requests.read_embeddings(await _wait(self._embed(input)))
+
+
+class AsyncDownloadedLlm(BaseDownloadedModel):
+    """A downloaded language model, as ``list_downloaded_models`` returns it.
+
+    It has the attributes of ``ModelInfo`` (``model_key``, ``size_bytes`` …), alone as ``info``.
+    """
+
+    async def model(
+        self,
+        *,
+        ttl: float | None = requests.DEFAULT_TTL,
+        config: LlmLoadModelConfig | LlmLoadModelConfigDict | None = None,
+        on_load_progress: LoadProgressCallback | None = None,
+    ) -> AsyncLLM:
+        """The model, loaded now if it is not: as ``client.llm.model(…)``."""
+        models = self._client.llm
+        handle: AsyncLLM = await models.model(self.model_key, ttl=ttl, config=config, on_load_progress=on_load_progress)
+        return handle
+
+    async def load_new_instance(
+        self,
+        *,
+        ttl: float | None = requests.DEFAULT_TTL,
+        instance_identifier: str | None = None,
+        config: LlmLoadModelConfig | LlmLoadModelConfigDict | None = None,
+        on_load_progress: LoadProgressCallback | None = None,
+    ) -> AsyncLLM:
+        """Another instance of it: as ``client.llm.load_new_instance(…)``."""
+        models = self._client.llm
+        handle: AsyncLLM = await models.load_new_instance(
+            self.model_key, instance_identifier, ttl=ttl, config=config, on_load_progress=on_load_progress
+        )
+        return handle
+
+
+class AsyncDownloadedEmbeddingModel(BaseDownloadedModel):
+    """A downloaded embedding model, as ``list_downloaded_models`` returns it.
+
+    It has the attributes of ``ModelInfo`` (``model_key``, ``size_bytes`` …), alone as ``info``.
+    """
+
+    async def model(
+        self,
+        *,
+        ttl: float | None = requests.DEFAULT_TTL,
+        config: EmbeddingLoadModelConfig | EmbeddingLoadModelConfigDict | None = None,
+        on_load_progress: LoadProgressCallback | None = None,
+    ) -> AsyncEmbeddingModel:
+        """The model, loaded now if it is not: as ``client.embedding.model(…)``."""
+        models = self._client.embedding
+        handle: AsyncEmbeddingModel = await models.model(
+            self.model_key, ttl=ttl, config=config, on_load_progress=on_load_progress
+        )
+        return handle
+
+    async def load_new_instance(
+        self,
+        *,
+        ttl: float | None = requests.DEFAULT_TTL,
+        instance_identifier: str | None = None,
+        config: EmbeddingLoadModelConfig | EmbeddingLoadModelConfigDict | None = None,
+        on_load_progress: LoadProgressCallback | None = None,
+    ) -> AsyncEmbeddingModel:
+        """Another instance of it: as ``client.embedding.load_new_instance(…)``."""
+        models = self._client.embedding
+        handle: AsyncEmbeddingModel = await models.load_new_instance(
+            self.model_key, instance_identifier, ttl=ttl, config=config, on_load_progress=on_load_progress
+        )
+        return handle
 
 
 M = TypeVar("M", bound=_AsyncModel)
+D = TypeVar("D", bound=BaseDownloadedModel)
 
 
-class AsyncModels(Generic[M]):
+class AsyncModels(Generic[M, D]):
     """The models of one kind on a server: ``client.llm`` and ``client.embedding``."""
 
-    def __init__(self, client: AsyncClient, namespace: str, kind: type[M]) -> None:
+    def __init__(self, client: AsyncClient, namespace: str, kind: type[M], downloaded: type[D]) -> None:
         self._client = client
         self._namespace = namespace
         self._kind = kind
+        self._downloaded = downloaded
 
     async def model(
         self,
@@ -388,43 +514,50 @@ class AsyncModels(Generic[M]):
 
     async def load_new_instance(
         self,
-        key: str,
-        instance_id: str | None = None,
+        model_key: str,
+        instance_identifier: str | None = None,
         *,
         ttl: float | None = requests.DEFAULT_TTL,
         config: Any = None,
         on_load_progress: LoadProgressCallback | None = None,
     ) -> M:
-        """Load another instance, under the identifier ``instance_id`` (default: LM Studio chooses one)."""
-        creation = requests.load_model(self._namespace, key, instance_id, ttl, config)
+        """Load another instance, under ``instance_identifier`` (default: LM Studio chooses an identifier)."""
+        creation = requests.load_model(self._namespace, model_key, instance_identifier, ttl, config)
         identifier = await self._load("loadModel", creation, on_load_progress)
         return self._kind(self._client, requests.instance_by_identifier(self._namespace, identifier))
 
-    async def unload(self, identifier: str) -> None:
+    async def unload(self, model_identifier: str) -> None:
         """Unload an instance."""
-        await _wait(self._client._ask(requests.unload(self._namespace, identifier)))
+        await _wait(self._client._ask(requests.unload(self._namespace, model_identifier)))
 
     async def list_loaded(self) -> list[M]:
         """Handles to the loaded instances."""
         infos = await _wait(self._client._ask(requests.list_loaded(self._namespace)))
         return [self.just_in_time(info.identifier) for info in infos]
 
+    async def get_model_info(self, model_specifier: str | Mapping[str, object]) -> ModelInstanceInfo:
+        """The loaded instance of an identifier, or of a query such as ``{"path": …}`` or ``{"vision": True}``.
+
+        Raises ``LMStudioModelNotFoundError`` if no loaded model fits.
+        """
+        return await _wait(self._client._ask(requests.model_info(self._namespace, model_specifier)))
+
+    async def list_downloaded(self) -> list[D]:
+        """The models of this kind on the server's disk, each with ``model()`` and ``load_new_instance()``."""
+        infos = await _wait(self._client._ask(requests.list_downloaded()))
+        return [self._downloaded.of(info, self._client) for info in infos if info.type == self._namespace]
+
     async def _load(
         self, endpoint: str, creation: Mapping[str, Any], on_load_progress: LoadProgressCallback | None
     ) -> str:
         check_callback("on_load_progress", on_load_progress)
-        mailbox = AsyncMailbox(asyncio.get_running_loop())
-        future = self._client._load(self._namespace, endpoint, creation, mailbox.put)
-        future.add_done_callback(lambda _: mailbox.put(None))
-        try:
-            while (packet := await mailbox.get()) is not None:
-                progress = load_progress(packet)
-                if progress is not None and on_load_progress is not None:
-                    await _run(on_load_progress, progress)
-        except BaseException:
-            future.cancel()
-            raise
-        return await _wait(future)
+
+        async def read(packet: Any) -> None:
+            progress = load_progress(packet)
+            if progress is not None and on_load_progress is not None:
+                await _run(on_load_progress, progress)
+
+        return await _follow(lambda deliver: self._client._load(self._namespace, endpoint, creation, deliver), read)
 
 
 class AsyncFiles:
@@ -451,9 +584,82 @@ class AsyncSystem:
         """LM Studio's ``version`` and ``build``."""
         return await _wait(self._client._ask(requests.version()))
 
-    async def list_downloaded_models(self) -> list[ModelInfo]:
-        """Every model on the server's disk."""
-        return await _wait(self._client._ask(requests.list_downloaded()))
+    async def list_downloaded_models(self) -> list[AsyncDownloadedLlm | AsyncDownloadedEmbeddingModel]:
+        """Every model on the server's disk, each with ``model()`` and ``load_new_instance()``."""
+        infos = await _wait(self._client._ask(requests.list_downloaded()))
+        return [
+            (AsyncDownloadedEmbeddingModel if info.type == "embedding" else AsyncDownloadedLlm).of(info, self._client)
+            for info in infos
+        ]
+
+
+class AsyncModelDownloadOption:
+    """A file of a model that can be downloaded. ``info`` says its quantization, its size and whether it fits."""
+
+    def __init__(self, client: AsyncClient, info: DownloadOptionInfo) -> None:
+        self._client = client
+        self.info = info
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.info.name!r}, {self.info.quantization!r}, {self.info.size_bytes} bytes)"
+
+    async def download(
+        self,
+        on_progress: Callable[[DownloadProgressUpdate], object] | None = None,
+        on_finalize: Callable[[], object] | None = None,
+    ) -> str:
+        """Download it: the key under which it can be loaded.
+
+        ``on_progress(update)``: bytes so far, bytes in all, bytes per second. ``on_finalize()``: all is there and is
+        being checked. Cancelling the task, or an error raised in a callback, cancels the download.
+        """
+        check_callback("on_progress", on_progress)
+        check_callback("on_finalize", on_finalize)
+        creation = requests.download(self.info.download_identifier)
+
+        async def read(packet: Any) -> None:
+            if (update := download_progress(packet)) is not None and on_progress is not None:
+                await _run(on_progress, update)
+            elif packet.get("type") == "startFinalizing" and on_finalize is not None:
+                await _run(on_finalize)
+
+        return await _follow(lambda deliver: self._client._download(creation, deliver), read)
+
+
+class AsyncAvailableModel:
+    """A model that was found. ``search_result`` has its name and identifier."""
+
+    def __init__(self, client: AsyncClient, search_result: ModelSearchResult) -> None:
+        self._client = client
+        self.search_result = search_result
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.search_result.name!r})"
+
+    async def get_download_options(self) -> list[AsyncModelDownloadOption]:
+        """The files in which it can be downloaded."""
+        infos = await _wait(self._client._ask(requests.download_options(self.search_result)))
+        return [AsyncModelDownloadOption(self._client, info) for info in infos]
+
+
+class AsyncRepository:
+    """``client.repository``: finding and downloading models."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+
+    async def search_models(
+        self,
+        search_term: str | None = None,
+        limit: int | None = None,
+        compatibility_types: Sequence[str] | None = None,
+    ) -> list[AsyncAvailableModel]:
+        """Models that can be downloaded.
+
+        ``compatibility_types``: formats, such as "gguf" and "safetensors".
+        """
+        call = requests.search_models(search_term, limit, compatibility_types)
+        return [AsyncAvailableModel(self._client, found) for found in await _wait(self._client._ask(call))]
 
 
 class AsyncClient(BaseClient):
@@ -469,14 +675,14 @@ class AsyncClient(BaseClient):
     """
 
     @property
-    def llm(self) -> AsyncModels[AsyncLLM]:
+    def llm(self) -> AsyncModels[AsyncLLM, AsyncDownloadedLlm]:
         """Language models."""
-        return AsyncModels(self, "llm", AsyncLLM)
+        return AsyncModels(self, "llm", AsyncLLM, AsyncDownloadedLlm)
 
     @property
-    def embedding(self) -> AsyncModels[AsyncEmbeddingModel]:
+    def embedding(self) -> AsyncModels[AsyncEmbeddingModel, AsyncDownloadedEmbeddingModel]:
         """Embedding models."""
-        return AsyncModels(self, "embedding", AsyncEmbeddingModel)
+        return AsyncModels(self, "embedding", AsyncEmbeddingModel, AsyncDownloadedEmbeddingModel)
 
     @property
     def files(self) -> AsyncFiles:
@@ -484,21 +690,56 @@ class AsyncClient(BaseClient):
         return AsyncFiles(self)
 
     @property
+    def repository(self) -> AsyncRepository:
+        """Models that can be downloaded."""
+        return AsyncRepository(self)
+
+    @property
     def system(self) -> AsyncSystem:
         """The server itself."""
         return AsyncSystem(self)
 
-    async def list_loaded_models(self) -> list[AsyncLLM | AsyncEmbeddingModel]:
-        """Handles to everything that is loaded, language models first."""
-        return [*await self.llm.list_loaded(), *await self.embedding.list_loaded()]
+    async def prepare_image(self, src: FileSource, name: str | None = None) -> FilePart:
+        """Upload an image for use in a message: as ``client.files.prepare_image``."""
+        return await self.files.prepare_image(src, name)
 
-    async def list_downloaded_models(self) -> list[ModelInfo]:
-        """Every model on the server's disk."""
-        return await self.system.list_downloaded_models()
+    async def list_loaded_models(self, namespace: str | None = None) -> list[AsyncLLM | AsyncEmbeddingModel]:
+        """Handles to everything that is loaded, language models first; ``namespace``: only "llm" or "embedding"."""
+        wanted = namespaces(namespace)
+        handles: list[AsyncLLM | AsyncEmbeddingModel] = []
+        if "llm" in wanted:
+            handles += await self.llm.list_loaded()
+        if "embedding" in wanted:
+            handles += await self.embedding.list_loaded()
+        return handles
+
+    async def list_downloaded_models(
+        self, namespace: str | None = None
+    ) -> list[AsyncDownloadedLlm | AsyncDownloadedEmbeddingModel]:
+        """Every model on the server's disk; ``namespace``: only "llm" or "embedding"."""
+        wanted = namespaces(namespace)
+        models = await self.system.list_downloaded_models()
+        return [model for model in models if namespace is None or model.type in wanted]
+
+    @staticmethod
+    async def is_valid_api_host(api_host: str) -> bool:
+        """Whether LM Studio's API answers at ``api_host`` ("host:port" or an address)."""
+        address = parse_address(api_host)
+        assert address is not None
+        return await _wait(io_thread().submit(is_lm_studio(address)))
+
+    @staticmethod
+    async def find_default_local_api_host() -> str | None:
+        """``host:port`` of the LM Studio on this machine, or ``None``: all its usual ports are asked at once."""
+        return await _wait(io_thread().submit(find_local()))
 
     async def close(self) -> None:
         """Cancel this client's streams and close the sockets that nobody uses."""
         await _wait(self._close_pool())
+
+    async def aclose(self) -> None:
+        """``close()``, under the name that ``contextlib.aclosing`` looks for."""
+        await self.close()
 
     async def __aenter__(self) -> Self:
         return self

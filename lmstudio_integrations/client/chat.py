@@ -44,6 +44,9 @@ History: TypeAlias = (
 An image that is not on the server yet is an ``ImagePart`` in place of a part.
 """
 
+UserContent: TypeAlias = "str | TextPart | FilePart | Mapping[str, Any]"
+"""A part of a user's message: text, a text part, a file handle or an ``ImagePart``, or a part as a dictionary."""
+
 _MESSAGES: dict[str, type[SystemMessage | UserMessage | AssistantMessage | ToolMessage]] = {
     "system": SystemMessage,
     "user": UserMessage,
@@ -96,31 +99,52 @@ class Chat:
         """The messages so far."""
         return tuple(self._messages)
 
-    def add_system_prompt(self, prompt: str) -> SystemMessage:
-        """Add a system prompt."""
-        message = SystemMessage(role="system", content=[TextPart(text=_text(prompt, "a system prompt"))])
+    def add_system_prompt(self, prompt: str | TextPart | Mapping[str, Any]) -> SystemMessage:
+        """Add a system prompt: text, or a text part."""
+        message = SystemMessage(role="system", content=self._parts(prompt, "system"))
         self._messages.append(message)
         return message
 
-    def add_user_message(self, content: str, *, images: Sequence[FilePart | FileSource] = ()) -> UserMessage:
-        """Add a user's message with ``images``: paths, bytes, binary files, URLs, ``ImagePart`` objects, or handles.
+    def add_user_message(
+        self, content: UserContent | Iterable[UserContent], *, images: Sequence[FilePart | FileSource] = ()
+    ) -> UserMessage:
+        """Add a user's message: text, a part, or a list of them, with ``images``.
 
-        They are uploaded when the chat is sent. A handle (from ``client.files.prepare_image``) has been uploaded.
+        Images are paths, bytes, binary files, URLs, ``ImagePart`` objects, or handles. They are uploaded when the chat
+        is sent. A handle (from ``client.files.prepare_image``) has been uploaded.
         """
-        parts: list[Any] = [TextPart(text=_text(content, "a user message"))]
+        parts = self._parts(content, "user")
         parts += [image_part(image, f"message {len(self._messages)}") for image in images]
         message = UserMessage(role="user", content=parts)
         self._messages.append(message)
         return message
 
+    def _parts(self, content: Any, role: str) -> list[Any]:
+        """One part or several as a list of part objects."""
+        where = f"message {len(self._messages)}"
+        single = isinstance(content, (str, Mapping, WireModel))
+        if not single and (isinstance(content, (bytes, bytearray)) or not isinstance(content, Iterable)):
+            raise LMStudioValueError(f"{where}: expected text, a part or a list of them, got {type(content).__name__}")
+        parts = [_part(part, role, where) for part in ([content] if single else content)]
+        return [part if isinstance(part, ImagePart) else _PARTS[part["type"]].model_validate(part) for part in parts]
+
     def add_assistant_response(
-        self, response: PredictionResult | str, tool_calls: Iterable[ToolCallRequest | Mapping[str, Any]] = ()
+        self,
+        response: PredictionResult | str | TextPart | Mapping[str, Any],
+        tool_calls: Iterable[ToolCallRequest | ToolCallRequestPart | Mapping[str, Any]] = (),
+        *,
+        tool_call_requests: Iterable[ToolCallRequest | ToolCallRequestPart | Mapping[str, Any]] = (),
     ) -> AssistantMessage:
-        """Add a result (its ``content`` and tool calls) or text. ``tool_calls`` replace the result's own."""
-        calls = [_tool_call(call) for call in tool_calls]
+        """Add a result (its ``content`` and tool calls) or text. ``tool_calls`` replace the result's own.
+
+        ``tool_call_requests`` is ``tool_calls`` under the official SDK's name.
+        """
+        calls = [_tool_call(_request(call)) for call in (*tool_calls, *tool_call_requests)]
         if isinstance(response, PredictionResult):
             text = response.content
             calls = calls or list(response.tool_calls)
+        elif isinstance(response, (TextPart, Mapping)):
+            text = "".join(part.text for part in self._parts(response, "assistant") if isinstance(part, TextPart))
         else:
             text = _text(response, "an assistant response")
         # The official SDKs put a text part first, even an empty one.
@@ -142,6 +166,19 @@ class Chat:
         message = ToolMessage(role="tool", content=parts)
         self._messages.append(message)
         return message
+
+    def add_tool_result(self, result: ToolCallResultPart | Mapping[str, Any]) -> ToolMessage:
+        """Add the result of a single tool call."""
+        return self.add_tool_results([result])
+
+    def add_entry(self, role: str, content: Any) -> Message:
+        """Add a message of any role: text, a part, or a list of parts (of an assistant also tool calls)."""
+        if role == "tool":
+            results: Any = [content] if isinstance(content, (Mapping, WireModel)) else content
+            return self.add_tool_results(results)
+        single = isinstance(content, (str, Mapping, WireModel))
+        parts = [_entry_part(part) for part in ([content] if single else content)]
+        return self.append({"role": role, "content": parts})
 
     def append(self, message: Any) -> Message:
         """Add one message: a message object, or ``{"role": …, "content": …}``."""
@@ -194,6 +231,40 @@ class Chat:
 
     def __repr__(self) -> str:
         return f"Chat({len(self._messages)} messages)"
+
+    def __str__(self) -> str:
+        """The conversation for people: a line for each part, behind the role of its message."""
+        return "\n".join(f"{message.role}: {_shown(part)}" for message in self._messages for part in message.content)
+
+
+def _shown(part: Any) -> str:
+    """A part of a message in words."""
+    if isinstance(part, TextPart):
+        return part.text
+    if isinstance(part, ToolCallRequestPart):
+        call = part.tool_call_request
+        return f"calls {call.name}({json.dumps(call.arguments or {}, ensure_ascii=False)})"
+    if isinstance(part, ToolCallResultPart):
+        return f"{part.name} returned {part.content}" if part.name else part.content
+    return f"[{getattr(part, 'file_type', 'file')} {getattr(part, 'name', '') or ''}]".replace(" ]", "]")
+
+
+def _request(call: Any) -> Any:
+    """The tool call of a part, or ``call`` itself."""
+    if isinstance(call, ToolCallRequestPart):
+        return call.tool_call_request
+    if isinstance(call, Mapping) and call.get("type") == "toolCallRequest":
+        return call.get("toolCallRequest", call.get("tool_call_request"))
+    return call
+
+
+def _entry_part(part: Any) -> Any:
+    """A part for ``_part``; a bare tool call becomes one."""
+    if isinstance(part, ToolCallRequest):
+        return ToolCallRequestPart(tool_call_request=part)
+    if isinstance(part, Mapping) and part.get("type") == "function":
+        return {"type": "toolCallRequest", "toolCallRequest": part}
+    return part
 
 
 def as_history(history: Any) -> dict[str, Any]:

@@ -1,49 +1,121 @@
-"""The shortest way in: ``llm()`` and friends, on a client without settings of its own.
+"""The shortest way in: ``llm()`` and its neighbours, on one client for the process.
 
-Address and token come from the environment, or LM Studio is found on this machine (see ``Client``). Clients share
-their sockets, so making one for each call costs nothing.
+Address and token come from the environment, or LM Studio is found on this machine (see ``Client``), unless
+``configure_default_client`` says otherwise.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lmstudio_integrations.client.requests import DEFAULT_TTL
-from lmstudio_integrations.client.sync import LLM, Client, EmbeddingModel, LoadProgressCallback
+from lmstudio_integrations.client.settings import Timeout
+from lmstudio_integrations.client.sync import (
+    LLM,
+    Client,
+    DownloadedEmbeddingModel,
+    DownloadedLlm,
+    EmbeddingModel,
+    LoadProgressCallback,
+)
 
 if TYPE_CHECKING:
-    from lmstudio_integrations.protocol.models import ModelInfo
+    from collections.abc import Mapping
 
-__all__ = ["embedding_model", "list_downloaded_models", "list_loaded_models", "llm"]
+    from pydantic import SecretStr
+
+    from lmstudio_integrations.client.images import FileSource
+    from lmstudio_integrations.protocol.config import EmbeddingLoadModelConfig, LlmLoadModelConfig
+    from lmstudio_integrations.protocol.config_dicts import EmbeddingLoadModelConfigDict, LlmLoadModelConfigDict
+    from lmstudio_integrations.protocol.history import FilePart
+
+__all__ = [
+    "configure_default_client",
+    "embedding_model",
+    "get_default_client",
+    "get_sync_api_timeout",
+    "list_downloaded_models",
+    "list_loaded_models",
+    "llm",
+    "prepare_image",
+    "set_sync_api_timeout",
+]
+
+_configured: list[Client] = []
+
+
+def configure_default_client(
+    api_host: str | None = None,
+    api_token: SecretStr | str | None = None,
+    *,
+    timeout: float | Timeout | Mapping[str, float | None] | None = None,
+    max_retries: int = 1,
+) -> None:
+    """Choose the server, the token and the limits of ``llm()`` and its neighbours, as ``Client`` does.
+
+    It may be called again: the client of before is left to those that hold it.
+    """
+    _configured[:] = [Client(api_host, api_token=api_token, timeout=timeout, max_retries=max_retries)]
+
+
+def get_default_client(api_host: str | None = None) -> Client:
+    """The client that ``llm()`` and its neighbours use; ``api_host`` chooses its server first."""
+    if api_host is not None:
+        configure_default_client(api_host)
+    # Without a configuration the environment counts, which may change.
+    return next(iter(_configured), None) or Client()
+
+
+def set_sync_api_timeout(timeout: float | None) -> None:
+    """How many seconds blocking clients wait for the first and for the next packet of an answer; ``None``: for ever.
+
+    It counts for every ``Client`` that was made without a ``timeout`` of its own, also for requests to come of clients
+    that exist.
+    """
+    base = Client._default_timeout
+    if timeout is None:
+        Client._default_timeout = Timeout.of({"first_packet": None, "idle": None}, base)
+    else:
+        Client._default_timeout = Timeout.of({"first_packet": float(timeout), "idle": float(timeout)}, base)
+
+
+def get_sync_api_timeout() -> float | None:
+    """The seconds of ``set_sync_api_timeout``; 300 until it is called."""
+    return Client._default_timeout.idle
 
 
 def llm(
     key: str | None = None,
     *,
     ttl: float | None = DEFAULT_TTL,
-    config: Any = None,
+    config: LlmLoadModelConfig | LlmLoadModelConfigDict | Mapping[str, object] | None = None,
     on_load_progress: LoadProgressCallback | None = None,
 ) -> LLM:
     """A language model that is loaded: ``key``, or any; as ``Client().llm.model(…)``."""
-    return Client().llm.model(key, ttl=ttl, config=config, on_load_progress=on_load_progress)
+    return get_default_client().llm.model(key, ttl=ttl, config=config, on_load_progress=on_load_progress)
 
 
 def embedding_model(
     key: str | None = None,
     *,
     ttl: float | None = DEFAULT_TTL,
-    config: Any = None,
+    config: EmbeddingLoadModelConfig | EmbeddingLoadModelConfigDict | Mapping[str, object] | None = None,
     on_load_progress: LoadProgressCallback | None = None,
 ) -> EmbeddingModel:
     """An embedding model that is loaded: ``key``, or any."""
-    return Client().embedding.model(key, ttl=ttl, config=config, on_load_progress=on_load_progress)
+    return get_default_client().embedding.model(key, ttl=ttl, config=config, on_load_progress=on_load_progress)
 
 
-def list_loaded_models() -> list[LLM | EmbeddingModel]:
-    """Handles to everything that is loaded."""
-    return Client().list_loaded_models()
+def prepare_image(src: FileSource, name: str | None = None) -> FilePart:
+    """Upload an image (path, bytes or binary file) for use in a message."""
+    return get_default_client().prepare_image(src, name)
 
 
-def list_downloaded_models() -> list[ModelInfo]:
-    """Every model on the server's disk."""
-    return Client().list_downloaded_models()
+def list_loaded_models(namespace: str | None = None) -> list[LLM | EmbeddingModel]:
+    """Handles to everything that is loaded; ``namespace``: only "llm" or "embedding"."""
+    return get_default_client().list_loaded_models(namespace)
+
+
+def list_downloaded_models(namespace: str | None = None) -> list[DownloadedLlm | DownloadedEmbeddingModel]:
+    """Every model on the server's disk; ``namespace``: only "llm" or "embedding"."""
+    return get_default_client().list_downloaded_models(namespace)

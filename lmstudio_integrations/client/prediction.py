@@ -34,11 +34,16 @@ from lmstudio_integrations.errors import (
     LMStudioProtocolError,
     server_error,
 )
-from lmstudio_integrations.protocol.config import from_kv
+from lmstudio_integrations.protocol.config_reported import (
+    ReportedLlmLoadConfig,
+    ReportedPredictionConfig,
+    reported_config,
+)
 from lmstudio_integrations.protocol.envelopes import SerializedError
 from lmstudio_integrations.protocol.history import ToolCallRequest
 from lmstudio_integrations.protocol.models import ModelInstanceInfo
 from lmstudio_integrations.protocol.prediction import PredictionStats
+from lmstudio_integrations.protocol.repository import DownloadProgressUpdate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -346,8 +351,8 @@ class PredictionReader:
                 failed_tool_calls=self._failed,
                 stats=PredictionStats.model_validate(packet["stats"]),
                 model_info=ModelInstanceInfo.model_validate(packet["modelInfo"]),
-                load_config=from_kv(packet.get("loadModelConfig") or {"fields": []}, "llm.load"),
-                prediction_config=from_kv(packet.get("predictionConfig") or {"fields": []}, "llm.prediction"),
+                load_config=reported_config(packet.get("loadModelConfig"), ReportedLlmLoadConfig),
+                prediction_config=reported_config(packet.get("predictionConfig"), ReportedPredictionConfig),
                 prompt_progress=self.prompt_progress,
                 log_probs=self._log_probs,
             )
@@ -369,6 +374,16 @@ def load_progress(packet: dict[str, Any]) -> float | None:
             return 0.0
         return _fraction(packet["progress"]) if packet["type"] in ("loadProgress", "progress") else None
     except (KeyError, TypeError, ValueError):
+        return None
+
+
+def download_progress(packet: dict[str, Any]) -> DownloadProgressUpdate | None:
+    """What a packet of ``downloadModel`` reports, or ``None``."""
+    if packet.get("type") != "downloadProgress":
+        return None
+    try:
+        return DownloadProgressUpdate.model_validate(packet.get("update"))
+    except ValueError:
         return None
 
 

@@ -20,17 +20,22 @@ from lmstudio_integrations.client.history import PreparedHistory
 from lmstudio_integrations.client.images import ImageFile, ImagePart
 from lmstudio_integrations.errors import LMStudioModelNotFoundError, LMStudioProtocolError, LMStudioValueError
 from lmstudio_integrations.protocol import model_calls
+from lmstudio_integrations.protocol._model import to_jsonable
 from lmstudio_integrations.protocol.config import (
-    ConfigKind,
     EmbeddingLoadModelConfig,
     LlmLoadModelConfig,
     LlmPredictionConfig,
-    from_kv,
     kv_config,
     kv_fields,
     kv_stack,
     parse_config,
     to_kv,
+)
+from lmstudio_integrations.protocol.config_reported import (
+    ReportedEmbeddingLoadConfig,
+    ReportedLlmLoadConfig,
+    ReportedPredictionConfig,
+    reported_config,
 )
 from lmstudio_integrations.protocol.embedding import EmbedStringResult
 from lmstudio_integrations.protocol.envelopes import encode
@@ -38,6 +43,7 @@ from lmstudio_integrations.protocol.files import UploadFileParameter, UploadFile
 from lmstudio_integrations.protocol.history import FilePart
 from lmstudio_integrations.protocol.loading import GetOrLoadCreation, LoadModelCreation
 from lmstudio_integrations.protocol.models import ModelInfo, ModelInstanceInfo, check_identifier, query
+from lmstudio_integrations.protocol.repository import COMPATIBILITY_TYPES, DownloadOptionInfo, ModelSearchResult
 from lmstudio_integrations.protocol.structured import STRUCTURED_KEY, structured_field
 from lmstudio_integrations.protocol.system import Version
 from lmstudio_integrations.protocol.tools import TOOL_CHOICE_KEY, TOOLS_KEY, tool_fields, wire_tool
@@ -400,15 +406,44 @@ class Specifier:
         """The loaded instance. No instance is ``LMStudioModelNotFoundError``, on which the executor loads it."""
         return self._call("getModelInfo", {"throwIfNotFound": True}, self._read_info)
 
+    def get_info_of(self, specifier: Any) -> Call[ModelInstanceInfo]:
+        """The loaded instance that ``specifier`` means, in LM Studio's own form."""
+        parameter = Parameter.of({"specifier": to_jsonable(specifier), "throwIfNotFound": True})
+        return Call(self.namespace, "getModelInfo", parameter, self._read_info)
+
     def _read_info(self, result: Any) -> ModelInstanceInfo:
         if result is None:
             raise LMStudioModelNotFoundError(f"no loaded model fits {self.key!r}")
         return ModelInstanceInfo.model_validate(result)
 
-    def get_load_config(self) -> Call[dict[str, Any]]:
-        """How the instance was loaded, in user names."""
-        kind: ConfigKind = "llm.load" if self.namespace == "llm" else "embedding.load"
-        return self._call("getLoadConfig", {}, lambda result: from_kv(result, kind))
+    def get_load_config(self) -> Call[Any]:
+        """How the instance was loaded: ``ReportedLlmLoadConfig`` or ``ReportedEmbeddingLoadConfig``."""
+        kind = ReportedLlmLoadConfig if self.namespace == "llm" else ReportedEmbeddingLoadConfig
+        return self._call("getLoadConfig", {}, lambda result: reported_config(result, kind))
+
+    def get_base_prediction_config(self, ignore_server_session_config: bool | None) -> Call[ReportedPredictionConfig]:
+        """The settings of a prediction that sets none itself."""
+        members = (
+            {}
+            if ignore_server_session_config is None
+            else {"ignoreServerSessionConfig": bool(ignore_server_session_config)}
+        )
+        return self._call(
+            "getBasePredictionConfig", members, lambda result: reported_config(result, ReportedPredictionConfig)
+        )
+
+    def get_processing_state(self) -> Call[model_calls.ProcessingState]:
+        """What the instance does now. No instance is ``LMStudioModelNotFoundError``."""
+        return self._call("getInstanceProcessingState", {"throwIfNotFound": True}, self._read_state)
+
+    def _read_state(self, result: Any) -> model_calls.ProcessingState:
+        if result is None:
+            raise LMStudioModelNotFoundError(f"no loaded model fits {self.key!r}")
+        return model_calls.ProcessingState.model_validate(result)
+
+    def preload_draft_model(self, draft_model: str) -> Call[None]:
+        """Load the draft model of later predictions now."""
+        return self._call("preloadDraftModel", {"draftModelKey": _identifier(draft_model)}, lambda _: None)
 
 
 def read_token_count(result: Any) -> int:
@@ -461,6 +496,40 @@ def unload(namespace: str, identifier: str | None) -> Call[None]:
     return Call(namespace, "unloadModel", parameter, lambda _: None, repeatable=False)
 
 
+_QUERY_KEYS = {
+    "identifier": "identifier",
+    "path": "path",
+    "domain": "domain",
+    "vision": "vision",
+    "deviceIdentifier": "deviceIdentifier",
+    "device_identifier": "deviceIdentifier",
+}
+
+
+def model_info(namespace: str, specifier: Any) -> Call[ModelInstanceInfo]:
+    """The loaded instance that ``specifier`` means: an identifier, a query, or one of LM Studio's own specifiers.
+
+    Raises:
+        LMStudioValueError: It is none of these.
+    """
+    if isinstance(specifier, str):
+        return Specifier(namespace, specifier).get_info_of(query(specifier))
+    if isinstance(specifier, Mapping):
+        given = dict(specifier)
+        kind = given.pop("type", "query")
+        reference = given.get("instanceReference", given.get("instance_reference"))
+        if kind == "instanceReference" and isinstance(reference, str):
+            return Specifier(namespace, reference).get_info_of({"type": kind, "instanceReference": reference})
+        wanted = given.get("query", given)
+        if kind == "query" and isinstance(wanted, Mapping) and wanted.keys() <= _QUERY_KEYS.keys():
+            members = {_QUERY_KEYS[key]: value for key, value in wanted.items()}
+            return Specifier(namespace, str(dict(wanted))).get_info_of({"type": "query", "query": members})
+    raise LMStudioValueError(
+        f"expected an identifier or a query with the keys {', '.join(sorted(set(_QUERY_KEYS.values())))}, "
+        f"got {specifier!r}"
+    )
+
+
 def list_loaded(namespace: str) -> Call[list[ModelInstanceInfo]]:
     """The loaded instances of a namespace."""
     return Call(
@@ -473,6 +542,47 @@ def list_downloaded() -> Call[list[ModelInfo]]:
     return Call(
         "system", "listDownloadedModels", None, lambda result: [ModelInfo.model_validate(item) for item in result]
     )
+
+
+def search_models(
+    search_term: Any, limit: Any, compatibility_types: Sequence[str] | None
+) -> Call[list[ModelSearchResult]]:
+    """Search LM Studio's catalog and its other sources for models."""
+    opts: dict[str, Any] = {}
+    if search_term is not None:
+        opts["searchTerm"] = _string(search_term, "search_term")
+    if limit is not None:
+        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+            raise LMStudioValueError(f"limit={limit!r}: expected an integer of at least 1")
+        opts["limit"] = limit
+    if compatibility_types is not None:
+        kinds = [compatibility_types] if isinstance(compatibility_types, str) else list(compatibility_types)
+        if unknown := [kind for kind in kinds if kind not in COMPATIBILITY_TYPES]:
+            raise LMStudioValueError(
+                f"compatibility_types: expected some of {', '.join(COMPATIBILITY_TYPES)}, got {unknown[0]!r}"
+            )
+        opts["compatibilityTypes"] = kinds
+    return Call(
+        "repository",
+        "searchModels",
+        Parameter.of({"opts": opts}),
+        lambda result: [ModelSearchResult.model_validate(item) for item in result["results"]],
+    )
+
+
+def download_options(model: ModelSearchResult) -> Call[list[DownloadOptionInfo]]:
+    """The files in which a model can be downloaded."""
+    return Call(
+        "repository",
+        "getModelDownloadOptions",
+        Parameter.of({"modelSearchResultIdentifier": model.identifier}),
+        lambda result: [DownloadOptionInfo.model_validate(item) for item in result["results"]],
+    )
+
+
+def download(identifier: str) -> Mapping[str, Any]:
+    """The creation parameter of ``downloadModel``."""
+    return {"downloadIdentifier": _string(identifier, "the download identifier")}
 
 
 def version() -> Call[Version]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Generator
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from lmstudio_integrations.errors import LMStudioModelUnloadedError, LMStudioServerError
+from lmstudio_integrations.protocol._model import to_jsonable
+from lmstudio_integrations.protocol.config_reported import ReportedLlmLoadConfig, ReportedPredictionConfig
 
 if TYPE_CHECKING:
     from lmstudio_integrations.client.events import PromptProgress, ToolCallFailed
@@ -59,7 +62,8 @@ class PredictionResult:
     * ``usage``: token counts. ``log_probs``: the tokens of the visible text with ``text``, ``id``, ``logProb`` and
       ``candidates``, if log probabilities were asked for.
     * ``stats``: ``stop_reason``, ``tokens_per_second``, ``time_to_first_token_sec``, ``prompt_tokens_count`` …
-    * ``model_info``: the instance that answered. ``load_config``, ``prediction_config``: plain dicts in user names.
+    * ``model_info``: the instance that answered. ``load_config``, ``prediction_config``: dictionaries under LM
+      Studio's names, with attributes: ``load_config["contextLength"]`` is ``load_config.context_length``.
     * ``prompt_progress``: the last report on the prompt, with the tokens that came from the cache, or ``None``.
 
     ``print(result)`` prints the content, or pretty JSON if structured.
@@ -77,8 +81,8 @@ class PredictionResult:
     parse_error: str | None = None
     tool_calls: list[ToolCallRequest] = field(default_factory=list)
     failed_tool_calls: list[ToolCallFailed] = field(default_factory=list)
-    load_config: dict[str, Any] = field(default_factory=dict)
-    prediction_config: dict[str, Any] = field(default_factory=dict)
+    load_config: ReportedLlmLoadConfig = field(default_factory=ReportedLlmLoadConfig)
+    prediction_config: ReportedPredictionConfig = field(default_factory=ReportedPredictionConfig)
     prompt_progress: PromptProgress | None = None
     log_probs: list[dict[str, Any]] = field(default_factory=list)
 
@@ -134,6 +138,16 @@ class PredictionResult:
         )
         raise error
 
+    def to_dict(self) -> dict[str, Any]:
+        """The result as a dictionary that JSON can hold: its fields under their names, objects in LM Studio's form."""
+        made = {item.name: _plain(getattr(self, item.name)) for item in fields(self)}
+        return {**made, "finish_reason": self.finish_reason, "usage": asdict(self.usage)}
+
+    def __await__(self) -> Generator[None, None, Self]:
+        """Awaiting a result gives the result itself: ``await stream.result()`` works once it is there."""
+        return self
+        yield  # makes it a generator
+
     def __str__(self) -> str:
         if self.structured:
             return json.dumps(self.parsed, indent=2, ensure_ascii=False)
@@ -165,6 +179,14 @@ def read_structured(asked: bool, content: str, reasoning: str) -> tuple[bool, An
     except (ValueError, RecursionError) as error:
         return False, content, False, f"the answer is not a JSON document: {error}"
     return True, parsed, from_reasoning, None
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return to_jsonable(value)
 
 
 def _count(value: float | None) -> int | None:

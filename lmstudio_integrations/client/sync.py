@@ -14,16 +14,21 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
 from lmstudio_integrations.client import requests
 from lmstudio_integrations.client._base import (
     BaseClient,
+    BaseDownloadedModel,
     BaseModelHandle,
     BasePredictionStream,
     CompletionOptions,
     PredictionOptions,
+    namespaces,
 )
 from lmstudio_integrations.client.act import act_steps, drive
 from lmstudio_integrations.client.callbacks import check_callback, refuse_coroutine
 from lmstudio_integrations.client.chat import History
 from lmstudio_integrations.client.images import FileSource, read_image
-from lmstudio_integrations.client.prediction import Event, Fragment, load_progress
+from lmstudio_integrations.client.prediction import Event, Fragment, download_progress, load_progress
+from lmstudio_integrations.client.settings import parse_address
+from lmstudio_integrations.client.transport.discovery import find_local, is_lm_studio
+from lmstudio_integrations.client.transport.thread import io_thread
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -36,13 +41,32 @@ if TYPE_CHECKING:
     from lmstudio_integrations.client.result import PredictionResult
     from lmstudio_integrations.client.settings import Timeout
     from lmstudio_integrations.client.tool_functions import ToolInput
-    from lmstudio_integrations.protocol.config import LlmPredictionConfig
-    from lmstudio_integrations.protocol.config_dicts import LlmPredictionConfigDict
+    from lmstudio_integrations.protocol.config import EmbeddingLoadModelConfig, LlmLoadModelConfig, LlmPredictionConfig
+    from lmstudio_integrations.protocol.config_dicts import (
+        EmbeddingLoadModelConfigDict,
+        LlmLoadModelConfigDict,
+        LlmPredictionConfigDict,
+    )
+    from lmstudio_integrations.protocol.config_reported import ReportedEmbeddingLoadConfig, ReportedLlmLoadConfig
     from lmstudio_integrations.protocol.history import AssistantMessage, FilePart, ToolMessage
-    from lmstudio_integrations.protocol.models import ModelInfo, ModelInstanceInfo
+    from lmstudio_integrations.protocol.models import ModelInstanceInfo
+    from lmstudio_integrations.protocol.repository import DownloadOptionInfo, DownloadProgressUpdate, ModelSearchResult
     from lmstudio_integrations.protocol.system import Version
 
-__all__ = ["LLM", "Client", "EmbeddingModel", "Files", "Models", "PredictionStream", "System"]
+__all__ = [
+    "LLM",
+    "AvailableModel",
+    "Client",
+    "DownloadedEmbeddingModel",
+    "DownloadedLlm",
+    "EmbeddingModel",
+    "Files",
+    "ModelDownloadOption",
+    "Models",
+    "PredictionStream",
+    "Repository",
+    "System",
+]
 
 T = TypeVar("T")
 LoadProgressCallback = Callable[[float], Any]
@@ -55,6 +79,20 @@ def _wait(future: Future[T]) -> T:
     except BaseException:
         future.cancel()
         raise
+
+
+def _follow(start: Callable[[Callable[[Any], object]], Future[T]], read: Callable[[Any], None]) -> T:
+    """The outcome of a channel, whose packets ``read`` gets. An error of ``read`` cancels it."""
+    mailbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    future = start(mailbox.put)
+    future.add_done_callback(lambda _: mailbox.put(None))
+    try:
+        while (packet := mailbox.get()) is not None:
+            read(packet)
+    except BaseException:
+        future.cancel()
+        raise
+    return _wait(future)
 
 
 class PredictionStream(BasePredictionStream):
@@ -114,6 +152,9 @@ class PredictionStream(BasePredictionStream):
 
     wait_for_result = result
 
+    def start(self) -> None:
+        """Do nothing: a prediction is under way once its stream is made (the official SDK's waits for a start)."""
+
     def cancel(self) -> None:
         """Ask LM Studio to stop; from any thread or task, and never waits.
 
@@ -133,18 +174,18 @@ class _Model(BaseModelHandle):
     """A model of either kind."""
 
     @overload
-    def tokenize(self, text: str) -> list[int]: ...  # type: ignore[overload-overlap]  # text is a sequence of text, too
+    def tokenize(self, input: str) -> list[int]: ...  # type: ignore[overload-overlap]  # text is a sequence of text, too
     @overload
-    def tokenize(self, text: Iterable[str]) -> list[list[int]]: ...
-    def tokenize(self, text: str | Iterable[str]) -> list[int] | list[list[int]]:
+    def tokenize(self, input: Iterable[str]) -> list[list[int]]: ...
+    def tokenize(self, input: str | Iterable[str]) -> list[int] | list[list[int]]:
         """Token ids of a text, or of each of several."""
-        if isinstance(text, str):
-            return _wait(self._ask(self._calls.tokenize(text)))
-        return [_wait(future) for future in self._tokenize_all(text)]
+        if isinstance(input, str):
+            return _wait(self._ask(self._calls.tokenize(input)))
+        return [_wait(future) for future in self._tokenize_all(input)]
 
-    def count_tokens(self, text: str) -> int:
+    def count_tokens(self, input: str) -> int:
         """How many tokens a text has."""
-        return _wait(self._ask(self._calls.count_tokens(text)))
+        return _wait(self._ask(self._calls.count_tokens(input)))
 
     def get_info(self) -> ModelInstanceInfo:
         """The loaded instance: identifier, context length, abilities."""
@@ -154,10 +195,6 @@ class _Model(BaseModelHandle):
         """The context with which it is loaded, in tokens."""
         return self.get_info().context_length
 
-    def get_load_config(self) -> dict[str, Any]:
-        """How it was loaded, in user names."""
-        return _wait(self._ask(self._calls.get_load_config()))
-
     def unload(self) -> None:
         """Unload it. A later request through this handle loads it again."""
         _wait(self._unload())
@@ -166,7 +203,12 @@ class _Model(BaseModelHandle):
 class LLM(_Model):
     """A language model. It is loaded when first needed, if it is not there, and asked for by its identifier."""
 
-    def respond(self, history: History, **options: Unpack[PredictionOptions]) -> PredictionResult:
+    def get_load_config(self) -> ReportedLlmLoadConfig:
+        """How it was loaded: a dictionary under LM Studio's names, with attributes (``.context_length``)."""
+        config: ReportedLlmLoadConfig = _wait(self._ask(self._calls.get_load_config()))
+        return config
+
+    def respond(self, history: History | None = None, **options: Unpack[PredictionOptions]) -> PredictionResult:
         """Answer a chat: text, a JSON history, a list of messages or a ``Chat``.
 
         For ``options`` see ``PredictionOptions``. Raises ``LMStudioValueError`` for what LM Studio would refuse, else
@@ -175,7 +217,7 @@ class LLM(_Model):
         with self.respond_stream(history, **options) as stream:
             return stream.result()
 
-    def respond_stream(self, history: History, **options: Unpack[PredictionOptions]) -> PredictionStream:
+    def respond_stream(self, history: History | None = None, **options: Unpack[PredictionOptions]) -> PredictionStream:
         """The same as a stream. Returns at once; connecting, loading and their errors come with the first read."""
         return self._start(PredictionStream, history, options, raw=False)
 
@@ -278,41 +320,121 @@ class LLM(_Model):
     def apply_prompt_template(
         self,
         history: History,
+        opts: Mapping[str, object] | None = None,
         *,
-        tools: Sequence[Any] | None = None,
-        config: Any = None,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        config: LlmPredictionConfig | LlmPredictionConfigDict | None = None,
         omit_bos_token: bool | None = None,
         omit_eos_token: bool | None = None,
     ) -> str:
-        """The chat as the model would see it, tools included."""
-        call = self._calls.apply_prompt_template(history, tools, config, omit_bos_token, omit_eos_token)
+        """The chat as the model would see it, tools included.
+
+        ``opts`` holds the same options under LM Studio's names: ``omitBosToken``, ``omitEosToken``,
+        ``toolDefinitions``.
+        """
+        call = self._template(history, opts, tools, config, omit_bos_token, omit_eos_token)
         return _wait(self._ask(call))
 
 
 class EmbeddingModel(_Model):
     """An embedding model. It is loaded when first needed, if it is not there."""
 
+    def get_load_config(self) -> ReportedEmbeddingLoadConfig:
+        """How it was loaded: a dictionary under LM Studio's names, with attributes (``.context_length``)."""
+        config: ReportedEmbeddingLoadConfig = _wait(self._ask(self._calls.get_load_config()))
+        return config
+
     @overload
-    def embed(self, text: str) -> list[float]: ...  # type: ignore[overload-overlap]  # as above
+    def embed(self, input: str) -> list[float]: ...  # type: ignore[overload-overlap]  # as above
     @overload
-    def embed(self, text: Iterable[str]) -> list[list[float]]: ...
-    def embed(self, text: str | Iterable[str]) -> list[float] | list[list[float]]:
+    def embed(self, input: Iterable[str]) -> list[list[float]]: ...
+    def embed(self, input: str | Iterable[str]) -> list[float] | list[list[float]]:
         """The embedding of a text, or of each of several in their order, some of them at once."""
-        if isinstance(text, str):
-            return requests.read_embeddings(_wait(self._embed([text])))[0]
-        return requests.read_embeddings(_wait(self._embed(text)))
+        if isinstance(input, str):
+            return requests.read_embeddings(_wait(self._embed([input])))[0]
+        return requests.read_embeddings(_wait(self._embed(input)))
+
+
+class DownloadedLlm(BaseDownloadedModel):
+    """A downloaded language model, as ``list_downloaded_models`` returns it.
+
+    It has the attributes of ``ModelInfo`` (``model_key``, ``size_bytes`` …), alone as ``info``.
+    """
+
+    def model(
+        self,
+        *,
+        ttl: float | None = requests.DEFAULT_TTL,
+        config: LlmLoadModelConfig | LlmLoadModelConfigDict | None = None,
+        on_load_progress: LoadProgressCallback | None = None,
+    ) -> LLM:
+        """The model, loaded now if it is not: as ``client.llm.model(…)``."""
+        models = self._client.llm
+        handle: LLM = models.model(self.model_key, ttl=ttl, config=config, on_load_progress=on_load_progress)
+        return handle
+
+    def load_new_instance(
+        self,
+        *,
+        ttl: float | None = requests.DEFAULT_TTL,
+        instance_identifier: str | None = None,
+        config: LlmLoadModelConfig | LlmLoadModelConfigDict | None = None,
+        on_load_progress: LoadProgressCallback | None = None,
+    ) -> LLM:
+        """Another instance of it: as ``client.llm.load_new_instance(…)``."""
+        models = self._client.llm
+        handle: LLM = models.load_new_instance(
+            self.model_key, instance_identifier, ttl=ttl, config=config, on_load_progress=on_load_progress
+        )
+        return handle
+
+
+class DownloadedEmbeddingModel(BaseDownloadedModel):
+    """A downloaded embedding model, as ``list_downloaded_models`` returns it.
+
+    It has the attributes of ``ModelInfo`` (``model_key``, ``size_bytes`` …), alone as ``info``.
+    """
+
+    def model(
+        self,
+        *,
+        ttl: float | None = requests.DEFAULT_TTL,
+        config: EmbeddingLoadModelConfig | EmbeddingLoadModelConfigDict | None = None,
+        on_load_progress: LoadProgressCallback | None = None,
+    ) -> EmbeddingModel:
+        """The model, loaded now if it is not: as ``client.embedding.model(…)``."""
+        models = self._client.embedding
+        handle: EmbeddingModel = models.model(self.model_key, ttl=ttl, config=config, on_load_progress=on_load_progress)
+        return handle
+
+    def load_new_instance(
+        self,
+        *,
+        ttl: float | None = requests.DEFAULT_TTL,
+        instance_identifier: str | None = None,
+        config: EmbeddingLoadModelConfig | EmbeddingLoadModelConfigDict | None = None,
+        on_load_progress: LoadProgressCallback | None = None,
+    ) -> EmbeddingModel:
+        """Another instance of it: as ``client.embedding.load_new_instance(…)``."""
+        models = self._client.embedding
+        handle: EmbeddingModel = models.load_new_instance(
+            self.model_key, instance_identifier, ttl=ttl, config=config, on_load_progress=on_load_progress
+        )
+        return handle
 
 
 M = TypeVar("M", bound=_Model)
+D = TypeVar("D", bound=BaseDownloadedModel)
 
 
-class Models(Generic[M]):
+class Models(Generic[M, D]):
     """The models of one kind on a server: ``client.llm`` and ``client.embedding``."""
 
-    def __init__(self, client: Client, namespace: str, kind: type[M]) -> None:
+    def __init__(self, client: Client, namespace: str, kind: type[M], downloaded: type[D]) -> None:
         self._client = client
         self._namespace = namespace
         self._kind = kind
+        self._downloaded = downloaded
 
     def model(
         self,
@@ -344,42 +466,49 @@ class Models(Generic[M]):
 
     def load_new_instance(
         self,
-        key: str,
-        instance_id: str | None = None,
+        model_key: str,
+        instance_identifier: str | None = None,
         *,
         ttl: float | None = requests.DEFAULT_TTL,
         config: Any = None,
         on_load_progress: LoadProgressCallback | None = None,
     ) -> M:
-        """Load another instance, under the identifier ``instance_id`` (default: LM Studio chooses one)."""
-        creation = requests.load_model(self._namespace, key, instance_id, ttl, config)
+        """Load another instance, under ``instance_identifier`` (default: LM Studio chooses an identifier)."""
+        creation = requests.load_model(self._namespace, model_key, instance_identifier, ttl, config)
         identifier = self._load("loadModel", creation, on_load_progress)
         return self._kind(self._client, requests.instance_by_identifier(self._namespace, identifier))
 
-    def unload(self, identifier: str) -> None:
+    def unload(self, model_identifier: str) -> None:
         """Unload an instance."""
-        _wait(self._client._ask(requests.unload(self._namespace, identifier)))
+        _wait(self._client._ask(requests.unload(self._namespace, model_identifier)))
 
     def list_loaded(self) -> list[M]:
         """Handles to the loaded instances."""
         infos = _wait(self._client._ask(requests.list_loaded(self._namespace)))
         return [self.just_in_time(info.identifier) for info in infos]
 
+    def get_model_info(self, model_specifier: str | Mapping[str, object]) -> ModelInstanceInfo:
+        """The loaded instance of an identifier, or of a query such as ``{"path": …}`` or ``{"vision": True}``.
+
+        Raises ``LMStudioModelNotFoundError`` if no loaded model fits.
+        """
+        return _wait(self._client._ask(requests.model_info(self._namespace, model_specifier)))
+
+    def list_downloaded(self) -> list[D]:
+        """The models of this kind on the server's disk, each with ``model()`` and ``load_new_instance()``."""
+        infos = _wait(self._client._ask(requests.list_downloaded()))
+        return [self._downloaded.of(info, self._client) for info in infos if info.type == self._namespace]
+
     def _load(self, endpoint: str, creation: Mapping[str, Any], on_load_progress: LoadProgressCallback | None) -> str:
         check_callback("on_load_progress", on_load_progress)
         refuse_coroutine("on_load_progress", on_load_progress)
-        mailbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        future = self._client._load(self._namespace, endpoint, creation, mailbox.put)
-        future.add_done_callback(lambda _: mailbox.put(None))
-        try:
-            while (packet := mailbox.get()) is not None:
-                progress = load_progress(packet)
-                if progress is not None and on_load_progress is not None:
-                    on_load_progress(progress)
-        except BaseException:
-            future.cancel()
-            raise
-        return _wait(future)
+
+        def read(packet: Any) -> None:
+            progress = load_progress(packet)
+            if progress is not None and on_load_progress is not None:
+                on_load_progress(progress)
+
+        return _follow(lambda deliver: self._client._load(self._namespace, endpoint, creation, deliver), read)
 
 
 class Files:
@@ -406,9 +535,84 @@ class System:
         """LM Studio's ``version`` and ``build``."""
         return _wait(self._client._ask(requests.version()))
 
-    def list_downloaded_models(self) -> list[ModelInfo]:
-        """Every model on the server's disk."""
-        return _wait(self._client._ask(requests.list_downloaded()))
+    def list_downloaded_models(self) -> list[DownloadedLlm | DownloadedEmbeddingModel]:
+        """Every model on the server's disk, each with ``model()`` and ``load_new_instance()``."""
+        infos = _wait(self._client._ask(requests.list_downloaded()))
+        return [
+            (DownloadedEmbeddingModel if info.type == "embedding" else DownloadedLlm).of(info, self._client)
+            for info in infos
+        ]
+
+
+class ModelDownloadOption:
+    """A file of a model that can be downloaded. ``info`` says its quantization, its size and whether it fits."""
+
+    def __init__(self, client: Client, info: DownloadOptionInfo) -> None:
+        self._client = client
+        self.info = info
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.info.name!r}, {self.info.quantization!r}, {self.info.size_bytes} bytes)"
+
+    def download(
+        self,
+        on_progress: Callable[[DownloadProgressUpdate], object] | None = None,
+        on_finalize: Callable[[], object] | None = None,
+    ) -> str:
+        """Download it: the key under which it can be loaded.
+
+        ``on_progress(update)``: bytes so far, bytes in all, bytes per second. ``on_finalize()``: all is there and is
+        being checked. Ctrl-C, or an error raised in a callback, cancels the download.
+        """
+        check_callback("on_progress", on_progress)
+        check_callback("on_finalize", on_finalize)
+        refuse_coroutine("on_progress", on_progress)
+        refuse_coroutine("on_finalize", on_finalize)
+        creation = requests.download(self.info.download_identifier)
+
+        def read(packet: Any) -> None:
+            if (update := download_progress(packet)) is not None and on_progress is not None:
+                on_progress(update)
+            elif packet.get("type") == "startFinalizing" and on_finalize is not None:
+                on_finalize()
+
+        return _follow(lambda deliver: self._client._download(creation, deliver), read)
+
+
+class AvailableModel:
+    """A model that was found. ``search_result`` has its name and identifier."""
+
+    def __init__(self, client: Client, search_result: ModelSearchResult) -> None:
+        self._client = client
+        self.search_result = search_result
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.search_result.name!r})"
+
+    def get_download_options(self) -> list[ModelDownloadOption]:
+        """The files in which it can be downloaded."""
+        infos = _wait(self._client._ask(requests.download_options(self.search_result)))
+        return [ModelDownloadOption(self._client, info) for info in infos]
+
+
+class Repository:
+    """``client.repository``: finding and downloading models."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def search_models(
+        self,
+        search_term: str | None = None,
+        limit: int | None = None,
+        compatibility_types: Sequence[str] | None = None,
+    ) -> list[AvailableModel]:
+        """Models that can be downloaded.
+
+        ``compatibility_types``: formats, such as "gguf" and "safetensors".
+        """
+        call = requests.search_models(search_term, limit, compatibility_types)
+        return [AvailableModel(self._client, found) for found in _wait(self._client._ask(call))]
 
 
 class Client(BaseClient):
@@ -424,14 +628,14 @@ class Client(BaseClient):
     """
 
     @property
-    def llm(self) -> Models[LLM]:
+    def llm(self) -> Models[LLM, DownloadedLlm]:
         """Language models."""
-        return Models(self, "llm", LLM)
+        return Models(self, "llm", LLM, DownloadedLlm)
 
     @property
-    def embedding(self) -> Models[EmbeddingModel]:
+    def embedding(self) -> Models[EmbeddingModel, DownloadedEmbeddingModel]:
         """Embedding models."""
-        return Models(self, "embedding", EmbeddingModel)
+        return Models(self, "embedding", EmbeddingModel, DownloadedEmbeddingModel)
 
     @property
     def files(self) -> Files:
@@ -439,17 +643,46 @@ class Client(BaseClient):
         return Files(self)
 
     @property
+    def repository(self) -> Repository:
+        """Models that can be downloaded."""
+        return Repository(self)
+
+    @property
     def system(self) -> System:
         """The server itself."""
         return System(self)
 
-    def list_loaded_models(self) -> list[LLM | EmbeddingModel]:
-        """Handles to everything that is loaded, language models first."""
-        return [*self.llm.list_loaded(), *self.embedding.list_loaded()]
+    def prepare_image(self, src: FileSource, name: str | None = None) -> FilePart:
+        """Upload an image for use in a message: as ``client.files.prepare_image``."""
+        return self.files.prepare_image(src, name)
 
-    def list_downloaded_models(self) -> list[ModelInfo]:
-        """Every model on the server's disk."""
-        return self.system.list_downloaded_models()
+    def list_loaded_models(self, namespace: str | None = None) -> list[LLM | EmbeddingModel]:
+        """Handles to everything that is loaded, language models first; ``namespace``: only "llm" or "embedding"."""
+        wanted = namespaces(namespace)
+        handles: list[LLM | EmbeddingModel] = []
+        if "llm" in wanted:
+            handles += self.llm.list_loaded()
+        if "embedding" in wanted:
+            handles += self.embedding.list_loaded()
+        return handles
+
+    def list_downloaded_models(self, namespace: str | None = None) -> list[DownloadedLlm | DownloadedEmbeddingModel]:
+        """Every model on the server's disk; ``namespace``: only "llm" or "embedding"."""
+        wanted = namespaces(namespace)
+        models = self.system.list_downloaded_models()
+        return [model for model in models if namespace is None or model.type in wanted]
+
+    @staticmethod
+    def is_valid_api_host(api_host: str) -> bool:
+        """Whether LM Studio's API answers at ``api_host`` ("host:port" or an address)."""
+        address = parse_address(api_host)
+        assert address is not None
+        return _wait(io_thread().submit(is_lm_studio(address)))
+
+    @staticmethod
+    def find_default_local_api_host() -> str | None:
+        """``host:port`` of the LM Studio on this machine, or ``None``: all its usual ports are asked at once."""
+        return _wait(io_thread().submit(find_local()))
 
     def close(self) -> None:
         """Cancel this client's streams and close the sockets that nobody uses."""

@@ -109,6 +109,10 @@ class WireModel(BaseModel):
             wire[name] = to_jsonable(value)
         return wire
 
+    def to_dict(self) -> dict[str, Any]:
+        """``to_wire``, under the official SDK's name."""
+        return self.to_wire()
+
 
 class LenientModel(WireModel):
     """What the server sends. An optional attribute of the wrong type takes its default instead of failing."""

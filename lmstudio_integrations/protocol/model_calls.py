@@ -3,9 +3,9 @@
 (PROTOCOL: "llm namespace". Here the key is ``specifier``; in predictions and embeddings it is ``modelSpecifier``.)
 """
 
-from pydantic import Field, StrictBool
+from pydantic import ConfigDict, Field, StrictBool
 
-from lmstudio_integrations.protocol._model import LenientModel, WireInt, WireModel
+from lmstudio_integrations.protocol._model import LenientModel, Number, WireInt, WireModel
 from lmstudio_integrations.protocol.config_kv import ConfigStack
 from lmstudio_integrations.protocol.history import ChatHistory
 from lmstudio_integrations.protocol.models import QuerySpecifier
@@ -19,6 +19,9 @@ __all__ = [
     "CountTokensResult",
     "GetLoadConfigParameter",
     "GetModelInfoParameter",
+    "MemoryEstimate",
+    "ProcessingState",
+    "ResourceEstimate",
     "TokenizeParameter",
     "TokenizeResult",
     "UnloadModelParameter",
@@ -91,3 +94,37 @@ class CountTokensResult(LenientModel):
     """Number of tokens."""
 
     token_count: WireInt
+
+
+class ProcessingState(LenientModel):
+    """``getInstanceProcessingState``: what a loaded model does, and how many requests wait for it.
+
+    ``status`` is "idle", "processingPrompt", "generating", "computingEmbedding", or a newer server's word.
+    """
+
+    status: str
+    queued: WireInt = 0
+
+
+class MemoryEstimate(LenientModel):
+    """Bytes that a model would take: the model itself, its context, and both; on GPUs alone, and in all.
+
+    ``confidence`` is "high" or "low".
+    """
+
+    confidence: str = "low"
+    model_vram_bytes: Number = 0
+    context_vram_bytes: Number = 0
+    total_vram_bytes: Number = 0
+    model_bytes: Number = 0
+    context_bytes: Number = 0
+    total_bytes: Number = 0
+
+
+class ResourceEstimate(LenientModel):
+    """``estimateModelUsage``: what loading a model would take, and whether LM Studio's guardrails let it pass."""
+
+    model_config = ConfigDict(extra="allow")
+
+    memory: MemoryEstimate
+    passes_guardrails: bool

@@ -7,37 +7,57 @@ from __future__ import annotations
 
 import asyncio
 import json
+from urllib.parse import urlsplit
 
 from lmstudio_integrations.client.settings import DEFAULT_PORTS, USER_PORT
 from lmstudio_integrations.client.transport.connection import HOW_TO_START
 from lmstudio_integrations.errors import LMStudioServerNotFoundError
 
-__all__ = ["discover", "greets"]
+__all__ = ["discover", "find_local", "greets", "is_lm_studio"]
 
 _PROBE_SECONDS = 1.0
+_REMOTE_SECONDS = 4.0
 _HOST = "127.0.0.1"
 
 
-async def greets(host: str, port: int, seconds: float = _PROBE_SECONDS) -> bool:
-    """Whether LM Studio answers at ``host:port`` within ``seconds``."""
+async def greets(host: str, port: int, seconds: float = _PROBE_SECONDS, *, prefix: str = "", tls: bool = False) -> bool:
+    """Whether LM Studio answers at ``host:port`` within ``seconds``; ``prefix`` comes before the path."""
     try:
         async with asyncio.timeout(seconds):
-            reader, writer = await asyncio.open_connection(host, port)
+            reader, writer = await asyncio.open_connection(host, port, ssl=tls or None)
             try:
                 writer.write(
-                    f"GET /lmstudio-greeting HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n".encode()
+                    f"GET {prefix}/lmstudio-greeting HTTP/1.1\r\nHost: {host}:{port}\r\n"
+                    "Connection: close\r\n\r\n".encode()
                 )
                 head = await reader.readuntil(b"\r\n\r\n")
                 status = head.split(b" ", 2)[1:2]
                 body = await reader.readuntil(b"}")
             finally:
                 writer.close()
-    except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+    except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):  # OSError: TLS, too
         return False
     try:
         return status == [b"200"] and json.loads(body[body.find(b"{") :])["lmstudio"] is True
     except (ValueError, KeyError, TypeError):
         return False
+
+
+async def is_lm_studio(address: str) -> bool:
+    """Whether LM Studio answers at a base URL as ``parse_address`` makes them."""
+    parts = urlsplit(address)
+    tls = parts.scheme == "wss"
+    return await greets(
+        parts.hostname or "", parts.port or (443 if tls else 80), prefix=parts.path, tls=tls, seconds=_REMOTE_SECONDS
+    )
+
+
+async def find_local() -> str | None:
+    """``host:port`` of the LM Studio on this machine, or ``None``."""
+    try:
+        return (await discover()).partition("://")[2]
+    except LMStudioServerNotFoundError:
+        return None
 
 
 async def discover() -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from lmstudio_integrations.client import requests
 from lmstudio_integrations.client.transport.batch_rpc import BatchRpc
 from lmstudio_integrations.client.transport.daemon import run_in_daemon_thread
-from lmstudio_integrations.client.transport.loading import ensure_loaded, load_model
+from lmstudio_integrations.client.transport.loading import download_model, ensure_loaded, load_model
 from lmstudio_integrations.client.transport.multiplexer import CLOSED
 from lmstudio_integrations.client.transport.pending_request import Deliver, PendingRequest, call_rpc, discard
 from lmstudio_integrations.client.transport.retry import NotSentError, RetryBudget
@@ -94,6 +94,14 @@ class Executor:
             return identifier
 
         return await self._within_total(self._attempts(send, repeatable=endpoint == "getOrLoad"))
+
+    async def download(self, creation: Mapping[str, Any]) -> str:
+        """Download a model: its default identifier. It is never sent again."""
+
+        async def send(connection: Connection, _: str | None) -> str:
+            return await download_model(connection, creation, self._limits, self._deliver, self._remember)
+
+        return await self._within_total(self._attempts(send, repeatable=False))
 
     async def predict(self, prediction: Prediction, controller: StreamController) -> None:
         """A prediction: every packet goes to ``controller.deliver``, then ``CLOSED`` or an ``LMStudioError``."""

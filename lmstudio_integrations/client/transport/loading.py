@@ -1,4 +1,4 @@
-"""Loading a model, once for all requests that need it at the same time. Runs on the I/O thread."""
+"""Loading a model, once for all requests that need it at the same time; downloading one. Runs on the I/O thread."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lmstudio_integrations.client.settings import Timeout
     from lmstudio_integrations.client.transport.connection import Connection
 
-__all__ = ["ensure_loaded", "load_model"]
+__all__ = ["download_model", "ensure_loaded", "load_model"]
 
 _LOADED = ("alreadyLoaded", "loadSuccess", "success")
 
@@ -57,6 +57,30 @@ async def load_model(
     if not isinstance(info, dict) or not isinstance(info.get("identifier"), str):
         raise LMStudioIncompleteError(f"LM Studio ended {endpoint!r} without naming the loaded model")
     identifier: str = info["identifier"]
+    return identifier
+
+
+async def download_model(
+    connection: Connection,
+    creation: Mapping[str, Any],
+    limits: Timeout,
+    deliver: Deliver,
+    on_start: Callable[[PendingRequest], object] = lambda request: None,
+) -> str:
+    """Download a model on a channel of its own: the identifier under which it can be loaded."""
+    identifier: Any = None
+
+    def read(packet: Any) -> None:
+        nonlocal identifier
+        if packet.get("type") == "success":
+            identifier = packet.get("defaultIdentifier")
+        deliver(packet)
+
+    request = PendingRequest(connection, "downloadModel", limits, deliver=read, loading=True)
+    on_start(request)
+    await request.open_channel(encode(creation))
+    if not isinstance(identifier, str):
+        raise LMStudioIncompleteError("LM Studio ended 'downloadModel' without naming the downloaded model")
     return identifier
 
 

@@ -126,15 +126,18 @@ _KNOWN_PACKETS = frozenset(
         "startLoading",
         "loadProgress",
         "loadSuccess",
+        "downloadProgress",
+        "startFinalizing",
     }
 )
 
 
 def _progress_of(packet: dict[str, Any]) -> float:
-    """How far a load or prompt packet reports: the processed tokens or the progress, -1 without either."""
-    details = packet.get("details")
+    """How far a packet reports: the processed tokens, the downloaded bytes or the progress, -1 without any."""
+    details, update = packet.get("details"), packet.get("update")
     processed = details.get("processedPromptTokenCount") if isinstance(details, dict) else None
-    for value in (processed, packet.get("progress")):
+    downloaded = update.get("downloadedBytes") if isinstance(update, dict) else None
+    for value in (processed, downloaded, packet.get("progress")):
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             try:
                 return float(value)

@@ -250,7 +250,7 @@ async def test_a_time_limit_of_asyncios_own_is_a_cancel(server: Emulator, awaiti
 
 async def test_cancel_from_another_task_ends_an_awaited_result(server: Emulator, awaiting: AsyncLLM) -> None:
     stream = await awaiting.respond_stream("hi")
-    result = asyncio.create_task(stream.result())
+    result = asyncio.create_task(stream.wait_for_result())
     await asyncio.to_thread(under_way, server)
     stream.cancel()
     assert (await result).stats.stop_reason == "userStopped"
@@ -258,7 +258,7 @@ async def test_cancel_from_another_task_ends_an_awaited_result(server: Emulator,
 
 async def test_cancel_from_another_thread_ends_an_awaited_result(server: Emulator, awaiting: AsyncLLM) -> None:
     stream = await awaiting.respond_stream("hi")
-    result = asyncio.create_task(stream.result())
+    result = asyncio.create_task(stream.wait_for_result())
     await asyncio.to_thread(under_way, server)
     await asyncio.to_thread(stream.cancel)
     assert (await result).stats.stop_reason == "userStopped"

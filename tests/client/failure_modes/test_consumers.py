@@ -165,7 +165,7 @@ async def test_two_tasks_that_wait_for_one_stream_both_come_to_its_end(server: E
     server.script(Reply("One two three", hold=gate))
     async with AsyncClient(server.url) as client:
         stream = await client.llm.just_in_time(CHAT).respond_stream("hi")
-        waiting = [asyncio.create_task(stream.result()) for _ in range(4)]
+        waiting = [asyncio.create_task(stream.wait_for_result()) for _ in range(4)]
         await asyncio.to_thread(under_way, server)
         gate.release()
         results = await asyncio.wait_for(asyncio.gather(*waiting), 10)

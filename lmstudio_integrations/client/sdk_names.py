@@ -1,0 +1,95 @@
+"""Names of the official Python SDK (``lmstudio``) for classes that have another name here.
+
+They are attributes of ``lmstudio_integrations``, so that code and type hints for the SDK go on to work. Where the SDK
+tells more cases apart than there are here, the name stands for the class that holds them all.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+
+import pydantic
+
+from lmstudio_integrations.client.events import Fragment
+from lmstudio_integrations.errors import (
+    LMStudioConnectionError,
+    LMStudioError,
+    LMStudioIncompleteError,
+    LMStudioServerError,
+    LMStudioValueError,
+)
+from lmstudio_integrations.protocol.history import (
+    AssistantMessage,
+    ChatHistory,
+    SystemMessage,
+    TextPart,
+    ToolCallRequestPart,
+    ToolCallResultPart,
+    ToolMessage,
+    UserMessage,
+)
+from lmstudio_integrations.protocol.models import ModelInfo, ModelInstanceInfo
+from lmstudio_integrations.protocol.prediction import PredictionStats
+
+__all__ = [
+    "AssistantResponse",
+    "BaseModel",
+    "ChatHistoryData",
+    "EmbeddingModelInfo",
+    "EmbeddingModelInstanceInfo",
+    "LMStudioChannelClosedError",
+    "LMStudioClientError",
+    "LMStudioOSError",
+    "LMStudioPredictionError",
+    "LMStudioRuntimeError",
+    "LMStudioUnknownMessageWarning",
+    "LMStudioWebsocketError",
+    "LlmInfo",
+    "LlmInstanceInfo",
+    "LlmPredictionFragment",
+    "LlmPredictionStats",
+    "ModelSchema",
+    "SystemPrompt",
+    "TextData",
+    "ToolCallRequestData",
+    "ToolCallResultData",
+    "ToolResultMessage",
+    "UserMessage",
+]
+
+# Errors. The SDK's LMStudioClientError is the network's; its LMStudioOSError a file that cannot be read, which is an
+# LMStudioValueError here; its LMStudioRuntimeError a misuse of an object, which is one, too.
+LMStudioPredictionError = LMStudioServerError
+LMStudioClientError = LMStudioWebsocketError = LMStudioConnectionError
+LMStudioChannelClosedError = LMStudioIncompleteError
+LMStudioOSError = LMStudioRuntimeError = LMStudioValueError
+
+AssistantResponse = AssistantMessage
+SystemPrompt = SystemMessage
+ToolResultMessage = ToolMessage
+TextData = TextPart
+ToolCallRequestData = ToolCallRequestPart
+ToolCallResultData = ToolCallResultPart
+ChatHistoryData = ChatHistory
+LlmPredictionFragment = Fragment
+LlmPredictionStats = PredictionStats
+LlmInfo = EmbeddingModelInfo = ModelInfo
+LlmInstanceInfo = EmbeddingModelInstanceInfo = ModelInstanceInfo
+
+
+class LMStudioUnknownMessageWarning(LMStudioError, UserWarning):  # noqa: N818  # the SDK's name
+    """Never issued: what a newer server adds is logged once, by the logger ``lmstudio_integrations``."""
+
+
+class BaseModel(pydantic.BaseModel):
+    """A base for classes of structured answers: pydantic's own. ``respond(response_format=…)`` takes either."""
+
+
+@runtime_checkable
+class ModelSchema(Protocol):
+    """A class that has a JSON Schema, such as a pydantic class: what ``response_format`` takes."""
+
+    @classmethod
+    def model_json_schema(cls) -> dict[str, Any]:
+        """The JSON Schema."""
+        ...
