@@ -8,7 +8,7 @@ from typing import Any
 from lmstudio_integrations.protocol.model_calls import ApplyPromptTemplateResult, CountTokensResult, TokenizeResult
 from lmstudio_integrations.protocol.system import Version
 
-from . import config_fields, loading, parameters, prediction
+from . import config_fields, loading, parameters, prediction, repository
 from . import settings as prediction_settings
 from .calls import NOTHING, Endpoint, EndpointTable, RpcCallContext
 from .config_fields import kv_config
@@ -171,8 +171,12 @@ ENDPOINTS: dict[str, EndpointTable] = {
         "getExperimentFlags": Endpoint(None, _empty_list),
     },
     "files": {"uploadFileBase64": Endpoint(parameters.UPLOAD, _upload)},
+    "repository": {
+        "searchModels": Endpoint(parameters.SEARCH_MODELS, repository.search),
+        "getModelDownloadOptions": Endpoint(parameters.DOWNLOAD_OPTIONS, repository.download_options),
+        "downloadModel": Endpoint(parameters.DOWNLOAD_MODEL, channel=repository.download),
+    },
     # Namespaces of LM Studio whose endpoints no client of this project uses: the socket opens, every call is unknown.
-    "repository": {},
     "plugins": {},
     "runtime": {},
     "diagnostics": {},

@@ -37,6 +37,7 @@ LAYER_NAMES = (
     "hardware",
 )
 DOMAINS = ("llm", "embedding", "imageGen", "transcription", "tts", "drafter")
+COMPATIBILITY_TYPES = ("gguf", "safetensors", "onnx", "ggml", "pte", "mlx_placeholder", "torch_safetensors")
 FILE_TYPES = ("image", "text/plain", "application/pdf", "application/word", "text/other", "unknown")
 
 
@@ -163,4 +164,19 @@ PRELOAD_DRAFT = record({**_specifier, "draftModelKey": text()})
 UPLOAD = record({"name": text(), "contentBase64": text()})
 VARIANTS = record({"modelKey": text()})
 NOTIFY = record({"title": text()}, {"description": text(), "noAutoDismiss": boolean})
+SEARCH_MODELS = record(
+    {
+        "opts": record(
+            {},
+            {
+                "searchTerm": text(),
+                "limit": integer(minimum=1, maximum=25),
+                "compatibilityTypes": array(text(choices=COMPATIBILITY_TYPES)),
+            },
+        )
+    }
+)
+_found_model = {"catalog": record({"identifier": text()}), "hf": record({"identifier": text()})}
+DOWNLOAD_OPTIONS = record({"modelSearchResultIdentifier": tagged("type", _found_model)})
+DOWNLOAD_MODEL = record({"downloadIdentifier": text()})
 CANCEL = tagged("type", {"cancel": record({})})

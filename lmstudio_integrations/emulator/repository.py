@@ -1,0 +1,87 @@
+"""The namespace ``repository``: a small made-up catalog, and downloads that put a model of it on the made-up disk."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from .calls import ChannelCall, RpcCallContext
+from .failures import EndpointError
+from .gate import opened
+from .models import EmulatedModel
+
+CATALOG = (
+    EmulatedModel("emulator/small", size_bytes=400_000, params="1B", quantization=("Q4_K_M", 4)),
+    EmulatedModel("emulator/large", size_bytes=8_000_000, params="70B", quantization=("Q4_K_M", 4)),
+)
+"""What a search finds."""
+
+_LIMIT = 20
+
+
+async def search(call: RpcCallContext) -> Any:
+    """The models whose key has the search term in it, in the catalog's order."""
+    opts = call.parameter["opts"]
+    term = opts.get("searchTerm", "").lower()
+    kinds = opts.get("compatibilityTypes", ["gguf"])
+    found = [model for model in CATALOG if term in model.key.lower() and "gguf" in kinds]
+    return {
+        "results": [
+            {
+                "name": model.key,
+                "identifier": {"type": "catalog", "identifier": model.key},
+                "exact": model.key == term,
+                "staffPick": model is CATALOG[0],
+            }
+            for model in found[: opts.get("limit", _LIMIT)]
+        ]
+    }
+
+
+async def download_options(call: RpcCallContext) -> Any:
+    """One file for each model."""
+    model = _model(call.parameter["modelSearchResultIdentifier"]["identifier"])
+    assert model.quantization is not None
+    return {
+        "results": [
+            {
+                "quantization": model.quantization[0],
+                "name": f"{model.key} {model.quantization[0]}",
+                "sizeBytes": model.size_bytes,
+                "fitEstimation": "fullGPUOffload" if model is CATALOG[0] else "willNotFit",
+                "recommended": True,
+                "downloadIdentifier": model.key,
+                "indexedModelIdentifier": model.path,
+                "compatibilityType": "gguf",
+            }
+        ]
+    }
+
+
+async def download(call: ChannelCall) -> None:
+    """Reports the shares and waits as a load does (``load_progress``, ``load_pace``, ``load_hold``)."""
+    model = _model(call.parameter["downloadIdentifier"])
+    house = call.house
+    shares = house.load_progress
+    with call.interruptible():
+        for place, share in enumerate(shares):
+            if house.load_hold is not None and place == len(shares) // 2:
+                await opened(house.load_hold)
+            update = {
+                "downloadedBytes": int(model.size_bytes * share),
+                "totalBytes": model.size_bytes,
+                "speedBytesPerSecond": 1_000_000,
+            }
+            await call.send({"type": "downloadProgress", "update": update})
+            await asyncio.sleep(house.load_pace)
+    await call.send({"type": "startFinalizing"})
+    house.models.downloaded[model.key] = model
+    await call.send({"type": "success", "defaultIdentifier": model.key})
+
+
+def _model(key: str) -> EmulatedModel:
+    for model in CATALOG:
+        if model.key == key:
+            return model
+    # Guess: LM Studio's words for it are unknown.
+    raise EndpointError(f'No model "{key}" can be downloaded')
