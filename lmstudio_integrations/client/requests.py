@@ -552,8 +552,8 @@ def search_models(
     if search_term is not None:
         opts["searchTerm"] = _string(search_term, "search_term")
     if limit is not None:
-        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-            raise LMStudioValueError(f"limit={limit!r}: expected an integer of at least 1")
+        if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= 25:
+            raise LMStudioValueError(f"limit={limit!r}: expected an integer from 1 to 25")
         opts["limit"] = limit
     if compatibility_types is not None:
         kinds = [compatibility_types] if isinstance(compatibility_types, str) else list(compatibility_types)
