@@ -124,7 +124,12 @@ class LMStudioRequestRejectedError(LMStudioError):
 
 
 class LMStudioStructuredOutputError(LMStudioError, ValueError):
-    """An answer under a schema is incomplete or cannot be parsed: the message names the limit that truncated it."""
+    """An answer under a schema is incomplete or cannot be parsed: the message names the limit that truncated it.
+
+    ``unparsed_call``: the model made a tool call that LM Studio could not parse, so another attempt may succeed.
+    """
+
+    unparsed_call = False
 
 
 class LMStudioCancelledError(LMStudioError):

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
 from lmstudio_integrations.errors import LMStudioStructuredOutputError
 from lmstudio_integrations.protocol.structured import answer_schema
 
-__all__ = ["answer_schema", "raise_for_incomplete_document"]
+if TYPE_CHECKING:
+    from lmstudio_integrations.client.result import PredictionResult
 
+__all__ = ["answer_schema", "raise_for_incomplete_answer", "raise_for_incomplete_result", "without_code_fence"]
+
+_FENCE = re.compile(r"\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*", re.DOTALL | re.IGNORECASE)
 _ENDINGS = {
     "maxPredictedTokensReached": "the token limit truncated it: raise max_tokens",
     "contextLengthReached": "the context was full: shorten the prompt, or load the model with a larger context length",
@@ -18,23 +25,72 @@ _ENDINGS = {
 }
 
 
-def raise_for_incomplete_document(stop_reason: str, text: str | None) -> None:
-    """Raise unless an answer under a schema came to its natural end.
+def raise_for_incomplete_result(
+    result: PredictionResult, *, answer_tool: str | None = None, forced_call: bool = False
+) -> None:
+    """``raise_for_incomplete_answer`` for a result, if it was to be a document or a forced tool call."""
+    document = answer_tool is not None or result.structured or result.parse_error is not None
+    if document or forced_call:
+        raise_for_incomplete_answer(
+            str(result.stats.stop_reason or ""),
+            result.reasoning if result.parsed_from_reasoning else result.content,
+            [call.name for call in result.tool_calls],
+            [f"{failed.error.title}; got {failed.raw_content!r:.200}" for failed in result.failed_tool_calls],
+            document=document,
+            answer_tool=answer_tool,
+        )
 
-    ``text``: the document, or ``None`` for a tool call whose arguments LM Studio has parsed. Natural ends are
-    "eosFound", "toolCalls", and "stopStringFound" if the text is complete JSON. Nothing is repaired.
+
+def raise_for_incomplete_answer(
+    stop_reason: str,
+    text: str,
+    calls: Collection[str],
+    failures: Sequence[str],
+    *,
+    document: bool,
+    answer_tool: str | None = None,
+) -> None:
+    """Raise unless an answer under a schema, or a forced tool call, came to its natural end. Nothing is repaired.
+
+    Natural ends are "eosFound", "toolCalls", and "stopStringFound" if the text is complete JSON.
+
+    Args:
+        stop_reason: LM Studio's stop reason; ``""`` if it is not known.
+        text: The text of the answer.
+        calls: The names of its tool calls.
+        failures: For each tool call that LM Studio could not parse, what is wrong with it.
+        document: Whether a document was asked for, else a tool call.
+        answer_tool: The tool whose arguments are the document. ``None``: the text is the document.
 
     Raises:
-        LMStudioStructuredOutputError: The answer is incomplete; the message names the limit.
+        LMStudioStructuredOutputError: The answer is incomplete; the message names the limit or what is wrong.
     """
-    if stop_reason in ("eosFound", "toolCalls", ""):
+    if calls and answer_tool not in calls:
+        return  # the forced call, or a step of an agent
+    natural = stop_reason in ("eosFound", "toolCalls", "")
+    if document and answer_tool is None:
+        complete = (natural or stop_reason == "stopStringFound") and _is_json(without_code_fence(text))
+    else:
+        complete = natural and (bool(calls) or not (document or failures))
+    if complete:
         return
-    if stop_reason == "stopStringFound" and text is not None and _is_json(text):
-        return
-    ending = _ENDINGS.get(stop_reason, f"it ended with the stop reason {stop_reason!r}")
-    raise LMStudioStructuredOutputError(
-        f"the structured answer is incomplete, because {ending}; got {(text or '')[-200:]!r}"
-    )
+    if not natural:
+        ending = _ENDINGS.get(stop_reason, f"it ended with the stop reason {stop_reason!r}")
+        raise LMStudioStructuredOutputError(
+            f"the structured answer is incomplete, because {ending}; got {text[-200:]!r}"
+        )
+    if failures:
+        error = LMStudioStructuredOutputError(f"the model's tool call could not be parsed: {failures[0]}")
+        error.unparsed_call = True
+        raise error
+    expected = "a JSON document" if answer_tool is None else f"a call of the tool {answer_tool!r}"
+    raise LMStudioStructuredOutputError(f"expected {expected} as the structured answer, got {text[-200:]!r}")
+
+
+def without_code_fence(text: str) -> str:
+    """``text``, or what is within the Markdown code fence around it."""
+    found = _FENCE.fullmatch(text)
+    return text if found is None else found[1]
 
 
 def _is_json(text: str) -> bool:

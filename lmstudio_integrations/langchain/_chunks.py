@@ -157,6 +157,7 @@ class ToolCallAccumulator:
 
     def __init__(self, answer_tool: str | None = None) -> None:
         self._answer_tool = answer_tool
+        self._answered = False
         self._count = 0  # calls before this one, without the answer tool's
         self._id = ""
         self._name: str | None = None
@@ -168,7 +169,9 @@ class ToolCallAccumulator:
         kind = type(event)
         if kind is ToolCallArguments:
             self._shown += event.content
-            return (event.content,) if self._is_answer else (self._delta(event.content),)
+            if self._is_answer:  # the first call is the answer
+                return () if self._answered else (event.content,)
+            return (self._delta(event.content),)
         if kind is ToolCallStart:
             self._id, self._name, self._started, self._shown = event.id, None, False, ""
         elif kind is ToolCallName:
@@ -176,6 +179,7 @@ class ToolCallAccumulator:
             return () if self._is_answer else (self._delta(""),)
         elif kind is ToolCallEnd:
             self._count += not self._is_answer
+            self._answered = self._answered or self._is_answer
         elif kind is ToolCallFailed:
             return self._read_failed(event)
         return ()
@@ -184,7 +188,7 @@ class ToolCallAccumulator:
         rest = "" if self._shown else (event.raw_content or event.arguments)
         rest += _unparsable_ending(self._shown + rest)
         if self._is_answer:
-            return (rest,)
+            return () if self._answered else (rest,)
         self._name = self._name or ""
         delta = self._delta(rest, event.error.title or "LM Studio could not parse the tool call")
         self._count += 1

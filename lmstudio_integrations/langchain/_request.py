@@ -54,8 +54,10 @@ CALL_KEYWORDS = frozenset(
 # langchain-core itself passes this one.
 _TOLERATED = frozenset({"ls_structured_output_format"})
 
-CHAT_KEYWORDS = CALL_KEYWORDS | _TOLERATED | {"tools", "tool_choice", "parallel_tool_calls", "response_format"}
-"""Keywords of a chat model's call."""
+CHAT_KEYWORDS = (
+    CALL_KEYWORDS | _TOLERATED | {"tools", "tool_choice", "parallel_tool_calls", "response_format", "raise_incomplete"}
+)
+"""Keywords of a chat model's call. ``raise_incomplete=False`` returns an incomplete structured answer as it is."""
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -131,7 +133,11 @@ def chat_request(
         model=settings._pick("model", changes),
         load=settings._load_options(**changes),
         options=options,
-        response=ResponseOptions(tools.answer_tool),
+        response=ResponseOptions(
+            tools.answer_tool,
+            is_forced_call=tools.tool_choice not in (None, "auto", "none"),
+            raise_incomplete=changes.get("raise_incomplete", True),
+        ),
     )
 
 
@@ -144,7 +150,7 @@ def text_request(
         TypeError: An unknown keyword.
         LMStudioValueError: A schema or setting that LM Studio cannot take.
     """
-    changes = call_keywords(changes, CALL_KEYWORDS | {"response_format"})
+    changes = call_keywords(changes, CALL_KEYWORDS | {"response_format", "raise_incomplete"})
     options = _options(settings, stop, changes)
     options["response_format"] = resolve_tools(None, None, changes.get("response_format")).response_format
     return Request(
@@ -153,6 +159,7 @@ def text_request(
         model=settings._pick("model", changes),
         load=settings._load_options(**changes),
         options=options,
+        response=ResponseOptions(raise_incomplete=changes.get("raise_incomplete", True)),
     )
 
 
@@ -199,7 +206,7 @@ def predict(settings: GenerationSettings, request: Request, reader: Reader[T_co]
                     progress.dispatch(event)
                 for made in reader.read(event):
                     yield made
-            result = stream.result().raise_for_stop_reason()
+            result = request.response.check(stream.result().raise_for_stop_reason())
             settings._learn(request.model, result.model_info)
             for made in reader.read(result):
                 yield made
@@ -217,7 +224,7 @@ async def apredict(settings: GenerationSettings, request: Request, reader: Reade
                     await progress.adispatch(event)
                 for made in reader.read(event):
                     yield made
-            result = (await stream.result()).raise_for_stop_reason()
+            result = request.response.check((await stream.result()).raise_for_stop_reason())
             settings._learn(request.model, result.model_info)
             for made in reader.read(result):
                 yield made

@@ -18,6 +18,7 @@ from langchain_core.outputs import Generation
 
 from lmstudio_integrations.client import PredictionResult
 from lmstudio_integrations.client.history import DEFAULT_REASONING_TAGS
+from lmstudio_integrations.client.schemas import raise_for_incomplete_result
 from lmstudio_integrations.langchain._block_translator import PROVIDER
 
 if TYPE_CHECKING:
@@ -44,9 +45,21 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class ResponseOptions:
-    """What was requested of one response. ``answer_tool``: the tool whose arguments are the text of the answer."""
+    """What was requested of one response.
+
+    ``answer_tool``: the tool whose arguments are the text of the answer. ``is_forced_call``: a tool call was requested.
+    ``raise_incomplete``: an incomplete document or forced call is an error.
+    """
 
     answer_tool: str | None = None
+    is_forced_call: bool = False
+    raise_incomplete: bool = True
+
+    def check(self, result: PredictionResult) -> PredictionResult:
+        """``result`` itself. Raises ``LMStudioStructuredOutputError`` if it is incomplete and may not be."""
+        if self.raise_incomplete:
+            raise_for_incomplete_result(result, answer_tool=self.answer_tool, forced_call=self.is_forced_call)
+        return result
 
 
 class MessageReader:

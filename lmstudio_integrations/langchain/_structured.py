@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,8 @@ from langchain_core.runnables import Runnable, RunnableGenerator, RunnableMap, R
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
-from lmstudio_integrations.client.schemas import raise_for_incomplete_document
-from lmstudio_integrations.errors import LMStudioStructuredOutputError, LMStudioValueError
+from lmstudio_integrations.client.schemas import raise_for_incomplete_answer
+from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.langchain._tools import json_schema_of, schema_name
 from lmstudio_integrations.langchain.errors import LangChainErrors
 
@@ -40,15 +40,16 @@ def structured_chain(
     if schema is None and method != "json_mode":
         raise LMStudioValueError(f"schema=None: the method {method!r} needs a schema; json_mode does without")
     traced = {"kwargs": {"method": method, "strict": strict}, "schema": schema}
+    options = {**options, "raise_incomplete": False}  # the step after the model raises, so that include_raw has it
     if schema is not None:
-        options = {**options, "ls_structured_output_format": traced}
+        options["ls_structured_output_format"] = traced
     bound: Runnable[LanguageModelInput, Any]
     if method == "function_calling":
         assert schema is not None
         tool = _as_tool(schema)
         name = tool["function"]["name"]
         bound = model.bind_tools([tool], tool_choice=name, parallel_tool_calls=False, strict=strict, **options)
-        return _with_raw(bound, _tool_parser(schema, name), include_raw=include_raw)
+        return _with_raw(bound, _tool_parser(schema, name), name, include_raw=include_raw)
     if method == "json_schema":
         named: dict[str, Any] = {"name": schema_name(schema), "schema": json_schema_of(schema)}
         if strict is not None:
@@ -59,7 +60,7 @@ def structured_chain(
     else:
         raise LMStudioValueError(f"method={method!r}: there are 'json_schema', 'function_calling' and 'json_mode'")
     bound = model.bind(response_format=response_format, **options)
-    return _with_raw(bound, _text_parser(schema), include_raw=include_raw)
+    return _with_raw(bound, _text_parser(schema), None, include_raw=include_raw)
 
 
 def _is_model_class(schema: Any) -> bool:
@@ -88,10 +89,15 @@ def _text_parser(schema: Any) -> BaseOutputParser[Any]:
 
 
 def _with_raw(
-    bound: Runnable[LanguageModelInput, Any], parser: BaseOutputParser[Any], *, include_raw: bool
+    bound: Runnable[LanguageModelInput, Any],
+    parser: BaseOutputParser[Any],
+    answer_tool: str | None,
+    *,
+    include_raw: bool,
 ) -> Runnable[LanguageModelInput, Any]:
     """With ``include_raw``: ``raw``, ``parsed``, ``parsing_error``, and nothing is raised for an unreadable answer."""
-    complete: Runnable[Any, Any] = RunnableGenerator(_pass_complete, _apass_complete)
+    check = _CompletenessCheck(answer_tool)
+    complete: Runnable[Any, Any] = RunnableGenerator(check.pass_on, check.apass_on)
     if not include_raw:
         return bound | complete | parser
     parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | complete | parser, parsing_error=lambda _: None)
@@ -99,49 +105,59 @@ def _with_raw(
     return RunnableMap(raw=bound) | parsed.with_fallbacks([failed], exception_key="parsing_error")
 
 
-class _Completeness:
-    """Reads the messages of one answer, and raises at the end if it is not the complete document."""
+class _CompletenessCheck:
+    """Passes the messages of an answer on, and raises after the last if they are not the complete document.
+
+    ``answer_tool``: the tool whose arguments are the document; ``None``: the text is.
+    """
+
+    def __init__(self, answer_tool: str | None) -> None:
+        self._answer_tool = answer_tool
+
+    def pass_on(self, messages: Iterator[AIMessage]) -> Iterator[AIMessage]:
+        """The messages, or the chunks of one."""
+        answer = _Answer()
+        for message in messages:
+            answer.add(message)
+            yield message
+        answer.raise_for_incomplete(self._answer_tool)
+
+    async def apass_on(self, messages: AsyncIterator[AIMessage]) -> AsyncIterator[AIMessage]:
+        """``pass_on`` for coroutines."""
+        answer = _Answer()
+        async for message in messages:
+            answer.add(message)
+            yield message
+        answer.raise_for_incomplete(self._answer_tool)
+
+
+class _Answer:
+    """The parts of an answer that its completeness depends on."""
 
     def __init__(self) -> None:
         self._text = ""
         self._metadata: dict[str, Any] = {}
-        self._has_call = False
+        self._calls: list[str] = []
 
-    def read(self, message: AIMessage) -> None:
+    def add(self, message: AIMessage) -> None:
+        """One message, or one chunk of it."""
         self._text += message.text
         self._metadata |= message.response_metadata
-        self._has_call = self._has_call or bool(
-            message.tool_calls or (isinstance(message, AIMessageChunk) and message.tool_call_chunks)
-        )
+        calls: Sequence[Any] = message.tool_call_chunks if isinstance(message, AIMessageChunk) else message.tool_calls
+        self._calls += [str(call["name"]) for call in calls if call["name"]]
 
-    def finish(self) -> None:
+    def raise_for_incomplete(self, answer_tool: str | None) -> None:
+        failed = self._metadata.get("failed_tool_calls") or ()
+        calls = list(self._calls)
+        for call in failed:  # their chunks have names, too
+            if call.get("name") in calls:
+                calls.remove(call["name"])
         with LangChainErrors():
-            failed = self._metadata.get("failed_tool_calls")
-            if failed and not self._has_valid_call:
-                raise LMStudioStructuredOutputError(
-                    f"the model's call could not be parsed: {failed[0].get('error')}; "
-                    f"got {failed[0].get('raw_content')!r:.200}"
-                )
-            raise_for_incomplete_document(
-                str(self._metadata.get("stop_reason") or ""), None if self._has_call else self._text
+            raise_for_incomplete_answer(
+                str(self._metadata.get("stop_reason") or ""),
+                self._text,
+                calls,
+                [f"{call.get('error')}; got {call.get('raw_content')!r:.200}" for call in failed],
+                document=True,
+                answer_tool=answer_tool,
             )
-
-    @property
-    def _has_valid_call(self) -> bool:
-        return self._metadata.get("finish_reason") == "tool_calls"
-
-
-def _pass_complete(messages: Iterator[AIMessage]) -> Iterator[AIMessage]:
-    completeness = _Completeness()
-    for message in messages:
-        completeness.read(message)
-        yield message
-    completeness.finish()
-
-
-async def _apass_complete(messages: AsyncIterator[AIMessage]) -> AsyncIterator[AIMessage]:
-    completeness = _Completeness()
-    async for message in messages:
-        completeness.read(message)
-        yield message
-    completeness.finish()

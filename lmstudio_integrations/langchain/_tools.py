@@ -45,7 +45,7 @@ class ToolRequest:
     tool_choice: str | None = None
     response_format: dict[str, Any] | None = None
     answer_tool: str | None = None
-    """The tool that stands for the answer, where tools and a schema were both asked for."""
+    """The tool that stands for the answer, if both tools and a schema are requested."""
 
 
 def openai_tools(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, InvalidToolCall, ToolMessage
 
 from lmstudio_integrations.client._base import check_retries
+from lmstudio_integrations.errors import LMStudioStructuredOutputError
 
 try:
-    from langchain.agents.middleware import AgentMiddleware, AgentState, hook_config
+    from langchain.agents.middleware import AgentMiddleware, AgentState, ModelRequest, ModelResponse, hook_config
     from langgraph.runtime import Runtime
 except ImportError as error:
     raise ImportError("InvalidToolCallMiddleware needs langchain 1.0 or newer: pip install langchain") from error
@@ -25,8 +26,10 @@ class InvalidToolCallMiddleware(AgentMiddleware[AgentState[Any], Any]):
 
         agent = create_agent(ChatLMStudio(model="qwen/qwen3-4b"), tools, middleware=[InvalidToolCallMiddleware()])
 
-    Each such call gets a ``ToolMessage`` with the error, and the model is asked again: at most ``max_retries`` times
+    Each such call gets a ``ToolMessage`` with the error, and the model is called again: at most ``max_retries`` times
     for one user message (default 2). Then the agent ends with the last answer. Without this middleware it ends at once.
+    If a call was forced (structured output), the request is repeated as it was, and after the last attempt the error
+    is raised.
 
     Raises:
         LMStudioValueError: ``max_retries`` is not an integer of at least 0.
@@ -35,6 +38,30 @@ class InvalidToolCallMiddleware(AgentMiddleware[AgentState[Any], Any]):
     def __init__(self, max_retries: int = 2) -> None:
         super().__init__()
         self.max_retries = check_retries(max_retries)
+
+    def wrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
+    ) -> ModelResponse[Any]:
+        """Repeats a request whose forced call could not be parsed, which is an error and not a message."""
+        for _ in range(self.max_retries):
+            try:
+                return handler(request)
+            except LMStudioStructuredOutputError as error:
+                if not error.unparsed_call:
+                    raise
+        return handler(request)
+
+    async def awrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
+    ) -> ModelResponse[Any]:
+        """``wrap_model_call`` for coroutines."""
+        for _ in range(self.max_retries):
+            try:
+                return await handler(request)
+            except LMStudioStructuredOutputError as error:
+                if not error.unparsed_call:
+                    raise
+        return await handler(request)
 
     @hook_config(can_jump_to=["model"])
     def after_model(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] | None:

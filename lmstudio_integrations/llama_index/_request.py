@@ -30,6 +30,7 @@ _CALL_ONLY = {
     "response_format",
     "allow_parallel_tool_calls",
     "raw_completion",
+    "raise_incomplete",
     "config",
     "cancel",
 }
@@ -43,6 +44,12 @@ class CallOptions:
     arguments: dict[str, Any] = field(default_factory=dict)
     raw_completion: bool = False
     required_tools: frozenset[str] = frozenset()
+    raise_incomplete: bool = True
+
+    @property
+    def is_forced_call(self) -> bool:
+        """Whether the model has to call a tool."""
+        return self.arguments.get("tool_choice") not in (None, "auto", "none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +78,9 @@ def call_options(settings: PredictionSettings, given: Mapping[str, Any]) -> Call
     """The settings with the keywords of one call laid over them.
 
     Keywords bear the names of the settings (synonyms too); besides them ``tools`` (OpenAI form), ``tool_choice``,
-    ``response_format`` (JSON schema), ``allow_parallel_tool_calls``, ``raw_completion``, ``cancel`` and
-    ``config`` (LM Studio's names, wins over everything).
+    ``response_format`` (JSON schema), ``raise_incomplete`` (``False``: an incomplete structured answer is returned
+    as it is), ``allow_parallel_tool_calls``, ``raw_completion``, ``cancel`` and ``config`` (LM Studio's names, wins
+    over everything).
 
     Raises:
         LMStudioValueError: A keyword that is none of these, a tool choice that names no tool.
@@ -97,6 +105,7 @@ def call_options(settings: PredictionSettings, given: Mapping[str, Any]) -> Call
         model=merged["model"],
         arguments={name: value for name, value in arguments.items() if value is not None},
         raw_completion=bool(call.get("raw_completion", settings.raw_completion)),
+        raise_incomplete=bool(call.get("raise_incomplete", True)),
         required_tools=frozenset(
             tool_name(tool) for tool in arguments.get("tools") or () if has_required_parameters(tool)
         ),

@@ -19,7 +19,7 @@ from llama_index.core.prompts import BasePromptTemplate, PromptTemplate
 from llama_index.core.types import PydanticProgramMode
 from pydantic import BaseModel, ValidationError
 
-from lmstudio_integrations.client.schemas import raise_for_incomplete_document
+from lmstudio_integrations.client.schemas import without_code_fence
 from lmstudio_integrations.llama_index._base import LMStudioBase
 from lmstudio_integrations.llama_index.events import dispatcher
 
@@ -31,25 +31,19 @@ _M = TypeVar("_M", bound=BaseModel)
 def parse_document(response: ChatResponse, output_cls: type[_M]) -> _M:
     """The object of a finished answer.
 
-    Reasoning models at times write the document among their thoughts and leave the answer empty; then it is read there.
+    Reasoning models at times write the document in their reasoning and leave the answer empty; then it is read there.
 
     Raises:
-        ValueError: The answer is no document of that class (cut off by a token limit, for one).
+        ValueError: The answer is no document of that class.
     """
     text = response.message.content or ""
-    raw = response.raw if isinstance(response.raw, dict) else {}
-    raise_for_incomplete_document(str(raw.get("stats", {}).get("stop_reason") or ""), text)
     if not text.strip():
-        thoughts = [block.content or "" for block in response.message.blocks if isinstance(block, ThinkingBlock)]
-        text = "\n".join(thoughts) or text
+        reasoning = [block.content or "" for block in response.message.blocks if isinstance(block, ThinkingBlock)]
+        text = "\n".join(reasoning) or text
     try:
-        return output_cls.model_validate_json(text)
+        return output_cls.model_validate_json(without_code_fence(text))
     except ValidationError as error:
-        reason = raw.get("finish_reason", "unknown")
-        hint = " The token limit or the context cut it off: raise max_tokens." if reason == "length" else ""
-        raise ValueError(
-            f"the answer is no {output_cls.__name__} (finish reason {reason!r}): {text!r}.{hint} {error}"
-        ) from error
+        raise ValueError(f"expected a {output_cls.__name__} as JSON, got {text!r}: {error}") from error
 
 
 class PartialObjects:

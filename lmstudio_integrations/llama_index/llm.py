@@ -142,6 +142,8 @@ class LMStudio(GrammarLLM):
             span_id=active_span_id.get(),
             model=options.model,
             required_tools=options.required_tools,
+            is_forced_call=options.is_forced_call,
+            raise_incomplete=options.raise_incomplete,
             complete_only=complete_only,
         )
 
