@@ -18,7 +18,7 @@ import sys
 from typing import Any
 
 from lmstudio_integrations.emulator import Emulator
-from lmstudio_integrations.emulator.llama_cpp import available, find_model
+from lmstudio_integrations.emulator.backends.llama_cpp import available, find_model
 
 _SYSTEM = (
     "You are a patient assistant in the office of a small harbour. You keep the books, you answer questions about "

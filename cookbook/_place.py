@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from lmstudio_integrations import Client
 from lmstudio_integrations.emulator import Emulator
-from lmstudio_integrations.emulator.llama_cpp import find_model
+from lmstudio_integrations.emulator.backends.llama_cpp import find_model
 from lmstudio_integrations.errors import LMStudioServerNotFoundError
 
 if TYPE_CHECKING:

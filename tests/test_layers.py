@@ -133,3 +133,47 @@ def test_importing_the_package_imports_no_framework_and_no_emulator() -> None:
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=50, check=True
     )
     assert ran.stdout.split() == []
+
+
+def _import_circles() -> list[list[str]]:
+    """Groups of modules that import each other, also inside functions and for type checkers."""
+    modules = {_module_name(path): path for path in _files()}
+    graph: dict[str, set[str]] = {}
+    for name, path in modules.items():
+        targets = (_target(found, modules) for _, found in _imports(path))
+        graph[name] = {target for target in targets if target is not None and target != name}
+    reachable = {name: _reachable(name, graph) for name in graph}
+    circles = {
+        frozenset(other for other in reachable[name] if name in reachable[other])
+        for name in graph
+        if name in reachable[name]
+    }
+    return sorted(sorted(circle) for circle in circles)
+
+
+def _module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _target(imported: str, modules: dict[str, Path]) -> str | None:
+    """The module that ``from … import …`` reads: ``imported`` itself, or the module that has the name."""
+    if imported in modules:
+        return imported
+    module = imported.rpartition(".")[0]
+    return module if module in modules else None
+
+
+def _reachable(start: str, graph: dict[str, set[str]]) -> set[str]:
+    found: set[str] = set()
+    todo = list(graph[start])
+    while todo:
+        name = todo.pop()
+        if name not in found:
+            found.add(name)
+            todo += graph[name]
+    return found
+
+
+def test_modules_do_not_import_each_other_in_a_circle() -> None:
+    assert _import_circles() == []

@@ -4,13 +4,13 @@ It answers the official SDKs, too. What it says is scripted, made by a rule that
 small model; nothing that it makes up is passed off as a model's work.
 """
 
-from .faults import Fault, Faults
-from .gate import Gate
-from .models import EmulatedModel
-from .record import Recorded
-from .replies import FailedToolCall, Reply, ToolCall
-from .request import PredictionRequest
-from .server import Emulator
+from lmstudio_integrations.emulator.backends.prediction_request import PredictionRequest
+from lmstudio_integrations.emulator.faults import Fault, Faults
+from lmstudio_integrations.emulator.models import EmulatedModel
+from lmstudio_integrations.emulator.replies import FailedToolCall, Reply, ToolCall
+from lmstudio_integrations.emulator.server import Emulator
+from lmstudio_integrations.emulator.threadsafe_event import ThreadsafeEvent
+from lmstudio_integrations.emulator.wire.frame_log import RecordedFrame
 
 __all__ = [
     "EmulatedModel",
@@ -18,9 +18,9 @@ __all__ = [
     "FailedToolCall",
     "Fault",
     "Faults",
-    "Gate",
     "PredictionRequest",
-    "Recorded",
+    "RecordedFrame",
     "Reply",
+    "ThreadsafeEvent",
     "ToolCall",
 ]

@@ -9,9 +9,8 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from lmstudio_integrations.emulator.server import Emulator
 from lmstudio_integrations.errors import LMStudioError
-
-from .server import Emulator
 
 __all__ = ["main"]
 
@@ -69,7 +68,7 @@ def _model_path(given: str | None) -> Path | None:
         return None
     if given:
         return Path(given)
-    from .llama_cpp import find_model
+    from lmstudio_integrations.emulator.backends.llama_cpp import find_model
 
     return find_model()
 

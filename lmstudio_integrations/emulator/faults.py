@@ -33,17 +33,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from lmstudio_integrations.emulator import mutations
+from lmstudio_integrations.emulator.errors import error_object, model_unloaded
+from lmstudio_integrations.emulator.threadsafe_event import ThreadsafeEvent
 from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.protocol.envelope_models import ChannelError, RpcError
-
-from . import distortions
-from .failures import error_object, model_unloaded
-from .gate import Gate
-
-if TYPE_CHECKING:
-    from .connection import Connection
 
 PREDICTIONS = ("predict", "completeRawText")
 _CONNECTION = ("no_upgrade", "slow_auth", "never_auth", "refuse_auth")
@@ -55,6 +51,25 @@ NAMES = (*_CONNECTION, *_ANSWER, *_PLACED, *_WHOLE)
 _COUNTED = ("fragment", "toolCallGenerationArgumentFragmentGenerated", "progress", "loadProgress")
 _FINAL = ("success", "loadSuccess", "alreadyLoaded")
 _BIG = 1_500_000
+
+
+class MessageSender(Protocol):
+    """What faults need of a connection."""
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """Send one message."""
+
+    async def send_text(self, text: str) -> None:
+        """Send a frame as it stands."""
+
+    def stall(self, until: ThreadsafeEvent) -> None:
+        """Send nothing more until the event is set."""
+
+    def drop(self) -> None:
+        """Cut the socket without a close frame."""
+
+    def restart_server(self) -> None:
+        """Restart the emulator."""
 
 
 class Fault:
@@ -75,7 +90,7 @@ class Fault:
         self.after = after
         self.times = times
         self.options = options
-        self.gate = Gate()
+        self.gate = ThreadsafeEvent()
         self.hits = 0
         self._hit = threading.Event()
 
@@ -88,7 +103,7 @@ class Fault:
         if not self._hit.wait(timeout):
             raise TimeoutError(f"the fault {self.name!r} has met nothing within {timeout} s")
 
-    def strike(self) -> None:
+    def trigger(self) -> None:
         """It does its work now."""
         self._hit.set()
 
@@ -174,27 +189,27 @@ class ChannelFaults:
         self._sent = 0
         self._over = False
 
-    async def send(self, connection: Connection, message: dict[str, Any]) -> None:
+    async def send(self, connection: MessageSender, message: dict[str, Any]) -> None:
         """One message of the channel: packet, close, error or result."""
         packet = message.get("message") or {}
         if packet.get("type") != "promptProcessingProgress":
             for fault in [fault for fault in self._placed if self._sent >= fault.after or self._is_last(message)]:
                 if fault.name != "stall":
                     self._placed.remove(fault)
-                fault.strike()
+                fault.trigger()
                 await self._place(fault, connection, message)
         if self._over:
             return
         if "no_success" in self._whole and packet.get("type") in _FINAL:
-            self._whole["no_success"].strike()
+            self._whole["no_success"].trigger()
             return
         if "late_close" in self._whole and message["type"] == "channelClose":
-            self._whole["late_close"].strike()
+            self._whole["late_close"].trigger()
             await self._whole["late_close"].gate.wait()
         for name in ("unknown_enum", "extra_fields", "missing_new_fields"):
             if name in self._whole:
-                self._whole[name].strike()
-                message = distortions.BY_NAME[name](message, self._whole[name].options)
+                self._whole[name].trigger()
+                message = mutations.BY_NAME[name](message, self._whole[name].options)
         await connection.send(message)
         if packet.get("type") in _COUNTED:
             self._sent += 1
@@ -203,7 +218,7 @@ class ChannelFaults:
     def _is_last(message: dict[str, Any]) -> bool:
         return "message" not in message or message["message"].get("type") in _FINAL
 
-    async def _place(self, fault: Fault, connection: Connection, message: dict[str, Any]) -> None:
+    async def _place(self, fault: Fault, connection: MessageSender, message: dict[str, Any]) -> None:
         options = fault.options
         match fault.name:
             case "drop":
@@ -211,7 +226,7 @@ class ChannelFaults:
                 connection.drop()
             case "restart":
                 self._over = True
-                connection.house.restart_soon()
+                connection.restart_server()
             case "stall":
                 if options.get("connection"):
                     connection.stall(fault.gate)
@@ -227,7 +242,7 @@ class ChannelFaults:
             case _:
                 await connection.send(_inserted(fault, message))
 
-    async def _fail(self, connection: Connection, message: dict[str, Any], error: dict[str, Any]) -> None:
+    async def _fail(self, connection: MessageSender, message: dict[str, Any], error: dict[str, Any]) -> None:
         self._over = True
         if "callId" in message:
             await connection.send(RpcError(call_id=message["callId"], error=error).to_wire())

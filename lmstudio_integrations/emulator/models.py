@@ -8,11 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from lmstudio_integrations.protocol.models import ModelInfo, ModelInstanceInfo, Quantization
-
-from . import config_fields
-from .config_fields import Fields
-from .failures import (
+from lmstudio_integrations.emulator import config_schema
+from lmstudio_integrations.emulator.backends.fake_tokenizer import PromptCache
+from lmstudio_integrations.emulator.config_schema import Fields
+from lmstudio_integrations.emulator.errors import (
     EndpointError,
     identifier_not_found,
     model_unloaded,
@@ -20,7 +19,7 @@ from .failures import (
     path_not_found,
     wrong_domain,
 )
-from .prompt_cache import PromptCache
+from lmstudio_integrations.protocol.models import ModelInfo, ModelInstanceInfo, Quantization
 
 Domain = Literal["llm", "embedding"]
 
@@ -212,10 +211,10 @@ class ModelStore:
 
 def load_fields(model: EmulatedModel, fields: Fields) -> Fields:
     """The whole load configuration of a model, given what the client asked for."""
-    table = config_fields.LLM_LOAD if model.domain == "llm" else config_fields.EMBEDDING_LOAD
+    table = config_schema.LLM_LOAD if model.domain == "llm" else config_schema.EMBEDDING_LOAD
     length = f"{model.domain}.load.contextLength"
     asked = {length: model.context_length, **fields}
-    whole = config_fields.checked(asked, table)
+    whole = config_schema.checked(asked, table)
     # Guess: a length beyond the model's own is cut to it rather than refused.
     whole[length] = min(int(whole[length]), model.max_context_length)
     return whole

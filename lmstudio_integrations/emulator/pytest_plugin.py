@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from .server import Emulator
+from lmstudio_integrations.emulator.server import Emulator
 
 
 @pytest.fixture

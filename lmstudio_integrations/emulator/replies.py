@@ -8,10 +8,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import tokens
-from .events import CallArguments, CallEnd, CallFailed, CallName, CallStart, Event, Text
-from .failures import error_object
-from .gate import Gate
+from lmstudio_integrations.emulator.backends import fake_tokenizer
+from lmstudio_integrations.emulator.backends.reply_events import (
+    CallArguments,
+    CallEnd,
+    CallFailed,
+    CallName,
+    CallStart,
+    Event,
+    Text,
+)
+from lmstudio_integrations.emulator.errors import error_object
+from lmstudio_integrations.emulator.threadsafe_event import ThreadsafeEvent
 
 _ARGUMENT_TOKENS = 4
 
@@ -94,7 +102,7 @@ class Reply:
     stop_reason: str | None = None
     error: str | Mapping[str, Any] | None = None
     error_after: int = 0
-    hold: Gate | threading.Event | None = None
+    hold: ThreadsafeEvent | threading.Event | None = None
     hold_after: int | None = None
 
     def events(
@@ -102,17 +110,17 @@ class Reply:
     ) -> Iterator[Event]:
         """The reply as the model would produce it, before limits and stop strings are applied."""
         if self.reasoning and thinking:
-            thoughts = tokens.pieces(self.reasoning)
+            thoughts = fake_tokenizer.pieces(self.reasoning)
             yield Text(tags[0], 1, "reasoningStartTag")
             for piece in thoughts if budget is None else thoughts[:budget]:
                 yield Text(piece, 1, "reasoning")
             yield Text(tags[1], 1, "reasoningEndTag")
         if self.fragments is None:
-            for piece in tokens.pieces(self.text):
+            for piece in fake_tokenizer.pieces(self.text):
                 yield Text(piece, 1)
         else:
             for fragment in self.fragments:
-                yield Text(fragment, tokens.count(fragment))
+                yield Text(fragment, fake_tokenizer.count(fragment))
         failed = (self.failed_tool_call,) if self.failed_tool_call is not None else ()
         for call in (*self.tool_calls, *failed):
             yield from _call_events(call, ids) if isinstance(call, ToolCall) else _failure_events(call, ids)
@@ -146,5 +154,5 @@ def _failure_events(call: FailedToolCall, ids: Iterator[str]) -> Iterator[Event]
 
 def argument_parts(arguments: str) -> list[str]:
     """The text of a call's arguments, a few tokens at a time."""
-    parts = tokens.pieces(arguments)
+    parts = fake_tokenizer.pieces(arguments)
     return ["".join(parts[at : at + _ARGUMENT_TOKENS]) for at in range(0, len(parts), _ARGUMENT_TOKENS)]

@@ -9,18 +9,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from lmstudio_integrations.emulator.backends.backend import Backend, FakeBackend
+from lmstudio_integrations.emulator.faults import Faults
+from lmstudio_integrations.emulator.models import DEFAULT_MODELS, EmulatedModel
+from lmstudio_integrations.emulator.replies import Reply
+from lmstudio_integrations.emulator.server_state import ReplyFunction, ServerState
+from lmstudio_integrations.emulator.threadsafe_event import ThreadsafeEvent
+from lmstudio_integrations.emulator.wire.auth import Authenticator
+from lmstudio_integrations.emulator.wire.endpoints import ENDPOINTS
+from lmstudio_integrations.emulator.wire.frame_log import FrameLog, RecordedFrame
+from lmstudio_integrations.emulator.wire.listener import Listener
 from lmstudio_integrations.errors import LMStudioError, LMStudioValueError
-
-from .clients import Clients
-from .endpoints import ENDPOINTS
-from .engine import IOThread, MadeUpEngine
-from .faults import Faults
-from .gate import Gate
-from .house import House, ReplyFunction
-from .listener import Listener
-from .models import DEFAULT_MODELS, EmulatedModel
-from .record import Record, Recorded
-from .replies import Reply
 
 
 class Emulator:
@@ -71,21 +70,20 @@ class Emulator:
         auth_timeout: float = 10.0,
     ) -> None:
         engine, catalog = _engine(models, model_path, threads)
-        self._house = House(
+        self._state = ServerState(
             catalog,
             engine,
-            Record(record_limit, enabled=record),
-            Clients(api_token),
-            ENDPOINTS,
+            FrameLog(record_limit, enabled=record),
+            Authenticator(api_token),
             presets=tuple(presets),
             auth_timeout=auth_timeout,
             evict_just_in_time=evict_just_in_time,
             reply_function=replies if callable(replies) else None,
         )
         if replies is not None and not callable(replies):
-            self._house.add_replies(replies)
+            self._state.add_replies(replies)
         self._wanted_port = port
-        self._listener = Listener(self._house, host, port, prefix)
+        self._listener = Listener(self._state, ENDPOINTS, host, port, prefix)
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
@@ -118,7 +116,7 @@ class Emulator:
         if thread is not None and self._loop is not None and self._stopping is not None:
             self._loop.call_soon_threadsafe(self._stopping.set)
             thread.join()
-            self._house.record.wake()
+            self._state.frame_log.wake()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -146,53 +144,57 @@ class Emulator:
         return len(self._listener.connections)
 
     @property
-    def requests(self) -> list[Recorded]:
+    def requests(self) -> list[RecordedFrame]:
         """Every frame of every client, authentication included, in order of arrival."""
-        return self._house.record.frames("client")
+        return self._state.frame_log.frames("client")
 
     @property
-    def sent(self) -> list[Recorded]:
+    def sent(self) -> list[RecordedFrame]:
         """Every frame that was sent, warnings included."""
-        return self._house.record.frames("server")
+        return self._state.frame_log.frames("server")
 
     @property
     def faults(self) -> Faults:
         """``server.faults.add(name, …)``: see ``faults``."""
-        return self._house.faults
+        return self._state.faults
 
     def script(self, *replies: Reply) -> None:
         """Queue replies: the next predictions take them in order."""
-        self._house.add_replies(replies)
+        self._state.add_replies(replies)
 
     @property
     def scripted(self) -> int:
         """How many queued replies have not been taken yet."""
-        return len(self._house.script)
+        return len(self._state.script)
 
-    def wait_for(self, predicate: Callable[[Recorded], bool], timeout: float = 5.0, *, after: int = 0) -> Recorded:
+    def wait_for(
+        self, predicate: Callable[[RecordedFrame], bool], timeout: float = 5.0, *, after: int = 0
+    ) -> RecordedFrame:
         """The first client frame that fits (and has an ``order`` beyond ``after``): now, or as soon as it arrives.
 
         Raises:
             TimeoutError: none within ``timeout`` seconds.
         """
-        return self._house.record.wait_for("client", predicate, timeout, after)
+        return self._state.frame_log.wait_for("client", predicate, timeout, after)
 
-    def wait_for_sent(self, predicate: Callable[[Recorded], bool], timeout: float = 5.0, *, after: int = 0) -> Recorded:
+    def wait_for_sent(
+        self, predicate: Callable[[RecordedFrame], bool], timeout: float = 5.0, *, after: int = 0
+    ) -> RecordedFrame:
         """The same for frames that the emulator sends."""
-        return self._house.record.wait_for("server", predicate, timeout, after)
+        return self._state.frame_log.wait_for("server", predicate, timeout, after)
 
     def wait_until(self, condition: Callable[[], bool], timeout: float = 5.0) -> None:
         """Wait until something is true that changes with frames or connections: ``lambda: server.connections == 0``."""
-        self._house.record.wait_until(condition, timeout)
+        self._state.frame_log.wait_until(condition, timeout)
 
     def clear_record(self) -> None:
         """Forget the recorded frames."""
-        self._house.record.clear()
+        self._state.frame_log.clear()
 
     @property
     def loaded(self) -> list[str]:
         """The identifiers of the loaded instances."""
-        return self._house.models.identifiers()
+        return self._state.models.identifiers()
 
     def expire(self, identifier: str) -> None:
         """The TTL of an instance is over: it is unloaded.
@@ -200,7 +202,7 @@ class Emulator:
         Raises:
             LMStudioValueError: no such instance, or it has no TTL.
         """
-        instance = self._house.models.loaded.get(identifier)
+        instance = self._state.models.loaded.get(identifier)
         if instance is None or instance.ttl_ms is None:
             raise LMStudioValueError(f"No loaded instance {identifier!r} has a TTL; loaded are {self.loaded}.")
         self._do(self._unload(identifier))
@@ -211,36 +213,36 @@ class Emulator:
         Raises:
             LMStudioValueError: no such instance.
         """
-        if identifier not in self._house.models.loaded:
+        if identifier not in self._state.models.loaded:
             raise LMStudioValueError(f"{identifier!r} is not loaded; loaded are {self.loaded}.")
         self._do(self._unload(identifier))
 
     @property
-    def load_hold(self) -> Gate | threading.Event | None:
+    def load_hold(self) -> ThreadsafeEvent | threading.Event | None:
         """What every load waits for half-way."""
-        return self._house.load_hold
+        return self._state.load_hold
 
     @load_hold.setter
-    def load_hold(self, hold: Gate | threading.Event | None) -> None:
-        self._house.load_hold = hold
+    def load_hold(self, hold: ThreadsafeEvent | threading.Event | None) -> None:
+        self._state.load_hold = hold
 
     @property
     def load_progress(self) -> Sequence[float]:
         """The shares that a load reports."""
-        return self._house.load_progress
+        return self._state.load_progress
 
     @load_progress.setter
     def load_progress(self, shares: Sequence[float]) -> None:
-        self._house.load_progress = tuple(shares)
+        self._state.load_progress = tuple(shares)
 
     @property
     def load_pace(self) -> float:
         """Seconds between two load progress packets."""
-        return self._house.load_pace
+        return self._state.load_pace
 
     @load_pace.setter
     def load_pace(self, seconds: float) -> None:
-        self._house.load_pace = seconds
+        self._state.load_pace = seconds
 
     def drop_connections(self) -> None:
         """Cut every socket without a word."""
@@ -264,14 +266,14 @@ class Emulator:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
         try:
-            await self._house.engine.start()
+            await self._state.backend.start()
             await self._listener.open(self._wanted_port)
             ready.set()
             await self._stopping.wait()
         finally:
             await self._listener.close()
-            self._house.faults.clear()
-            await self._house.engine.stop()
+            self._state.faults.clear()
+            await self._state.backend.stop()
 
     def _do(self, work: Any) -> None:
         """Run something on the emulator's loop and wait for it."""
@@ -281,15 +283,15 @@ class Emulator:
         asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     async def _unload(self, identifier: str) -> None:
-        self._house.models.unload(identifier)
+        self._state.models.unload(identifier)
 
 
 def _engine(
     models: Sequence[EmulatedModel] | None, model_path: str | Path | None, threads: int
-) -> tuple[IOThread, Sequence[EmulatedModel]]:
+) -> tuple[Backend, Sequence[EmulatedModel]]:
     if model_path is None:
-        return MadeUpEngine(), DEFAULT_MODELS if models is None else tuple(models)
-    from .llama_cpp import LlamaEngine  # only here: it is the optional half
+        return FakeBackend(), DEFAULT_MODELS if models is None else tuple(models)
+    from lmstudio_integrations.emulator.backends.llama_cpp import LlamaBackend  # only here: it is the optional half
 
-    engine = LlamaEngine(Path(model_path), threads=threads)
+    engine = LlamaBackend(Path(model_path), threads=threads)
     return engine, engine.models() if models is None else tuple(models)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from benchmarks.prompt_cache import ADAPTERS
-from lmstudio_integrations.emulator import Emulator, Recorded, Reply, ToolCall
+from lmstudio_integrations.emulator import Emulator, RecordedFrame, Reply, ToolCall
 
 MODEL = "emulator/chat"
 
@@ -35,7 +35,7 @@ def server() -> Iterator[Emulator]:
 
 
 def _predictions(server: Emulator) -> list[dict[str, Any]]:
-    def is_prediction(frame: Recorded) -> bool:
+    def is_prediction(frame: RecordedFrame) -> bool:
         return bool(frame.message.get("endpoint") == "predict")
 
     return [frame.message["creationParameter"] for frame in server.requests if is_prediction(frame)]

@@ -27,7 +27,7 @@ from lmstudio_integrations import (
     ToolFunctionDef,
 )
 from lmstudio_integrations.client.act import ActOptions, act_steps, drive
-from lmstudio_integrations.emulator import Emulator, Gate
+from lmstudio_integrations.emulator import Emulator, ThreadsafeEvent
 from lmstudio_integrations.emulator.replies import FailedToolCall, Reply, ToolCall
 from tests.client.client_variants import Front
 from tests.packet_builders import complete_success, read_all, tool_call
@@ -368,7 +368,7 @@ def test_cancel_during_a_tool_ends_act_at_once(front: Front, lmstudio_emulator: 
 
 
 def test_cancel_during_a_prediction_ends_act_with_the_text_so_far(front: Front, lmstudio_emulator: Emulator) -> None:
-    gate = Gate()
+    gate = ThreadsafeEvent()
     lmstudio_emulator.script(
         Reply("One two three", tool_calls=[ToolCall("add", {"a": 1})], hold=gate, hold_after=1), Reply("Never.")
     )

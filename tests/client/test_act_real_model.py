@@ -8,7 +8,7 @@ import pytest
 
 from lmstudio_integrations import Client, PredictionRoundResult
 from lmstudio_integrations.emulator import Emulator
-from lmstudio_integrations.emulator.llama_cpp import available, find_model
+from lmstudio_integrations.emulator.backends.llama_cpp import available, find_model
 
 WHY_NOT = available()
 pytestmark = [

@@ -10,7 +10,7 @@ import pytest
 
 from lmstudio_integrations import AsyncClient, Client, LMStudioValueError, ToolCallRequest
 from lmstudio_integrations.client.callbacks import CallbackOptions
-from lmstudio_integrations.emulator import Emulator, FailedToolCall, Gate, Recorded, Reply, ToolCall
+from lmstudio_integrations.emulator import Emulator, FailedToolCall, RecordedFrame, Reply, ThreadsafeEvent, ToolCall
 from tests.client.client_variants import Front
 
 ADD = {"name": "add", "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}}
@@ -28,7 +28,7 @@ class OopsError(Exception):
     pass
 
 
-def is_cancel(frame: Recorded) -> bool:
+def is_cancel(frame: RecordedFrame) -> bool:
     return bool(frame.message.get("type") == "channelSend" and frame.message["message"] == {"type": "cancel"})
 
 
@@ -157,7 +157,7 @@ def test_an_error_of_a_load_callback_reaches_the_caller_and_cancels_the_load(
     def raising(progress: float) -> None:
         raise OopsError
 
-    lmstudio_emulator.load_hold = Gate()
+    lmstudio_emulator.load_hold = ThreadsafeEvent()
     with pytest.raises(OopsError):
         front.do("llm.model", "emulator/chat-2", on_load_progress=raising)
     lmstudio_emulator.wait_for(is_cancel)
@@ -169,8 +169,8 @@ def test_an_error_of_a_callback_cancels_its_own_answer_and_no_other(lmstudio_emu
     def raising(*_: Any) -> None:
         raise OopsError
 
-    gate = Gate()
-    lmstudio_emulator.script(Reply("one two", hold=gate), Reply("three four", hold=Gate()))
+    gate = ThreadsafeEvent()
+    lmstudio_emulator.script(Reply("one two", hold=gate), Reply("three four", hold=ThreadsafeEvent()))
     with Client(lmstudio_emulator.url) as client:
         model = client.llm.model("emulator/chat")
         neighbour = model.respond_stream("Hi")

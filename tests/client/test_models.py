@@ -22,7 +22,7 @@ from lmstudio_integrations import (
     LMStudioTimeoutError,
     LMStudioValueError,
 )
-from lmstudio_integrations.emulator import EmulatedModel, Emulator, Gate, Recorded
+from lmstudio_integrations.emulator import EmulatedModel, Emulator, RecordedFrame, ThreadsafeEvent
 from tests.client.client_variants import Front
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"rest"
@@ -34,7 +34,7 @@ def asked(server: Emulator, endpoint: str) -> list[dict[str, Any]]:
     return [frame.get("parameter", frame.get("creationParameter")) for frame in frames]
 
 
-def is_cancel(frame: Recorded) -> bool:
+def is_cancel(frame: RecordedFrame) -> bool:
     return bool(frame.message.get("type") == "channelSend" and frame.message["message"] == {"type": "cancel"})
 
 
@@ -184,7 +184,7 @@ def test_settings_that_came_back_can_be_passed_again(front: Front) -> None:
 
 
 async def test_cancelling_the_task_cancels_the_load(lmstudio_emulator: Emulator) -> None:
-    lmstudio_emulator.load_hold = Gate()
+    lmstudio_emulator.load_hold = ThreadsafeEvent()
     async with AsyncClient(lmstudio_emulator.url) as client:
         for load in (client.llm.model("emulator/chat-2"), client.llm.load_new_instance("emulator/chat-2", "mine")):
             lmstudio_emulator.clear_record()
@@ -203,7 +203,7 @@ async def test_cancelling_the_task_cancels_the_load(lmstudio_emulator: Emulator)
 
 
 def test_a_silent_load_runs_into_its_own_limit(lmstudio_emulator: Emulator) -> None:
-    lmstudio_emulator.load_hold = Gate()
+    lmstudio_emulator.load_hold = ThreadsafeEvent()
     with (
         Client(lmstudio_emulator.url, timeout={"load": 0.1, "first_packet": 5, "idle": 5}) as client,
         pytest.raises(LMStudioTimeoutError),

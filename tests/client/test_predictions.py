@@ -32,7 +32,7 @@ from lmstudio_integrations import (
     ToolCallStart,
 )
 from lmstudio_integrations.client.transport.stream_controller import StreamController
-from lmstudio_integrations.emulator import Emulator, FailedToolCall, Gate, Recorded, Reply, ToolCall
+from lmstudio_integrations.emulator import Emulator, FailedToolCall, RecordedFrame, Reply, ThreadsafeEvent, ToolCall
 from tests.client.client_variants import Front
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"rest"
@@ -52,7 +52,7 @@ def predict_frame(server: Emulator) -> dict[str, Any]:
     return creation
 
 
-def is_cancel(frame: Recorded) -> bool:
+def is_cancel(frame: RecordedFrame) -> bool:
     return bool(frame.message.get("type") == "channelSend" and frame.message["message"] == {"type": "cancel"})
 
 
@@ -260,7 +260,7 @@ def test_a_result_has_everything_of_the_final_packet(front: Front, lmstudio_emul
 
 
 def test_a_blocking_stream_tells_what_it_knows_as_it_goes(lmstudio_emulator: Emulator) -> None:
-    gate = Gate()
+    gate = ThreadsafeEvent()
     lmstudio_emulator.script(Reply(reasoning="hm", text="Hi there", hold=gate))
     with Client(lmstudio_emulator.url) as client:
         stream = client.llm.model("emulator/chat").respond_stream("Hi")
@@ -283,7 +283,7 @@ def test_a_blocking_stream_tells_what_it_knows_as_it_goes(lmstudio_emulator: Emu
 
 
 async def test_an_awaiting_stream_tells_what_it_knows_as_it_goes(lmstudio_emulator: Emulator) -> None:
-    gate = Gate()
+    gate = ThreadsafeEvent()
     lmstudio_emulator.script(Reply(reasoning="hm", text="Hi there", hold=gate))
     async with AsyncClient(lmstudio_emulator.url) as client:
         stream = await (await client.llm.model("emulator/chat")).respond_stream("Hi")
@@ -317,7 +317,7 @@ def test_reading_may_be_left_to_the_result_half_way(lmstudio_emulator: Emulator)
 
 
 def test_a_cancelled_stream_ends_with_what_there_was(lmstudio_emulator: Emulator) -> None:
-    lmstudio_emulator.script(Reply("one two three", hold=Gate(), hold_after=2))
+    lmstudio_emulator.script(Reply("one two three", hold=ThreadsafeEvent(), hold_after=2))
     with Client(lmstudio_emulator.url) as client:
         stream = client.llm.just_in_time("emulator/chat").respond_stream("Hi")
         read = []
@@ -333,7 +333,7 @@ def test_a_cancelled_stream_ends_with_what_there_was(lmstudio_emulator: Emulator
 
 
 async def test_a_stream_is_cancelled_from_another_task(lmstudio_emulator: Emulator) -> None:
-    lmstudio_emulator.script(Reply("one two three", hold=Gate(), hold_after=2))
+    lmstudio_emulator.script(Reply("one two three", hold=ThreadsafeEvent(), hold_after=2))
     async with AsyncClient(lmstudio_emulator.url) as client:
         stream = await client.llm.just_in_time("emulator/chat").respond_stream("Hi")
         read = []
@@ -345,7 +345,7 @@ async def test_a_stream_is_cancelled_from_another_task(lmstudio_emulator: Emulat
 
 
 async def test_cancel_of_an_async_stream_can_be_awaited(lmstudio_emulator: Emulator) -> None:
-    lmstudio_emulator.script(Reply("one two three", hold=Gate(), hold_after=1))
+    lmstudio_emulator.script(Reply("one two three", hold=ThreadsafeEvent(), hold_after=1))
     async with AsyncClient(lmstudio_emulator.url) as client:
         stream = await client.llm.just_in_time("emulator/chat").respond_stream("Hi")
         async for _ in stream:
@@ -362,7 +362,7 @@ def test_prediction_with_a_cancelled_token_is_never_sent(front: Front, lmstudio_
 
 
 def test_cancel_token_cancels_every_prediction_it_was_passed_to(lmstudio_emulator: Emulator) -> None:
-    lmstudio_emulator.script(*[Reply("one two three", hold=Gate(), hold_after=1)] * 2)
+    lmstudio_emulator.script(*[Reply("one two three", hold=ThreadsafeEvent(), hold_after=1)] * 2)
     token = CancelToken()
     with Client(lmstudio_emulator.url) as client:
         model = client.llm.just_in_time("emulator/chat")
@@ -417,7 +417,7 @@ async def test_a_closed_awaiting_stream_has_no_result_even_if_the_whole_answer_h
 
 
 def test_leaving_the_with_block_cancels(lmstudio_emulator: Emulator) -> None:
-    lmstudio_emulator.script(Reply("one two three", hold=Gate(), hold_after=1))
+    lmstudio_emulator.script(Reply("one two three", hold=ThreadsafeEvent(), hold_after=1))
     with Client(lmstudio_emulator.url) as client:
         with client.llm.just_in_time("emulator/chat").respond_stream("Hi") as stream:
             assert str(next(iter(stream))) == "one"
@@ -427,7 +427,7 @@ def test_leaving_the_with_block_cancels(lmstudio_emulator: Emulator) -> None:
 
 
 async def test_leaving_the_async_with_block_cancels(lmstudio_emulator: Emulator) -> None:
-    lmstudio_emulator.script(Reply("one two three", hold=Gate(), hold_after=1))
+    lmstudio_emulator.script(Reply("one two three", hold=ThreadsafeEvent(), hold_after=1))
     async with AsyncClient(lmstudio_emulator.url) as client:
         async with await client.llm.just_in_time("emulator/chat").respond_stream("Hi") as stream:
             async for _ in stream:
@@ -487,9 +487,9 @@ def test_an_answer_that_was_cut_off_in_its_thoughts_is_not_silent(front: Front, 
 @pytest.mark.parametrize(
     ("limit", "reply"),
     [
-        ("first_packet", Reply("never", hold=Gate(), hold_after=0, progress=())),
-        ("idle", Reply("one two", hold=Gate(), hold_after=1)),
-        ("total", Reply("one two", hold=Gate(), hold_after=1)),
+        ("first_packet", Reply("never", hold=ThreadsafeEvent(), hold_after=0, progress=())),
+        ("idle", Reply("one two", hold=ThreadsafeEvent(), hold_after=1)),
+        ("total", Reply("one two", hold=ThreadsafeEvent(), hold_after=1)),
     ],
 )
 def test_a_limit_that_ran_out_is_named_and_cancels(

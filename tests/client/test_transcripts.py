@@ -1,4 +1,4 @@
-"""Recorded frames of LM Studio's own server library, read by our session and reader.
+"""RecordedFrame frames of LM Studio's own server library, read by our session and reader.
 
 The requests are opened again as the recorded client opened them; what comes out is compared with a reading of the
 frames that is written down here a second time.

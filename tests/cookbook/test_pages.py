@@ -14,7 +14,7 @@ import pytest
 
 from lmstudio_integrations.client.transport import discovery
 from lmstudio_integrations.emulator import EmulatedModel, Emulator
-from lmstudio_integrations.emulator.llama_cpp import find_model
+from lmstudio_integrations.emulator.backends.llama_cpp import find_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

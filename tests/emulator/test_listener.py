@@ -8,8 +8,9 @@ import socket
 
 import pytest
 
-from lmstudio_integrations.emulator import Emulator, listener
-from lmstudio_integrations.emulator.listener import Listener
+from lmstudio_integrations.emulator import Emulator
+from lmstudio_integrations.emulator.wire import listener
+from lmstudio_integrations.emulator.wire.listener import Listener
 
 UPGRADE = (
     b"GET /llm HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lmstudio_integrations.emulator.llama_calls import call_schema
+from lmstudio_integrations.emulator.backends.llama_tool_calls import call_schema
 
 UNIT = {"unit": {"type": "string"}}
 

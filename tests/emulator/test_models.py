@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lmstudio_integrations.emulator import EmulatedModel, Emulator, Gate
+from lmstudio_integrations.emulator import EmulatedModel, Emulator, ThreadsafeEvent
 from lmstudio_integrations.errors import LMStudioValueError
 from tests.emulator.wire import Wire, packets, prediction
 
@@ -132,7 +132,7 @@ def test_a_query_finds_loaded_instances_only(wire: Wire, query: dict[str, Any], 
 
 
 def test_a_load_can_be_held_and_cancelled(server: Emulator, wire: Wire) -> None:
-    server.load_hold = Gate()
+    server.load_hold = ThreadsafeEvent()
     number = wire.create("getOrLoad", {"identifier": "emulator/chat-2", "loadConfigStack": EMPTY})
     server.wait_for_sent(lambda frame: frame.message.get("message", {}).get("type") == "loadProgress")
     wire.send({"type": "channelSend", "channelId": number, "message": {"type": "cancel"}})
@@ -142,7 +142,7 @@ def test_a_load_can_be_held_and_cancelled(server: Emulator, wire: Wire) -> None:
 
 
 def test_two_who_ask_at_once_share_one_instance(server: Emulator, wire: Wire) -> None:
-    gate = server.load_hold = Gate()
+    gate = server.load_hold = ThreadsafeEvent()
     parameter = {"identifier": "emulator/chat-2", "loadConfigStack": EMPTY}
     channels = [wire.create("getOrLoad", parameter) for _ in range(2)]
     server.wait_for_sent(lambda frame: frame.message.get("channelId") == channels[1])
@@ -179,7 +179,7 @@ def test_a_preset_must_be_known(wire: Wire) -> None:
 def test_the_state_of_an_instance_is_told(server: Emulator, wire: Wire) -> None:
     from lmstudio_integrations.emulator import Reply
 
-    gate = Gate()
+    gate = ThreadsafeEvent()
     server.script(Reply("a", hold=gate))
     parameter = {"specifier": {"type": "query", "query": {}}, "throwIfNotFound": True}
     assert wire.call("getInstanceProcessingState", parameter)["result"] == {"status": "idle", "queued": 0}

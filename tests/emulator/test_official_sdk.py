@@ -9,7 +9,7 @@ from typing import Any
 import pydantic
 import pytest
 
-from lmstudio_integrations.emulator import Emulator, Gate, Reply, ToolCall
+from lmstudio_integrations.emulator import Emulator, Reply, ThreadsafeEvent, ToolCall
 
 lms = pytest.importorskip("lmstudio", reason="the official SDK is not installed")
 pytestmark = pytest.mark.timeout(30)
@@ -55,7 +55,7 @@ def test_respond_stream_gives_fragments_and_prompt_progress(server: Emulator, mo
 
 
 def test_a_stream_that_is_cancelled_ends_with_user_stopped(server: Emulator, model: Any) -> None:
-    gate = Gate()
+    gate = ThreadsafeEvent()
     server.script(Reply("one two three four", hold=gate, hold_after=2))
     stream = model.respond_stream("Hi")
     for fragment in stream:

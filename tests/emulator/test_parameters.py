@@ -12,9 +12,10 @@ from typing import Any
 import jsonschema
 import pytest
 
-from lmstudio_integrations.emulator import config_fields, parameters
-from lmstudio_integrations.emulator.endpoints import ENDPOINTS
-from lmstudio_integrations.emulator.failures import EndpointError
+from lmstudio_integrations.emulator import config_schema
+from lmstudio_integrations.emulator.errors import EndpointError
+from lmstudio_integrations.emulator.wire import request_schemas
+from lmstudio_integrations.emulator.wire.endpoints import ENDPOINTS
 from tests.emulator.wire import prediction
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "protocol"
@@ -84,22 +85,22 @@ TOOL = {
     },
 }
 SEEDS: list[tuple[str, Any, Any]] = [
-    ("llm/channel/predict/creationParameter", parameters.PREDICT, {**prediction(MESSAGES), "fuzzyPresetIdentifier": "p", "ignoreServerSessionConfig": True}),
-    ("llm/channel/completeRawText/creationParameter", parameters.COMPLETE_RAW_TEXT, {"modelSpecifier": REFERENCE, "rawPrompt": "x", "predictionConfigStack": STACK}),
-    ("llm/channel/getOrLoad/creationParameter", parameters.GET_OR_LOAD, {"identifier": "a", "loadConfigStack": STACK, "loadTtlMs": 5, "deviceIdentifier": None}),
-    ("llm/channel/loadModel/creationParameter", parameters.LOAD_MODEL, {"modelKey": "a", "identifier": "b", "loadConfigStack": STACK, "ttlMs": 5, "deviceIdentifier": "d"}),
-    ("llm/rpc/unloadModel/parameter", parameters.UNLOAD, {"identifier": "a", "deviceIdentifier": None}),
-    ("llm/rpc/getModelInfo/parameter", parameters.MODEL_INFO, {"specifier": SPECIFIER, "throwIfNotFound": True}),
-    ("llm/rpc/getLoadConfig/parameter", parameters.LOAD_CONFIG, {"specifier": REFERENCE}),
-    ("llm/rpc/getBasePredictionConfig/parameter", parameters.BASE_PREDICTION_CONFIG, {"specifier": REFERENCE, "ignoreServerSessionConfig": True}),
-    ("llm/rpc/tokenize/parameter", parameters.TOKENIZE, {"specifier": SPECIFIER, "inputString": "x"}),
-    ("llm/rpc/applyPromptTemplate/parameter", parameters.APPLY_TEMPLATE, {"specifier": SPECIFIER, "history": {"messages": MESSAGES}, "predictionConfigStack": STACK, "opts": {"omitBosToken": True, "toolDefinitions": [TOOL]}}),
-    ("llm/rpc/estimateModelUsage/parameter", parameters.ESTIMATE, {"modelKey": "a", "loadConfigStack": STACK, "deviceIdentifier": None}),
-    ("llm/rpc/preloadDraftModel/parameter", parameters.PRELOAD_DRAFT, {"specifier": SPECIFIER, "draftModelKey": "x"}),
-    ("embedding/rpc/embedString/parameter", parameters.EMBED, {"modelSpecifier": SPECIFIER, "inputString": "x"}),
-    ("files/rpc/uploadFileBase64/parameter", parameters.UPLOAD, {"name": "a", "contentBase64": "x"}),
-    ("system/rpc/notify/parameter", parameters.NOTIFY, {"title": "a", "description": "x", "noAutoDismiss": False}),
-    ("system/rpc/listDownloadedModelVariants/parameter", parameters.VARIANTS, {"modelKey": "a"}),
+    ("llm/channel/predict/creationParameter", request_schemas.PREDICT, {**prediction(MESSAGES), "fuzzyPresetIdentifier": "p", "ignoreServerSessionConfig": True}),
+    ("llm/channel/completeRawText/creationParameter", request_schemas.COMPLETE_RAW_TEXT, {"modelSpecifier": REFERENCE, "rawPrompt": "x", "predictionConfigStack": STACK}),
+    ("llm/channel/getOrLoad/creationParameter", request_schemas.GET_OR_LOAD, {"identifier": "a", "loadConfigStack": STACK, "loadTtlMs": 5, "deviceIdentifier": None}),
+    ("llm/channel/loadModel/creationParameter", request_schemas.LOAD_MODEL, {"modelKey": "a", "identifier": "b", "loadConfigStack": STACK, "ttlMs": 5, "deviceIdentifier": "d"}),
+    ("llm/rpc/unloadModel/parameter", request_schemas.UNLOAD, {"identifier": "a", "deviceIdentifier": None}),
+    ("llm/rpc/getModelInfo/parameter", request_schemas.MODEL_INFO, {"specifier": SPECIFIER, "throwIfNotFound": True}),
+    ("llm/rpc/getLoadConfig/parameter", request_schemas.LOAD_CONFIG, {"specifier": REFERENCE}),
+    ("llm/rpc/getBasePredictionConfig/parameter", request_schemas.BASE_PREDICTION_CONFIG, {"specifier": REFERENCE, "ignoreServerSessionConfig": True}),
+    ("llm/rpc/tokenize/parameter", request_schemas.TOKENIZE, {"specifier": SPECIFIER, "inputString": "x"}),
+    ("llm/rpc/applyPromptTemplate/parameter", request_schemas.APPLY_TEMPLATE, {"specifier": SPECIFIER, "history": {"messages": MESSAGES}, "predictionConfigStack": STACK, "opts": {"omitBosToken": True, "toolDefinitions": [TOOL]}}),
+    ("llm/rpc/estimateModelUsage/parameter", request_schemas.ESTIMATE, {"modelKey": "a", "loadConfigStack": STACK, "deviceIdentifier": None}),
+    ("llm/rpc/preloadDraftModel/parameter", request_schemas.PRELOAD_DRAFT, {"specifier": SPECIFIER, "draftModelKey": "x"}),
+    ("embedding/rpc/embedString/parameter", request_schemas.EMBED, {"modelSpecifier": SPECIFIER, "inputString": "x"}),
+    ("files/rpc/uploadFileBase64/parameter", request_schemas.UPLOAD, {"name": "a", "contentBase64": "x"}),
+    ("system/rpc/notify/parameter", request_schemas.NOTIFY, {"title": "a", "description": "x", "noAutoDismiss": False}),
+    ("system/rpc/listDownloadedModelVariants/parameter", request_schemas.VARIANTS, {"modelKey": "a"}),
 ]  # fmt: skip
 ODD = [None, True, 0, 1, -1, 1.5, 2.0, "", "text", "llm", [], [1], {}, {"type": "query"}, {"a": None}]
 
@@ -149,7 +150,7 @@ def test_every_endpoint_that_the_emulator_has_is_published() -> None:
             ), (namespace, name)
 
 
-TABLES = {**config_fields.PREDICTION, **config_fields.LLM_LOAD, **config_fields.EMBEDDING_LOAD}
+TABLES = {**config_schema.PREDICTION, **config_schema.LLM_LOAD, **config_schema.EMBEDDING_LOAD}
 KEYS = json.loads((SHARED / "kv-keys.json").read_text(encoding="utf-8")) if SHARED.exists() else []
 KNOWN = [entry for entry in KEYS if entry["key"] in TABLES]
 
@@ -176,10 +177,10 @@ def test_limits_and_defaults_are_the_published_ones(entry: dict[str, Any]) -> No
     bad += [1.5 + limits.get("min", 0)] if limits.get("int") else []
     for value in bad:
         with pytest.raises(EndpointError, match="does not satisfy"):
-            config_fields.checked({entry["key"]: {"checked": True, "value": value} if boxed else value}, TABLES)
+            config_schema.checked({entry["key"]: {"checked": True, "value": value} if boxed else value}, TABLES)
     if boxed:
         with pytest.raises(EndpointError, match="does not satisfy"):
-            config_fields.checked({entry["key"]: {"checked": False}}, TABLES)
+            config_schema.checked({entry["key"]: {"checked": False}}, TABLES)
 
 
 def test_a_later_layer_wins_key_by_key() -> None:
@@ -187,4 +188,4 @@ def test_a_later_layer_wins_key_by_key() -> None:
         {"layerName": "apiOverride", "config": {"fields": [{"key": "a", "value": 1}, {"key": "b", "value": 1}]}},
         {"layerName": "instance", "config": {"fields": [{"key": "b", "value": 2}, {"key": "c"}]}},
     ]
-    assert config_fields.merged({"layers": layers}) == {"a": 1, "b": 2}
+    assert config_schema.merged({"layers": layers}) == {"a": 1, "b": 2}

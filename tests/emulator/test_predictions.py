@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from lmstudio_integrations.emulator import (
     EmulatedModel,
     Emulator,
-    Gate,
     PredictionRequest,
     Reply,
-    template,
-    tokens,
+    ThreadsafeEvent,
 )
-from lmstudio_integrations.emulator.events import Text
-from lmstudio_integrations.emulator.limits import Limits
+from lmstudio_integrations.emulator.backends import chat_template as template
+from lmstudio_integrations.emulator.backends import fake_tokenizer as tokens
+from lmstudio_integrations.emulator.backends.limits import Limits
+from lmstudio_integrations.emulator.backends.reply_events import Text
 from tests.emulator.wire import Wire, capped, fragments, packets, prediction, said, stack, stats, success, user
 
 pytestmark = pytest.mark.timeout(30)
@@ -244,7 +244,7 @@ def test_a_function_can_make_the_replies() -> None:
         assert "emulator" in said(wire.predict("rule"))
 
 
-@pytest.mark.parametrize("make", [Gate, threading.Event])
+@pytest.mark.parametrize("make", [ThreadsafeEvent, threading.Event])
 def test_a_held_reply_waits_for_its_gate(server: Emulator, wire: Wire, make: Any) -> None:
     gate = make()
     server.script(Reply("a b c", hold=gate, hold_after=2))
@@ -263,7 +263,7 @@ def test_an_error_can_come_in_mid_stream(server: Emulator, wire: Wire) -> None:
 
 
 def test_cancel_ends_well_and_a_second_cancel_is_only_warned_about(server: Emulator, wire: Wire) -> None:
-    server.script(Reply("a b c", hold=Gate(), hold_after=1))
+    server.script(Reply("a b c", hold=ThreadsafeEvent(), hold_after=1))
     number = wire.create("predict", prediction())
     server.wait_for_sent(lambda frame: '"a"' in json.dumps(frame.message))
     cancel = {"type": "channelSend", "channelId": number, "message": {"type": "cancel"}}
@@ -275,7 +275,7 @@ def test_cancel_ends_well_and_a_second_cancel_is_only_warned_about(server: Emula
 
 
 def test_a_model_that_is_unloaded_under_a_prediction_ends_it(server: Emulator, wire: Wire) -> None:
-    gate = Gate()
+    gate = ThreadsafeEvent()
     server.script(Reply("a b c", hold=gate, hold_after=1))
     number = wire.create("predict", prediction())
     server.wait_for_sent(lambda frame: '"a"' in json.dumps(frame.message))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lmstudio_integrations.emulator import Emulator, Recorded, Reply
+from lmstudio_integrations.emulator import Emulator, RecordedFrame, Reply
 from lmstudio_integrations.emulator.__main__ import main
 from lmstudio_integrations.errors import LMStudioError, LMStudioValueError
 from tests.emulator.wire import GUEST, Wire, said
@@ -30,7 +30,7 @@ def test_the_record_has_every_frame_of_both_sides_in_one_order() -> None:
 
 
 def test_waiting_sees_what_has_come_and_what_comes_and_gives_up_in_words() -> None:
-    def version(frame: Recorded) -> bool:
+    def version(frame: RecordedFrame) -> bool:
         return bool(frame.message.get("endpoint") == "version")
 
     with Emulator() as server, Wire(server, "system") as wire:

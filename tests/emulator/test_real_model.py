@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 
 from lmstudio_integrations.emulator import Emulator, Reply
-from lmstudio_integrations.emulator.llama_cpp import available, find_model
+from lmstudio_integrations.emulator.backends.llama_cpp import available, find_model
 from tests.emulator.wire import Wire, capped, fragments, packets, prediction, said, stats, user
 
 WHY_NOT = available()
@@ -180,9 +180,9 @@ def _lives(pid: int) -> bool:
 PROGRAM = """
 import sys, time
 from lmstudio_integrations.emulator import Emulator
-from lmstudio_integrations.emulator.llama_cpp import find_model
+from lmstudio_integrations.emulator.backends.llama_cpp import find_model
 server = Emulator(model_path=find_model(), threads=1).start()
-print(server._house.engine.process.pid, flush=True)
+print(server._state.backend.process.pid, flush=True)
 sys.stdin.read()
 """
 
@@ -201,6 +201,6 @@ def test_the_child_does_not_outlive_a_parent_that_is_killed() -> None:
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="as above")
 def test_stopping_the_emulator_ends_its_child() -> None:
     with Emulator(model_path=find_model(), threads=1) as server:
-        child = server._house.engine.process.pid  # type: ignore[attr-defined]
+        child = server._state.backend.process.pid  # type: ignore[attr-defined]
         assert _lives(child)
     assert _ends(child)

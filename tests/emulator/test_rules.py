@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmstudio_integrations.emulator.grammar import GrammarError, from_gbnf, from_regex
-from lmstudio_integrations.emulator.hints import Hints
-from lmstudio_integrations.emulator.rules import arguments
-from lmstudio_integrations.emulator.samples import document
-from lmstudio_integrations.emulator.tool_picking import picked
-from lmstudio_integrations.emulator.vectors import embedding
+from lmstudio_integrations.emulator.backends.argument_hints import Hints
+from lmstudio_integrations.emulator.backends.fake_embeddings import embedding
+from lmstudio_integrations.emulator.backends.grammar_faker import GrammarError, from_gbnf, from_regex
+from lmstudio_integrations.emulator.backends.rules import arguments
+from lmstudio_integrations.emulator.backends.schema_faker import document
+from lmstudio_integrations.emulator.backends.tool_choice import picked
 
 WEATHER: dict[str, Any] = {
     "name": "get_weather",

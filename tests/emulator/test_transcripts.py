@@ -1,4 +1,4 @@
-"""Recorded conversations of the official SDKs with LM Studio's own server library, held again with the emulator.
+"""RecordedFrame conversations of the official SDKs with LM Studio's own server library, held again with the emulator.
 
 The client's frames are sent as they were recorded (with the emulator's instance references and file identifiers in
 place of the recorded ones). The emulator must answer with the same kinds of messages and packets in the same order,

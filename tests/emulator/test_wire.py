@@ -227,9 +227,9 @@ def test_an_unknown_field_is_ignored(wire: Wire) -> None:
 
 
 def test_a_bad_packet_on_an_open_channel_leaves_it_alive(server: Emulator, wire: Wire) -> None:
-    from lmstudio_integrations.emulator import Gate, Reply
+    from lmstudio_integrations.emulator import Reply, ThreadsafeEvent
 
-    gate = Gate()
+    gate = ThreadsafeEvent()
     server.script(Reply("a b", hold=gate, hold_after=1))
     number = wire.create("predict", prediction())
     wire.send({"type": "channelSend", "channelId": number, "message": {"type": "stop"}})
@@ -241,9 +241,9 @@ def test_a_bad_packet_on_an_open_channel_leaves_it_alive(server: Emulator, wire:
 
 
 def test_a_channel_id_that_is_open_is_refused_and_free_again_after_the_close(server: Emulator, wire: Wire) -> None:
-    from lmstudio_integrations.emulator import Gate, Reply
+    from lmstudio_integrations.emulator import Reply, ThreadsafeEvent
 
-    gate = Gate()
+    gate = ThreadsafeEvent()
     server.script(Reply("first", hold=gate), Reply("second"))
     message = {"type": "channelCreate", "endpoint": "predict", "channelId": 7, "creationParameter": prediction()}
     wire.send(message)
@@ -258,9 +258,9 @@ def test_a_channel_id_that_is_open_is_refused_and_free_again_after_the_close(ser
 
 
 def test_a_cancel_right_behind_the_creation_is_heard(server: Emulator, wire: Wire) -> None:
-    from lmstudio_integrations.emulator import Gate, Reply
+    from lmstudio_integrations.emulator import Reply, ThreadsafeEvent
 
-    server.script(Reply("never", hold=Gate()))
+    server.script(Reply("never", hold=ThreadsafeEvent()))
     number = wire.create("predict", prediction())
     wire.send({"type": "channelSend", "channelId": number, "message": {"type": "cancel"}})
     assert stats(wire.until_end(number))["stopReason"] == "userStopped"

@@ -1,4 +1,4 @@
-"""Recorded frames of the official SDKs against LM Studio's own server library, one JSON document per line."""
+"""RecordedFrame frames of the official SDKs against LM Studio's own server library, one JSON document per line."""
 
 from __future__ import annotations
 

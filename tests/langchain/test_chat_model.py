@@ -20,7 +20,7 @@ from langchain_core.runnables import ConfigurableField
 from pydantic import SecretStr, ValidationError
 
 from lmstudio_integrations import Timeout
-from lmstudio_integrations.emulator import Emulator, Gate, Reply, ToolCall
+from lmstudio_integrations.emulator import Emulator, Reply, ThreadsafeEvent, ToolCall
 from lmstudio_integrations.errors import (
     LMStudioCancelledError,
     LMStudioContextOverflowError,
@@ -189,7 +189,7 @@ def test_a_model_that_is_not_loaded_is_loaded_as_the_settings_say(chat: Make, lm
 
 
 def test_a_time_limit_of_a_call_counts(chat: Make, lmstudio_emulator: Emulator) -> None:
-    gate = Gate()
+    gate = ThreadsafeEvent()
     lmstudio_emulator.script(Reply("one", hold=gate, hold_after=0))
     try:
         with pytest.raises(LMStudioTimeoutError, match="idle"):
@@ -199,7 +199,7 @@ def test_a_time_limit_of_a_call_counts(chat: Make, lmstudio_emulator: Emulator) 
 
 
 def test_the_models_time_limit_counts(chat: Make, lmstudio_emulator: Emulator) -> None:
-    gate = Gate()
+    gate = ThreadsafeEvent()
     lmstudio_emulator.script(Reply("one", hold=gate, hold_after=0))
     try:
         with pytest.raises(TimeoutError):
@@ -227,7 +227,7 @@ async def test_all_four_ways_give_the_same_answer(chat: Make, lmstudio_emulator:
 
 
 def test_tokens_come_as_they_are_made(chat: Make, lmstudio_emulator: Emulator) -> None:
-    gate = Gate()
+    gate = ThreadsafeEvent()
     lmstudio_emulator.script(Reply("one two", hold=gate))
     stream = chat().stream("x")
     assert next(stream).content == "one"
@@ -236,7 +236,7 @@ def test_tokens_come_as_they_are_made(chat: Make, lmstudio_emulator: Emulator) -
 
 
 def test_leaving_the_loop_cancels_at_the_server(chat: Make, lmstudio_emulator: Emulator) -> None:
-    lmstudio_emulator.script(Reply("one two three four", hold=Gate(), hold_after=2))
+    lmstudio_emulator.script(Reply("one two three four", hold=ThreadsafeEvent(), hold_after=2))
     for _ in chat().stream("x"):
         break
     gc.collect()
@@ -244,7 +244,7 @@ def test_leaving_the_loop_cancels_at_the_server(chat: Make, lmstudio_emulator: E
 
 
 async def test_closing_an_async_stream_cancels_at_the_server(chat: Make, lmstudio_emulator: Emulator) -> None:
-    lmstudio_emulator.script(Reply("one two three four", hold=Gate(), hold_after=2))
+    lmstudio_emulator.script(Reply("one two three four", hold=ThreadsafeEvent(), hold_after=2))
     stream = chat().astream("x")
     await anext(stream)
     assert isinstance(stream, AsyncIterator)
@@ -255,7 +255,7 @@ async def test_closing_an_async_stream_cancels_at_the_server(chat: Make, lmstudi
 
 
 async def test_cancelling_the_task_cancels_at_the_server(chat: Make, lmstudio_emulator: Emulator) -> None:
-    lmstudio_emulator.script(Reply("one two", hold=Gate(), hold_after=1))
+    lmstudio_emulator.script(Reply("one two", hold=ThreadsafeEvent(), hold_after=1))
     task = asyncio.create_task(chat().ainvoke("x"))
     await asyncio.to_thread(
         lmstudio_emulator.wait_for_sent, lambda record: (record.message.get("message") or {}).get("type") == "fragment"
@@ -405,7 +405,7 @@ async def test_a_prompt_can_be_counted_before_it_is_sent(
 @pytest.mark.parametrize("awaited", [True, False])
 async def test_a_token_cancels_from_anywhere(chat: Make, lmstudio_emulator: Emulator, awaited: bool) -> None:
     token = CancelToken()
-    lmstudio_emulator.script(Reply("one two three", hold=Gate(), hold_after=2))
+    lmstudio_emulator.script(Reply("one two three", hold=ThreadsafeEvent(), hold_after=2))
     options: Any = {"cancel": token, "on_first_token": token.cancel}
     answer = await chat().ainvoke("x", **options) if awaited else chat().invoke("x", **options)
     assert answer.response_metadata["finish_reason"] == "cancelled"

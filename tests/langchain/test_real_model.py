@@ -14,7 +14,7 @@ from langchain_core.vectorstores import InMemoryVectorStore
 from pydantic import BaseModel
 
 from lmstudio_integrations.emulator import Emulator
-from lmstudio_integrations.emulator.llama_cpp import available, find_model
+from lmstudio_integrations.emulator.backends.llama_cpp import available, find_model
 from lmstudio_integrations.langchain import ChatLMStudio, LMStudioEmbeddings
 
 _WHY_NOT = available()

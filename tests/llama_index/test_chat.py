@@ -10,7 +10,7 @@ import pytest
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse, ThinkingBlock
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 
-from lmstudio_integrations.emulator import Emulator, Gate, Reply
+from lmstudio_integrations.emulator import Emulator, Reply, ThreadsafeEvent
 from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.llama_index import LMStudio
 from tests.llama_index.wire import creations, settings
@@ -122,7 +122,7 @@ async def test_async_streams_are_real_generators(llm: LMStudio) -> None:
 
 
 async def test_async_methods_leave_the_loop_free(server: Emulator, llm: LMStudio) -> None:
-    gate = Gate()
+    gate = ThreadsafeEvent()
     server.script(Reply("a b c", hold=gate))
     task = asyncio.create_task(llm.achat(ASK))
     await asyncio.to_thread(server.wait_for, lambda frame: frame.message.get("type") == "channelCreate")

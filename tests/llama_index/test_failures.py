@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from llama_index.core.base.llms.types import ChatMessage
 
-from lmstudio_integrations.emulator import Emulator, Gate, Reply
+from lmstudio_integrations.emulator import Emulator, Reply, ThreadsafeEvent
 from lmstudio_integrations.errors import (
     LMStudioCancelledError,
     LMStudioContextOverflowError,
@@ -214,8 +214,8 @@ def test_what_a_newer_or_older_server_sends_does_no_harm(server: Emulator, llm: 
 # Leaving early
 
 
-def held(server: Emulator) -> Gate:
-    gate = Gate()
+def held(server: Emulator) -> ThreadsafeEvent:
+    gate = ThreadsafeEvent()
     server.script(Reply(fragments=["one ", "two ", "three "], hold=gate, hold_after=2))
     return gate
 

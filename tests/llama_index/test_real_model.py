@@ -15,7 +15,7 @@ from llama_index.core.prompts import PromptTemplate
 from pydantic import BaseModel
 
 from lmstudio_integrations.emulator import Emulator
-from lmstudio_integrations.emulator.llama_cpp import available, find_model
+from lmstudio_integrations.emulator.backends.llama_cpp import available, find_model
 from lmstudio_integrations.llama_index import LMStudio, LMStudioEmbedding
 from tests.llama_index.conftest import Collected
 

@@ -8,34 +8,34 @@ from typing import Any
 
 from lmstudio_integrations.client.transport.connection import Connection
 from lmstudio_integrations.client.transport.thread import io_thread
-from lmstudio_integrations.emulator import Emulator, Recorded
+from lmstudio_integrations.emulator import Emulator, RecordedFrame
 
 CHAT = "emulator/chat"
 UNLOADED = "emulator/chat-2"
 
 
-def opens(endpoint: str) -> Callable[[Recorded], bool]:
+def opens(endpoint: str) -> Callable[[RecordedFrame], bool]:
     """A frame that asks for ``endpoint``."""
     return lambda frame: isinstance(frame.message, dict) and frame.message.get("endpoint") == endpoint
 
 
-def is_cancel(frame: Recorded) -> bool:
+def is_cancel(frame: RecordedFrame) -> bool:
     """A cancel of a channel."""
     message = frame.message
     return bool(message.get("type") == "channelSend" and message["message"].get("type") == "cancel")
 
 
-def requests(server: Emulator, endpoint: str) -> list[Recorded]:
+def requests(server: Emulator, endpoint: str) -> list[RecordedFrame]:
     """All the frames that asked for ``endpoint``."""
     return [frame for frame in server.requests if opens(endpoint)(frame)]
 
 
-def cancels(server: Emulator) -> list[Recorded]:
+def cancels(server: Emulator) -> list[RecordedFrame]:
     """All cancels so far."""
     return [frame for frame in server.requests if is_cancel(frame)]
 
 
-def cancelled(server: Emulator, opening: Recorded | None = None) -> Recorded:
+def cancelled(server: Emulator, opening: RecordedFrame | None = None) -> RecordedFrame:
     """Wait for the cancel of the channel that ``opening`` opened; the first prediction if it is not given."""
     first = opening or server.wait_for(opens("predict"))
     return server.wait_for(

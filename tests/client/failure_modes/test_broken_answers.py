@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lmstudio_integrations import AsyncClient, Client
-from lmstudio_integrations.emulator import Emulator, Gate, Reply
+from lmstudio_integrations.emulator import Emulator, Reply, ThreadsafeEvent
 from lmstudio_integrations.errors import (
     LMStudioConnectionError,
     LMStudioDisconnectedError,
@@ -70,7 +70,7 @@ async def test_an_answer_that_breaks_off_under_an_awaiting_reader_is_told_too(se
 def test_a_socket_lost_with_forty_answers_under_way_tells_each_by_an_error_of_its_own(
     server: Emulator, client: Client
 ) -> None:
-    server.script(*(Reply(_WORDS, hold=Gate(), hold_after=1) for _ in range(40)))
+    server.script(*(Reply(_WORDS, hold=ThreadsafeEvent(), hold_after=1) for _ in range(40)))
     model = client.llm.model(CHAT)
     streams = [model.respond_stream("hi") for _ in range(40)]
     fragments_sent(server, 40)
@@ -170,7 +170,7 @@ def test_a_server_gone_for_good_is_a_connection_error() -> None:
     with Emulator() as server:
         client = Client(server.url)
         model = client.llm.model(CHAT)
-        server.script(Reply(_WORDS, hold=Gate()))
+        server.script(Reply(_WORDS, hold=ThreadsafeEvent()))
         stream = model.respond_stream("hi")
         under_way(server)
     with pytest.raises(LMStudioConnectionError):

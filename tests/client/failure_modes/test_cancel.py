@@ -15,7 +15,7 @@ from lmstudio_integrations import AsyncClient, Client
 from lmstudio_integrations.client.aio import AsyncLLM
 from lmstudio_integrations.client.sync import LLM
 from lmstudio_integrations.client.transport.thread import io_thread
-from lmstudio_integrations.emulator import Emulator, Gate, Reply
+from lmstudio_integrations.emulator import Emulator, Reply, ThreadsafeEvent
 from lmstudio_integrations.errors import LMStudioCancelledError, LMStudioDisconnectedError
 from tests.client.failure_modes.frame_builders import (
     CHAT,
@@ -34,13 +34,13 @@ _ENDLESS = "word " * 1000
 @pytest.fixture
 def model(server: Emulator, client: Client) -> LLM:
     """A model whose next answer stops after two fragments, unless it is cancelled."""
-    server.script(Reply(_ENDLESS, hold=Gate(), hold_after=2))
+    server.script(Reply(_ENDLESS, hold=ThreadsafeEvent(), hold_after=2))
     return client.llm.just_in_time(CHAT)
 
 
 @pytest.fixture
 async def awaiting(server: Emulator) -> AsyncIterator[AsyncLLM]:
-    server.script(Reply(_ENDLESS, hold=Gate(), hold_after=2))
+    server.script(Reply(_ENDLESS, hold=ThreadsafeEvent(), hold_after=2))
     async with AsyncClient(server.url) as client:
         yield client.llm.just_in_time(CHAT)
 
@@ -131,7 +131,7 @@ def test_many_cancels_are_one_cancel(server: Emulator, model: LLM) -> None:
 
 
 def test_a_cancel_right_after_the_start_ends_it_wherever_it_is(server: Emulator, model: LLM) -> None:
-    server.script(*(Reply(_ENDLESS, hold=Gate(), hold_after=2) for _ in range(20)))
+    server.script(*(Reply(_ENDLESS, hold=ThreadsafeEvent(), hold_after=2) for _ in range(20)))
     for _ in range(20):
         stream = model.respond_stream("hi")
         stream.cancel()
@@ -164,7 +164,7 @@ def test_a_cancel_between_the_last_packet_and_the_close_is_not_sent(server: Emul
 
 def test_a_cancelled_prediction_is_not_asked_again_on_a_new_socket(server: Emulator, client: Client) -> None:
     model = client.llm.model(CHAT)
-    server.script(Reply("lost", progress=(), hold=Gate(), hold_after=0))
+    server.script(Reply("lost", progress=(), hold=ThreadsafeEvent(), hold_after=0))
     server.faults.add("stall")
     stream = model.respond_stream("hi")
     under_way(server)
@@ -276,7 +276,7 @@ async def test_an_awaiting_stream_that_nobody_holds_is_cancelled_on_whatever_thr
 
 
 def test_a_stream_left_half_read_when_its_loop_closed_is_cancelled(server: Emulator) -> None:
-    server.script(Reply(_ENDLESS, hold=Gate(), hold_after=2))
+    server.script(Reply(_ENDLESS, hold=ThreadsafeEvent(), hold_after=2))
     left: list[object] = []
 
     async def main() -> None:
@@ -292,7 +292,7 @@ def test_a_stream_left_half_read_when_its_loop_closed_is_cancelled(server: Emula
 
 def test_a_stream_left_when_its_loop_was_closed_by_force_is_cancelled(server: Emulator) -> None:
     """No asyncio.run, so nobody shuts the generators down: the stream's own finalizer has to do it."""
-    server.script(Reply(_ENDLESS, hold=Gate(), hold_after=2))
+    server.script(Reply(_ENDLESS, hold=ThreadsafeEvent(), hold_after=2))
     left: list[object] = []
 
     async def main() -> None:

@@ -14,13 +14,13 @@ from lmstudio_integrations.client import requests as client_requests
 from lmstudio_integrations.client.transport.pending_request import PendingRequest
 from lmstudio_integrations.client.transport.retry import NotSentError
 from lmstudio_integrations.client.transport.thread import io_thread
-from lmstudio_integrations.emulator import Emulator, Gate, Reply
+from lmstudio_integrations.emulator import Emulator, Reply, ThreadsafeEvent
 from lmstudio_integrations.errors import LMStudioCancelledError, LMStudioConnectionError, LMStudioError
 from tests.client.failure_modes.frame_builders import CHAT, cancelled, connections, requests, under_way
 
 
 def test_closing_cancels_this_clients_streams_and_leaves_no_socket(server: Emulator) -> None:
-    server.script(*(Reply("One two three", hold=Gate(), hold_after=1) for _ in range(5)))
+    server.script(*(Reply("One two three", hold=ThreadsafeEvent(), hold_after=1) for _ in range(5)))
     client = Client(server.url)
     streams = [client.llm.just_in_time(CHAT).respond_stream("hi") for _ in range(5)]
     under_way(server, 5)
@@ -34,7 +34,7 @@ def test_closing_cancels_this_clients_streams_and_leaves_no_socket(server: Emula
 
 
 def test_closing_wakes_a_thread_that_reads(server: Emulator) -> None:
-    server.script(Reply("One two three", hold=Gate(), hold_after=1))
+    server.script(Reply("One two three", hold=ThreadsafeEvent(), hold_after=1))
     client = Client(server.url)
     stream = client.llm.just_in_time(CHAT).respond_stream("hi")
     with ThreadPoolExecutor(1) as pool:
@@ -45,7 +45,7 @@ def test_closing_wakes_a_thread_that_reads(server: Emulator) -> None:
 
 
 async def test_closing_wakes_a_task_that_reads(server: Emulator) -> None:
-    server.script(Reply("One two three", hold=Gate(), hold_after=1))
+    server.script(Reply("One two three", hold=ThreadsafeEvent(), hold_after=1))
     client = AsyncClient(server.url)
     reading = asyncio.create_task(client.llm.just_in_time(CHAT).respond("hi"))
     await asyncio.to_thread(under_way, server)
@@ -66,8 +66,8 @@ def test_a_client_may_be_closed_twice_and_answers_nothing_more(server: Emulator)
 
 
 def test_a_neighbour_in_the_same_pool_streams_on_and_asks_on(server: Emulator) -> None:
-    gate = Gate()
-    server.script(Reply("One two three", hold=gate, hold_after=1), Reply("four", hold=Gate(), hold_after=0))
+    gate = ThreadsafeEvent()
+    server.script(Reply("One two three", hold=gate, hold_after=1), Reply("four", hold=ThreadsafeEvent(), hold_after=0))
     leaving, staying = Client(server.url), Client(server.url)
     model = staying.llm.model(CHAT)
     stream = model.respond_stream("hi")

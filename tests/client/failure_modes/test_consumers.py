@@ -13,7 +13,7 @@ import pytest
 from lmstudio_integrations import AsyncClient, Client
 from lmstudio_integrations.client.sync import PredictionStream
 from lmstudio_integrations.client.transport.mailbox import AsyncMailbox
-from lmstudio_integrations.emulator import Emulator, Gate, Reply
+from lmstudio_integrations.emulator import Emulator, Reply, ThreadsafeEvent
 from lmstudio_integrations.errors import LMStudioDisconnectedError, LMStudioServerError
 from tests.client.failure_modes.frame_builders import CHAT, caught, fragments_sent, under_way
 
@@ -80,7 +80,7 @@ def test_one_client_serves_loops_on_several_threads_at_once(server: Emulator) ->
 
 
 def test_a_stream_of_an_earlier_loop_is_an_error_and_not_a_wait(server: Emulator) -> None:
-    server.script(Reply("One two three", hold=Gate(), hold_after=1))
+    server.script(Reply("One two three", hold=ThreadsafeEvent(), hold_after=1))
     client = AsyncClient(server.url)
 
     async def start() -> Any:
@@ -131,7 +131,7 @@ def test_two_hundred_streams_from_fifty_threads_and_one_loop_hear_only_their_own
 
 
 def test_two_threads_that_wait_for_one_stream_both_come_to_its_end(server: Emulator, client: Client) -> None:
-    gate = Gate()
+    gate = ThreadsafeEvent()
     server.script(Reply("One two three", hold=gate))
     stream = client.llm.model(CHAT).respond_stream("hi")
     results: list[Any] = []
@@ -146,7 +146,7 @@ def test_two_threads_that_wait_for_one_stream_both_come_to_its_end(server: Emula
 
 
 def test_two_threads_that_wait_for_one_stream_both_hear_of_its_failure(server: Emulator, client: Client) -> None:
-    gate = Gate()
+    gate = ThreadsafeEvent()
     server.script(Reply("One two three", hold=gate))
     server.faults.add("error_mid_stream", after=3)
     stream = client.llm.model(CHAT).respond_stream("hi")
@@ -161,7 +161,7 @@ def test_two_threads_that_wait_for_one_stream_both_hear_of_its_failure(server: E
 
 
 async def test_two_tasks_that_wait_for_one_stream_both_come_to_its_end(server: Emulator) -> None:
-    gate = Gate()
+    gate = ThreadsafeEvent()
     server.script(Reply("One two three", hold=gate))
     async with AsyncClient(server.url) as client:
         stream = await client.llm.just_in_time(CHAT).respond_stream("hi")
@@ -255,7 +255,7 @@ def test_a_call_of_a_loop_that_was_closed_meanwhile_leaves_no_complaint(server: 
 
 
 def test_a_lost_socket_reaches_a_reader_who_has_not_looked_yet(server: Emulator, client: Client) -> None:
-    server.script(Reply("One two three", hold=Gate(), hold_after=2))
+    server.script(Reply("One two three", hold=ThreadsafeEvent(), hold_after=2))
     stream: PredictionStream = client.llm.model(CHAT).respond_stream("hi")
     fragments_sent(server, 2)
     server.drop_connections()
@@ -269,7 +269,7 @@ def test_a_lost_socket_reaches_a_reader_who_has_not_looked_yet(server: Emulator,
 
 def test_what_an_event_loop_does_beside_a_stream_goes_on(server: Emulator) -> None:
     """A stream that waits must give the loop away."""
-    gate = Gate()
+    gate = ThreadsafeEvent()
     server.script(Reply("One two three", hold=gate, hold_after=1))
 
     async def main() -> float:

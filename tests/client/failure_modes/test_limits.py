@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from lmstudio_integrations import AsyncClient, Client, Timeout
-from lmstudio_integrations.emulator import Emulator, Gate, Reply
+from lmstudio_integrations.emulator import Emulator, Reply, ThreadsafeEvent
 from lmstudio_integrations.errors import LMStudioServerError, LMStudioTimeoutError
 from tests.client.failure_modes.frame_builders import CHAT, UNLOADED, cancelled, cancels, opens
 from tests.client.failure_modes.misbehaving_servers import Peer, RoughServer
@@ -28,7 +28,7 @@ def test_no_first_answer_is_a_cancel_and_an_error_that_says_so(server: Emulator,
 
 
 async def test_silence_is_a_cancel_and_what_came_before_is_kept(server: Emulator) -> None:
-    server.script(Reply("One two three", hold=Gate(), hold_after=2))
+    server.script(Reply("One two three", hold=ThreadsafeEvent(), hold_after=2))
     async with AsyncClient(server.url) as client:
         model = await client.llm.model(CHAT)
         with pytest.raises(LMStudioTimeoutError) as told:
@@ -92,7 +92,7 @@ def test_progress_that_stops_names_the_last_that_was_heard(server: Emulator, cli
 
 def test_loading_counts_to_the_total_and_not_to_the_idle_limit(server: Emulator, client: Client) -> None:
     """Number 13: ``total`` bounds the whole call, loading included."""
-    gate = Gate()
+    gate = ThreadsafeEvent()
     server.load_hold = gate
     stream = client.llm.just_in_time(UNLOADED).respond_stream(
         "hi", timeout=Timeout(idle=0.05, total=0.4, first_packet=None)
@@ -108,7 +108,7 @@ def test_loading_counts_to_the_total_and_not_to_the_idle_limit(server: Emulator,
 
 
 def test_load_that_other_requests_wait_for_survives_the_total_of_one(server: Emulator, client: Client) -> None:
-    gate = Gate()
+    gate = ThreadsafeEvent()
     server.load_hold = gate
     patient = client.llm.just_in_time(UNLOADED).respond_stream("hi")
     server.wait_for(opens("getOrLoad"))
@@ -119,12 +119,12 @@ def test_load_that_other_requests_wait_for_survives_the_total_of_one(server: Emu
 
 
 def _held(server: Emulator, seconds: float) -> Timeout:
-    server.script(Reply("lost", progress=(), hold=Gate(), hold_after=0))
+    server.script(Reply("lost", progress=(), hold=ThreadsafeEvent(), hold_after=0))
     return Timeout(first_packet=seconds)
 
 
 def test_a_load_that_does_not_go_on_is_ended_by_its_own_limit(server: Emulator, client: Client) -> None:
-    server.load_hold = Gate()
+    server.load_hold = ThreadsafeEvent()
     with pytest.raises(LMStudioTimeoutError) as told:
         client.llm.just_in_time(UNLOADED).respond("hi", timeout=Timeout(load=0.1))
     assert told.value.limit == "load"
@@ -134,7 +134,7 @@ def test_a_load_that_does_not_go_on_is_ended_by_its_own_limit(server: Emulator, 
 
 
 async def test_a_load_that_is_asked_for_has_the_same_limit(server: Emulator) -> None:
-    server.load_hold = Gate()
+    server.load_hold = ThreadsafeEvent()
     async with AsyncClient(server.url, timeout=Timeout(load=0.1)) as client:
         with pytest.raises(LMStudioTimeoutError) as told:
             await client.llm.load_new_instance(UNLOADED, "mine")
@@ -164,7 +164,7 @@ def test_a_call_and_many_embeddings_have_limits_too(server: Emulator, limits: Ti
 
 
 def test_without_limits_an_answer_may_take_its_time(server: Emulator, client: Client) -> None:
-    gate = Gate()
+    gate = ThreadsafeEvent()
     server.script(Reply("One two", hold=gate, hold_after=1))
     stream = client.llm.model(CHAT).respond_stream("hi", timeout=_NO_LIMIT)
     next(iter(stream.events()))

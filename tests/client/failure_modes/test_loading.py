@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lmstudio_integrations import AsyncClient, Client, Timeout
-from lmstudio_integrations.emulator import EmulatedModel, Emulator, Gate
+from lmstudio_integrations.emulator import EmulatedModel, Emulator, ThreadsafeEvent
 from lmstudio_integrations.errors import (
     LMStudioCancelledError,
     LMStudioError,
@@ -20,7 +20,7 @@ from tests.client.failure_modes.frame_builders import UNLOADED, cancelled, cance
 
 
 def test_all_who_need_a_model_at_once_share_its_load_and_each_hears_of_it(server: Emulator, client: Client) -> None:
-    gate = server.load_hold = Gate()
+    gate = server.load_hold = ThreadsafeEvent()
     heard: list[list[float]] = [[] for _ in range(8)]
     model = client.llm.just_in_time(UNLOADED)
     streams = [model.respond_stream("hi", on_load_progress=progress.append) for progress in heard]
@@ -33,7 +33,7 @@ def test_all_who_need_a_model_at_once_share_its_load_and_each_hears_of_it(server
 
 
 def test_a_stream_cancelled_while_its_model_loads_cancels_the_load(server: Emulator, client: Client) -> None:
-    server.load_hold = Gate()
+    server.load_hold = ThreadsafeEvent()
     stream = client.llm.just_in_time(UNLOADED).respond_stream("hi")
     loading = server.wait_for(opens("getOrLoad"))
     stream.cancel()
@@ -44,7 +44,7 @@ def test_a_stream_cancelled_while_its_model_loads_cancels_the_load(server: Emula
 
 
 def test_a_load_goes_on_for_those_who_wait_on_and_ends_with_the_last(server: Emulator, client: Client) -> None:
-    gate = server.load_hold = Gate()
+    gate = server.load_hold = ThreadsafeEvent()
     model = client.llm.just_in_time(UNLOADED)
     streams = [model.respond_stream("hi") for _ in range(3)]
     loading = server.wait_for(opens("getOrLoad"))
@@ -67,7 +67,7 @@ def test_a_load_goes_on_for_those_who_wait_on_and_ends_with_the_last(server: Emu
 
 
 async def test_awaiting_readers_cancelled_together_cancel_the_load_once(server: Emulator) -> None:
-    server.load_hold = Gate()
+    server.load_hold = ThreadsafeEvent()
     async with AsyncClient(server.url) as client:
         model = client.llm.just_in_time(UNLOADED)
         readers = [asyncio.create_task(model.respond("hi")) for _ in range(5)]
@@ -81,7 +81,7 @@ async def test_awaiting_readers_cancelled_together_cancel_the_load_once(server: 
 
 
 def test_an_impatient_request_does_not_end_the_load_of_a_patient_one(server: Emulator, client: Client) -> None:
-    gate = server.load_hold = Gate()
+    gate = server.load_hold = ThreadsafeEvent()
     model = client.llm.just_in_time(UNLOADED)
     impatient = model.respond_stream("hi", timeout=Timeout(load=0.2))
     patient = model.respond_stream("hi")
@@ -95,7 +95,7 @@ def test_an_impatient_request_does_not_end_the_load_of_a_patient_one(server: Emu
 def test_a_load_that_fails_is_told_to_each_by_an_error_of_its_own() -> None:
     broken = EmulatedModel("emulator/broken", load_error="The model does not fit into memory.")
     with Emulator(models=[broken]) as server, Client(server.url) as client:
-        gate = server.load_hold = Gate()
+        gate = server.load_hold = ThreadsafeEvent()
         streams = [client.llm.just_in_time("emulator/broken").respond_stream("hi") for _ in range(6)]
         server.wait_for(opens("getOrLoad"))
         connections(server.url)
@@ -109,7 +109,7 @@ def test_a_load_that_fails_is_told_to_each_by_an_error_of_its_own() -> None:
 
 
 def test_a_load_that_fails_after_all_have_gone_leaves_no_complaint(server: Emulator, client: Client) -> None:
-    server.load_hold = Gate()
+    server.load_hold = ThreadsafeEvent()
     stream = client.llm.just_in_time(UNLOADED).respond_stream("hi")
     loading = server.wait_for(opens("getOrLoad"))
     stream.close()
@@ -119,7 +119,7 @@ def test_a_load_that_fails_after_all_have_gone_leaves_no_complaint(server: Emula
 
 
 async def test_cancelling_who_asks_for_a_model_cancels_its_load(server: Emulator) -> None:
-    server.load_hold = Gate()
+    server.load_hold = ThreadsafeEvent()
     async with AsyncClient(server.url) as client:
         for endpoint, ask in (("getOrLoad", client.llm.model), ("loadModel", client.llm.load_new_instance)):
             asking = asyncio.create_task(ask(UNLOADED))
@@ -131,7 +131,7 @@ async def test_cancelling_who_asks_for_a_model_cancels_its_load(server: Emulator
 
 
 def test_a_progress_callback_that_raises_cancels_the_load(server: Emulator, client: Client) -> None:
-    server.load_hold = Gate()
+    server.load_hold = ThreadsafeEvent()
 
     def fail(progress: float) -> None:
         raise ZeroDivisionError
@@ -142,7 +142,7 @@ def test_a_progress_callback_that_raises_cancels_the_load(server: Emulator, clie
 
 
 def test_a_socket_lost_while_a_model_loads_tells_those_who_wait(server: Emulator, client: Client) -> None:
-    server.load_hold = Gate()
+    server.load_hold = ThreadsafeEvent()
     errors: list[BaseException] = []
     model = client.llm.just_in_time(UNLOADED)
     threads = [threading.Thread(target=caught(errors, lambda: model.respond("hi"))) for _ in range(5)]

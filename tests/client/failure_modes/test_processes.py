@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lmstudio_integrations.emulator import Emulator, Gate, Reply
+from lmstudio_integrations.emulator import Emulator, Reply, ThreadsafeEvent
 from tests.client.failure_modes.frame_builders import CHAT, UNLOADED, cancelled, opens, requests, under_way
 from tests.client.failure_modes.processes import environment, program, run
 
@@ -28,7 +28,7 @@ model = client.llm.just_in_time(chat)
 @pytest.fixture
 def endless(server: Emulator) -> Emulator:
     """An emulator whose next ten answers stop after two fragments."""
-    server.script(*(Reply("word " * 100, hold=Gate(), hold_after=2) for _ in range(10)))
+    server.script(*(Reply("word " * 100, hold=ThreadsafeEvent(), hold_after=2) for _ in range(10)))
     return server
 
 
@@ -100,7 +100,7 @@ except KeyboardInterrupt:
 
 
 def test_ctrl_c_while_a_model_loads_cancels_the_load(server: Emulator) -> None:
-    server.load_hold = Gate()
+    server.load_hold = ThreadsafeEvent()
     source = f"""
 try:
     client.llm.model({UNLOADED!r})

@@ -10,7 +10,7 @@ from lmstudio_integrations import AsyncClient, Client
 from lmstudio_integrations.client.requests import Call, ModelReference, Parameter, Prediction
 from lmstudio_integrations.client.transport.stream_controller import StreamController
 from lmstudio_integrations.client.transport.thread import io_thread
-from lmstudio_integrations.emulator import Emulator, Gate, Reply
+from lmstudio_integrations.emulator import Emulator, Reply, ThreadsafeEvent
 from lmstudio_integrations.errors import LMStudioProtocolError, LMStudioRequestRejectedError, LMStudioTimeoutError
 from tests.client.failure_modes.frame_builders import CHAT, requests, under_way
 
@@ -79,7 +79,7 @@ def test_eight_rejections_at_once_on_one_socket_are_told_within_the_first_answer
 
 
 def test_a_warning_does_not_harm_an_answer_that_is_coming_in(server: Emulator, client: Client) -> None:
-    gate = Gate()
+    gate = ThreadsafeEvent()
     server.script(Reply("One two three", hold=gate, hold_after=1))
     stream = client.llm.model(CHAT).respond_stream("hi")
     fragments = iter(stream)

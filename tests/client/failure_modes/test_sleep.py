@@ -11,7 +11,7 @@ import pytest
 from lmstudio_integrations import AsyncClient, Client, Timeout
 from lmstudio_integrations.client.transport import connection as connection_module
 from lmstudio_integrations.client.transport.connection import Connection
-from lmstudio_integrations.emulator import Emulator, Gate, Reply
+from lmstudio_integrations.emulator import Emulator, Reply, ThreadsafeEvent
 from lmstudio_integrations.errors import LMStudioTimeoutError
 from tests.client.failure_modes.frame_builders import CHAT, connections, fragments_sent, requests
 from tests.client.failure_modes.misbehaving_servers import DeafServer, Proxy
@@ -104,7 +104,7 @@ def test_an_answer_that_is_still_coming_in_survives_the_loss_of_a_question(
     server: Emulator, proxy: Proxy, sleep: Callable[[float], None]
 ) -> None:
     """A server too busy to answer a ping is left to finish what it has begun; new requests get a new socket."""
-    gate = Gate()
+    gate = ThreadsafeEvent()
     server.script(Reply("One two three", hold=gate, hold_after=1))
     with Client(proxy.url) as client:
         model = client.llm.model(CHAT)
@@ -127,7 +127,7 @@ def test_an_answer_that_is_still_coming_in_survives_the_loss_of_a_question(
 
 
 def test_a_dead_socket_under_an_answer_is_ended_by_the_silence_limit(server: Emulator, proxy: Proxy) -> None:
-    server.script(Reply("One two three", hold=Gate(), hold_after=1))
+    server.script(Reply("One two three", hold=ThreadsafeEvent(), hold_after=1))
     with Client(proxy.url, timeout=Timeout(idle=0.2)) as client:
         stream = client.llm.model(CHAT).respond_stream("hi")
         fragments_sent(server, 1)

@@ -13,7 +13,7 @@ import pytest
 import trustme
 
 from lmstudio_integrations import AsyncClient, Client
-from lmstudio_integrations.emulator import Emulator, Gate, Reply
+from lmstudio_integrations.emulator import Emulator, Reply, ThreadsafeEvent
 from lmstudio_integrations.errors import LMStudioConnectionError
 from tests.client.failure_modes.frame_builders import CHAT, cancelled, requests, under_way
 
@@ -109,7 +109,7 @@ async def test_an_answer_comes_through_tls_whole(server: Emulator, port: int, sc
 
 @pytest.mark.usefixtures("trusted")
 def test_a_cancel_goes_through_tls(server: Emulator, port: int) -> None:
-    server.script(Reply("One two three", hold=Gate(), hold_after=1))
+    server.script(Reply("One two three", hold=ThreadsafeEvent(), hold_after=1))
     with Client(f"wss://{CERTIFIED}:{port}") as client:
         stream = client.llm.just_in_time(CHAT).respond_stream("hi")
         under_way(server)

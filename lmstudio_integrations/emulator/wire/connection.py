@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
+from lmstudio_integrations.emulator.errors import EndpointError
+from lmstudio_integrations.emulator.faults import ChannelFaults, Fault
+from lmstudio_integrations.emulator.server_state import ServerState
+from lmstudio_integrations.emulator.threadsafe_event import ThreadsafeEvent
+from lmstudio_integrations.emulator.wire.calls import (
+    NOTHING,
+    ChannelCall,
+    ChannelCancelled,
+    ChannelEndpoint,
+    EndpointTable,
+    RpcCallContext,
+)
+from lmstudio_integrations.emulator.wire.request_schemas import CANCEL
 from lmstudio_integrations.protocol import envelope_models as envelopes
 from lmstudio_integrations.protocol.auth import Authentication, AuthenticationReply
 from lmstudio_integrations.protocol.envelopes import decode, encode
-
-from .calls import NOTHING, ChannelCall, ChannelEndpoint, InterruptedByClient, RpcCallContext
-from .failures import EndpointError
-from .faults import ChannelFaults, Fault
-from .parameters import CANCEL
-
-if TYPE_CHECKING:
-    from .gate import Gate
-    from .house import House
 
 MAX_WARNINGS = 5
 _SIGNALS = {
@@ -37,17 +41,24 @@ _SIGNALS = {
 class Connection:
     """One authenticated (or not yet authenticated) socket. ``client`` is the client's identifier."""
 
-    def __init__(self, house: House, socket: ServerConnection, namespace: str, number: int) -> None:
-        self.house = house
+    def __init__(
+        self,
+        state: ServerState,
+        endpoints: Mapping[str, EndpointTable],
+        socket: ServerConnection,
+        namespace: str,
+        number: int,
+    ) -> None:
+        self.state = state
         self.namespace = namespace
         self.number = number
         self.client = ""
         self._socket = socket
-        self._endpoints = house.endpoints.get(namespace, {})
+        self._endpoints = endpoints.get(namespace, {})
         self._channels: dict[int, ChannelCall] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._warnings = 0
-        self._stalled: Gate | None = None
+        self._stalled: ThreadsafeEvent | None = None
 
     async def serve(self) -> None:
         """From the upgrade to the end of the socket."""
@@ -58,7 +69,7 @@ class Connection:
         except ConnectionClosed:
             pass
         finally:
-            self.house.clients.leave(self)
+            self.state.authenticator.leave(self)
             for channel in self._channels.values():
                 channel.abandon()
             for task in self._tasks:
@@ -71,19 +82,23 @@ class Connection:
         if self._stalled is not None:
             await self._stalled.wait()
         text = encode(message)
-        self.house.record.add("server", self.namespace, self.number, message)
+        self.state.frame_log.add("server", self.namespace, self.number, message)
         with suppress(ConnectionClosed):
             await self._socket.send(text)
 
     async def send_text(self, text: str) -> None:
         """Send a frame as it stands."""
-        self.house.record.add("server", self.namespace, self.number, text)
+        self.state.frame_log.add("server", self.namespace, self.number, text)
         with suppress(ConnectionClosed):
             await self._socket.send(text)
 
-    def stall(self, gate: Gate) -> None:
-        """Send nothing more until the gate opens."""
-        self._stalled = gate
+    def stall(self, until: ThreadsafeEvent) -> None:
+        """Send nothing more until the event is set."""
+        self._stalled = until
+
+    def restart_server(self) -> None:
+        """Restart the emulator, which cuts this socket."""
+        self.state.restart_soon()
 
     def drop(self) -> None:
         """Cut the socket without a word."""
@@ -99,21 +114,21 @@ class Connection:
 
     async def _authenticate(self) -> bool:
         try:
-            async with asyncio.timeout(self.house.auth_timeout):
+            async with asyncio.timeout(self.state.auth_timeout):
                 while (request := await self._next_authentication()) is None:
                     pass
         except TimeoutError:
             return await self._refuse("Authentication timed out")
-        faults = self.house.faults
+        faults = self.state.faults
         if faults.take_connection("never_auth", self.namespace):
             await self._while_open(asyncio.get_running_loop().create_future())
         if slow := faults.take_connection("slow_auth", self.namespace):
-            slow.strike()
+            slow.trigger()
             await self._while_open(slow.gate.wait())
         if refused := faults.take_connection("refuse_auth", self.namespace):
-            refused.strike()
+            refused.trigger()
             return await self._refuse(refused.options.get("error", "Invalid LM Studio API token."))
-        if problem := self.house.clients.enter(self, request):
+        if problem := self.state.authenticator.enter(self, request):
             return await self._refuse(problem)
         self.client = request.client_identifier
         await self.send(AuthenticationReply(success=True).to_wire())
@@ -125,7 +140,7 @@ class Connection:
             message = decode(frame)
         except ValueError:
             message = frame
-        self.house.record.add("client", self.namespace, self.number, message)
+        self.state.frame_log.add("client", self.namespace, self.number, message)
         try:
             return Authentication.from_wire(message)
         except ValueError:
@@ -140,7 +155,7 @@ class Connection:
 
     async def _refuse(self, error: str) -> bool:
         await self.send(AuthenticationReply(success=False, error=error).to_wire())
-        goodbye(self._socket)
+        close_nowait(self._socket)
         return False
 
     # --- what comes in
@@ -149,9 +164,9 @@ class Connection:
         try:
             raw = decode(frame)
         except ValueError:
-            self.house.record.add("client", self.namespace, self.number, frame)
+            self.state.frame_log.add("client", self.namespace, self.number, frame)
             return
-        self.house.record.add("client", self.namespace, self.number, raw)
+        self.state.frame_log.add("client", self.namespace, self.number, raw)
         try:
             message = envelopes.parse_client_message(raw)
         except ValueError:
@@ -205,13 +220,13 @@ class Connection:
             text = f"Received invalid parameter for rpcCall, endpointName = {name}, {problem}"
             await self._warn("rpcParameterTypeError", text)
             return
-        if fault := self.house.faults.take_answer(self.namespace, name):
+        if fault := self.state.faults.take_answer(self.namespace, name):
             await self._instead(fault, name, {"type": "rpcResult", "callId": call_id})
             return
-        faults = self.house.faults.take_call(self.namespace, name)
+        faults = self.state.faults.take_call(self.namespace, name)
         answer: dict[str, Any] = {"type": "rpcResult", "callId": call_id}
         try:
-            result = await endpoint.rpc(RpcCallContext(self.house, self, self.namespace, parameter))
+            result = await endpoint.rpc(RpcCallContext(self.state, self, self.namespace, parameter))
             if result is not NOTHING:
                 answer["result"] = result
         except Exception as error:  # noqa: BLE001 - the real server, too, turns whatever an endpoint throws into an answer
@@ -231,17 +246,17 @@ class Connection:
         elif problem := endpoint.problem(parameter):
             text = f"Received invalid creation parameter for channel, endpointName = {name}, {problem}"
             self._spawn(self._warn("channelCreationParameterTypeError", text))
-        elif fault := self.house.faults.take_answer(self.namespace, name):
+        elif fault := self.state.faults.take_answer(self.namespace, name):
             self._spawn(self._instead(fault, name, envelopes.ChannelClose(channel_id=channel_id).to_wire()))
         else:
-            faults = self.house.faults.take_call(self.namespace, name)
+            faults = self.state.faults.take_call(self.namespace, name)
             # Registered at once: a cancel may be in the very next frame.
             channel = self._channels[channel_id] = ChannelCall(self, channel_id, parameter, faults)
             channel.start(endpoint.channel)
 
     async def _instead(self, fault: Fault, endpoint: str, void: dict[str, Any]) -> None:
         """Do what the fault wants instead of answering."""
-        fault.strike()
+        fault.trigger()
         if fault.name == "void":
             await self.send(void)
         elif fault.name == "warning_instead":
@@ -256,7 +271,7 @@ class Connection:
         ending = envelopes.ChannelClose(channel_id=call.id).to_wire()
         try:
             await endpoint(call)
-        except InterruptedByClient:
+        except ChannelCancelled:
             # Guess: the wording. Only loads end so; predictions end well, with userStopped.
             cancelled = EndpointError("The operation was cancelled")
             ending = envelopes.ChannelError(channel_id=call.id, error=cancelled.error).to_wire()
@@ -267,7 +282,7 @@ class Connection:
         await faults.send(self, ending)
 
 
-def goodbye(socket: ServerConnection, code: int | None = None) -> None:
+def close_nowait(socket: ServerConnection, code: int | None = None) -> None:
     """Close politely, and do not wait for the other side."""
     if socket.protocol.state is State.OPEN:
         socket.protocol.send_close(code)

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .models import Instance
-from .settings import PredictionSettings
+from lmstudio_integrations.emulator.backends.prediction_settings import PredictionSettings
+from lmstudio_integrations.emulator.models import Instance
 
 Messages = Sequence[Mapping[str, Any]]
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 
+from lmstudio_integrations.emulator import config_schema
+from lmstudio_integrations.emulator.errors import EndpointError, error_object, wrong_domain
+from lmstudio_integrations.emulator.models import EmulatedModel, Instance, load_fields
+from lmstudio_integrations.emulator.threadsafe_event import wait_until_set
+from lmstudio_integrations.emulator.wire.calls import ChannelCall
 from lmstudio_integrations.protocol import packets
-
-from . import config_fields
-from .calls import ChannelCall
-from .failures import EndpointError, error_object, wrong_domain
-from .gate import opened
-from .models import EmulatedModel, Instance, load_fields
 
 
 async def load_model(call: ChannelCall) -> None:
     """Always a new instance."""
     parameter = call.parameter
-    store = call.house.models
+    store = call.state.models
     model = store.model(parameter["modelKey"], call.domain)
     await call.send(packets.ResolvedPacket(info=model.info()).to_wire())
     identifier = store.free_identifier(parameter.get("identifier"), model)
@@ -27,7 +26,7 @@ async def load_model(call: ChannelCall) -> None:
 async def get_or_load(call: ChannelCall) -> None:
     """The loaded instance of this identifier, else a new one of the model of this key."""
     wanted = call.parameter["identifier"]
-    store = call.house.models
+    store = call.state.models
     instance = store.loaded.get(wanted)
     if instance is not None and instance.model.domain != call.domain:
         raise wrong_domain(wanted, instance.model.domain, call.domain)
@@ -42,8 +41,8 @@ async def get_or_load(call: ChannelCall) -> None:
 
 
 async def _load_just_in_time(call: ChannelCall, model: EmulatedModel) -> None:
-    store = call.house.models
-    if call.house.evict_just_in_time:
+    store = call.state.models
+    if call.state.evict_just_in_time:
         others = [one for one in store.loaded.values() if one.just_in_time and one.model.domain == model.domain]
         for other in others:
             store.unload(other.identifier)
@@ -63,23 +62,23 @@ async def _load(
     *,
     just_in_time: bool,
 ) -> Instance:
-    house = call.house
-    fields = config_fields.merged(call.parameter["loadConfigStack"])
+    state = call.state
+    fields = config_schema.merged(call.parameter["loadConfigStack"])
     load_fields(model, fields)  # an ill-typed field fails before anything is loaded
-    shares = house.load_progress
+    shares = state.load_progress
     with call.interruptible():
         for place, share in enumerate(shares):
-            if house.load_hold is not None and place == len(shares) // 2:
-                await opened(house.load_hold)
+            if state.load_hold is not None and place == len(shares) // 2:
+                await wait_until_set(state.load_hold)
             await call.send(progress(progress=share).to_wire())
-            await asyncio.sleep(house.load_pace)
+            await asyncio.sleep(state.load_pace)
     if model.load_error is not None:
         failure = EndpointError("Failed to load the model")
         failure.error = error_object(model.load_error)
         raise failure
     # Two clients may have asked at once: whoever comes second gets the first one's instance.
-    there = house.models.loaded.get(identifier)
+    there = state.models.loaded.get(identifier)
     if there is not None and just_in_time:
         return there
-    identifier = identifier if there is None else house.models.free_identifier(None, model)
-    return house.models.load(model, identifier, fields, ttl_ms=ttl_ms, just_in_time=just_in_time)
+    identifier = identifier if there is None else state.models.free_identifier(None, model)
+    return state.models.load(model, identifier, fields, ttl_ms=ttl_ms, just_in_time=just_in_time)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import config_fields
-from .config_fields import Fields
+from lmstudio_integrations.emulator import config_schema
+from lmstudio_integrations.emulator.config_schema import Fields
 
 _P = "llm.prediction."
 
@@ -39,7 +39,7 @@ def read(stack: Mapping[str, Any]) -> PredictionSettings:
     Raises:
         EndpointError: a known key has a value of the wrong type.
     """
-    fields = config_fields.checked(config_fields.merged(stack), config_fields.PREDICTION)
+    fields = config_schema.checked(config_schema.merged(stack), config_schema.PREDICTION)
     tools = fields[_P + "tools"]
     choice = fields[_P + "toolChoice"]["mode"]
     offered = tools.get("tools", []) if tools["type"] == "toolArray" and choice != "none" else []

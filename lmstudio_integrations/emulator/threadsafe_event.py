@@ -8,7 +8,7 @@ import threading
 _POLL_SECONDS = 0.002
 
 
-class Gate:
+class ThreadsafeEvent:
     """Closed until ``release()`` (or ``set()``, as with a ``threading.Event``). Awaiting it costs no thread."""
 
     def __init__(self) -> None:
@@ -44,9 +44,9 @@ class Gate:
         await future
 
 
-async def opened(gate: Gate | threading.Event) -> None:
+async def wait_until_set(gate: ThreadsafeEvent | threading.Event) -> None:
     """Wait for a gate. A ``threading.Event`` cannot call back, so it is looked at every 2 ms."""
-    if isinstance(gate, Gate):
+    if isinstance(gate, ThreadsafeEvent):
         await gate.wait()
         return
     while not gate.is_set():  # noqa: ASYNC110 - it belongs to another thread, and cannot be awaited

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from lmstudio_integrations.emulator.backends import fake_tokenizer
 from lmstudio_integrations.protocol.history import ToolCallRequest
 from lmstudio_integrations.protocol.packets import (
     PromptProcessingDetails,
@@ -15,8 +16,6 @@ from lmstudio_integrations.protocol.packets import (
     ToolCallGenerationNameReceived,
     ToolCallGenerationStart,
 )
-
-from . import tokens
 
 ReasoningType = Literal["none", "reasoning", "reasoningStartTag", "reasoningEndTag"]
 Packet = dict[str, Any]
@@ -40,7 +39,7 @@ class Text:
             "isStructural": self.kind in ("reasoningStartTag", "reasoningEndTag"),
         }
         if with_tokens:
-            fragment["tokens"] = [_token(piece) for piece in tokens.pieces(self.content)]
+            fragment["tokens"] = [_token(piece) for piece in fake_tokenizer.pieces(self.content)]
         return {"type": "fragment", "fragment": fragment}
 
 
@@ -82,7 +81,7 @@ class CallName:
 
     @property
     def count(self) -> int:
-        return tokens.count(self.name)
+        return fake_tokenizer.count(self.name)
 
     def packet(self) -> Packet:
         return ToolCallGenerationNameReceived(name=self.name).to_wire()
@@ -96,7 +95,7 @@ class CallArguments:
 
     @property
     def count(self) -> int:
-        return tokens.count(self.content)
+        return fake_tokenizer.count(self.content)
 
     def packet(self) -> Packet:
         return ToolCallGenerationArgumentFragmentGenerated(content=self.content).to_wire()
@@ -143,5 +142,5 @@ Event = Text | CallStart | CallName | CallArguments | CallEnd | CallFailed
 
 def _token(piece: str) -> dict[str, Any]:
     # Made up: the emulator is always certain, so the only candidate has the whole probability.
-    number = tokens.token_id(piece)
+    number = fake_tokenizer.token_id(piece)
     return {"text": piece, "id": number, "logProb": 0.0, "candidates": [{"text": piece, "id": number, "logProb": 0.0}]}

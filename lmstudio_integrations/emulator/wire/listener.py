@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -13,30 +13,34 @@ from typing import Any
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 
-from .connection import Connection, goodbye
-from .house import House
+from lmstudio_integrations.emulator.server_state import ServerState
+from lmstudio_integrations.emulator.wire.calls import EndpointTable
+from lmstudio_integrations.emulator.wire.connection import Connection, close_nowait
 
 _MAX_FRAME = 100 * 2**20  # the limit of the library under LM Studio's server
-_GRACE = 1.0  # seconds that the other side has to take in a goodbye
+_GRACE = 1.0  # seconds that the other side has to take in a close_nowait
 _GREETING = '{"lmstudio":true}'
 
 
 class Listener:
     """Listens for one emulator. Lives on the emulator's loop."""
 
-    def __init__(self, house: House, host: str, port: int, prefix: str = "") -> None:
+    def __init__(
+        self, state: ServerState, endpoints: Mapping[str, EndpointTable], host: str, port: int, prefix: str = ""
+    ) -> None:
         self.host = host
         self.prefix = prefix
         self.port = port
         self.connections: set[Connection] = set()
         self._sockets: set[ServerConnection] = set()
-        self._house = house
+        self._state = state
+        self._endpoints = endpoints
         self._numbers = itertools.count(1)
         self._server: Server | None = None
         self._closing = asyncio.Event()
         self._changing = asyncio.Lock()
         self._errands: set[asyncio.Task[None]] = set()
-        house.restart_soon = self._restart_soon
+        state.restart_soon = self._restart_soon
 
     async def open(self, port: int) -> None:
         """Listen; port 0 takes a free one."""
@@ -71,10 +75,10 @@ class Listener:
             server.close(close_connections=False)
             self._closing.set()  # those that were left without an upgrade
             for socket in list(self._sockets):
-                goodbye(socket, 1001)
+                close_nowait(socket, 1001)
             closed = asyncio.ensure_future(server.wait_closed())
             await asyncio.wait([closed], timeout=_GRACE)
-            left = list(self._sockets)  # the other side does not read, so that a goodbye does not go out
+            left = list(self._sockets)  # the other side does not read, so that a close_nowait does not go out
             for socket in left:
                 socket.transport.abort()
             await asyncio.gather(closed, *(socket.wait_closed() for socket in left))
@@ -98,7 +102,7 @@ class Listener:
             while old.sockets:  # noqa: ASYNC110  # a task of websockets' own closes them, and tells nobody
                 await asyncio.sleep(0)
             self._closing.set()
-            self._house.reset()
+            self._state.reset()
             await self._listen(self.port)
             for socket in cut:
                 socket.transport.abort()
@@ -116,8 +120,8 @@ class Listener:
             found = request.path.partition("?")[0] == f"{self.prefix}/lmstudio-greeting"
             return _http_answer(socket, found=found)
         if (namespace := self._namespace(request)) is not None:
-            if fault := self._house.faults.take_connection("no_upgrade", namespace):
-                fault.strike()
+            if fault := self._state.faults.take_connection("no_upgrade", namespace):
+                fault.trigger()
                 await _first(fault.gate.wait(), closing.wait())
         else:
             # As the real one: the upgrade is neither granted nor refused, the connection just stays open.
@@ -132,18 +136,20 @@ class Listener:
         start = f"{self.prefix}/"
         path = request.path.partition("?")[0]
         namespace = path.removeprefix(start)
-        return namespace if path.startswith(start) and namespace in self._house.endpoints else None
+        return namespace if path.startswith(start) and namespace in self._endpoints else None
 
     async def _serve(self, socket: ServerConnection) -> None:
         assert socket.request is not None
-        connection = Connection(self._house, socket, self._namespace(socket.request) or "", next(self._numbers))
+        connection = Connection(
+            self._state, self._endpoints, socket, self._namespace(socket.request) or "", next(self._numbers)
+        )
         self.connections.add(connection)
-        self._house.record.wake()
+        self._state.frame_log.wake()
         try:
             await connection.serve()
         finally:
             self.connections.discard(connection)
-            self._house.record.wake()
+            self._state.frame_log.wake()
 
 
 class _Socket(ServerConnection):

@@ -8,23 +8,21 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
+from lmstudio_integrations.emulator.backends import chat_template, fake_tokenizer, prediction_settings
+from lmstudio_integrations.emulator.backends.limits import Limits
+from lmstudio_integrations.emulator.backends.prediction_request import PredictionRequest
+from lmstudio_integrations.emulator.backends.reply_events import CallEnd, CallFailed, Event, Finish, Progress, Text
+from lmstudio_integrations.emulator.config_schema import kv_config
+from lmstudio_integrations.emulator.errors import EndpointError, context_overflow, error_object, preset_not_found
+from lmstudio_integrations.emulator.models import Instance
+from lmstudio_integrations.emulator.replies import Reply
+from lmstudio_integrations.emulator.threadsafe_event import wait_until_set
+from lmstudio_integrations.emulator.wire.calls import ChannelCancelled
 from lmstudio_integrations.protocol.packets import SuccessPacket
 from lmstudio_integrations.protocol.prediction import PredictionStats
 
-from . import settings as prediction_settings
-from . import template, tokens
-from .calls import InterruptedByClient
-from .config_fields import kv_config
-from .events import CallEnd, CallFailed, Event, Finish, Progress, Text
-from .failures import EndpointError, context_overflow, error_object, preset_not_found
-from .gate import opened
-from .limits import Limits
-from .models import Instance
-from .replies import Reply
-from .request import PredictionRequest
-
 if TYPE_CHECKING:
-    from .calls import ChannelCall
+    from lmstudio_integrations.emulator.wire.calls import ChannelCall
 
 
 async def predict(call: ChannelCall) -> None:
@@ -41,7 +39,7 @@ async def complete_raw_text(call: ChannelCall) -> None:
 class _Prediction:
     def __init__(self, call: ChannelCall, messages: list[dict[str, Any]], *, raw: bool) -> None:
         self._call = call
-        self._house = call.house
+        self._state = call.state
         self._messages = messages
         self._raw = raw
         self._answer: list[str] = []
@@ -52,10 +50,10 @@ class _Prediction:
 
     async def run(self) -> None:
         parameter = self._call.parameter
-        instance = self._house.models.find(parameter["modelSpecifier"], "llm")
+        instance = self._state.models.find(parameter["modelSpecifier"], "llm")
         preset = parameter.get("fuzzyPresetIdentifier")
-        if preset is not None and preset not in self._house.presets:
-            raise preset_not_found(preset, self._house.presets)
+        if preset is not None and preset not in self._state.presets:
+            raise preset_not_found(preset, self._state.presets)
         request = await self._prepare(instance)
         instance.touch()
         instance.active += 1
@@ -70,10 +68,12 @@ class _Prediction:
         request = PredictionRequest(instance, settings, self._messages, raw)
         self._check_files(request)
         if settings.draft_model:
-            self._house.models.model(settings.draft_model, "llm")
-        engine = self._house.engine
-        request.prompt = template.plain(self._messages) if raw else await engine.prompt(self._messages, settings.tools)
-        sequence = await engine.tokenize(request.prompt)
+            self._state.models.model(settings.draft_model, "llm")
+        backend = self._state.backend
+        request.prompt = (
+            chat_template.plain(self._messages) if raw else await backend.prompt(self._messages, settings.tools)
+        )
+        sequence = await backend.tokenize(request.prompt)
         available = instance.context_length
         if len(sequence) >= available:
             if settings.overflow_policy == "stopAtLimit":
@@ -91,7 +91,7 @@ class _Prediction:
         if images and not request.instance.model.vision:
             raise EndpointError("The model does not support images", suggestion="Load a model with vision.")
         for part in request.files:
-            self._house.files.require(self._call.connection.client, part["identifier"])
+            self._state.files.require(self._call.connection.client, part["identifier"])
 
     async def _generate(self, request: PredictionRequest) -> None:
         settings = request.settings
@@ -101,10 +101,10 @@ class _Prediction:
             room if settings.overflow_policy == "stopAtLimit" else None,
             settings.stop_strings,
         )
-        reply = self._house.next_reply(request)
-        source = self._house.engine.events(request) if reply is None else self._scripted(reply, request)
+        reply = self._state.next_reply(request)
+        source = self._state.backend.events(request) if reply is None else self._scripted(reply, request)
         stop_reason = await self._stream(source, limits, request)
-        request.instance.cache.keep([*request.prompt_tokens, *tokens.pieces("".join(self._answer))])
+        request.instance.cache.keep([*request.prompt_tokens, *fake_tokenizer.pieces("".join(self._answer))])
         if reply is not None and reply.stop_reason is not None and stop_reason != "userStopped":
             stop_reason = reply.stop_reason
         await self._call.send(self._success(request, limits, stop_reason, reply))
@@ -116,7 +116,7 @@ class _Prediction:
         try:
             with self._call.interruptible():
                 return await self._consume(source, limits, request)
-        except InterruptedByClient:
+        except ChannelCancelled:
             return "userStopped"
 
     async def _consume(
@@ -165,19 +165,19 @@ class _Prediction:
             settings.reasoning_tags,
             thinking=settings.thinking,
             budget=settings.reasoning_budget,
-            ids=self._house.tool_call_ids,
+            ids=self._state.tool_call_ids,
         )
         fragments = 0
         for piece in pieces:
             if reply.error is not None and fragments >= reply.error_after:
                 break
             if reply.hold is not None and reply.hold_after == fragments:
-                await opened(reply.hold)
+                await wait_until_set(reply.hold)
             await asyncio.sleep(reply.pace)
             yield piece
             fragments += 1
         if reply.hold is not None and (reply.hold_after is None or reply.hold_after >= fragments):
-            await opened(reply.hold)
+            await wait_until_set(reply.hold)
         if reply.error is not None:
             raise _ScriptedError(reply.error)
         yield Finish(prompt_tokens=total)

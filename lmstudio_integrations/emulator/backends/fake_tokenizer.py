@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections import deque
 from collections.abc import Sequence
 
 _LETTERS = "A-Za-z\u00c0-\u02af\u0300-\u1fff"  # Latin to the Indic scripts; CJK and emoji are one token each
@@ -46,3 +47,25 @@ def common_prefix(one: Sequence[str], other: Sequence[str]) -> int:
             break
         length += 1
     return length
+
+
+class PromptCache:
+    """The last few token sequences (prompt and answer) of an instance.
+
+    ``reusable`` tells how many leading tokens of a new prompt would not have to be processed again.
+    """
+
+    def __init__(self, sequences: int = 4) -> None:
+        self._kept: deque[Sequence[str]] = deque(maxlen=sequences)
+
+    def reusable(self, prompt: Sequence[str]) -> int:
+        """Length of the longest common beginning, at most all but the last token: that one is always processed."""
+        longest = max((common_prefix(prompt, kept) for kept in self._kept), default=0)
+        return max(0, min(longest, len(prompt) - 1))
+
+    def keep(self, sequence: Sequence[str]) -> None:
+        """Remember a sequence; one that it continues is replaced by it."""
+        for kept in list(self._kept):
+            if common_prefix(kept, sequence) == len(kept):
+                self._kept.remove(kept)
+        self._kept.append(sequence)

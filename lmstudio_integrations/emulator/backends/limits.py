@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from . import tokens
-from .events import CallArguments, CallEnd, CallFailed, CallName, CallStart, Event, Text
-from .replies import raw_call
+from lmstudio_integrations.emulator.backends import fake_tokenizer
+from lmstudio_integrations.emulator.backends.reply_events import (
+    CallArguments,
+    CallEnd,
+    CallFailed,
+    CallName,
+    CallStart,
+    Event,
+    Text,
+)
+from lmstudio_integrations.emulator.replies import raw_call
 
 
 class Limits:
@@ -67,7 +75,7 @@ class Limits:
         self.stop_reason = self._reason
         if room <= 0:
             return None
-        return Text("".join(tokens.pieces(event.content)[:room]), room, event.kind)
+        return Text("".join(fake_tokenizer.pieces(event.content)[:room]), room, event.kind)
 
     def _call_event(self, event: Event) -> list[Event]:
         """Tool calls count as tokens, too; one that the limit cuts is a failed one."""
@@ -124,7 +132,7 @@ def _split(parts: list[Text], at: int, *, whole: bool = False) -> tuple[list[Tex
         if at < len(part.content) or (at == 0 and not part.content):
             if at and not whole:
                 head = part.content[:at]
-                before.append(Text(head, min(part.count, max(1, tokens.count(head))), part.kind))
+                before.append(Text(head, min(part.count, max(1, fake_tokenizer.count(head))), part.kind))
             return before, parts[place:]
         at -= len(part.content)
         before.append(part)

@@ -5,30 +5,30 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from lmstudio_integrations.emulator import config_schema
+from lmstudio_integrations.emulator.backends import prediction_settings
+from lmstudio_integrations.emulator.config_schema import kv_config
+from lmstudio_integrations.emulator.errors import EndpointError
+from lmstudio_integrations.emulator.models import Instance
+from lmstudio_integrations.emulator.wire import load_endpoints, predict_endpoints, repository_endpoints, request_schemas
+from lmstudio_integrations.emulator.wire.calls import NOTHING, Endpoint, EndpointTable, RpcCallContext
 from lmstudio_integrations.protocol.model_calls import ApplyPromptTemplateResult, CountTokensResult, TokenizeResult
 from lmstudio_integrations.protocol.system import Version
-
-from . import config_fields, loading, parameters, prediction, repository
-from . import settings as prediction_settings
-from .calls import NOTHING, Endpoint, EndpointTable, RpcCallContext
-from .config_fields import kv_config
-from .failures import EndpointError
-from .models import Instance
 
 VERSION = "emulator"
 
 
 async def _list_loaded(call: RpcCallContext) -> Any:
-    return [one.info().to_wire() for one in call.house.models.loaded.values() if one.model.domain == call.domain]
+    return [one.info().to_wire() for one in call.state.models.loaded.values() if one.model.domain == call.domain]
 
 
 async def _unload(call: RpcCallContext) -> Any:
-    call.house.models.unload(call.parameter["identifier"])
+    call.state.models.unload(call.parameter["identifier"])
     return NOTHING
 
 
 def _instance(call: RpcCallContext, key: str = "specifier") -> Instance:
-    return call.house.models.find(call.parameter[key], call.domain)
+    return call.state.models.find(call.parameter[key], call.domain)
 
 
 def _instance_or_nothing(call: RpcCallContext) -> Instance | None:
@@ -58,11 +58,11 @@ async def _load_config(call: RpcCallContext) -> Any:
 
 async def _base_prediction_config(call: RpcCallContext) -> Any:
     _instance(call)
-    return kv_config(config_fields.checked({}, config_fields.PREDICTION))
+    return kv_config(config_schema.checked({}, config_schema.PREDICTION))
 
 
 async def _estimate(call: RpcCallContext) -> Any:
-    model = call.house.models.model(call.parameter["modelKey"], call.domain)
+    model = call.state.models.model(call.parameter["modelKey"], call.domain)
     size = model.size_bytes
     memory = {
         "confidence": "low",
@@ -81,24 +81,24 @@ async def _apply_template(call: RpcCallContext) -> Any:
     settings = prediction_settings.read(call.parameter["predictionConfigStack"])
     given = [tool["function"] for tool in call.parameter["opts"].get("toolDefinitions", [])]
     tools = given or list(settings.tools)
-    prompt = await call.house.engine.prompt(call.parameter["history"]["messages"], tools)
+    prompt = await call.state.backend.prompt(call.parameter["history"]["messages"], tools)
     return ApplyPromptTemplateResult(formatted=prompt).to_wire()
 
 
 async def _tokenize(call: RpcCallContext) -> Any:
     _instance(call)
-    return TokenizeResult(tokens=await call.house.engine.token_ids(call.parameter["inputString"])).to_wire()
+    return TokenizeResult(tokens=await call.state.backend.token_ids(call.parameter["inputString"])).to_wire()
 
 
 async def _count_tokens(call: RpcCallContext) -> Any:
     _instance(call)
-    ids = await call.house.engine.token_ids(call.parameter["inputString"])
+    ids = await call.state.backend.token_ids(call.parameter["inputString"])
     return CountTokensResult(token_count=len(ids)).to_wire()
 
 
 async def _preload_draft(call: RpcCallContext) -> Any:
     _instance(call)
-    call.house.models.model(call.parameter["draftModelKey"], "llm")
+    call.state.models.model(call.parameter["draftModelKey"], "llm")
     return NOTHING
 
 
@@ -106,20 +106,20 @@ async def _embed(call: RpcCallContext) -> Any:
     instance = _instance(call, "modelSpecifier")
     instance.touch()
     # No model: checking and copying hundreds of numbers would be a good part of the answer's time.
-    return {"embedding": await call.house.engine.embed(instance, call.parameter["inputString"])}
+    return {"embedding": await call.state.backend.embed(instance, call.parameter["inputString"])}
 
 
 async def _upload(call: RpcCallContext) -> Any:
     client, parameter = call.connection.client, call.parameter
-    return call.house.files.upload(client, parameter["name"], parameter["contentBase64"])
+    return call.state.files.upload(client, parameter["name"], parameter["contentBase64"])
 
 
 async def _downloaded(call: RpcCallContext) -> Any:
-    return [model.info().to_wire() for model in call.house.models.downloaded.values()]
+    return [model.info().to_wire() for model in call.state.models.downloaded.values()]
 
 
 async def _variants(call: RpcCallContext) -> Any:
-    model = call.house.models.downloaded.get(call.parameter["modelKey"])
+    model = call.state.models.downloaded.get(call.parameter["modelKey"])
     return [] if model is None else [model.info().to_wire()]
 
 
@@ -140,41 +140,41 @@ async def _empty_list(call: RpcCallContext) -> Any:
 
 
 _MODELS: EndpointTable = {
-    "loadModel": Endpoint(parameters.LOAD_MODEL, channel=loading.load_model),
-    "getOrLoad": Endpoint(parameters.GET_OR_LOAD, channel=loading.get_or_load),
-    "unloadModel": Endpoint(parameters.UNLOAD, _unload),
+    "loadModel": Endpoint(request_schemas.LOAD_MODEL, channel=load_endpoints.load_model),
+    "getOrLoad": Endpoint(request_schemas.GET_OR_LOAD, channel=load_endpoints.get_or_load),
+    "unloadModel": Endpoint(request_schemas.UNLOAD, _unload),
     "listLoaded": Endpoint(None, _list_loaded),
-    "getModelInfo": Endpoint(parameters.MODEL_INFO, _model_info),
-    "getLoadConfig": Endpoint(parameters.LOAD_CONFIG, _load_config),
-    "getBasePredictionConfig": Endpoint(parameters.BASE_PREDICTION_CONFIG, _base_prediction_config),
-    "getInstanceProcessingState": Endpoint(parameters.PROCESSING_STATE, _processing_state),
-    "estimateModelUsage": Endpoint(parameters.ESTIMATE, _estimate),
-    "tokenize": Endpoint(parameters.TOKENIZE, _tokenize),
-    "countTokens": Endpoint(parameters.COUNT_TOKENS, _count_tokens),
+    "getModelInfo": Endpoint(request_schemas.MODEL_INFO, _model_info),
+    "getLoadConfig": Endpoint(request_schemas.LOAD_CONFIG, _load_config),
+    "getBasePredictionConfig": Endpoint(request_schemas.BASE_PREDICTION_CONFIG, _base_prediction_config),
+    "getInstanceProcessingState": Endpoint(request_schemas.PROCESSING_STATE, _processing_state),
+    "estimateModelUsage": Endpoint(request_schemas.ESTIMATE, _estimate),
+    "tokenize": Endpoint(request_schemas.TOKENIZE, _tokenize),
+    "countTokens": Endpoint(request_schemas.COUNT_TOKENS, _count_tokens),
 }
 
 ENDPOINTS: dict[str, EndpointTable] = {
     "llm": {
         **_MODELS,
-        "predict": Endpoint(parameters.PREDICT, channel=prediction.predict),
-        "completeRawText": Endpoint(parameters.COMPLETE_RAW_TEXT, channel=prediction.complete_raw_text),
-        "applyPromptTemplate": Endpoint(parameters.APPLY_TEMPLATE, _apply_template),
-        "preloadDraftModel": Endpoint(parameters.PRELOAD_DRAFT, _preload_draft),
+        "predict": Endpoint(request_schemas.PREDICT, channel=predict_endpoints.predict),
+        "completeRawText": Endpoint(request_schemas.COMPLETE_RAW_TEXT, channel=predict_endpoints.complete_raw_text),
+        "applyPromptTemplate": Endpoint(request_schemas.APPLY_TEMPLATE, _apply_template),
+        "preloadDraftModel": Endpoint(request_schemas.PRELOAD_DRAFT, _preload_draft),
     },
-    "embedding": {**_MODELS, "embedString": Endpoint(parameters.EMBED, _embed)},
+    "embedding": {**_MODELS, "embedString": Endpoint(request_schemas.EMBED, _embed)},
     "system": {
         "listDownloadedModels": Endpoint(None, _downloaded),
-        "listDownloadedModelVariants": Endpoint(parameters.VARIANTS, _variants),
+        "listDownloadedModelVariants": Endpoint(request_schemas.VARIANTS, _variants),
         "version": Endpoint(None, _version),
         "info": Endpoint(None, _info),
-        "notify": Endpoint(parameters.NOTIFY, _nothing),
+        "notify": Endpoint(request_schemas.NOTIFY, _nothing),
         "getExperimentFlags": Endpoint(None, _empty_list),
     },
-    "files": {"uploadFileBase64": Endpoint(parameters.UPLOAD, _upload)},
+    "files": {"uploadFileBase64": Endpoint(request_schemas.UPLOAD, _upload)},
     "repository": {
-        "searchModels": Endpoint(parameters.SEARCH_MODELS, repository.search),
-        "getModelDownloadOptions": Endpoint(parameters.DOWNLOAD_OPTIONS, repository.download_options),
-        "downloadModel": Endpoint(parameters.DOWNLOAD_MODEL, channel=repository.download),
+        "searchModels": Endpoint(request_schemas.SEARCH_MODELS, repository_endpoints.search),
+        "getModelDownloadOptions": Endpoint(request_schemas.DOWNLOAD_OPTIONS, repository_endpoints.download_options),
+        "downloadModel": Endpoint(request_schemas.DOWNLOAD_MODEL, channel=repository_endpoints.download),
     },
     # Namespaces of LM Studio whose endpoints no client of this project uses: the socket opens, every call is unknown.
     "plugins": {},

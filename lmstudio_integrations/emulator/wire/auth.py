@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.protocol.auth import TOKEN_PATTERN, Authentication
 
-if TYPE_CHECKING:
-    from .connection import Connection
-
 _TOKEN_IDENTIFIER = re.compile(r"[A-Za-z0-9]{8}", re.ASCII)
 
 
-class Clients:
+class Authenticator:
     """The authenticated sockets.
 
     Guess: the sentences of a refusal; LM Studio's own are not public.
@@ -26,9 +22,9 @@ class Clients:
             raise LMStudioValueError("api_token has to look like sk-lm-xxxxxxxx:xxxxxxxxxxxxxxxxxxxx")
         self._wanted = None if found is None else (found[1], found[2])
         self._passkeys: dict[str, str] = {}
-        self._sockets: dict[Connection, str] = {}
+        self._sockets: dict[object, str] = {}
 
-    def enter(self, connection: Connection, request: Authentication) -> str | None:
+    def enter(self, connection: object, request: Authentication) -> str | None:
         """Let a client in; what is wrong with it, in words, if it stays out."""
         identifier, passkey = request.client_identifier, request.client_passkey
         if self._wanted is not None and (identifier, passkey) != self._wanted:
@@ -40,7 +36,7 @@ class Clients:
         self._sockets[connection] = identifier
         return None
 
-    def leave(self, connection: Connection) -> None:
+    def leave(self, connection: object) -> None:
         """A socket is gone; with the last one of an identifier its passkey is forgotten."""
         identifier = self._sockets.pop(connection, None)
         if identifier is not None and identifier not in self._sockets.values():

@@ -6,7 +6,7 @@ and a mistake in them must not make its own judge agree. It also covers what our
 
 from __future__ import annotations
 
-from .shapes import (
+from lmstudio_integrations.emulator.wire.validators import (
     Shape,
     anything,
     array,

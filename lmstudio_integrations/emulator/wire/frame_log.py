@@ -13,7 +13,7 @@ Direction = Literal["client", "server"]
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class RecordedFrame:
     """One frame.
 
     ``direction`` is who sent it, ``connection`` the number of its socket (from 1), ``order`` its place among all
@@ -28,11 +28,11 @@ class Recorded:
     direction: Direction
 
 
-class Record:
+class FrameLog:
     """A bounded list of frames; the oldest go first. Safe to read from any thread."""
 
     def __init__(self, limit: int, *, enabled: bool) -> None:
-        self._frames: deque[Recorded] = deque(maxlen=limit)
+        self._frames: deque[RecordedFrame] = deque(maxlen=limit)
         self._changed = threading.Condition()
         self._order = 0
         self.enabled = enabled
@@ -43,7 +43,7 @@ class Record:
             return
         with self._changed:
             self._order += 1
-            self._frames.append(Recorded(namespace, message, connection, self._order, direction))
+            self._frames.append(RecordedFrame(namespace, message, connection, self._order, direction))
             self._changed.notify_all()
 
     def wake(self) -> None:
@@ -51,7 +51,7 @@ class Record:
         with self._changed:
             self._changed.notify_all()
 
-    def frames(self, direction: Direction) -> list[Recorded]:
+    def frames(self, direction: Direction) -> list[RecordedFrame]:
         """A copy of what one side has sent, in order."""
         with self._changed:
             return [frame for frame in self._frames if frame.direction == direction]
@@ -62,11 +62,11 @@ class Record:
             self._frames.clear()
 
     def wait_for(
-        self, direction: Direction, predicate: Callable[[Recorded], bool], timeout: float, after: int
-    ) -> Recorded:
+        self, direction: Direction, predicate: Callable[[RecordedFrame], bool], timeout: float, after: int
+    ) -> RecordedFrame:
         """The first frame with ``order`` beyond ``after`` that fits, now or within ``timeout`` seconds."""
         seen = after
-        found: Recorded | None = None
+        found: RecordedFrame | None = None
 
         def look() -> bool:
             nonlocal seen, found

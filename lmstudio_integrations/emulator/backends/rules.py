@@ -12,13 +12,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from .failures import EndpointError
-from .grammar import GrammarError, from_gbnf
-from .hints import Hints
-from .replies import Reply, ToolCall
-from .request import PredictionRequest, text_of
-from .samples import document
-from .tool_picking import picked
+from lmstudio_integrations.emulator.backends.argument_hints import Hints
+from lmstudio_integrations.emulator.backends.grammar_faker import GrammarError, from_gbnf
+from lmstudio_integrations.emulator.backends.prediction_request import PredictionRequest, text_of
+from lmstudio_integrations.emulator.backends.schema_faker import document
+from lmstudio_integrations.emulator.backends.tool_choice import picked
+from lmstudio_integrations.emulator.errors import EndpointError
+from lmstudio_integrations.emulator.replies import Reply, ToolCall
 
 _KEYS = re.compile(r"[\"'`]([A-Za-z_][\w-]*)[\"'`]")
 _LISTED = re.compile(

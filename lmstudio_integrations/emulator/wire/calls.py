@@ -6,18 +6,26 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from .faults import ChannelFaults
-from .models import Domain
-from .shapes import Shape
-
-if TYPE_CHECKING:
-    from .connection import Connection
-    from .house import House
+from lmstudio_integrations.emulator.faults import ChannelFaults, MessageSender
+from lmstudio_integrations.emulator.models import Domain
+from lmstudio_integrations.emulator.server_state import ServerState
+from lmstudio_integrations.emulator.wire.validators import Shape
 
 
-class InterruptedByClient(Exception):  # noqa: N818 - no error: what the client wanted
+class CallConnection(MessageSender, Protocol):
+    """What endpoints need of the connection of a call. ``client`` is the identifier of the client."""
+
+    state: ServerState
+    namespace: str
+    client: str
+
+    async def run_channel(self, call: ChannelCall, endpoint: ChannelEndpoint, faults: ChannelFaults) -> None:
+        """Run an endpoint from the channel's creation to its close."""
+
+
+class ChannelCancelled(Exception):  # noqa: N818 - no error: what the client wanted
     """The client has cancelled the channel."""
 
 
@@ -29,8 +37,8 @@ NOTHING: Any = object()
 class RpcCallContext:
     """One ``rpcCall``. ``parameter`` has been checked."""
 
-    house: House
-    connection: Connection
+    state: ServerState
+    connection: CallConnection
     namespace: str
     parameter: Any
 
@@ -43,9 +51,9 @@ class RpcCallContext:
 class ChannelCall:
     """One open channel: ``send`` packets, look at ``cancelled``. Ends with the endpoint's return (close) or error."""
 
-    def __init__(self, connection: Connection, channel_id: int, parameter: Any, faults: ChannelFaults) -> None:
+    def __init__(self, connection: CallConnection, channel_id: int, parameter: Any, faults: ChannelFaults) -> None:
         self.connection = connection
-        self.house: House = connection.house
+        self.state: ServerState = connection.state
         self.namespace = connection.namespace
         self.id = channel_id
         self.parameter = parameter
@@ -85,16 +93,16 @@ class ChannelCall:
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Where a cancel of the client, an earlier one too, raises ``InterruptedByClient`` out of any await."""
+        """Where a cancel of the client, an earlier one too, raises ``ChannelCancelled`` out of any await."""
         if self.cancelled:
-            raise InterruptedByClient
+            raise ChannelCancelled
         self._interruptible = True
         try:
             yield
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if self.cancelled and task is not None and task.uncancel() == 0:
-                raise InterruptedByClient from None
+                raise ChannelCancelled from None
             raise
         finally:
             self._interruptible = False

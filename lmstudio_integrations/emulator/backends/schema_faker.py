@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from .grammar import GrammarError, from_regex
-from .hints import Hints
+from lmstudio_integrations.emulator.backends.argument_hints import Hints
+from lmstudio_integrations.emulator.backends.grammar_faker import GrammarError, from_regex
 
 Schema = Mapping[str, Any]
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, Protocol
 
-from . import template, tokens, vectors
-from .events import Event, Finish, Progress
-from .models import Instance
-from .replies import Reply
-from .request import Messages, PredictionRequest
-from .rules import rule_reply
+from lmstudio_integrations.emulator.backends import chat_template, fake_embeddings, fake_tokenizer
+from lmstudio_integrations.emulator.backends.prediction_request import Messages, PredictionRequest
+from lmstudio_integrations.emulator.backends.reply_events import Event, Finish, Progress
+from lmstudio_integrations.emulator.backends.rules import rule_reply
+from lmstudio_integrations.emulator.models import Instance
+from lmstudio_integrations.emulator.replies import Reply
 
 
-class IOThread(Protocol):
+class Backend(Protocol):
     """Tokens, templates, vectors and answers of the models."""
 
     async def start(self) -> None:
@@ -41,7 +41,7 @@ class IOThread(Protocol):
         """The answer as it comes."""
 
 
-class MadeUpEngine:
+class FakeBackend:
     """Answers by rule, counts by a small tokenizer, embeds by the words of a text. Knows nothing, waits for nothing."""
 
     async def start(self) -> None:
@@ -51,16 +51,16 @@ class MadeUpEngine:
         return None
 
     async def prompt(self, messages: Messages, tools: Sequence[Mapping[str, Any]]) -> str:
-        return template.chatml(messages, tools)
+        return chat_template.chatml(messages, tools)
 
     async def tokenize(self, text: str) -> Sequence[Any]:
-        return tokens.pieces(text)
+        return fake_tokenizer.pieces(text)
 
     async def token_ids(self, text: str) -> list[int]:
-        return tokens.token_ids(text)
+        return fake_tokenizer.token_ids(text)
 
     async def embed(self, instance: Instance, text: str) -> list[float]:
-        return vectors.embedding(text, instance.model.dimensions)
+        return fake_embeddings.embedding(text, instance.model.dimensions)
 
     def reply(self, request: PredictionRequest) -> Reply | None:
         return rule_reply(request)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from .calls import ChannelCall, RpcCallContext
-from .failures import EndpointError
-from .gate import opened
-from .models import EmulatedModel
+from lmstudio_integrations.emulator.errors import EndpointError
+from lmstudio_integrations.emulator.models import EmulatedModel
+from lmstudio_integrations.emulator.threadsafe_event import wait_until_set
+from lmstudio_integrations.emulator.wire.calls import ChannelCall, RpcCallContext
 
 CATALOG = (
     EmulatedModel("emulator/small", size_bytes=400_000, params="1B", quantization=("Q4_K_M", 4)),
@@ -61,12 +61,12 @@ async def download_options(call: RpcCallContext) -> Any:
 async def download(call: ChannelCall) -> None:
     """Reports the shares and waits as a load does (``load_progress``, ``load_pace``, ``load_hold``)."""
     model = _model(call.parameter["downloadIdentifier"])
-    house = call.house
+    house = call.state
     shares = house.load_progress
     with call.interruptible():
         for place, share in enumerate(shares):
             if house.load_hold is not None and place == len(shares) // 2:
-                await opened(house.load_hold)
+                await wait_until_set(house.load_hold)
             update = {
                 "downloadedBytes": int(model.size_bytes * share),
                 "totalBytes": model.size_bytes,

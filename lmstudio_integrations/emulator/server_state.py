@@ -1,0 +1,115 @@
+"""What all endpoints and connections of one emulator share."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import itertools
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any
+
+from lmstudio_integrations.emulator.backends.backend import Backend
+from lmstudio_integrations.emulator.backends.prediction_request import PredictionRequest
+from lmstudio_integrations.emulator.errors import EndpointError
+from lmstudio_integrations.emulator.faults import Faults
+from lmstudio_integrations.emulator.models import EmulatedModel, ModelStore
+from lmstudio_integrations.emulator.replies import Reply
+from lmstudio_integrations.emulator.threadsafe_event import ThreadsafeEvent
+from lmstudio_integrations.emulator.wire.auth import Authenticator
+from lmstudio_integrations.emulator.wire.frame_log import FrameLog
+from lmstudio_integrations.protocol.files import UploadFileResult
+
+ReplyFunction = Callable[[PredictionRequest], Reply | None]
+
+
+@dataclass
+class ServerState:
+    """The state of an emulator. ``restart_soon`` is set by the server that runs it."""
+
+    catalog: Sequence[EmulatedModel]
+    backend: Backend
+    frame_log: FrameLog
+    authenticator: Authenticator
+    faults: Faults = field(default_factory=Faults)
+    presets: Sequence[str] = ()
+    auth_timeout: float = 10.0
+    evict_just_in_time: bool = False
+    load_progress: Sequence[float] = (0.0, 0.25, 0.5, 0.75, 1.0)
+    load_pace: float = 0.0
+    load_hold: ThreadsafeEvent | threading.Event | None = None
+    reply_function: ReplyFunction | None = None
+    script: deque[Reply] = field(default_factory=deque)
+    restart_soon: Callable[[], None] = lambda: None
+
+    def __post_init__(self) -> None:
+        self.tool_call_ids = map(str, itertools.count(100_000_000))
+        self.reset()
+
+    def reset(self) -> None:
+        """As after a start: the models that are loaded from the start, under new references; no files."""
+        self.models = ModelStore(self.catalog)
+        self.files = FileStore()
+
+    def add_replies(self, replies: Iterable[Reply]) -> None:
+        """Queue replies."""
+        self.script.extend(replies)
+
+    def next_reply(self, request: PredictionRequest) -> Reply | None:
+        """The next scripted reply, else the reply function's, else the engine's; ``None``: the engine streams."""
+        try:
+            return self.script.popleft()
+        except IndexError:
+            pass
+        made = None if self.reply_function is None else self.reply_function(request)
+        return self.backend.reply(request) if made is None else made
+
+
+_STARTS = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"BM")
+_BY_SUFFIX = {
+    ".pdf": "application/pdf",
+    ".docx": "application/word",
+    ".doc": "application/word",
+    ".txt": "text/plain",
+    ".md": "text/other",
+    ".csv": "text/other",
+    ".json": "text/other",
+}
+
+
+class FileStore:
+    """Uploaded files, each visible to the client that uploaded it only."""
+
+    def __init__(self) -> None:
+        self._files: dict[tuple[str, str], bytes] = {}
+        self._numbers = itertools.count(1)
+
+    def upload(self, client: str, name: str, content_base64: str) -> dict[str, Any]:
+        """Keep a file; what ``uploadFileBase64`` answers."""
+        try:
+            content = base64.b64decode(content_base64, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise EndpointError("The content of the file is not valid base64", cause=str(error)) from None
+        identifier = f"emulated {next(self._numbers)}{PurePath(name).suffix}"
+        self._files[client, identifier] = content
+        kind = _file_type(name, content)
+        return UploadFileResult(identifier=identifier, file_type=kind, size_bytes=len(content)).to_wire()
+
+    def content(self, client: str, identifier: str) -> bytes:
+        """The bytes of an uploaded file."""
+        self.require(client, identifier)
+        return self._files.get((client, identifier), b"")
+
+    def require(self, client: str, identifier: str) -> None:
+        """Guess: a file that this client has not uploaded is an error; a ``base64:`` identifier is the file itself."""
+        if not identifier.startswith("base64:") and (client, identifier.removeprefix("local:")) not in self._files:
+            raise EndpointError(f"File not found: {identifier}", cause="This client has uploaded no such file.")
+
+
+def _file_type(name: str, content: bytes) -> str:
+    if content.startswith(_STARTS) or (content[:4] == b"RIFF" and content[8:12] == b"WEBP"):
+        return "image"
+    return _BY_SUFFIX.get(PurePath(name).suffix.lower(), "unknown")
