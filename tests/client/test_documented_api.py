@@ -15,7 +15,7 @@ import pytest
 import lmstudio_integrations as lms
 from lmstudio_integrations import Chat, LMStudioModelNotFoundError, LMStudioValueError
 from lmstudio_integrations.client.sync import Client
-from lmstudio_integrations.emulator import Emulator, Gate, Reply
+from lmstudio_integrations.emulator import Emulator, Reply, ThreadsafeEvent
 from tests.client.client_variants import Awaiting, Front
 
 PNG = bytes.fromhex(
@@ -326,7 +326,7 @@ def test_search_that_lm_studio_would_not_answer_is_refused(
 def test_error_of_a_progress_callback_cancels_the_download(front: Front, lmstudio_emulator: Emulator) -> None:
     (available,) = front.do("repository.search_models", "large")
     (option,) = run(front, available.get_download_options)
-    lmstudio_emulator.load_hold = Gate()
+    lmstudio_emulator.load_hold = ThreadsafeEvent()
 
     def fail(update: Any) -> None:
         raise ZeroDivisionError
