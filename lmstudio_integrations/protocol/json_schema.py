@@ -1,22 +1,33 @@
 r"""JSON Schemas on their way to LM Studio: references, closed objects, and what its engines can compile.
 
-LM Studio reads references under ``$defs`` only. Its engines turn a schema into a grammar and skip silently what they
-cannot compile, so that the model is not held to it. Source: llama.cpp, ``grammars/README.md``, "JSON Schemas -> GBNF":
-no ``uniqueItems``, ``contains``, ``not``, conditionals, ``$anchor``; string formats other than date, time, date-time
-and uuid; patterns that do not start with ``^`` and end with ``$``, and (its converter) groups like ``(?=…)`` and
-classes like ``\w``. Guess: LM Studio's MLX engine compiles no more than that.
+LM Studio reads references under ``$defs`` only. Its engines turn a schema into a grammar. Some keywords they skip
+silently, so that the model is not held to them; others make the conversion of the complete schema fail. Sources:
+
+* llama.cpp, ``grammars/README.md``, "JSON Schemas -> GBNF", known limitations: no ``uniqueItems``, ``contains``,
+  ``not``, conditionals, ``$anchor``; string formats other than date, time, date-time and uuid; patterns that do not
+  start with ``^`` and end with ``$``. Its ``common/json-schema-to-grammar.cpp``: "Unrecognized schema" for ``true`` and
+  ``false`` as schemas and for unknown types, "Unsupported ref" for ``#``; ``items`` hides ``prefixItems``; ``allOf``
+  knows only properties and enumerations; no groups like ``(?=…)`` and no classes like ``\w`` in patterns.
+* llguidance (a build option of llama.cpp), ``docs/json_schema.md``: an error for every other keyword and format, and
+  for patterns that look around.
+* mlx-engine converts with outlines, and that with outlines-core, ``src/json_schema/parsing.rs``: an error for schemas
+  that are no object, for unknown types and formats. Guess: other keywords matter to it as little as to llama.cpp.
+
+Bounds of numbers (``minimum`` with type "number", ``multipleOf``) and ``minProperties`` stay, although llama.cpp skips
+them: llguidance enforces them, and no engine fails.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
 
 from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.protocol.json_text import encode
 
-__all__ = ["check_references", "copy_schema", "enforceable", "with_defs"]
+__all__ = ["check_references", "copy_schema", "enforceable", "hoist_references", "with_defs"]
 
 _OLD, _NEW = "#/definitions/", "#/$defs/"
 _MAPS = frozenset(("properties", "patternProperties", "$defs", "definitions", "dependentSchemas"))
@@ -49,48 +60,167 @@ _PATTERN = re.compile(r"\^.*\$", re.DOTALL)
 _NO_PATTERN = re.compile(r"\(\?|\\[a-zA-Z0-9]")
 
 
-def enforceable(schema: dict[str, Any], *, on_unsupported: Callable[[str, str], object]) -> dict[str, Any]:
+_TYPES = frozenset({"object", "array", "string", "number", "integer", "boolean", "null"})
+_SCHEMAS = frozenset(("items", "prefixItems", "anyOf", "oneOf", "allOf"))
+"""Keys whose values are schemas or lists of them."""
+
+Report: TypeAlias = Callable[[str, str], object]
+
+
+def enforceable(schema: dict[str, Any], *, on_unsupported: Report) -> dict[str, Any]:
     """``schema`` with closed objects, and without what engines cannot compile.
 
     Objects with properties get ``additionalProperties: false`` unless they say otherwise, have ``patternProperties`` or
-    are a branch of ``allOf``. ``on_unsupported(keyword, place)`` is called for everything that is left out; it may
-    raise.
+    are a branch of ``allOf``. What can be expressed is rewritten: ``true`` as ``{}``, an ``allOf`` of one schema as
+    that schema, a boolean ``exclusiveMinimum`` as a number. ``on_unsupported(keyword, place)`` is called for everything
+    that is left out; it may raise.
     """
     made = _enforceable(schema, "$", on_unsupported, closed=True)
     assert isinstance(made, dict)
     return made
 
 
-def _enforceable(node: Any, path: str, report: Callable[[str, str], object], *, closed: bool) -> Any:
+def _enforceable(node: Any, path: str, report: Report, *, closed: bool) -> Any:
     if isinstance(node, list):
-        return [_enforceable(item, f"{path}[{index}]", report, closed=closed) for index, item in enumerate(node)]
+        return [
+            _enforceable(_object_schema(item, f"{path}[{index}]", report), f"{path}[{index}]", report, closed=closed)
+            for index, item in enumerate(node)
+        ]
     if not isinstance(node, dict):
         return node
     made: dict[str, Any] = {}
-    for key, value in node.items():
+    for key, value in _rewritten(node, path, report).items():
         if _is_unsupported(key, value):
             report(key, path)
         elif key in _MAPS and isinstance(value, dict):
             made[key] = {
-                name: _enforceable(item, f"{path}.{key}.{name}", report, closed=True) for name, item in value.items()
+                name: _enforceable(
+                    _object_schema(item, f"{path}.{key}.{name}", report), f"{path}.{key}.{name}", report, closed=True
+                )
+                for name, item in value.items()
             }
-        elif key in _DATA:
+        elif key in _DATA or key == "required":
             made[key] = value
         else:
-            made[key] = _enforceable(value, f"{path}.{key}", report, closed=key != "allOf")
+            schema = _object_schema(value, f"{path}.{key}", report) if key in _SCHEMAS else value
+            made[key] = _enforceable(schema, f"{path}.{key}", report, closed=key != "allOf")
     if closed and made.get("properties") and not {"additionalProperties", "patternProperties", "allOf"} & made.keys():
         made["additionalProperties"] = False
     return made
+
+
+def _object_schema(value: Any, path: str, report: Report) -> Any:
+    """``true`` and ``false`` as schemas of their own; ``false`` cannot be said."""
+    if value is False:
+        report("false", path)
+    return {} if isinstance(value, bool) else value
+
+
+def _rewritten(node: dict[str, Any], path: str, report: Report) -> dict[str, Any]:
+    """The schema in words that engines know, as far as there are any."""
+    made = dict(node)
+    branches = made.get("allOf")
+    if isinstance(branches, list) and len(branches) == 1 and isinstance(branches[0], dict):
+        only = _rewritten(branches[0], path, report)
+        if not (only.keys() & made.keys()) - {"title", "description", "default"}:
+            del made["allOf"]
+            made = {**only, **made}
+    for bound, limit in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
+        if isinstance(exclusive := made.get(bound), bool):  # draft 4
+            del made[bound]
+            if exclusive and limit in made:
+                made[bound] = made.pop(limit)
+    if "prefixItems" in made and "items" in made:
+        items = made.pop("items")
+        if isinstance(items, (dict, list)):
+            report("items", path)
+            del made["prefixItems"]
+        elif items is False and isinstance(made["prefixItems"], list):
+            made.setdefault("maxItems", len(made["prefixItems"]))
+    return _with_known_types(made, path, report)
+
+
+def _with_known_types(node: dict[str, Any], path: str, report: Report) -> dict[str, Any]:
+    if "type" in node:
+        kinds = node["type"] if isinstance(node["type"], list) else [node["type"]]
+        known = [kind for kind in kinds if isinstance(kind, str) and kind in _TYPES]
+        if len(known) < len(kinds):
+            report("type", path)
+            node = {key: value for key, value in node.items() if key != "type" or known}
+            if known:
+                node["type"] = known if isinstance(node["type"], list) else known[0]
+    return node
 
 
 def _is_unsupported(key: str, value: Any) -> bool:
     if key == "uniqueItems":
         return value is not False
     if key == "format":
-        return isinstance(value, str) and value not in _FORMATS
+        return value not in _FORMATS
+    if key == "enum":
+        return not value
     if key == "pattern":
         return isinstance(value, str) and (not _PATTERN.fullmatch(value) or _NO_PATTERN.search(value) is not None)
     return key in _UNSUPPORTED
+
+
+def hoist_references(schema: dict[str, Any]) -> dict[str, Any]:
+    """The same schema with every reference under ``$defs``: one to the root or to a part of it gets an entry there."""
+    moved: dict[str, str] = {}
+    defs = schema.get("$defs") if isinstance(schema.get("$defs"), dict) else {}
+    _collect_references(schema, moved, set(defs or ()))
+    if not moved:
+        return schema
+    made = _renamed(schema, moved)
+    assert isinstance(made, dict)
+    entries = dict(made.get("$defs") or {})
+    for reference, name in moved.items():
+        target: Any = {key: value for key, value in made.items() if key != "$defs"} if reference == "#" else made
+        for step in reference.split("/")[1:]:
+            step = step.replace("~1", "/").replace("~0", "~")
+            target = target[int(step)] if isinstance(target, list) else target[step]
+        entries[name] = target
+    made["$defs"] = entries
+    return made
+
+
+def _collect_references(node: Any, moved: dict[str, str], taken: set[str]) -> None:
+    """Add a new name for each local reference that is not under ``$defs``."""
+    if isinstance(node, list):
+        for item in node:
+            _collect_references(item, moved, taken)
+    if not isinstance(node, dict):
+        return
+    for key, value in node.items():
+        if key == "$ref" and isinstance(value, str) and value.startswith("#") and not value.startswith(_NEW):
+            if value not in moved:
+                base = re.sub(r"\W", "_", value.rpartition("/")[2]) if "/" in value else "root"
+                name = next(name for name in _names_from(base) if name not in taken)
+                taken.add(name)
+                moved[value] = name
+        elif key not in _DATA:
+            _collect_references(value, moved, taken)
+
+
+def _names_from(base: str) -> Iterator[str]:
+    yield base
+    for number in itertools.count(2):
+        yield f"{base}_{number}"
+
+
+def _renamed(node: Any, moved: Mapping[str, str]) -> Any:
+    if isinstance(node, list):
+        return [_renamed(item, moved) for item in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        key: f"{_NEW}{moved[value]}"
+        if key == "$ref" and isinstance(value, str) and value in moved
+        else value
+        if key in _DATA
+        else _renamed(value, moved)
+        for key, value in node.items()
+    }
 
 
 def check_references(schema: dict[str, Any], what: str) -> None:
@@ -109,7 +239,10 @@ def _check_references(node: Any, root: dict[str, Any], what: str, path: str) -> 
             target: Any = root
             for step in value.split("/")[1:] if value.startswith("#") else ["#"]:
                 step = step.replace("~1", "/").replace("~0", "~")
-                target = target.get(step) if isinstance(target, dict) else None
+                if isinstance(target, list):
+                    target = target[int(step)] if step.isdecimal() and int(step) < len(target) else None
+                else:
+                    target = target.get(step) if isinstance(target, dict) else None
             if target is None:
                 raise LMStudioValueError(f"{what}: {path} refers to {value!r}, which is not in the schema.")
         elif key not in _DATA:

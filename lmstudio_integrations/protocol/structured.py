@@ -7,7 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from lmstudio_integrations.errors import LMStudioValueError
-from lmstudio_integrations.protocol.json_schema import check_references, copy_schema, enforceable, with_defs
+from lmstudio_integrations.protocol.json_schema import (
+    check_references,
+    copy_schema,
+    enforceable,
+    hoist_references,
+    with_defs,
+)
 
 __all__ = ["STRUCTURED_KEY", "answer_schema", "structured_field", "structured_value"]
 
@@ -72,6 +78,7 @@ def answer_schema(schema: Any, *, checked_afterwards: bool = False) -> dict[str,
     what = "The schema of the structured output"
     copied = with_defs(copy_schema(schema, what), what)
     check_references(copied, what)
+    copied = hoist_references(copied)
 
     def refuse(keyword: str, place: str) -> None:
         if not checked_afterwards:

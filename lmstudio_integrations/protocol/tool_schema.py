@@ -12,7 +12,13 @@ from functools import lru_cache
 from typing import Any
 
 from lmstudio_integrations.errors import LMStudioValueError
-from lmstudio_integrations.protocol.json_schema import check_references, copy_schema, enforceable, with_defs
+from lmstudio_integrations.protocol.json_schema import (
+    check_references,
+    copy_schema,
+    enforceable,
+    hoist_references,
+    with_defs,
+)
 
 __all__ = ["tool_parameters"]
 
@@ -35,6 +41,7 @@ def tool_parameters(schema: Any, tool: str) -> dict[str, Any]:
         schema = {}
     copied = with_defs(copy_schema(schema, what), what)
     check_references(copied, what)
+    copied = hoist_references(copied)
     loosened: list[str] = []
     root = _fold(copied, copied.get("$defs") or {}, loosened, what, ())
     kind = root.get("type") or "object"
