@@ -551,10 +551,13 @@ class AsyncModels(Generic[M, D]):
         self, endpoint: str, creation: Mapping[str, Any], on_load_progress: LoadProgressCallback | None
     ) -> str:
         check_callback("on_load_progress", on_load_progress)
+        last = -1.0
 
         async def read(packet: Any) -> None:
+            nonlocal last
             progress = load_progress(packet)
-            if progress is not None and on_load_progress is not None:
+            if progress is not None and progress != last and on_load_progress is not None:
+                last = progress
                 await _run(on_load_progress, progress)
 
         return await _follow(lambda deliver: self._client._load(self._namespace, endpoint, creation, deliver), read)

@@ -502,10 +502,13 @@ class Models(Generic[M, D]):
     def _load(self, endpoint: str, creation: Mapping[str, Any], on_load_progress: LoadProgressCallback | None) -> str:
         check_callback("on_load_progress", on_load_progress)
         refuse_coroutine("on_load_progress", on_load_progress)
+        last = -1.0
 
         def read(packet: Any) -> None:
+            nonlocal last
             progress = load_progress(packet)
-            if progress is not None and on_load_progress is not None:
+            if progress is not None and progress != last and on_load_progress is not None:
+                last = progress
                 on_load_progress(progress)
 
         return _follow(lambda deliver: self._client._load(self._namespace, endpoint, creation, deliver), read)
