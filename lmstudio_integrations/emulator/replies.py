@@ -1,4 +1,4 @@
-"""Scripted replies: what the next prediction says, exactly, and how."""
+"""Scripted replies: the exact answers of the next predictions."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Reply:
         tool_calls: sent after the text, one after the other; a ``FailedToolCall`` may be among them.
         failed_tool_call: one more, after ``tool_calls``.
         pace: seconds before each fragment.
-        prompt_tokens: how many tokens the prompt is said to have; ``None`` counts them.
+        prompt_tokens: the reported number of prompt tokens; ``None`` counts them.
         cached_tokens: how many of them came from the cache; ``None`` reports what an engine would really have kept.
         progress: the shares of prompt processing that are reported, 0.0 to 1.0.
         stop_reason: instead of the one that follows from the rest.

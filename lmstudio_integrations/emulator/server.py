@@ -1,4 +1,4 @@
-"""``Emulator``: LM Studio's WebSocket server, imitated, in a thread of its own."""
+"""``Emulator``: an imitation of LM Studio's WebSocket server, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Emulator:
             ...  # any client of LM Studio, with server.url
 
     Args:
-        models: what is on its made-up disk; default: ``emulator/chat`` (loaded), ``emulator/chat-2`` and
+        models: the downloaded models; default: ``emulator/chat`` (loaded), ``emulator/chat-2`` and
             ``emulator/embedding`` (loaded). With ``model_path``: that model alone.
-        api_token: ``sk-lm-…``; then nobody comes in without it.
+        api_token: ``sk-lm-…``; clients without it are refused.
         replies: replies to begin with, or a function from a ``PredictionRequest`` to a reply (or ``None``).
         model_path: a GGUF file; answers then come from it, through llama.cpp in a child process.
         threads: of the real model.
@@ -43,9 +43,9 @@ class Emulator:
         record: whether to keep frames in ``requests`` and ``sent``; ``record_limit`` how many of both together.
         presets: names that ``fuzzyPresetIdentifier`` may have.
         evict_just_in_time: loading a model just in time unloads the one that was loaded so before.
-        auth_timeout: seconds until a client that does not authenticate is sent away.
+        auth_timeout: seconds until a client that does not authenticate is refused.
 
-    ``load_hold`` may be set to a gate or event on which every load waits half-way, ``load_progress`` and
+    ``load_hold`` may be set to an event that every load waits for half-way, ``load_progress`` and
     ``load_pace`` (seconds) shape its progress. All methods may be called from any thread.
 
     Raises:
@@ -91,14 +91,14 @@ class Emulator:
     # --- life
 
     def start(self) -> Self:
-        """Listen. Returns once clients can come.
+        """Start listening. Returns when clients can connect.
 
         Raises:
             OSError: the port is taken.
             LMStudioError: the real model does not start.
         """
         if self._thread is not None:
-            raise LMStudioError("The emulator runs already.")
+            raise LMStudioError("the emulator is already running: call stop() first")
         ready: threading.Event = threading.Event()
         failed: list[BaseException] = []
         self._thread = threading.Thread(target=self._run, args=(ready, failed), name="lmstudio-emulator", daemon=True)
@@ -111,7 +111,7 @@ class Emulator:
         return self
 
     def stop(self) -> None:
-        """Close everything, and wait until it is closed. A second call does nothing."""
+        """Close all sockets and wait for the thread to end. A second call has no effect."""
         thread, self._thread = self._thread, None
         if thread is not None and self._loop is not None and self._stopping is not None:
             self._loop.call_soon_threadsafe(self._stopping.set)
@@ -130,12 +130,12 @@ class Emulator:
 
     @property
     def url(self) -> str:
-        """Where it listens: ``ws://127.0.0.1:PORT``, and the prefix if there is one."""
+        """The address: ``ws://127.0.0.1:PORT``, with the prefix if there is one."""
         return f"ws://{self._listener.host}:{self._listener.port}{self._listener.prefix}"
 
     @property
     def port(self) -> int:
-        """The port it listens on; before ``start()`` the one that was asked for."""
+        """The port it listens on; before ``start()`` the requested one."""
         return self._listener.port
 
     @property
@@ -145,12 +145,12 @@ class Emulator:
 
     @property
     def requests(self) -> list[RecordedFrame]:
-        """Every frame of every client, authentication included, in order of arrival."""
+        """All frames of all clients in order of arrival, with authentication."""
         return self._state.frame_log.frames("client")
 
     @property
     def sent(self) -> list[RecordedFrame]:
-        """Every frame that was sent, warnings included."""
+        """All sent frames, with warnings."""
         return self._state.frame_log.frames("server")
 
     @property
@@ -159,12 +159,12 @@ class Emulator:
         return self._state.faults
 
     def script(self, *replies: Reply) -> None:
-        """Queue replies: the next predictions take them in order."""
+        """Queue replies for the next predictions, in this order."""
         self._state.add_replies(replies)
 
     @property
     def scripted(self) -> int:
-        """How many queued replies have not been taken yet."""
+        """The number of queued replies that no prediction has used yet."""
         return len(self._state.script)
 
     def wait_for(
@@ -184,11 +184,11 @@ class Emulator:
         return self._state.frame_log.wait_for("server", predicate, timeout, after)
 
     def wait_until(self, condition: Callable[[], bool], timeout: float = 5.0) -> None:
-        """Wait until something is true that changes with frames or connections: ``lambda: server.connections == 0``."""
+        """Wait until ``condition()`` is true. It is evaluated after each frame and each change of connections."""
         self._state.frame_log.wait_until(condition, timeout)
 
     def clear_record(self) -> None:
-        """Forget the recorded frames."""
+        """Remove the recorded frames."""
         self._state.frame_log.clear()
 
     @property
@@ -197,29 +197,31 @@ class Emulator:
         return self._state.models.identifiers()
 
     def expire(self, identifier: str) -> None:
-        """The TTL of an instance is over: it is unloaded.
+        """Unload an instance as at the end of its TTL.
 
         Raises:
             LMStudioValueError: no such instance, or it has no TTL.
         """
         instance = self._state.models.loaded.get(identifier)
         if instance is None or instance.ttl_ms is None:
-            raise LMStudioValueError(f"No loaded instance {identifier!r} has a TTL; loaded are {self.loaded}.")
+            raise LMStudioValueError(
+                f"expected a loaded instance with a TTL, got {identifier!r}; loaded: {self.loaded}"
+            )
         self._do(self._unload(identifier))
 
     def unload(self, identifier: str) -> None:
-        """Somebody else unloads an instance.
+        """Unload an instance, as another client or the user would.
 
         Raises:
             LMStudioValueError: no such instance.
         """
         if identifier not in self._state.models.loaded:
-            raise LMStudioValueError(f"{identifier!r} is not loaded; loaded are {self.loaded}.")
+            raise LMStudioValueError(f"expected a loaded instance, got {identifier!r}; loaded: {self.loaded}")
         self._do(self._unload(identifier))
 
     @property
     def load_hold(self) -> ThreadsafeEvent | threading.Event | None:
-        """What every load waits for half-way."""
+        """The event that every load waits for half-way."""
         return self._state.load_hold
 
     @load_hold.setter
@@ -228,7 +230,7 @@ class Emulator:
 
     @property
     def load_progress(self) -> Sequence[float]:
-        """The shares that a load reports."""
+        """The progress values (0.0 to 1.0) that a load reports."""
         return self._state.load_progress
 
     @load_progress.setter
@@ -245,7 +247,7 @@ class Emulator:
         self._state.load_pace = seconds
 
     def drop_connections(self) -> None:
-        """Cut every socket without a word."""
+        """Cut every socket without a close frame."""
         self._do(self._listener.drop())
 
     def restart(self) -> None:
@@ -279,7 +281,7 @@ class Emulator:
         """Run something on the emulator's loop and wait for it."""
         if self._loop is None or self._thread is None:
             work.close()
-            raise LMStudioError("The emulator does not run.")
+            raise LMStudioError("the emulator is not running: call start() or use it as a context manager")
         asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     async def _unload(self, identifier: str) -> None:

@@ -1,4 +1,4 @@
-"""Something that the emulator waits for and that a test opens, from any thread."""
+"""``ThreadsafeEvent``: the emulator waits for it, and a test sets it from any thread."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _POLL_SECONDS = 0.002
 
 
 class ThreadsafeEvent:
-    """Closed until ``release()`` (or ``set()``, as with a ``threading.Event``). Awaiting it costs no thread."""
+    """An event that is awaited on a loop and set from any thread, with ``set()`` or ``release()``."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -17,7 +17,7 @@ class ThreadsafeEvent:
         self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
 
     def release(self) -> None:
-        """Open it for good; all who wait go on. Callable from any thread, any number of times."""
+        """Set the event; all waiting tasks continue. Thread-safe; further calls have no effect."""
         with self._lock:
             self._open = True
             waiting, self._waiting = self._waiting, []
@@ -30,11 +30,11 @@ class ThreadsafeEvent:
         self.release()
 
     def is_set(self) -> bool:
-        """Whether it is open."""
+        """Whether the event is set."""
         return self._open
 
     async def wait(self) -> None:
-        """Return as soon as it is open."""
+        """Wait until the event is set."""
         loop = asyncio.get_running_loop()
         with self._lock:
             if self._open:
@@ -45,7 +45,7 @@ class ThreadsafeEvent:
 
 
 async def wait_until_set(gate: ThreadsafeEvent | threading.Event) -> None:
-    """Wait for a gate. A ``threading.Event`` cannot call back, so it is looked at every 2 ms."""
+    """Wait for an event. A ``threading.Event`` has no callback, so it is polled every 2 ms."""
     if isinstance(gate, ThreadsafeEvent):
         await gate.wait()
         return

@@ -75,13 +75,13 @@ def test_a_stopped_emulator_leaves_no_thread_and_no_socket() -> None:
 def test_it_can_be_started_again_but_not_twice() -> None:
     server = Emulator(replies=[Reply("first")])
     with server:
-        with pytest.raises(LMStudioError, match="runs already"):
+        with pytest.raises(LMStudioError, match="already running"):
             server.start()
         with Wire(server) as wire:
             assert said(wire.predict()) == "first"
     with server, Wire(server) as wire:
         assert "emulator" in said(wire.predict())
-    with pytest.raises(LMStudioError, match="does not run"):
+    with pytest.raises(LMStudioError, match="is not running"):
         server.drop_connections()
 
 

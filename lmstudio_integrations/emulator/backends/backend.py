@@ -1,4 +1,4 @@
-"""What stands behind the emulated endpoints: the made-up engine here, or the real one in ``llama_cpp``."""
+"""The interface of a backend, and ``FakeBackend``, which answers by rules. ``llama_cpp`` has the real one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Backend(Protocol):
         """The history as text for the model."""
 
     async def tokenize(self, text: str) -> Sequence[Any]:
-        """The tokens of a text, in the engine's own form; equal tokens are equal values."""
+        """The tokens of a text, in the backend's own form; equal tokens are equal values."""
 
     async def token_ids(self, text: str) -> list[int]:
         """The tokens of a text as numbers."""
@@ -35,14 +35,14 @@ class Backend(Protocol):
         """The vector of a text."""
 
     def reply(self, request: PredictionRequest) -> Reply | None:
-        """A whole reply, if this engine makes such; else ``events`` is asked."""
+        """A complete reply, or ``None`` if the answer comes from ``events``."""
 
     def events(self, request: PredictionRequest) -> AsyncGenerator[Progress | Event | Finish]:
         """The answer as it comes."""
 
 
 class FakeBackend:
-    """Answers by rule, counts by a small tokenizer, embeds by the words of a text. Knows nothing, waits for nothing."""
+    """Answers by rules, counts tokens with a small tokenizer, and embeds by the words of a text. Does no I/O."""
 
     async def start(self) -> None:
         return None
@@ -66,4 +66,4 @@ class FakeBackend:
         return rule_reply(request)
 
     def events(self, request: PredictionRequest) -> AsyncGenerator[Progress | Event | Finish]:
-        raise NotImplementedError("the made-up engine answers with whole replies")
+        raise NotImplementedError("FakeBackend answers with complete replies; use reply()")

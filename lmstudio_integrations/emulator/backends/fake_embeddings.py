@@ -19,7 +19,7 @@ def embedding(text: str, dimensions: int) -> list[float]:
 
 
 def _features(text: str) -> dict[str, float]:
-    """Words weigh by their length, so that "the" says little; the whole text keeps different texts apart."""
+    """Words weigh by their length, so that "the" has little weight; the complete text counts too."""
     features: dict[str, float] = {f"text:{text}": 0.3}
     for word in re.findall(r"\w+", text.casefold()):
         features[f"word:{word}"] = features.get(f"word:{word}", 0.0) + min(len(word), 8) / 4

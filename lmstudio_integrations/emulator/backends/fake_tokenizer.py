@@ -1,6 +1,6 @@
 """A small deterministic tokenizer: words, groups of digits, single signs. No character is lost or split.
 
-It is nobody's real vocabulary. What counts is that ``tokenize``, ``countTokens``, prompt progress, limits and the
+It is not the vocabulary of a real model. It ensures that ``tokenize``, ``countTokens``, prompt progress, limits and the
 statistics of the emulator all use this one, so that their numbers agree exactly.
 """
 
@@ -52,7 +52,7 @@ def common_prefix(one: Sequence[str], other: Sequence[str]) -> int:
 class PromptCache:
     """The last few token sequences (prompt and answer) of an instance.
 
-    ``reusable`` tells how many leading tokens of a new prompt would not have to be processed again.
+    ``reusable`` returns how many leading tokens of a new prompt are in the cache.
     """
 
     def __init__(self, sequences: int = 4) -> None:

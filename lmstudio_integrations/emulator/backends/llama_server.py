@@ -116,7 +116,7 @@ class LlamaProcess:
         """Start it; the address of its server.
 
         Raises:
-            LMStudioError: it ended before the model was loaded; says with which words.
+            LMStudioError: the process ended before the model was loaded; the message has its last output.
         """
         with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
             process = self._process = _launch(log)

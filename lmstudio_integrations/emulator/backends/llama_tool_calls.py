@@ -27,7 +27,7 @@ def call_schema(tools: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     definitions: dict[str, Any] = {}
     for tool in tools:
         parameters = {**(tool.get("parameters") or _NOTHING)}
-        if "properties" in parameters:  # what a tool does not say it takes, a small model makes up without end
+        if "properties" in parameters:  # a small model invents arguments without end for an open object
             parameters.setdefault("additionalProperties", False)
         definitions.update(parameters.pop("$defs", {}))
         branches.append(
@@ -75,7 +75,7 @@ class CallStream:
         return out
 
     def finish(self) -> list[Event]:
-        """The call's end: whole, or cut off by a limit."""
+        """The end of the call: complete, or truncated by a limit."""
         try:
             whole = json.loads(self._text)
             name, arguments = whole["name"], whole["arguments"]

@@ -14,7 +14,7 @@ Messages = Sequence[Mapping[str, Any]]
 
 @dataclass
 class PredictionRequest:
-    """What is asked of the model.
+    """One request for a prediction.
 
     ``messages`` is the history in wire form (for a raw completion: one user message with the prompt), ``prompt``
     the text after the template, ``prompt_tokens`` its tokens, cut to the context if the policy says so.

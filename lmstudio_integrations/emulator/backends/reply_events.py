@@ -103,7 +103,7 @@ class CallArguments:
 
 @dataclass(slots=True)
 class CallEnd:
-    """The tool call is whole. ``arguments`` ``None`` leaves the key out."""
+    """The tool call is complete. ``arguments=None`` omits the key."""
 
     name: str
     arguments: dict[str, Any] | None
@@ -141,6 +141,6 @@ Event = Text | CallStart | CallName | CallArguments | CallEnd | CallFailed
 
 
 def _token(piece: str) -> dict[str, Any]:
-    # Made up: the emulator is always certain, so the only candidate has the whole probability.
+    # Invented: the emulator reports one candidate, with probability 1.
     number = fake_tokenizer.token_id(piece)
     return {"text": piece, "id": number, "logProb": 0.0, "candidates": [{"text": piece, "id": number, "logProb": 0.0}]}

@@ -1,4 +1,4 @@
-"""The rule source: what the emulator answers when nobody has scripted a reply.
+"""Rules: the emulator's answers when no reply is scripted.
 
 Deterministic, and honest about itself: texts say that an emulator made them, made-up strings begin with
 "emulated". Tools are called when they must be, or when the last message is a user's that names or clearly means

@@ -1,4 +1,4 @@
-"""Whether the made-up model calls a tool, and which: by its name in the text, else by words that both share."""
+"""Whether the fake model calls a tool, and which: by its name in the text, else by words in common."""
 
 from __future__ import annotations
 

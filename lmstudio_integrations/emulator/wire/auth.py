@@ -1,4 +1,4 @@
-"""Who may come in: API token, guests, and the first passkey of an identifier."""
+"""Authentication: API token, guests, and the first passkey of an identifier."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Authenticator:
     def __init__(self, api_token: str | None) -> None:
         found = None if api_token is None else TOKEN_PATTERN.fullmatch(api_token)
         if api_token is not None and found is None:
-            raise LMStudioValueError("api_token has to look like sk-lm-xxxxxxxx:xxxxxxxxxxxxxxxxxxxx")
+            raise LMStudioValueError("expected an api_token of the form sk-lm-xxxxxxxx:xxxxxxxxxxxxxxxxxxxx")
         self._wanted = None if found is None else (found[1], found[2])
         self._passkeys: dict[str, str] = {}
         self._sockets: dict[object, str] = {}
 
     def enter(self, connection: object, request: Authentication) -> str | None:
-        """Let a client in; what is wrong with it, in words, if it stays out."""
+        """Authenticate a client: ``None``, or the reason why it is refused."""
         identifier, passkey = request.client_identifier, request.client_passkey
         if self._wanted is not None and (identifier, passkey) != self._wanted:
             if _TOKEN_IDENTIFIER.fullmatch(identifier):
@@ -37,7 +37,7 @@ class Authenticator:
         return None
 
     def leave(self, connection: object) -> None:
-        """A socket is gone; with the last one of an identifier its passkey is forgotten."""
+        """Remove a closed socket; the last one of an identifier also removes its passkey."""
         identifier = self._sockets.pop(connection, None)
         if identifier is not None and identifier not in self._sockets.values():
             self._passkeys.pop(identifier, None)

@@ -1,4 +1,4 @@
-"""One call or channel of a client, as the endpoints see it."""
+"""Calls and channels of a client, and the endpoints that answer them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class CallConnection(MessageSender, Protocol):
         """Run an endpoint from the channel's creation to its close."""
 
 
-class ChannelCancelled(Exception):  # noqa: N818 - no error: what the client wanted
+class ChannelCancelled(Exception):  # noqa: N818 - not an error: the client requested it
     """The client has cancelled the channel."""
 
 
@@ -72,7 +72,7 @@ class ChannelCall:
         self._task = asyncio.create_task(self.connection.run_channel(self, endpoint, self._faults))
 
     async def send(self, packet: dict[str, Any]) -> None:
-        """Send one packet, unless a fault has something else in mind."""
+        """Send one packet; faults may change or drop it."""
         message = {"type": "channelSend", "channelId": self.id, "message": packet}
         if self._faults.any:
             await self._faults.send(self.connection, message)
@@ -80,20 +80,20 @@ class ChannelCall:
             await self.connection.send(message)
 
     def cancel(self) -> None:
-        """The client has sent ``cancel``: interrupt the endpoint where it lets itself be interrupted."""
+        """Handle the client's ``cancel``: interrupt the endpoint within ``interruptible()``."""
         if not self.cancelled:
             self.cancelled = True
             if self._interruptible and self._task is not None:
                 self._task.cancel()
 
     def abandon(self) -> None:
-        """The socket is gone: stop working for nobody."""
+        """Cancel the endpoint because the socket is closed."""
         if self._task is not None:
             self._task.cancel()
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Where a cancel of the client, an earlier one too, raises ``ChannelCancelled`` out of any await."""
+        """A block in which a cancel of the client, also an earlier one, raises ``ChannelCancelled`` from any await."""
         if self.cancelled:
             raise ChannelCancelled
         self._interruptible = True
@@ -121,7 +121,7 @@ class Endpoint:
     channel: ChannelEndpoint | None = None
 
     def problem(self, parameter: Any) -> str | None:
-        """What is wrong with the parameter, in words."""
+        """The problem of the parameter as text, or ``None``."""
         if self.shape is None:
             return None if parameter is NOTHING else "parameter: there must be none, not even null"
         return "parameter: required, but absent" if parameter is NOTHING else self.shape(parameter, "parameter")

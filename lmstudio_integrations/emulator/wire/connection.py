@@ -78,7 +78,7 @@ class Connection:
     # --- what goes out
 
     async def send(self, message: dict[str, Any]) -> None:
-        """Send one message; a socket that is gone swallows it."""
+        """Send one message; it is discarded if the socket is closed."""
         if self._stalled is not None:
             await self._stalled.wait()
         text = encode(message)
@@ -87,7 +87,7 @@ class Connection:
             await self._socket.send(text)
 
     async def send_text(self, text: str) -> None:
-        """Send a frame as it stands."""
+        """Send a frame unchanged."""
         self.state.frame_log.add("server", self.namespace, self.number, text)
         with suppress(ConnectionClosed):
             await self._socket.send(text)
@@ -105,7 +105,7 @@ class Connection:
         self._socket.transport.abort()
 
     async def _warn(self, kind: str, warning: str) -> None:
-        """LM Studio sends five warnings per socket; whatever comes later is met with silence."""
+        """Send a warning. LM Studio sends five per socket and then none."""
         if self._warnings < MAX_WARNINGS:
             self._warnings += 1
             await self.send(envelopes.CommunicationWarning(warning=warning, kind=kind).to_wire())
@@ -170,7 +170,7 @@ class Connection:
         try:
             message = envelopes.parse_client_message(raw)
         except ValueError:
-            return  # the real server writes it to its log and says nothing
+            return  # LM Studio writes it to its log and sends nothing
         match message:
             case envelopes.ChannelSend():
                 self._channel_send(message)
@@ -277,13 +277,13 @@ class Connection:
             ending = envelopes.ChannelError(channel_id=call.id, error=cancelled.error).to_wire()
         except Exception as error:  # noqa: BLE001 - as above
             ending = envelopes.ChannelError(channel_id=call.id, error=_failure(error)).to_wire()
-        # Freed before the close goes out, so that a client that reuses the id at once is welcome.
+        # Removed before the close is sent, so that a client may reuse the id at once.
         self._channels.pop(call.id, None)
         await faults.send(self, ending)
 
 
 def close_nowait(socket: ServerConnection, code: int | None = None) -> None:
-    """Close politely, and do not wait for the other side."""
+    """Send a close frame and close the transport without waiting for the other side."""
     if socket.protocol.state is State.OPEN:
         socket.protocol.send_close(code)
         socket.transport.write(b"".join(socket.protocol.data_to_send()))

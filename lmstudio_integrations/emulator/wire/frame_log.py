@@ -1,4 +1,4 @@
-"""What went over the wire, for tests to look at and to wait for."""
+"""The log of frames, which tests read and wait for."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Direction = Literal["client", "server"]
 class RecordedFrame:
     """One frame.
 
-    ``direction`` is who sent it, ``connection`` the number of its socket (from 1), ``order`` its place among all
-    frames of both directions. ``message`` is the JSON document (text that was no JSON stays a string), and is
-    shared with the emulator: do not change it.
+    ``direction``: the sender, "client" or "server". ``connection``: the number of the socket, from 1. ``order``: the
+    position among all frames of both directions. ``message``: the JSON document, or the text of a frame that is not
+    JSON. The emulator shares it: do not change it.
     """
 
     namespace: str
@@ -38,7 +38,7 @@ class FrameLog:
         self.enabled = enabled
 
     def add(self, direction: Direction, namespace: str, connection: int, message: Any) -> None:
-        """Note one frame and wake those who wait."""
+        """Record one frame and wake the waiting threads."""
         if not self.enabled:
             return
         with self._changed:
@@ -47,12 +47,12 @@ class FrameLog:
             self._changed.notify_all()
 
     def wake(self) -> None:
-        """Let those who wait look again: something other than a frame has changed."""
+        """Wake the waiting threads because something other than a frame has changed."""
         with self._changed:
             self._changed.notify_all()
 
     def frames(self, direction: Direction) -> list[RecordedFrame]:
-        """A copy of what one side has sent, in order."""
+        """A copy of the frames that one side has sent, in order."""
         with self._changed:
             return [frame for frame in self._frames if frame.direction == direction]
 

@@ -1,4 +1,4 @@
-"""The emulator's ear: HTTP greeting, WebSocket upgrades, and the sockets that are open."""
+"""The listening socket: HTTP greeting, WebSocket upgrades, and the open sockets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lmstudio_integrations.emulator.wire.calls import EndpointTable
 from lmstudio_integrations.emulator.wire.connection import Connection, close_nowait
 
 _MAX_FRAME = 100 * 2**20  # the limit of the library under LM Studio's server
-_GRACE = 1.0  # seconds that the other side has to take in a close_nowait
+_GRACE = 1.0  # seconds that the other side has to answer a close frame
 _GREETING = '{"lmstudio":true}'
 
 
@@ -66,7 +66,7 @@ class Listener:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
-        """Stop listening and end every socket: politely, with a moment for the other side to take it in."""
+        """Stop listening and close every socket, with a close frame and one second for the answer."""
         async with self._changing:
             server, self._server = self._server, None
             if server is None:
@@ -91,7 +91,7 @@ class Listener:
     async def restart(self) -> None:
         """Cut every socket, forget what was loaded, and listen again on the same port.
 
-        The sockets are cut last: whoever connects anew because of it finds the server there.
+        The sockets are cut last, so that clients that reconnect find the server listening.
         """
         async with self._changing:
             if (old := self._server) is None:  # it was closed in the meantime
@@ -99,7 +99,7 @@ class Listener:
             await _refuse_newcomers(old)
             cut = list(self._sockets)
             old.close(close_connections=False)
-            while old.sockets:  # noqa: ASYNC110  # a task of websockets' own closes them, and tells nobody
+            while old.sockets:  # noqa: ASYNC110  # a task of websockets closes them, without an event to wait for
                 await asyncio.sleep(0)
             self._closing.set()
             self._state.reset()
@@ -109,7 +109,7 @@ class Listener:
             await old.wait_closed()
 
     def _restart_soon(self) -> None:
-        """Asked for by a fault, on the loop itself: the one who asks goes down with the sockets."""
+        """Restart from a task of its own: the calling task ends with its socket."""
         task = asyncio.get_running_loop().create_task(self.restart())
         self._errands.add(task)
         task.add_done_callback(self._errands.discard)
@@ -153,7 +153,7 @@ class Listener:
 
 
 class _Socket(ServerConnection):
-    """A connection that is in ``sockets`` from the first moment to the last."""
+    """A connection that is in ``sockets`` as long as it exists."""
 
     def __init__(self, sockets: set[ServerConnection], *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -169,7 +169,7 @@ class _Socket(ServerConnection):
 
 
 async def _refuse_newcomers(server: Server) -> None:
-    """Accept nobody any more, and let those in who have been: asyncio forgets to close them if the server is closed."""
+    """Stop accepting, and finish accepted connections: asyncio does not close those of a closed server."""
     loop = asyncio.get_running_loop()
     with contextlib.suppress(NotImplementedError):  # loops that do not wait for sockets to become readable
         for socket in server.sockets:

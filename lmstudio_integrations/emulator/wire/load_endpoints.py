@@ -32,7 +32,7 @@ async def get_or_load(call: ChannelCall) -> None:
         raise wrong_domain(wanted, instance.model.domain, call.domain)
     if instance is None:
         model = store.model(wanted, call.domain)
-        instance = store.loaded.get(model.key)  # asked for by its path
+        instance = store.loaded.get(model.key)  # requested by its path
         if instance is None:
             await _load_just_in_time(call, model)
             return
@@ -76,7 +76,7 @@ async def _load(
         failure = EndpointError("Failed to load the model")
         failure.error = error_object(model.load_error)
         raise failure
-    # Two clients may have asked at once: whoever comes second gets the first one's instance.
+    # If two clients load the same model at once, the second gets the instance of the first.
     there = state.models.loaded.get(identifier)
     if there is not None and just_in_time:
         return there

@@ -221,7 +221,7 @@ def _drafted(draft_model: str | None) -> dict[str, Any]:
 
 
 class _ScriptedError(EndpointError):
-    """The error object that a reply asks for, as it stands."""
+    """Raises the error object of a reply unchanged."""
 
     def __init__(self, error: Any) -> None:
         super().__init__("scripted")

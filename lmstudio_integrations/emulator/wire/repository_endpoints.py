@@ -1,4 +1,4 @@
-"""The namespace ``repository``: a small made-up catalog, and downloads that put a model of it on the made-up disk."""
+"""The namespace ``repository``: a small invented catalog, and downloads that add its models to the downloaded ones."""
 
 from __future__ import annotations
 
