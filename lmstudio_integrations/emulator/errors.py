@@ -116,3 +116,11 @@ def context_overflow(needed: int, available: int) -> EndpointError:
         f"The prompt needs {needed} tokens, which exceeds the context length of {available} tokens",
         suggestion="Load the model with a larger context length, or shorten the input.",
     )
+
+
+def grammar_rejected(reason: str) -> EndpointError:
+    """The engine cannot compile the grammar of a structured answer.
+
+    The title is LM Studio's, from users' reports of llama.cpp's error; ``cause`` has the engine's reason.
+    """
+    return EndpointError("failed to parse grammar", cause=reason)

@@ -151,6 +151,33 @@ def test_a_prompt_that_does_not_fit_is_refused_with_both_counts(server: Emulator
     assert "4096 tokens" in seen[-1]["error"]["title"]
 
 
+@pytest.mark.parametrize(
+    "structured",
+    [
+        {"type": "json", "jsonSchema": {"type": "array", "items": {"type": "string"}, "uniqueItems": True}},
+        {"type": "json", "jsonSchema": {"type": "string", "pattern": "^(?=a)b$"}},
+        {"type": "json", "jsonSchema": {"type": "string", "format": "file-path"}},
+        {"type": "json", "jsonSchema": {"not": {"type": "string"}}},
+        {"type": "json", "jsonSchema": {"$ref": "#/$defs/Nowhere"}},
+        {"type": "gbnf", "gbnfGrammar": "root ::= ((("},
+    ],
+    ids=str,
+)
+def test_prediction_with_a_grammar_that_the_engine_rejects_is_an_error(
+    server: Emulator, structured: dict[str, Any]
+) -> None:
+    seen = predict(server, "Hi", structured=structured, maxPredictedTokens=capped(8))
+    assert seen[-1]["type"] == "channelError"
+    assert seen[-1]["error"]["title"] == "failed to parse grammar"
+    assert not any(packet["type"] == "success" for packet in packets(seen))
+
+
+def test_prediction_after_a_rejected_grammar_is_not_affected(server: Emulator) -> None:
+    predict(server, "Hi", structured={"type": "json", "jsonSchema": {"not": {}}}, maxPredictedTokens=capped(8))
+    seen = predict(server, "Hi", structured={"type": "json", "jsonSchema": ADD["function"]["parameters"]})
+    jsonschema.validate(json.loads(said(seen)), ADD["function"]["parameters"])
+
+
 def test_scripted_replies_go_before_the_model(server: Emulator) -> None:
     server.script(Reply("exactly this"))
     assert said(predict(server, "Hi")) == "exactly this"

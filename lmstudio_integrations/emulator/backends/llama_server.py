@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from lmstudio_integrations.emulator.errors import EndpointError, context_overflow
+from lmstudio_integrations.emulator.errors import EndpointError, context_overflow, grammar_rejected
 from lmstudio_integrations.errors import LMStudioError
 
 _LINE_LIMIT = 16 * 2**20
@@ -97,7 +97,10 @@ def _refusal(answer: Any) -> EndpointError:
     error = answer.get("error", answer) if isinstance(answer, dict) else {}
     if error.get("type") == "exceed_context_size_error":
         return context_overflow(error.get("n_prompt_tokens", 0), error.get("n_ctx", 0))
-    return EndpointError("The engine refused the request", cause=str(error.get("message", answer)))
+    message = str(error.get("message", answer))
+    if "failed to parse grammar" in message:
+        return grammar_rejected(message)
+    return EndpointError("The engine refused the request", cause=message)
 
 
 _PROGRAM = Path(__file__).with_name("llama_child.py")
@@ -111,6 +114,7 @@ class LlamaProcess:
     def __init__(self, settings: dict[str, Any]) -> None:
         self._settings = settings
         self._process: subprocess.Popen[str] | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     async def start(self) -> str:
         """Start it; the address of its server.
@@ -118,23 +122,38 @@ class LlamaProcess:
         Raises:
             LMStudioError: the process ended before the model was loaded; the message has its last output.
         """
-        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
+        self._folder = tempfile.TemporaryDirectory(prefix="lmstudio-emulator-", ignore_cleanup_errors=True)
+        with self._log_path.open("w", encoding="utf-8") as log:
             process = self._process = _launch(log)
-            assert process.stdin is not None
-            assert process.stdout is not None
-            process.stdin.write(json.dumps(self._settings) + "\n")
-            process.stdin.flush()
-            try:
-                async with asyncio.timeout(_START_SECONDS):
-                    line = await asyncio.to_thread(process.stdout.readline)
-            except TimeoutError:
-                line = ""
-            if line:
-                return str(json.loads(line)["address"])
-            await self.stop()
-            log.seek(0)
-            words = log.read()[-_LAST_WORDS:].strip()
-        raise LMStudioError(f"The real model {self._settings['path']} did not start: {words}")
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps(self._settings) + "\n")
+        process.stdin.flush()
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                line = await asyncio.to_thread(process.stdout.readline)
+        except TimeoutError:
+            line = ""
+        if line:
+            return str(json.loads(line)["address"])
+        words = self.log()[-_LAST_WORDS:].strip()
+        await self.stop()
+        raise LMStudioError(f"the real model {self._settings['path']} did not start; its last output: {words}")
+
+    @property
+    def _log_path(self) -> Path:
+        assert self._folder is not None
+        return Path(self._folder.name, "llama.log")
+
+    def log_size(self) -> int:
+        """The size of the child's log in bytes."""
+        return self._log_path.stat().st_size
+
+    def log(self, after: int = 0) -> str:
+        """The child's log beyond the byte ``after``."""
+        with self._log_path.open("rb") as log:
+            log.seek(after)
+            return log.read().decode(errors="replace")
 
     async def stop(self) -> None:
         """End it and wait until it is gone."""
@@ -145,6 +164,9 @@ class LlamaProcess:
             for pipe in (process.stdin, process.stdout):
                 if pipe is not None:
                     pipe.close()
+        folder, self._folder = self._folder, None
+        if folder is not None:
+            folder.cleanup()
 
     @property
     def pid(self) -> int | None:
