@@ -131,3 +131,22 @@ CONVERSATIONS: dict[str, tuple[list[BaseMessage], list[ChatMessage]]] = {
 def test_both_adapters_make_the_same_history(name: str, options: dict[str, Any]) -> None:
     langchain, llama_index = CONVERSATIONS[name]
     assert from_langchain(langchain, **options) == from_llama_index(llama_index, **options)
+
+
+def test_address_in_a_tools_result_stays_text_unless_images_may_be_fetched() -> None:
+    url = "https://example.com/a.png"
+    langchain: list[BaseMessage] = [
+        HumanMessage("look"),
+        AIMessage("", tool_calls=[call()]),
+        ToolMessage([{"type": "image", "url": url}], tool_call_id="c1"),
+    ]
+    llama_index = [
+        ChatMessage(role="user", content="look"),
+        ChatMessage(role="assistant", blocks=[CALL_BLOCK]),
+        ChatMessage(role="tool", blocks=[ImageBlock(url=url)], additional_kwargs=RESULT),
+    ]
+    for made in (from_langchain(langchain, fetch_images=False), from_llama_index(llama_index, fetch_images=False)):
+        (result,) = made.messages[-1]["content"]
+        assert result["content"] == f"[image at {url}: not fetched, because fetch_images is off]"
+    for made in (from_langchain(langchain, fetch_images=True), from_llama_index(llama_index, fetch_images=True)):
+        assert made.messages[-1]["content"][-1].url == url

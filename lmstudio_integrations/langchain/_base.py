@@ -11,6 +11,7 @@ from langchain_core.language_models import BaseLanguageModel, LangSmithParams
 from pydantic import model_validator
 
 from lmstudio_integrations._version import __version__
+from lmstudio_integrations.compat.context_length import warn_of_context_length
 from lmstudio_integrations.langchain._block_translator import PROVIDER
 from lmstudio_integrations.langchain._profile import check_model
 from lmstudio_integrations.langchain.settings import GenerationSettings
@@ -73,7 +74,8 @@ class LMStudioBase(GenerationSettings, BaseLanguageModel[Any]):
         if name != "_serialized":
             self.__dict__.pop("_serialized", None)
 
-    def _learn(self, model: str | None, info: ModelInstanceInfo) -> None:
+    def _learn(self, model: str | None, info: ModelInstanceInfo, context_length: int | None) -> None:
+        warn_of_context_length(info.identifier, context_length, info.context_length)
         if model is None:
             with _lock:
                 _served[self.base_url] = info.model_key or info.identifier

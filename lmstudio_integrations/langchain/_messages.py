@@ -7,8 +7,9 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
 
-from lmstudio_integrations.client.attachments import Attachment, json_without_binaries
+from lmstudio_integrations.client.attachments import Attachment, address_placeholder, json_without_binaries
 from lmstudio_integrations.client.history import HistoryBuilder, PreparedHistory, ToolCallRecord
+from lmstudio_integrations.client.images import ImagePart
 from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.langchain._content_blocks import block_type, read_block
 
@@ -52,8 +53,11 @@ def to_history(
     send_reasoning: bool | None = None,
     merge_messages: bool = True,
     message_names: bool = False,
+    fetch_images: bool = True,
 ) -> PreparedHistory:
     """``messages`` as LM Studio's history; ``HistoryBuilder`` describes the options.
+
+    Without ``fetch_images``, an address of an image in a tool's result stays text.
 
     Raises:
         LMStudioValueError: A message or content block that LM Studio cannot take.
@@ -61,7 +65,7 @@ def to_history(
     builder = HistoryBuilder(send_reasoning=send_reasoning, merge_messages=merge_messages, message_names=message_names)
     for message in messages:
         if isinstance(message, ToolMessage):
-            _add_tool_result(builder, message.content, message.tool_call_id, message.name)
+            _add_tool_result(builder, message.content, message.tool_call_id, message.name, fetch_images)
             continue
         role = _role(message)
         if role == "assistant":
@@ -69,7 +73,7 @@ def to_history(
         elif isinstance(message.content, str):
             _add_input(builder, role, message.content, message.name)
         else:
-            _add_blocks(builder, role, message.content, message.name)
+            _add_blocks(builder, role, message.content, message.name, fetch_images)
     return builder.build()
 
 
@@ -96,13 +100,17 @@ def _add_input(builder: HistoryBuilder, role: str, content: Any, name: str | Non
         builder.add_system(content)
 
 
-def _add_blocks(builder: HistoryBuilder, role: str, content: Sequence[Any], name: str | None) -> None:
+def _add_blocks(
+    builder: HistoryBuilder, role: str, content: Sequence[Any], name: str | None, fetch_images: bool
+) -> None:
     parts: list[Any] = []
     only_results = False
     for block in content:
         if block_type(block) == "tool_result":  # Anthropic's form of a ToolMessage
             only_results = True
-            _add_tool_result(builder, block.get("content") or "", str(block.get("tool_use_id") or ""), None)
+            _add_tool_result(
+                builder, block.get("content") or "", str(block.get("tool_use_id") or ""), None, fetch_images
+            )
             continue
         for item in read_block(block):
             if item is None or isinstance(item, Attachment):
@@ -185,7 +193,7 @@ def _reasoning_text(block: Mapping[str, Any]) -> str:
     return str(text)
 
 
-def _add_tool_result(builder: HistoryBuilder, content: Any, call_id: str, name: str | None) -> None:
+def _add_tool_result(builder: HistoryBuilder, content: Any, call_id: str, name: str | None, fetch_images: bool) -> None:
     # Guess: the text goes as it is. LM Studio's own SDKs encode even text as JSON, which models read less well.
     if isinstance(content, str):
         builder.add_tool_result(content, call_id, name)
@@ -198,6 +206,8 @@ def _add_tool_result(builder: HistoryBuilder, content: Any, call_id: str, name: 
                 texts.append(item)
             elif isinstance(item, Attachment):
                 texts.append(item.placeholder())
+            elif isinstance(item, ImagePart) and (line := address_placeholder(item, fetch_images=fetch_images)):
+                texts.append(line)
             elif item is not None:
                 images.append(item)
             elif block_type(block) not in _CALL_BLOCKS | _FOREIGN_BLOCKS:

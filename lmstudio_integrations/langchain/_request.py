@@ -71,6 +71,7 @@ class Request:
     model: str | None
     load: Mapping[str, Any]
     options: Mapping[str, Any]
+    context_length: int | None = None
     response: ResponseOptions = field(default_factory=ResponseOptions)
 
     def start(self, client: Client) -> PredictionStream:
@@ -116,7 +117,11 @@ def chat_request(
     changes = call_keywords(changes, CHAT_KEYWORDS)
     tools = resolve_tools(changes.get("tools"), changes.get("tool_choice"), changes.get("response_format"))
     history = to_history(
-        messages, send_reasoning=send_reasoning, merge_messages=merge_messages, message_names=message_names
+        messages,
+        send_reasoning=send_reasoning,
+        merge_messages=merge_messages,
+        message_names=message_names,
+        fetch_images=fetch_images,
     )
     options = _options(settings, stop, changes)
     options.update(
@@ -133,6 +138,7 @@ def chat_request(
         model=settings._pick("model", changes),
         load=settings._load_options(**changes),
         options=options,
+        context_length=settings._pick("context_length", changes),
         response=ResponseOptions(
             tools.answer_tool,
             is_forced_call=tools.tool_choice not in (None, "auto", "none"),
@@ -159,6 +165,7 @@ def text_request(
         model=settings._pick("model", changes),
         load=settings._load_options(**changes),
         options=options,
+        context_length=settings._pick("context_length", changes),
         response=ResponseOptions(raise_incomplete=changes.get("raise_incomplete", True)),
     )
 
@@ -207,7 +214,7 @@ def predict(settings: GenerationSettings, request: Request, reader: Reader[T_co]
                 for made in reader.read(event):
                     yield made
             result = request.response.check(stream.result().raise_for_stop_reason())
-            settings._learn(request.model, result.model_info)
+            settings._learn(request.model, result.model_info, request.context_length)
             for made in reader.read(result):
                 yield made
 
@@ -225,6 +232,6 @@ async def apredict(settings: GenerationSettings, request: Request, reader: Reade
                 for made in reader.read(event):
                     yield made
             result = request.response.check((await stream.result()).raise_for_stop_reason())
-            settings._learn(request.model, result.model_info)
+            settings._learn(request.model, result.model_info, request.context_length)
             for made in reader.read(result):
                 yield made

@@ -287,8 +287,8 @@ class ChatLMStudio(LMStudioBase, BaseChatModel):
     def _resolve_model_profile(self) -> ModelProfile:
         return known_profile(self.base_url, self.model, self.context_length)
 
-    def _learn(self, model: str | None, info: ModelInstanceInfo) -> None:
-        super()._learn(model, info)
+    def _learn(self, model: str | None, info: ModelInstanceInfo, context_length: int | None) -> None:
+        super()._learn(model, info, context_length)
         cache_profile(self.base_url, model, info)
 
     def with_profile(self) -> Self:

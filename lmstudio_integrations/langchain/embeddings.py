@@ -9,7 +9,7 @@ from langchain_core.embeddings import Embeddings
 from pydantic import ConfigDict, model_validator
 
 from lmstudio_integrations.client.progress_bar import ProgressBars
-from lmstudio_integrations.errors import LMStudioValueError
+from lmstudio_integrations.compat.embedding_texts import check_texts
 from lmstudio_integrations.langchain._profile import check_model
 from lmstudio_integrations.langchain.errors import LangChainErrors
 from lmstudio_integrations.langchain.settings import ConnectionSettings
@@ -55,22 +55,22 @@ class LMStudioEmbeddings(ConnectionSettings, Embeddings):
     def embed_documents(self, texts: Iterable[str]) -> list[list[float]]:
         """One list of floats for each text, in their order."""
         with LangChainErrors():
-            return self._embed([self.document_prefix + text for text in _texts(texts)])
+            return self._embed([self.document_prefix + text for text in check_texts(texts)])
 
     def embed_query(self, text: str) -> list[float]:
         """One list of floats."""
         with LangChainErrors():
-            return self._embed([self.query_prefix + query for query in _texts([text])])[0]
+            return self._embed([self.query_prefix + query for query in check_texts([text])])[0]
 
     async def aembed_documents(self, texts: Iterable[str]) -> list[list[float]]:
         """``embed_documents`` for coroutines."""
         with LangChainErrors():
-            return await self._aembed([self.document_prefix + text for text in _texts(texts)])
+            return await self._aembed([self.document_prefix + text for text in check_texts(texts)])
 
     async def aembed_query(self, text: str) -> list[float]:
         """``embed_query`` for coroutines."""
         with LangChainErrors():
-            return (await self._aembed([self.query_prefix + query for query in _texts([text])]))[0]
+            return (await self._aembed([self.query_prefix + query for query in check_texts([text])]))[0]
 
     def _embed(self, texts: list[str]) -> list[list[float]]:
         model = self._client().embedding.just_in_time(self.model, **self._load_options())
@@ -96,14 +96,3 @@ class LMStudioEmbeddings(ConnectionSettings, Embeddings):
             bars.show_count(None, "Embedding", start, len(texts))
             yield texts[start : start + _BATCH]
         bars.end(None)
-
-
-def _texts(texts: Iterable[str]) -> list[str]:
-    """The texts as a list. A bare string is an error: its characters would be embedded one by one."""
-    if isinstance(texts, (str, bytes)) or not isinstance(texts, Iterable):
-        raise LMStudioValueError(f"expected an iterable of texts, got {type(texts).__name__}: pass [text]")
-    given = list(texts)
-    for number, text in enumerate(given):
-        if not isinstance(text, str):
-            raise LMStudioValueError(f"text {number}: expected a string, got {type(text).__name__}: {text!r:.80}")
-    return given

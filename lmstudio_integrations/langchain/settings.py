@@ -172,5 +172,5 @@ class GenerationSettings(ConnectionSettings):
         found |= {name: dict(given) for name in ("prediction_config", "load_config") if (given := getattr(self, name))}
         return found
 
-    def _learn(self, model: str | None, info: ModelInstanceInfo) -> None:
-        """Called with what LM Studio says about ``model`` with each of its answers."""
+    def _learn(self, model: str | None, info: ModelInstanceInfo, context_length: int | None) -> None:
+        """Called with LM Studio's information about ``model`` with each answer, and the context that was asked for."""

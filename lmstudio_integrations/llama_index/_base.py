@@ -18,10 +18,11 @@ from pydantic import PrivateAttr
 
 from lmstudio_integrations import AsyncClient, Client
 from lmstudio_integrations.client.history import PreparedHistory
+from lmstudio_integrations.compat.context_length import warn_of_context_length
 from lmstudio_integrations.errors import LMStudioError
 from lmstudio_integrations.llama_index._messages import to_history
 from lmstudio_integrations.llama_index._model_metadata import ModelFacts, choose_facts, facts_of, metadata_of
-from lmstudio_integrations.llama_index._request import Call, CallOptions, load_config
+from lmstudio_integrations.llama_index._request import Call, CallOptions, load_options
 from lmstudio_integrations.llama_index.settings import PredictionSettings
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class LMStudioBase(PredictionSettings, FunctionCallingLLM):
             send_reasoning=self.send_reasoning,
             merge_messages=self.merge_messages,
             message_names=self.message_names,
+            fetch_images=self.fetch_images,
         )
 
     def _client(self) -> Client:
@@ -64,30 +66,30 @@ class LMStudioBase(PredictionSettings, FunctionCallingLLM):
     def _async_client(self) -> AsyncClient:
         return AsyncClient(self.base_url, api_token=self.token, timeout=self.timeout, max_retries=self.max_retries)
 
-    def _handle(self, client: Client, model: str | None) -> LLM:
-        return client.llm.just_in_time(model, ttl=self.ttl, config=load_config(self) or None)
+    def _handle(self) -> LLM:
+        return self._client().llm.just_in_time(self.model, **load_options(self))
 
-    def _async_handle(self, client: AsyncClient, model: str | None) -> AsyncLLM:
-        return client.llm.just_in_time(model, ttl=self.ttl, config=load_config(self) or None)
+    def _async_handle(self) -> AsyncLLM:
+        return self._async_client().llm.just_in_time(self.model, **load_options(self))
 
     # What comes in: the same loop twice, once with `await`. All that could differ is in `ResponseReader`.
 
     def _answers(self, call: Call, reader: ResponseReader) -> Generator[Any, None, None]:
-        model = self._handle(self._client(), call.options.model)
+        model = self._client().llm.just_in_time(call.options.model, **call.options.load)
         ask = model.respond_stream if call.prompt is None else model.complete_stream
         with ask(call.subject, **self._arguments(call)) as stream:
             for event in stream.events():
                 yield from reader.read(event)
-            yield from reader.read(self._learn_from(stream.result(), reader.model))
+            yield from reader.read(self._learn_from(stream.result(), call.options))
 
     async def _aanswers(self, call: Call, reader: ResponseReader) -> AsyncGenerator[Any, None]:
-        model = self._async_handle(self._async_client(), call.options.model)
+        model = self._async_client().llm.just_in_time(call.options.model, **call.options.load)
         ask = model.respond_stream if call.prompt is None else model.complete_stream
         async with await ask(call.subject, **self._arguments(call)) as stream:
             async for event in stream.events():
                 for response in reader.read(event):
                     yield response
-            for response in reader.read(self._learn_from(await stream.result(), reader.model)):
+            for response in reader.read(self._learn_from(await stream.result(), call.options)):
                 yield response
 
     def _arguments(self, call: Call) -> dict[str, Any]:
@@ -97,9 +99,11 @@ class LMStudioBase(PredictionSettings, FunctionCallingLLM):
         limits = {"check_context": self.check_context, "fetch_images": self.fetch_images}
         return call.options.arguments | limits
 
-    def _learn_from(self, result: PredictionResult, model: str | None) -> PredictionResult:
-        if model == self.model:
-            self._facts = facts_of(result.model_info)
+    def _learn_from(self, result: PredictionResult, options: CallOptions) -> PredictionResult:
+        info = result.model_info
+        warn_of_context_length(info.identifier, options.context_window, info.context_length)
+        if options.model == self.model:
+            self._facts = facts_of(info)
         return result
 
     # What is known about the model

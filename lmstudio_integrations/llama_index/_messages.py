@@ -25,7 +25,12 @@ from llama_index.core.base.llms.types import (
     VideoBlock,
 )
 
-from lmstudio_integrations.client.attachments import Attachment, read_attachment, read_image_content
+from lmstudio_integrations.client.attachments import (
+    Attachment,
+    address_placeholder,
+    read_attachment,
+    read_image_content,
+)
 from lmstudio_integrations.client.history import HistoryBuilder, PreparedHistory, ToolCallRecord
 from lmstudio_integrations.client.images import ImagePart
 from lmstudio_integrations.errors import LMStudioValueError
@@ -55,8 +60,11 @@ def to_history(
     send_reasoning: bool | None = None,
     merge_messages: bool = True,
     message_names: bool = False,
+    fetch_images: bool = True,
 ) -> PreparedHistory:
     """``messages`` as LM Studio's history; ``HistoryBuilder`` describes the options.
+
+    Without ``fetch_images``, an address of an image in a tool's result stays text.
 
     Raises:
         LMStudioValueError: A block that LM Studio cannot take, or one that its role cannot hold.
@@ -75,7 +83,7 @@ def to_history(
         elif role == "assistant":
             _add_answer(builder, message, text)
         elif role == "tool":
-            _add_tool_result(builder, message, text)
+            _add_tool_result(builder, message, text, fetch_images)
         else:
             builder.add_system(_input(message.blocks, role) if text is None else text)
     return builder.build()
@@ -144,7 +152,7 @@ def _tags(information: Mapping[str, Any]) -> tuple[str, str] | None:
     return (start, end) if isinstance(start, str) and isinstance(end, str) else None
 
 
-def _add_tool_result(builder: HistoryBuilder, message: ChatMessage, text: str | None) -> None:
+def _add_tool_result(builder: HistoryBuilder, message: ChatMessage, text: str | None, fetch_images: bool) -> None:
     """Add a tool's result; its name comes from the call that its id belongs to.
 
     The text goes as it is. LM Studio's own SDKs encode what a tool returns as JSON, text too; LlamaIndex's tools have
@@ -164,7 +172,10 @@ def _add_tool_result(builder: HistoryBuilder, message: ChatMessage, text: str | 
             )
         content = _read(block)
         if isinstance(content, ImagePart):
-            images.append(content)
+            if line := address_placeholder(content, fetch_images=fetch_images):
+                texts.append(line)
+            else:
+                images.append(content)
         else:
             texts.append(content.placeholder() if isinstance(content, Attachment) else content)
     builder.add_tool_result("\n".join(texts), call_id, _name(message), images)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from lmstudio_integrations.client.history import PreparedHistory
@@ -12,7 +13,7 @@ from lmstudio_integrations.compat.prediction_settings import SAMPLING, merged_co
 from lmstudio_integrations.llama_index._tools import chosen_tool, has_required_parameters, tool_name, wire_tools
 from lmstudio_integrations.llama_index.settings import PredictionSettings
 
-__all__ = ["Call", "CallOptions", "call_options", "load_config"]
+__all__ = ["Call", "CallOptions", "call_options", "load_options"]
 
 _SETTINGS = {
     *SAMPLING,
@@ -23,6 +24,9 @@ _SETTINGS = {
     "timeout",
     "max_retries",
     "additional_kwargs",
+    "ttl",
+    "context_window",
+    "load_config",
 }
 _CALL_ONLY = {
     "tools",
@@ -38,10 +42,12 @@ _CALL_ONLY = {
 
 @dataclass(frozen=True, slots=True)
 class CallOptions:
-    """One call: which model, and the keywords for the client's ``respond_stream`` or ``complete_stream``."""
+    """One call: its model, the options of ``just_in_time``, and those of ``respond_stream`` or ``complete_stream``."""
 
     model: str | None
+    load: dict[str, Any] = field(default_factory=dict)
     arguments: dict[str, Any] = field(default_factory=dict)
+    context_window: int | None = None
     raw_completion: bool = False
     required_tools: frozenset[str] = frozenset()
     raise_incomplete: bool = True
@@ -64,14 +70,6 @@ class Call:
     def subject(self) -> Any:
         """The first argument of the client's method."""
         return self.history if self.prompt is None else self.prompt
-
-
-def load_config(settings: PredictionSettings) -> dict[str, Any]:
-    """How to load the model, under LM Studio's names; ``context_window`` is its ``contextLength``."""
-    config = dict(settings.load_config)
-    if settings.context_window is not None and "context_length" not in config:
-        config.setdefault("contextLength", settings.context_window)
-    return config
 
 
 def call_options(settings: PredictionSettings, given: Mapping[str, Any]) -> CallOptions:
@@ -103,6 +101,8 @@ def call_options(settings: PredictionSettings, given: Mapping[str, Any]) -> Call
         arguments["response_format"] = call["response_format"]
     return CallOptions(
         model=merged["model"],
+        load=load_options(settings, call),
+        context_window=merged["context_window"],
         arguments={name: value for name, value in arguments.items() if value is not None},
         raw_completion=bool(call.get("raw_completion", settings.raw_completion)),
         raise_incomplete=bool(call.get("raise_incomplete", True)),
@@ -110,6 +110,18 @@ def call_options(settings: PredictionSettings, given: Mapping[str, Any]) -> Call
             tool_name(tool) for tool in arguments.get("tools") or () if has_required_parameters(tool)
         ),
     )
+
+
+def load_options(settings: PredictionSettings, call: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+    """How to load the model, as the client's ``just_in_time`` takes it; ``context_window`` is its ``contextLength``."""
+    config = dict(settings.load_config) | dict(call.get("load_config") or {})
+    context_window = call.get("context_window", settings.context_window)
+    if "context_window" in call:
+        config.pop("context_length", None)
+        config["contextLength"] = context_window
+    elif context_window is not None and "context_length" not in config:
+        config.setdefault("contextLength", context_window)
+    return {"ttl": call.get("ttl", settings.ttl), "config": config or None}
 
 
 def _tool_arguments(call: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+import inspect
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
 from pydantic import ConfigDict, Field
 
 from lmstudio_integrations import AsyncClient, Client
+from lmstudio_integrations.compat.embedding_texts import check_texts
 from lmstudio_integrations.llama_index.settings import ServerSettings
 
 if TYPE_CHECKING:
@@ -17,6 +20,11 @@ __all__ = ["LMStudioEmbedding"]
 
 ANY_MODEL = "unknown"
 """What LlamaIndex calls a model without a name; here it means any embedding model that is loaded."""
+
+
+# LlamaIndex wraps overridden methods in spans as well, so the wrapper of its own ones would make a second span.
+_BLOCKING_BATCH: Callable[..., list[Embedding]] = inspect.unwrap(BaseEmbedding.get_text_embedding_batch)
+_AWAITING_BATCH: Callable[..., Awaitable[list[Embedding]]] = inspect.unwrap(BaseEmbedding.aget_text_embedding_batch)
 
 
 class LMStudioEmbedding(ServerSettings, BaseEmbedding):
@@ -60,6 +68,18 @@ class LMStudioEmbedding(ServerSettings, BaseEmbedding):
 
     async def _aembed(self, texts: list[str]) -> list[Embedding]:
         return await self._amodel().embed(texts)
+
+    def get_text_embedding_batch(
+        self, texts: Iterable[str], show_progress: bool = False, **kwargs: Any
+    ) -> list[Embedding]:
+        """One vector for each text, in their order. ``texts`` is any iterable of strings."""
+        return _BLOCKING_BATCH(self, check_texts(texts), show_progress, **kwargs)
+
+    async def aget_text_embedding_batch(
+        self, texts: Iterable[str], show_progress: bool = False, **kwargs: Any
+    ) -> list[Embedding]:
+        """``get_text_embedding_batch`` for coroutines."""
+        return await _AWAITING_BATCH(self, check_texts(texts), show_progress, **kwargs)
 
     def _get_query_embedding(self, query: str) -> Embedding:
         return self._embed([instructed(self.query_instruction, query)])[0]

@@ -193,18 +193,18 @@ class LMStudio(GrammarLLM):
 
     def tokenize(self, text: str) -> list[int]:
         """Token ids of ``text``. Loads the model if need be."""
-        return self._handle(self._client(), self.model).tokenize(text)
+        return self._handle().tokenize(text)
 
     async def atokenize(self, text: str) -> list[int]:
         """``tokenize`` without blocking."""
-        return await self._async_handle(self._async_client(), self.model).tokenize(text)
+        return await self._async_handle().tokenize(text)
 
     def count_tokens(self, messages: str | Sequence[ChatMessage], tools: Sequence[Any] | None = None) -> int:
         """Tokens of a text, or of a conversation in the model's chat template with its tools.
 
         Exact for text: LM Studio formats and counts. Images count as nothing here, the model decides about them.
         """
-        model = self._handle(self._client(), self.model)
+        model = self._handle()
         if isinstance(messages, str):
             return model.count_tokens(messages)
         formatted = model.apply_prompt_template(self._countable(messages), tools=wire_tools(tools or ()) or None)
@@ -212,7 +212,7 @@ class LMStudio(GrammarLLM):
 
     async def acount_tokens(self, messages: str | Sequence[ChatMessage], tools: Sequence[Any] | None = None) -> int:
         """``count_tokens`` without blocking."""
-        model = self._async_handle(self._async_client(), self.model)
+        model = self._async_handle()
         if isinstance(messages, str):
             return await model.count_tokens(messages)
         formatted = await model.apply_prompt_template(self._countable(messages), tools=wire_tools(tools or ()) or None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import pickle
+from collections import deque
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from lmstudio_integrations.errors import (
     LMStudioAuthenticationError,
     LMStudioDisconnectedError,
     LMStudioModelNotFoundError,
+    LMStudioValueError,
 )
 from lmstudio_integrations.llama_index import LMStudioEmbedding
 from lmstudio_integrations.llama_index.embedding import instructed
@@ -171,3 +173,24 @@ def test_it_copies_and_travels_without_its_token(server: Emulator, monkeypatch: 
     monkeypatch.setenv("LMSTUDIO_API_TOKEN", "sk-lm-secret00:01234567890123456789")
     assert restored.get_text_embedding("x") == vector
     assert LMStudioEmbedding.from_dict(embed_model.to_dict()).get_text_embedding("x") == vector
+
+
+@pytest.mark.parametrize("texts", [("a", "b"), (text for text in "ab"), {"a": 1, "b": 2}, deque(["a", "b"])])
+async def test_batch_takes_any_iterable(embed_model: LMStudioEmbedding, texts: Any) -> None:
+    given = list(texts)
+    expected = embed_model.get_text_embedding_batch(["a", "b"])
+    assert embed_model.get_text_embedding_batch(iter(given)) == expected
+    assert await embed_model.aget_text_embedding_batch(iter(given)) == expected
+
+
+@pytest.mark.parametrize("texts", ["abc", b"ab", None, 5])
+async def test_batch_that_is_no_iterable_of_texts_is_an_error(embed_model: LMStudioEmbedding, texts: Any) -> None:
+    with pytest.raises(LMStudioValueError, match="expected an iterable of texts"):
+        embed_model.get_text_embedding_batch(texts)
+    with pytest.raises(LMStudioValueError, match="expected an iterable of texts"):
+        await embed_model.aget_text_embedding_batch(texts)
+
+
+def test_batch_with_something_else_among_its_texts_names_its_number(embed_model: LMStudioEmbedding) -> None:
+    with pytest.raises(LMStudioValueError, match="text 1: expected a string, got int: 7"):
+        embed_model.get_text_embedding_batch(["a", 7])  # type: ignore[list-item]

@@ -19,7 +19,7 @@ from lmstudio_integrations import Timeout
 from lmstudio_integrations.emulator import EmulatedModel, Emulator, Reply
 from lmstudio_integrations.llama_index import LMStudio
 from lmstudio_integrations.llama_index._model_metadata import ModelFacts, metadata_of
-from lmstudio_integrations.llama_index._request import call_options, load_config
+from lmstudio_integrations.llama_index._request import call_options, load_options
 from tests.llama_index.conftest import Collected
 from tests.llama_index.wire import calls, creations, settings
 
@@ -112,8 +112,9 @@ def test_context_window_is_the_context_length_to_load_with(server: Emulator) -> 
 
 def test_an_explicit_context_length_is_left_alone() -> None:
     llm = LMStudio(context_window=8192, load_config={"contextLength": 1024})
-    assert load_config(llm) == {"contextLength": 1024}
-    assert load_config(LMStudio(context_window=8192, load_config={"context_length": 1024})) == {"context_length": 1024}
+    assert load_options(llm)["config"] == {"contextLength": 1024}
+    both = LMStudio(context_window=8192, load_config={"context_length": 1024})
+    assert load_options(both)["config"] == {"context_length": 1024}
 
 
 def test_a_timeout_is_a_number_a_mapping_or_a_timeout() -> None:
@@ -300,3 +301,17 @@ def test_importing_without_llama_index_says_what_to_install() -> None:
     )
     outcome = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert 'pip install "lmstudio-integrations[llama-index]"' in outcome.stdout
+
+
+@pytest.mark.parametrize(
+    ("call", "load"),
+    [
+        ({"num_ctx": 999}, {"ttl": 3600, "config": {"contextLength": 999, "gpu": 1}}),
+        ({"context_window": 999, "ttl": None}, {"ttl": None, "config": {"contextLength": 999, "gpu": 1}}),
+        ({"keep_alive": "5m"}, {"ttl": 300.0, "config": {"contextLength": 2048, "gpu": 1}}),
+        ({"load_config": {"seed": 3}}, {"ttl": 3600, "config": {"contextLength": 2048, "gpu": 1, "seed": 3}}),
+    ],
+)
+def test_call_may_say_how_the_model_is_loaded(call: dict[str, Any], load: dict[str, Any]) -> None:
+    settings = LMStudio(context_window=2048, load_config={"gpu": 1})
+    assert call_options(settings, call).load == load
