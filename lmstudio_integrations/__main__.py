@@ -1,4 +1,4 @@
-"""``python -m lmstudio_integrations``: who answers, which version, what is loaded, and one round trip.
+"""``python -m lmstudio_integrations``: the server, its version, its loaded models, and one round trip.
 
 The first thing to run when something does not work. It loads no model: the round trip goes to an LLM that is loaded
 already, and is left out, with a word about it, where there is none.
@@ -63,7 +63,7 @@ def _report(client: Client) -> None:
     if llms:
         _round_trip(llms[0])
     else:
-        print("round trip: none, for no LLM is loaded. Load one in LM Studio, or with Client().llm.model(KEY)")
+        print("round trip: none, because no LLM is loaded. Load one in LM Studio, or with Client().llm.model(KEY)")
 
 
 def _list(title: str, lines: Sequence[str]) -> None:

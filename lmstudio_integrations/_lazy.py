@@ -1,4 +1,4 @@
-"""Names of a package that are imported when they are first asked for (PEP 562), so that nobody waits for the others."""
+"""Names of a package that are imported at their first use (PEP 562), so that importing the package stays cheap."""
 
 from __future__ import annotations
 

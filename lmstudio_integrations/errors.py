@@ -5,7 +5,7 @@
     LMStudioError
     ├── LMStudioValueError (ValueError)            what the caller passed would never be accepted
     ├── LMStudioConnectionError (ConnectionError)  no answer from the network
-    │   ├── LMStudioServerNotFoundError            nobody listens at the addresses tried
+    │   ├── LMStudioServerNotFoundError            no server listens at the addresses tried
     │   └── LMStudioDisconnectedError              the socket was lost while an answer was due
     ├── LMStudioAuthenticationError                the server refused the token or the client
     ├── LMStudioTimeoutError (TimeoutError)        one of the time limits ran out
@@ -94,7 +94,7 @@ class LMStudioTimeoutError(LMStudioError, TimeoutError):
     """A time limit ran out.
 
     ``limit`` is ``"connect"``, ``"first_packet"``, ``"idle"``, ``"load"`` or ``"total"``; ``seconds`` its length;
-    ``last_heard`` says what had last come from the server, in words.
+    ``last_heard``: the last packet of the server, as text.
     """
 
     def __init__(self, message: str, *, limit: str, seconds: float, last_heard: str) -> None:
@@ -108,11 +108,11 @@ class LMStudioTimeoutError(LMStudioError, TimeoutError):
 
 
 class LMStudioProtocolError(LMStudioError):
-    """What came from the server cannot be understood."""
+    """A message of the server cannot be parsed."""
 
 
 class LMStudioIncompleteError(LMStudioProtocolError):
-    """The server closed a channel without the packet that ends it well: there is no whole answer."""
+    """The server closed a channel without its final packet: the response is incomplete."""
 
 
 class LMStudioRequestRejectedError(LMStudioError):
@@ -219,8 +219,8 @@ _BY_CODE: dict[str, type[LMStudioServerError]] = {
     "generic.missingRuntimeExtension": LMStudioUnsupportedError,
 }
 
-# Only the head of an error's text is read: it may echo a whole prompt. Each pattern has bounded gaps, so that reading
-# takes linear time whatever the text is.
+# Only the head of an error's text is read: it may echo a complete prompt. Each pattern has bounded gaps, so that the
+# search takes linear time.
 _MAX_TEXT = 4000
 
 # Guess: LM Studio has no code of its own for an overflow; these are the sentences that users report, of LM Studio
@@ -255,7 +255,7 @@ _OVERFLOW_COUNTS = (
     re.compile(r"context (?:length|size|window)(?: of| is)?(?: only)? (?P<available>\d{1,12})", re.IGNORECASE),
 )
 
-# Guess: what LM Studio and the engines below it say of a request that fails the same way each time: the prompt template
+# Guess: the texts of LM Studio and its engines for a request that fails in the same way each time: the prompt template
 # refuses the conversation, the engine cannot compile the grammar or does not take the input.
 _INVALID = re.compile(
     r"jinja|prompt template|chat template|roles must alternate"
@@ -327,7 +327,7 @@ def _advice(code: str | None, data: Mapping[str, Any], suggestion: str | None) -
     lines = [suggestion] if suggestion else []
     query = data.get("query")
     if isinstance(query, dict) and (asked := query.get("identifier") or query.get("path")):
-        lines.append(f"Asked for: {_shorten(str(asked), _MAX_NAME)}")
+        lines.append(f"Requested: {_shorten(str(asked), _MAX_NAME)}")
     for key, words in (
         ("loadedModelsSample", "Loaded models"),
         ("availablePathsSample", "Downloaded models"),
@@ -343,7 +343,7 @@ def _advice(code: str | None, data: Mapping[str, Any], suggestion: str | None) -
     if code == "generic.domainMismatch":
         lines.append(
             f"It is of the kind {_shorten(repr(data.get('actualDomain')), _MAX_NAME)}, "
-            f"and {_shorten(repr(data.get('expectedDomain')), _MAX_NAME)} was asked for."
+            f"and {_shorten(repr(data.get('expectedDomain')), _MAX_NAME)} was requested."
         )
     return "\n".join(lines) or None
 

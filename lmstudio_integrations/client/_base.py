@@ -214,7 +214,7 @@ class BaseClient:
         return Executor(self._pool(), model, limits or self._limits, deliver or discard)
 
     def _close_pool(self) -> Future[None]:
-        """Cancel this client's streams and close the sockets that nobody needs."""
+        """Cancel this client's streams and close the sockets that no other client uses."""
         self._closed = True
         for stream in list(self._streams):
             stream.close()
@@ -223,7 +223,7 @@ class BaseClient:
             await self._pool().close()
 
         current = io_thread()
-        if current.gone:  # Python is exiting, and the engine has closed everything already
+        if current.gone:  # Python is exiting, and the I/O thread has closed everything already
             done: Future[None] = Future()
             done.set_result(None)
             return done
@@ -262,7 +262,7 @@ class BaseModelHandle:
         parameters = requests.embeddings(self._reference.namespace, _texts(texts, "embed"))
 
         async def run() -> list[Any]:
-            if not parameters:  # no model is loaded for nothing
+            if not parameters:  # nothing to embed: do not load the model
                 return []
             return await self._client._executor(self._reference).batch("embedString", parameters)
 
@@ -384,7 +384,7 @@ class BaseDownloadedModel(ModelInfo):
 
     @property
     def info(self) -> ModelInfo:
-        """What the server says of it, alone."""
+        """The model info of the server."""
         return ModelInfo.model_construct(self.model_fields_set, **self.__dict__, **(self.model_extra or {}))
 
     def __repr__(self) -> str:

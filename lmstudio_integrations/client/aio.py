@@ -1,7 +1,7 @@
 """The awaiting front: ``AsyncClient``, its namespaces, model handles and streams.
 
 The same names in the same order as in ``sync.py``, for ``async`` code on any event loop, or several. The I/O is the
-engine's, on its own thread: what blocks this loop does not stop an answer from coming in.
+engine's, on its own thread: a blocked loop here does not stop the reception of an answer.
 """
 
 from __future__ import annotations
@@ -244,7 +244,7 @@ class _AsyncModel(BaseModelHandle):
 
 
 class AsyncLLM(_AsyncModel):
-    """A language model. It is loaded when first needed, if it is not there, and asked for by its identifier."""
+    """A language model. It is loaded at its first use if it is not loaded yet, and addressed by its identifier."""
 
     async def get_load_config(self) -> ReportedLlmLoadConfig:
         """How it was loaded: a dictionary under LM Studio's names, with attributes (``.context_length``)."""
@@ -267,7 +267,7 @@ class AsyncLLM(_AsyncModel):
         return self._start(AsyncPredictionStream, history, options, raw=False)
 
     async def complete(self, prompt: str, **options: Unpack[CompletionOptions]) -> PredictionResult:
-        """Continue a text as it stands, without a chat template."""
+        """Continue a text without a chat template."""
         async with await self.complete_stream(prompt, **options) as stream:
             return await stream.result()
 
@@ -597,7 +597,7 @@ class AsyncSystem:
 
 
 class AsyncModelDownloadOption:
-    """A file of a model that can be downloaded. ``info`` says its quantization, its size and whether it fits."""
+    """A file of a model that can be downloaded. ``info``: quantization, size and whether it fits into memory."""
 
     def __init__(self, client: AsyncClient, info: DownloadOptionInfo) -> None:
         self._client = client
@@ -674,7 +674,7 @@ class AsyncClient(BaseClient):
 
     Making one costs nothing: sockets are opened by the first request and shared by all clients of one address and
     token in the process. Leaving an ``async with`` block, or ``close()``, cancels this client's streams and closes the
-    sockets that nobody uses.
+    sockets that no other client uses.
     """
 
     @property
@@ -733,11 +733,11 @@ class AsyncClient(BaseClient):
 
     @staticmethod
     async def find_default_local_api_host() -> str | None:
-        """``host:port`` of the LM Studio on this machine, or ``None``: all its usual ports are asked at once."""
+        """``host:port`` of the LM Studio on this machine, or ``None``: all its usual ports are tried concurrently."""
         return await _wait(io_thread().submit(find_local()))
 
     async def close(self) -> None:
-        """Cancel this client's streams and close the sockets that nobody uses."""
+        """Cancel this client's streams and close the sockets that no other client uses."""
         await _wait(self._close_pool())
 
     async def aclose(self) -> None:

@@ -34,7 +34,7 @@ class CallbackOptions(TypedDict, total=False):
 
     ``on_progress(progress)``: 0.0 to 1.0 while the prompt is read; ``on_prompt_processing_progress`` is the same under
     the official SDK's name. ``on_first_token()``: once, before the first fragment or tool call is handed out.
-    ``on_prediction_fragment(fragment)``. ``on_message(message)``: the whole ``AssistantMessage``, at the end.
+    ``on_prediction_fragment(fragment)``. ``on_message(message)``: the complete ``AssistantMessage``, at the end.
     ``on_load_progress(progress)``: 0.0 to 1.0 while the model is loaded. ``on_tool_call_start(index, id)``,
     ``on_tool_call_name(index, name)``, ``on_tool_call_arguments(index, text)``, ``on_tool_call_end(index, tool_call)``,
     ``on_tool_call_failed(index, failure)``.
@@ -55,7 +55,7 @@ class CallbackOptions(TypedDict, total=False):
 
 @dataclass(slots=True)
 class Callbacks:
-    """A prediction's callbacks; ``for_event`` says which calls an event asks for."""
+    """A prediction's callbacks; ``for_event`` returns the calls for an event."""
 
     on_progress: Callback | None = None
     on_prompt_processing_progress: Callback | None = None
@@ -84,7 +84,7 @@ class Callbacks:
 
     @property
     def on_fragment(self) -> bool:
-        """Whether fragments concern anybody (asked once, so that streams without callbacks pay nothing)."""
+        """Whether a callback needs fragments (checked once, so that streams without callbacks have no cost)."""
         return self.on_first_token is not None or self.on_prediction_fragment is not None
 
     def for_event(self, event: Event) -> tuple[tuple[Callback, tuple[Any, ...]], ...]:
@@ -110,7 +110,7 @@ class Callbacks:
         return ()
 
     def for_message(self, message: Callable[[], Any]) -> tuple[tuple[Callback, tuple[Any, ...]], ...]:
-        """The call to make once the answer is whole, with what ``message`` makes of it; one time only."""
+        """The call for the complete answer, with the result of ``message()``; returned once only."""
         on_message, self.on_message = self.on_message, None
         return () if on_message is None else ((on_message, (message(),)),)
 

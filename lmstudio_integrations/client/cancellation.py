@@ -57,7 +57,7 @@ class CancelToken:
             raise LMStudioCancelledError("the prediction was cancelled by its CancelToken before it was sent")
 
     def attach(self, prediction: Cancellable) -> None:
-        """Have ``cancel`` cancel ``prediction``, too; at once if it has been called. Holds only a weak reference."""
+        """Let ``cancel`` also cancel ``prediction``; immediately if it has been called. Holds a weak reference only."""
         with self._lock:
             self._predictions.add(prediction)
         if self._cancelled:

@@ -238,7 +238,7 @@ class Chat:
 
 
 def _shown(part: Any) -> str:
-    """A part of a message in words."""
+    """A part of a message as readable text."""
     if isinstance(part, TextPart):
         return part.text
     if isinstance(part, ToolCallRequestPart):

@@ -1,7 +1,7 @@
-"""The shortest way in: ``llm()`` and its neighbours, on one client for the process.
+"""Module-level functions such as ``llm()``, on one client for the process.
 
 Address and token come from the environment, or LM Studio is found on this machine (see ``Client``), unless
-``configure_default_client`` says otherwise.
+``configure_default_client`` has chosen another one.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def configure_default_client(
     timeout: float | Timeout | Mapping[str, float | None] | None = None,
     max_retries: int = 1,
 ) -> None:
-    """Choose the server, the token and the limits of ``llm()`` and its neighbours, as ``Client`` does.
+    """Choose the server, the token and the limits of the module-level functions, as ``Client`` does.
 
     It may be called again: the client of before is left to those that hold it.
     """
@@ -59,7 +59,7 @@ def configure_default_client(
 
 
 def get_default_client(api_host: str | None = None) -> Client:
-    """The client that ``llm()`` and its neighbours use; ``api_host`` chooses its server first."""
+    """The client of the module-level functions; ``api_host`` chooses its server first."""
     if api_host is not None:
         configure_default_client(api_host)
     # Without a configuration the environment counts, which may change.

@@ -47,7 +47,7 @@ class Fragment:
 
     @property
     def tokens_count(self) -> int:
-        """How many tokens the piece has, 1 if the server does not say."""
+        """How many tokens the piece has, 1 if the server does not report it."""
         return fragment_tokens(self._data)
 
     @property
@@ -57,7 +57,7 @@ class Fragment:
 
     @property
     def reasoning_type(self) -> str:
-        """``none``, ``reasoning``, ``reasoningStartTag``, ``reasoningEndTag``, or what a newer server says."""
+        """``none``, ``reasoning``, ``reasoningStartTag``, ``reasoningEndTag``, or a newer value of the server."""
         return str(self._data.get("reasoningType") or "none")
 
     @property
@@ -183,7 +183,7 @@ def token_count(value: Any) -> int | None:
 
 
 def fragment_tokens(fragment: dict[str, Any]) -> int:
-    """The tokens of a fragment, 1 if the server does not say."""
+    """The tokens of a fragment, 1 if the server does not report it."""
     count = fragment.get("tokensCount", 1)
     if type(count) is int:
         return count

@@ -52,7 +52,7 @@ class PredictionResult:
     * ``content``: the visible text; reasoning, its tags and structural text are not in it.
     * ``parsed``: the document as a dict (or list) for a structured answer, else the same text as ``content``.
     * ``structured``: whether ``parsed`` is a document. If one was asked for but the answer is not JSON (for one,
-      because the token limit truncated it), this is ``False`` and ``parse_error`` says why.
+      because the token limit truncated it), this is ``False`` and ``parse_error`` has the reason.
     * ``parsed_from_reasoning``: the document was found in the model's reasoning, and there was no visible text.
     * ``reasoning``: the model's reasoning; ``reasoning_tokens_count`` its tokens, ``reasoning_tags`` the literal tags
       around it, as far as they were received.
@@ -112,7 +112,7 @@ class PredictionResult:
         )
 
     def raise_for_stop_reason(self) -> Self:
-        """The result itself, unless its stop reason says that a failure cut the answer off.
+        """Return the result itself, or raise if its stop reason is a failure.
 
         LM Studio ends such predictions like complete ones; only the statistics tell.
 

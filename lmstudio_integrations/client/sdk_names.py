@@ -1,7 +1,7 @@
 """Names of the official Python SDK (``lmstudio``) for classes that have another name here.
 
 They are attributes of ``lmstudio_integrations``, so that code and type hints for the SDK go on to work. Where the SDK
-tells more cases apart than there are here, the name stands for the class that holds them all.
+has more classes than this package, the name is an alias of their common class.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where LM Studio is, who we are to it, and how long we wait: all read before any socket is opened."""
+"""Address, identity and time limits: all are checked before a socket is opened."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Timeout:
             _check_seconds("timeout", value)
             return replace(base, connect=float(value), first_packet=float(value), idle=float(value))
         try:
-            given = dict(value)  # type: ignore[arg-type]  # whatever else came is told apart here
+            given = dict(value)  # type: ignore[arg-type]  # other types are refused here
         except (TypeError, ValueError):
             raise LMStudioValueError(
                 f"timeout={value!r} is no time limit: pass seconds, a Timeout, or a mapping of {', '.join(_LIMITS)}"
@@ -106,7 +106,7 @@ def parse_address(url: Any) -> str | None:
     """The base URL of the server's WebSockets, ``ws[s]://host:port[/prefix]``, or ``None`` to look for LM Studio here.
 
     Takes ``ws://``, ``wss://``, ``http://``, ``https://`` and bare ``host:port``, with a path prefix (a reverse proxy)
-    but no query, fragment or user; a missing port is the scheme's own, and 1234 where no scheme is given. ``None``
+    but no query, fragment or user; a missing port is the default of the scheme, and 1234 without a scheme. ``None``
     reads ``LMSTUDIO_BASE_URL``. Paths of its REST and OpenAI-compatible
     endpoints (``/v1/…``, ``/api/v0/…``, ``/api/v1/…``) are cut off.
     """
@@ -148,7 +148,7 @@ def _safe(url: str) -> str:
 
 
 def is_local(base: str) -> bool:
-    """Whether ``base`` is this machine, so that no proxy may be asked."""
+    """Whether ``base`` is this machine: then no proxy is used."""
     host = urlsplit(base).hostname or ""
     if host == "localhost" or host.endswith(".localhost"):
         return True
@@ -206,6 +206,6 @@ def token_of(token: SecretStr | str | None) -> str | None:
     if not any(os.environ.get(name, "").strip() for name in TOKEN_VARIABLES):
         raise LMStudioAuthenticationError(
             "this object had an API token, which pickles do not hold: set LMSTUDIO_API_TOKEN in this process, "
-            "or make the object anew with its token"
+            "or create the object again with its token"
         )
     return None

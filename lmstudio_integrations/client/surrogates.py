@@ -1,7 +1,7 @@
 """Text that was cut in the middle of a character.
 
 LM Studio's server counts text in UTF-16 units, so that an emoji may arrive as two halves in two fragments. Neither half
-can be printed or sent on by itself.
+can be printed or sent separately.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class SurrogateJoiner:
         """Half a character that waits for the next piece."""
 
     def feed(self, text: str) -> str:
-        """The next piece, whole; what it lacks at its end comes with the next piece."""
+        """The next complete piece; half a character at its end is kept for the next piece."""
         if not self.held and (text.isascii() or _HALF.search(text) is None):
             return text
         text, self.held = self.held + text, ""

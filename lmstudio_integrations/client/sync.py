@@ -1,6 +1,6 @@
 """The blocking front: ``Client``, its namespaces, model handles and streams.
 
-Everything here posts a request to the engine and waits for its mailbox. ``aio.py`` has the same names in the same
+Everything here posts a request to the I/O thread and waits for its mailbox. ``aio.py`` has the same names in the same
 order for ``async`` code.
 """
 
@@ -201,7 +201,7 @@ class _Model(BaseModelHandle):
 
 
 class LLM(_Model):
-    """A language model. It is loaded when first needed, if it is not there, and asked for by its identifier."""
+    """A language model. It is loaded at its first use if it is not loaded yet, and addressed by its identifier."""
 
     def get_load_config(self) -> ReportedLlmLoadConfig:
         """How it was loaded: a dictionary under LM Studio's names, with attributes (``.context_length``)."""
@@ -222,7 +222,7 @@ class LLM(_Model):
         return self._start(PredictionStream, history, options, raw=False)
 
     def complete(self, prompt: str, **options: Unpack[CompletionOptions]) -> PredictionResult:
-        """Continue a text as it stands, without a chat template."""
+        """Continue a text without a chat template."""
         with self.complete_stream(prompt, **options) as stream:
             return stream.result()
 
@@ -548,7 +548,7 @@ class System:
 
 
 class ModelDownloadOption:
-    """A file of a model that can be downloaded. ``info`` says its quantization, its size and whether it fits."""
+    """A file of a model that can be downloaded. ``info``: quantization, size and whether it fits into memory."""
 
     def __init__(self, client: Client, info: DownloadOptionInfo) -> None:
         self._client = client
@@ -627,7 +627,7 @@ class Client(BaseClient):
 
     Making one costs nothing: sockets are opened by the first request and shared by all clients of one address and
     token in the process. Leaving a ``with`` block, or ``close()``, cancels this client's streams and closes the
-    sockets that nobody uses.
+    sockets that no other client uses.
     """
 
     @property
@@ -684,11 +684,11 @@ class Client(BaseClient):
 
     @staticmethod
     def find_default_local_api_host() -> str | None:
-        """``host:port`` of the LM Studio on this machine, or ``None``: all its usual ports are asked at once."""
+        """``host:port`` of the LM Studio on this machine, or ``None``: all its usual ports are tried concurrently."""
         return _wait(io_thread().submit(find_local()))
 
     def close(self) -> None:
-        """Cancel this client's streams and close the sockets that nobody uses."""
+        """Cancel this client's streams and close the sockets that no other client uses."""
         _wait(self._close_pool())
 
     def __enter__(self) -> Self:

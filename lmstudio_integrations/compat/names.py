@@ -118,7 +118,7 @@ IGNORED_IN_CONSTRUCTOR = frozenset(
         "tiktoken_enabled",
         "tiktoken_model_name",
         "tokenizer",
-        # batches and retries, which the client does by itself
+        # batches and retries, which are the client's own
         "batch_size",
         "check_embedding_ctx_length",
         "chunk_size",
@@ -145,7 +145,7 @@ REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "mirostat_eta": ((), "LM Studio has no Mirostat sampling: use top_p, top_k or min_p"),
     "mirostat_tau": ((), "LM Studio has no Mirostat sampling: use top_p, top_k or min_p"),
     "tfs_z": ((1, 1.0), "LM Studio has no tail-free sampling: use top_p, top_k or min_p"),
-    "repeat_last_n": ((), "LM Studio sets the range of the repeat penalty by itself: use repeat_penalty"),
+    "repeat_last_n": ((), "LM Studio chooses the range of the repeat penalty itself: use repeat_penalty"),
     "num_gpu": ((), "the layers on the GPU are set when a model is loaded: pass load_config={'gpu': {'ratio': 0.5}}"),
     "num_thread": ((), "pass prediction_config={'cpuThreads': …}"),
     "modalities": ((["text"],), "LM Studio's models answer with text"),

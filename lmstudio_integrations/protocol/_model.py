@@ -89,7 +89,7 @@ class WireModel(BaseModel):
         """Build one from what a caller passed.
 
         Raises:
-            LMStudioValueError: a value does not fit; says which.
+            LMStudioValueError: a value does not fit; the message names it.
         """
         try:
             return cls(**values)
@@ -131,13 +131,13 @@ class LenientModel(WireModel):
 
 @cache
 def _keys(kind: type[WireModel]) -> tuple[tuple[str, str], ...]:
-    """Each attribute and its key, looked up once: pydantic takes microseconds to say it."""
+    """Each attribute and its key, looked up once: pydantic takes microseconds to return it."""
     kind.model_rebuild()  # it is built at its first use, and has no aliases before
     return tuple((name, field.serialization_alias or name) for name, field in kind.model_fields.items())
 
 
 def _refuse_null(value: Any, path: str) -> None:
-    """Where ``null`` is not allowed, LM Studio refuses the whole request; an absent key is something else."""
+    """Refuse ``null`` where LM Studio would refuse the complete request for it; an absent key is allowed."""
     if isinstance(value, WireModel):
         for name in value.model_fields_set.intersection(type(value).model_fields):
             item = getattr(value, name)

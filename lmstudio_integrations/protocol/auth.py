@@ -20,7 +20,7 @@ TOKEN_PATTERN = re.compile(r"sk-lm-([A-Za-z0-9]{8}):([A-Za-z0-9]{20})", re.ASCII
 
 
 class Authentication(WireModel):
-    """Client: who it is. Files that were uploaded belong to the identifier; its first passkey is binding."""
+    """Client: its identity. Uploaded files belong to the identifier; its first passkey is binding."""
 
     auth_version: Literal[1] = 1
     client_identifier: Annotated[str, Field(max_length=256)]

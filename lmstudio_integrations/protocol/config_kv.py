@@ -1,6 +1,6 @@
 """Settings as LM Studio's wire has them: a list of key/value fields, in layers (PROTOCOL: "KV config").
 
-The server does not check a field before the model's engine reads it, and then a wrong value fails the whole request;
+The server does not check a field before the model's engine reads it, and then a wrong value fails the complete request;
 so values are checked when the settings are made, and only written here.
 """
 

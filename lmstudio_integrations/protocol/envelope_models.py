@@ -91,7 +91,7 @@ class CommunicationWarning(WireModel):
 
 
 class SignalSubscribe(WireModel):
-    """Client: follow a signal. Read only so that a server can say that it has none."""
+    """Client: follow a signal. Read only so that a server can answer that it has none."""
 
     type: Literal["signalSubscribe"] = "signalSubscribe"
     endpoint: str
@@ -193,7 +193,7 @@ def parse_client_message(raw: Any) -> ClientMessage:
     """The envelope that a client sent.
 
     Raises:
-        ValueError: no valid envelope. LM Studio then says nothing at all.
+        ValueError: no valid envelope. LM Studio sends no answer to it.
     """
     kind = _CLIENT.get(raw.get("type", "")) if isinstance(raw, Mapping) and isinstance(raw.get("type"), str) else None
     if kind is None:

@@ -92,14 +92,14 @@ class SystemMessage(WireModel):
 
 
 class UserMessage(WireModel):
-    """What the user said."""
+    """A message of the user."""
 
     role: Literal["user"] = "user"
     content: list[UserPart]
 
 
 class AssistantMessage(WireModel):
-    """What the model said. Both official SDKs put a text part first, if an empty one, before tool calls."""
+    """A message of the model. Both official SDKs put a text part first, if an empty one, before tool calls."""
 
     role: Literal["assistant"] = "assistant"
     content: list[AssistantPart]
@@ -117,6 +117,6 @@ Message = Annotated[SystemMessage | UserMessage | AssistantMessage | ToolMessage
 
 
 class ChatHistory(WireModel):
-    """The whole conversation; may be empty."""
+    """The complete conversation; may be empty."""
 
     messages: list[Message] = Field(default_factory=list)

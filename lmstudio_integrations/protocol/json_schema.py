@@ -70,7 +70,7 @@ Report: TypeAlias = Callable[[str, str], object]
 def enforceable(schema: dict[str, Any], *, on_unsupported: Report) -> dict[str, Any]:
     """``schema`` with closed objects, and without what engines cannot compile.
 
-    Objects with properties get ``additionalProperties: false`` unless they say otherwise, have ``patternProperties`` or
+    Objects with properties get ``additionalProperties: false`` unless they have that key, ``patternProperties`` or
     are a branch of ``allOf``. What can be expressed is rewritten: ``true`` as ``{}``, an ``allOf`` of one schema as
     that schema, a boolean ``exclusiveMinimum`` as a number. ``on_unsupported(keyword, place)`` is called for everything
     that is left out; it may raise.
@@ -110,14 +110,14 @@ def _enforceable(node: Any, path: str, report: Report, *, closed: bool) -> Any:
 
 
 def _object_schema(value: Any, path: str, report: Report) -> Any:
-    """``true`` and ``false`` as schemas of their own; ``false`` cannot be said."""
+    """``true`` and ``false`` as schemas of their own; ``false`` cannot be expressed."""
     if value is False:
         report("false", path)
     return {} if isinstance(value, bool) else value
 
 
 def _rewritten(node: dict[str, Any], path: str, report: Report) -> dict[str, Any]:
-    """The schema in words that engines know, as far as there are any."""
+    """The schema in keywords that engines support, if there are any."""
     made = dict(node)
     branches = made.get("allOf")
     if isinstance(branches, list) and len(branches) == 1 and isinstance(branches[0], dict):

@@ -61,7 +61,7 @@ def _refuse_constant(name: str) -> Any:
 
 
 def _find_unserializable(value: Any, path: str = "$", parents: tuple[int, ...] = ()) -> str | None:
-    """Where in ``value`` the first thing is that JSON cannot hold, and what it is."""
+    """The path and the kind of the first value that JSON cannot represent."""
     if value is None or isinstance(value, bool | int):
         return None
     if isinstance(value, float):

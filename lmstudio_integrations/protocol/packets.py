@@ -1,4 +1,4 @@
-"""What a server says on its channels (PROTOCOL: "predict", "completeRawText", "Load / unload / JIT / TTL").
+"""The packets of a server on its channels (PROTOCOL: "predict", "completeRawText", "Load / unload / JIT / TTL").
 
 The emulator writes these; the client reads them as plain dictionaries, and need not import them. A fragment has no
 model at all: there is one for every token.
@@ -127,7 +127,7 @@ class ToolCallGenerationArgumentFragmentGenerated(WireModel):
 
 
 class ToolCallGenerationEnd(WireModel):
-    """The whole call."""
+    """The complete call."""
 
     type: Literal["toolCallGenerationEnd"] = "toolCallGenerationEnd"
     tool_call_request: ToolCallRequest

@@ -21,7 +21,7 @@ STRUCTURED_KEY = "llm.prediction.structured"
 
 
 def structured_value(response_format: Any) -> dict[str, Any]:
-    """The wire form of what a caller asks for.
+    """The wire form of a ``response_format``.
 
     Accepts ``None`` (free text), a pydantic class or anything else with ``model_json_schema()``, a JSON Schema, LM
     Studio's own form ``{"type": "json"|"gbnf"|"none", …}``, and OpenAI's ``json_schema``, ``json_object`` and ``text``.

@@ -29,7 +29,7 @@ TOOL_NAMING_KEY = "llm.prediction.toolNaming"
 
 ToolNaming = Literal["passThrough", "removeSpecial", "snakeCase", "camelCase"]
 _MODES = ("none", "auto", "required")
-# OpenAI's, Anthropic's and MCP's name for the same thing.
+# OpenAI's, Anthropic's and MCP's name of the same member.
 _PARAMETER_KEYS = ("parameters", "input_schema", "inputSchema")
 _FUNCTION_KEYS = frozenset(
     (*_PARAMETER_KEYS, "name", "description", "type", "strict", "title", "annotations", "cache_control", "outputSchema")

@@ -139,10 +139,10 @@ def test_a_cause_that_repeats_the_title_is_told_once() -> None:
             {"code": "generic.presetNotFound", "availablePresetsSample": [{"identifier": "@a/b", "name": "Nice"}]},
             "Presets: Nice",
         ),
-        ({"code": "generic.noModelMatchingQuery", "query": {"identifier": "mine"}}, "Asked for: mine"),
+        ({"code": "generic.noModelMatchingQuery", "query": {"identifier": "mine"}}, "Requested: mine"),
         (
             {"code": "generic.domainMismatch", "actualDomain": "embedding", "expectedDomain": "llm"},
-            "It is of the kind 'embedding', and 'llm' was asked for.",
+            "It is of the kind 'embedding', and 'llm' was requested.",
         ),
     ],
 )

@@ -229,7 +229,7 @@ class Connection:
     def post(self, *frames: str) -> bool:
         """Send frames in this order, without waiting for a server that does not read. Whether all were written.
 
-        If the socket is lost, its open calls fail by themselves.
+        If the socket is lost, its open calls fail.
         """
         for frame in frames:
             # asyncio would log an error for each write to a closing transport.

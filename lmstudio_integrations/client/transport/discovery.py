@@ -61,7 +61,7 @@ async def find_local() -> str | None:
 
 
 async def discover() -> str:
-    """The base URL of the LM Studio on this machine: its usual ports, all asked at once, then 1234.
+    """The base URL of the LM Studio on this machine: its usual ports, tried concurrently, then 1234.
 
     The first to greet is taken, as lmstudio-js does, so that a silent stranger on another port costs no time. Raises
     ``LMStudioServerNotFoundError`` with every address that was tried, after two seconds at the most.

@@ -1,7 +1,7 @@
-"""The event loop of the engine: uvloop's where that is installed (the extra ``speed``), else asyncio's own.
+"""The event loop of the I/O thread: uvloop's if it is installed (the extra ``speed``), else asyncio's.
 
 What a request costs before its first token is half waiting for threads and half the loop's own work, and uvloop's is
-less: a sixth to a fifth of the whole (benchmarks). Nobody else's loop is touched.
+less: a sixth to a fifth of the total (benchmarks). No other loop is changed.
 """
 
 from __future__ import annotations

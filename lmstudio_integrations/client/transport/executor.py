@@ -43,7 +43,7 @@ __all__ = ["Executor", "RequestLimits"]
 
 T = TypeVar("T")
 
-# How long (seconds) the server may take to say whether a request is queued.
+# Seconds to wait for the answer whether a request is queued.
 _PROCESSING_STATE_SECONDS = 1.0
 
 
@@ -286,7 +286,7 @@ class Executor:
             raise error
 
     async def _is_queued(self, connection: Connection, identifier: str | None) -> bool:
-        """Whether the server processes other requests of the model while some wait. Older servers do not say."""
+        """Whether requests of the model wait behind others. Older servers have no such endpoint."""
         parameter = requests.Parameter.of({"throwIfNotFound": True}, "specifier").text(identifier)
         try:
             async with asyncio.timeout(_PROCESSING_STATE_SECONDS):

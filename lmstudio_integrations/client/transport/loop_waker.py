@@ -38,19 +38,19 @@ coalesce_wakeups = _CoalesceWakeups()
 
 
 class LoopWaker:
-    """``ring`` may be called on any thread and in a finalizer: it takes no lock and never waits."""
+    """``schedule`` is thread-safe and may be called in a finalizer: it takes no lock and never waits."""
 
-    __slots__ = ("_due", "_rung")
+    __slots__ = ("_due", "_scheduled")
 
     def __init__(self) -> None:
         self._due: deque[Callable[[], object]] = deque()
-        self._rung = False
+        self._scheduled = False
 
     def schedule(self, loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
         """Have ``call`` called on ``loop``, in the order of the rings. Nothing happens if the loop is closed."""
         self._due.append(call)
-        if not self._rung:
-            self._rung = True
+        if not self._scheduled:
+            self._scheduled = True
             if coalesce_wakeups.rung is None:
                 self.wake(loop)
             else:
@@ -60,13 +60,13 @@ class LoopWaker:
         """Have ``loop`` make the calls that are due."""
         try:
             loop.call_soon_threadsafe(self._answer, loop)
-        except RuntimeError:  # closed: nobody is left to call anything
-            self._rung = False
+        except RuntimeError:  # the loop is closed
+            self._scheduled = False
             self._due.clear()
 
     def _answer(self, loop: asyncio.AbstractEventLoop) -> None:
         # The flag first, the count second: what is left meanwhile rings again, and the loop gets to its sockets first.
-        self._rung = False
+        self._scheduled = False
         for _ in range(len(self._due)):
             call = self._due.popleft()
             try:
@@ -75,7 +75,7 @@ class LoopWaker:
                 loop.call_exception_handler({"message": f"Exception in {call!r}", "exception": error})
 
 
-# A waker does not hold its loop, so that a loop can go when its user lets go of it.
+# A waker has a weak reference to its loop, so that the loop can be collected.
 _wakers: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopWaker] = WeakKeyDictionary()
 
 

@@ -1,7 +1,7 @@
-"""Where the engine's thread leaves packets for an awaiting consumer.
+"""The queue of packets from the I/O thread to an awaiting consumer.
 
 The blocking front reads a ``queue.SimpleQueue``, which the standard library has ready. This is its counterpart for an
-event loop: a deque, and one wake-up each time it goes from empty to full while somebody waits.
+event loop: a deque, and one wake-up each time it becomes non-empty while a consumer waits.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ class AsyncMailbox:
         """What has come and not been read. A reader may take from the left without asking ``get``."""
 
     def put(self, item: Any) -> None:
-        """Leave ``item``. Never blocks; once the consumer's loop is closed, nobody is left to tell."""
+        """Append ``item``. Never blocks; wakes nothing if the consumer's loop is closed."""
         self.items.append(item)
         if self._awaited:
             self._awaited = False
             self._waker.schedule(self._loop, self._wake)
 
     def _wake(self) -> None:
-        """On the loop: let those who wait look again."""
+        """On the loop: wake the waiting tasks."""
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)

@@ -1,4 +1,4 @@
-"""The protocol of one socket, without the socket: many calls share it, told apart by their ids.
+"""The protocol of one socket, without I/O: many calls share the socket and are distinguished by their ids.
 
 Received frames go into ``receive``; frames to send are return values. Nothing here waits or locks.
 

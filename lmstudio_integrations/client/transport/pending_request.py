@@ -220,7 +220,7 @@ class PendingRequest:
         )
 
     def last_heard(self) -> str:
-        """The last packet and its age, in words."""
+        """The last packet and its age as text."""
         last: Any = self.call.last
         if last is None:
             return "nothing"

@@ -57,7 +57,7 @@ class UploadCache:
 class ConnectionPool:
     """``base`` is the server's address; ``None`` looks for LM Studio on this machine.
 
-    ``authentication``: ``None`` is a guest, whose random identity is drawn anew, once, if the server refuses it.
+    ``authentication``: ``None`` is a guest, whose random identity is replaced once if the server refuses it.
     """
 
     def __init__(self, base: str | None, authentication: Authentication | None) -> None:
@@ -154,7 +154,7 @@ class ConnectionPool:
 
 
 class SharedConnect:
-    """One attempt to connect, for all callers that need the socket at once. Ends when the last of them has gone."""
+    """One attempt to connect, for all callers that need the socket. Ends when no caller waits any more."""
 
     def __init__(self, pool: ConnectionPool, namespace: str) -> None:
         self._progress = ConnectProgress()

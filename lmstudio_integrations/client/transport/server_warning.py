@@ -1,7 +1,7 @@
 """Whom a ``communicationWarning`` means. It bears no id, only prose and, since October 2025, a ``kind``.
 
 Source: lmstudio-js, ``lms-communication-server`` (ServerPort). The prose names the endpoint first and then repeats the
-whole parameter, so that a user's own text may hold any of the words that are looked for: only the head is read.
+whole parameter, which may contain any of the searched words: only the head is read.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SHOWN_HEAD, _SHOWN_REASON = 200, 600
 
 
 class ParsedWarning:
-    """What kind of request a warning is about, and which endpoint, where it says so."""
+    """What kind of request a warning is about, and which endpoint, if it names one."""
 
     __slots__ = ("endpoint", "family", "head")
 
@@ -66,12 +66,12 @@ def _is_word(word: str, text: str) -> bool:
 
 
 def is_late_cancel(warning: str, kind: str) -> bool:
-    """Whether a warning says that a message, which only a cancel can be, came after the end of its channel."""
+    """Whether a warning is about a message (only a cancel can be one) after the end of its channel."""
     return kind == "channelUnknown" or warning.startswith("Received channelSend for unknown channel")
 
 
 def shorten(warning: str) -> str:
-    """The warning for people: without the parameter, which may be a whole call."""
+    """The warning for logs and errors: without the parameter, which may be a complete request."""
     if len(warning) <= _SHOWN_HEAD + _SHOWN_REASON:
         return warning
     reason = warning.rfind("Zod error")

@@ -29,18 +29,18 @@ __all__ = ["Consumer", "IOThread", "io_thread"]
 
 T = TypeVar("T")
 
-# How long the interpreter's exit may be held up (seconds), by a server that does not take its leave.
+# Seconds by which a server that does not close its sockets may delay the exit of the interpreter.
 _EXIT_SECONDS = 1.0
 
 
 class Consumer(Protocol):
-    """Who hears of a flow that was spawned: through ``deliver``, which may be replaced."""
+    """The receiver of a spawned flow: ``deliver``, which may be replaced."""
 
     deliver: Callable[[Any], object]
 
 
 def _discard(item: object) -> None:
-    """Where packets go that nobody reads any more."""
+    """Discards packets."""
 
 
 class IOThread:
@@ -83,7 +83,7 @@ class IOThread:
         pool = self._pools.get(key)
         if pool is None:
             # Here and not above: websockets and TLS are a third of what importing this package would take. On this
-            # thread, so that nobody's event loop waits for it.
+            # thread, so that no event loop of a user waits for it.
             with _process.importing:
                 from lmstudio_integrations.client.transport.pool import ConnectionPool
 
@@ -106,7 +106,7 @@ class IOThread:
         return future
 
     def _hand_over(self, task: asyncio.Task[T], future: Future[T]) -> None:
-        # The exception is asked for in any case, or asyncio would complain of it where the future was cancelled.
+        # The exception is always retrieved; else asyncio logs it if the future was cancelled.
         error = None if task.cancelled() else task.exception()
         if self._stopped:
             return  # at Python's exit only daemon threads wait, and to wake one would let it write a traceback
@@ -137,7 +137,7 @@ class IOThread:
             raise
 
     def _call(self, start: Callable[[], object], coroutine: Coroutine[Any, Any, Any]) -> None:
-        """Call ``start`` on the loop. The lock makes sure that whatever got in is there when the engine stops."""
+        """Call ``start`` on the loop. The lock ensures that the thread does not stop between the check and the call."""
         with self._lock:
             if not self.gone:
                 self._waker.schedule(self._loop, start)
@@ -154,13 +154,13 @@ class IOThread:
     def post(self, call: Callable[[], object]) -> None:
         """Call ``call`` on the loop, soon. Safe in a finalizer on any thread: it takes no lock, and never waits.
 
-        After a fork or at the interpreter's end nobody is left to do it, and nothing is done.
+        After a fork and at the exit of the interpreter the thread no longer exists: nothing is done.
         """
         if not self.gone:
             self._waker.schedule(self._loop, call)
 
     def left_behind(self) -> None:
-        """In a forked child: tell those who read here what the parent's thread can no longer tell them."""
+        """In a forked child: fail the pending requests, because the I/O thread exists in the parent only."""
         for consumer in self._consumers:
             consumer.deliver(
                 LMStudioDisconnectedError("this stream belongs to the parent process: after a fork the child has none")

@@ -40,7 +40,7 @@ class MessageConnection(ClientConnection):
         self._after_read = after_read
 
     def data_received(self, data: bytes) -> None:
-        with coalesce_wakeups:  # who waits for these messages is woken once they are all there
+        with coalesce_wakeups:  # consumers are woken once, after the last message of this read
             super().data_received(data)
             if self._after_read is not None:
                 self._after_read()
