@@ -36,6 +36,8 @@ class EmulatedModel:
         context_length: tokens when loaded without an explicit length; ``max_context_length`` its limit.
         dimensions: length of the vectors; embedding only.
         load_error: a title or an error object; then every load of it fails.
+        fits: whether the estimate says that LM Studio's guardrails would let it pass (loads are not refused for it).
+        device: the device of LM Link that it is on; ``None`` is this one.
     """
 
     key: str
@@ -51,6 +53,8 @@ class EmulatedModel:
     params: str | None = None
     quantization: tuple[str, int] | None = None
     load_error: str | Mapping[str, Any] | None = None
+    fits: bool = True
+    device: str | None = None
 
     @property
     def path(self) -> str:
@@ -69,7 +73,7 @@ class EmulatedModel:
             "path": self.path,
             "size_bytes": self.size_bytes,
             "indexed_model_identifier": self.path,
-            "device_identifier": None,
+            "device_identifier": self.device,
             "architecture": self.architecture,
             "params_string": self.params,
             "quantization": self.quantization and Quantization(name=self.quantization[0], bits=self.quantization[1]),
@@ -227,4 +231,5 @@ def _fits(instance: Instance, query: Mapping[str, Any]) -> bool:
         and query.get("path", model.path) in (model.path, model.key)
         and query.get("domain", model.domain) == model.domain
         and (query.get("vision") is None or query["vision"] == model.vision)
+        and query.get("deviceIdentifier", model.device) == model.device
     )

@@ -73,7 +73,7 @@ async def _estimate(call: RpcCallContext) -> Any:
         "contextBytes": 0,
         "totalBytes": size,
     }
-    return {"memory": memory, "passesGuardrails": True}
+    return {"memory": memory, "passesGuardrails": model.fits}
 
 
 async def _apply_template(call: RpcCallContext) -> Any:
