@@ -14,6 +14,7 @@
     ├── LMStudioRequestRejectedError               the server would not take the request at all
     ├── LMStudioStructuredOutputError (ValueError) the answer is not the complete document that was asked for
     ├── LMStudioCancelledError                     cancelled before there was any result
+    ├── LMStudioResourcesError                     a model that would not fit was not loaded (``check_resources``)
     └── LMStudioServerError                        the server answered with an error object
         ├── LMStudioModelNotFoundError             no model fits the key, identifier or query
         ├── LMStudioModelUnloadedError             the instance was unloaded under the request
@@ -49,6 +50,7 @@ __all__ = [
     "LMStudioPresetNotFoundError",
     "LMStudioProtocolError",
     "LMStudioRequestRejectedError",
+    "LMStudioResourcesError",
     "LMStudioServerError",
     "LMStudioServerNotFoundError",
     "LMStudioStructuredOutputError",
@@ -134,6 +136,17 @@ class LMStudioStructuredOutputError(LMStudioError, ValueError):
 
 class LMStudioCancelledError(LMStudioError):
     """The request was cancelled before it had any result."""
+
+
+class LMStudioResourcesError(LMStudioError):
+    """A model was not loaded, because LM Studio's guardrails would not let it pass. ``estimate`` has the figures."""
+
+    def __init__(self, message: str, estimate: Any = None) -> None:
+        super().__init__(message)
+        self.estimate = estimate
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__)
 
 
 class LMStudioServerError(LMStudioError):

@@ -183,13 +183,16 @@ class BaseClient:
         return io_thread().submit(run())
 
     def _load(
-        self, namespace: str, endpoint: str, creation: Mapping[str, Any], deliver: Callable[[Any], object]
+        self,
+        reference: requests.ModelReference,
+        endpoint: str,
+        creation: Mapping[str, Any],
+        deliver: Callable[[Any], object],
     ) -> Future[str]:
-        """Start to load a model; the result is the identifier of the instance."""
+        """Start to load a model; the result is the identifier of the instance. ``reference`` has no ``load``."""
         self._check_open()
 
         async def run() -> str:
-            reference = requests.ModelReference(namespace, None)
             return await self._executor(reference, deliver=deliver).load(endpoint, creation)
 
         return io_thread().submit(run())
@@ -243,8 +246,14 @@ class BaseModelHandle:
         """The model key or identifier under which requests ask for it."""
         return self._reference.identifier
 
+    @property
+    def device(self) -> str | None:
+        """The device of LM Link on which requests look for it; ``None`` is any."""
+        return self._reference.device
+
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(identifier={self.identifier!r})"
+        device = "" if self.device is None else f", device={self.device!r}"
+        return f"{type(self).__name__}(identifier={self.identifier!r}{device})"
 
     def _ask(self, call: requests.Call[T]) -> Future[T]:
         return self._client._ask(call, self._reference)
@@ -254,7 +263,7 @@ class BaseModelHandle:
         return [self._ask(call) for call in [self._calls.tokenize(text) for text in _texts(texts, "tokenize")]]
 
     def _unload(self) -> Future[None]:
-        return self._client._ask(requests.unload(self._reference.namespace, self.identifier))
+        return self._client._ask(requests.unload(self._reference.namespace, self.identifier, self.device))
 
     def _embed(self, texts: Iterable[str]) -> Future[list[Any]]:
         """Start to embed texts; the results are for ``requests.read_embeddings``."""
@@ -317,6 +326,7 @@ class BaseModelHandle:
         )
         stream = make(reader, callbacks)
         controller = stream._controller
+        controller.watch_queue = callbacks.on_queue_progress is not None
 
         async def run() -> None:
             executor = self._client._executor(self._reference, limits, controller.deliver_progress)

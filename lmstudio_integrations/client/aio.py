@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, cast, overload
 
 from lmstudio_integrations.client import requests
@@ -50,8 +51,13 @@ if TYPE_CHECKING:
         LlmLoadModelConfigDict,
         LlmPredictionConfigDict,
     )
-    from lmstudio_integrations.protocol.config_reported import ReportedEmbeddingLoadConfig, ReportedLlmLoadConfig
+    from lmstudio_integrations.protocol.config_reported import (
+        ReportedEmbeddingLoadConfig,
+        ReportedLlmLoadConfig,
+        ReportedPredictionConfig,
+    )
     from lmstudio_integrations.protocol.history import AssistantMessage, FilePart, ToolMessage
+    from lmstudio_integrations.protocol.model_calls import ProcessingState, ResourceEstimate
     from lmstudio_integrations.protocol.models import ModelInstanceInfo
     from lmstudio_integrations.protocol.repository import DownloadOptionInfo, DownloadProgressUpdate, ModelSearchResult
     from lmstudio_integrations.protocol.system import Version
@@ -238,6 +244,10 @@ class _AsyncModel(BaseModelHandle):
         """The context with which it is loaded, in tokens."""
         return (await self.get_info()).context_length
 
+    async def get_processing_state(self) -> ProcessingState:
+        """What it does now ("idle", "processingPrompt", "generating", "computingEmbedding"), and how many wait."""
+        return await _wait(self._ask(self._calls.get_processing_state()))
+
     async def unload(self) -> None:
         """Unload it. A later request through this handle loads it again."""
         await _wait(self._unload())
@@ -381,6 +391,16 @@ class AsyncLLM(_AsyncModel):
         call = self._template(history, opts, tools, config, omit_bos_token, omit_eos_token)
         return await _wait(self._ask(call))
 
+    async def get_base_prediction_config(
+        self, *, ignore_server_session_config: bool | None = None
+    ) -> ReportedPredictionConfig:
+        """The settings of a prediction that sets none itself: a dictionary under LM Studio's names, with attributes."""
+        return await _wait(self._ask(self._calls.get_base_prediction_config(ignore_server_session_config)))
+
+    async def preload_draft_model(self, draft_model_key: str) -> None:
+        """Load the draft model of later predictions (``draft_model=``) now, so that the first need not wait for it."""
+        await _wait(self._ask(self._calls.preload_draft_model(draft_model_key)))
+
 
 class AsyncEmbeddingModel(_AsyncModel):
     """An embedding model. It is loaded when first needed, if it is not there."""
@@ -416,7 +436,13 @@ class AsyncDownloadedLlm(BaseDownloadedModel):
     ) -> AsyncLLM:
         """The model, loaded now if it is not: as ``client.llm.model(…)``."""
         models = self._client.llm
-        handle: AsyncLLM = await models.model(self.model_key, ttl=ttl, config=config, on_load_progress=on_load_progress)
+        handle: AsyncLLM = await models.model(
+            self.model_key,
+            ttl=ttl,
+            config=config,
+            on_load_progress=on_load_progress,
+            device=self.device_identifier,
+        )
         return handle
 
     async def load_new_instance(
@@ -430,7 +456,12 @@ class AsyncDownloadedLlm(BaseDownloadedModel):
         """Another instance of it: as ``client.llm.load_new_instance(…)``."""
         models = self._client.llm
         handle: AsyncLLM = await models.load_new_instance(
-            self.model_key, instance_identifier, ttl=ttl, config=config, on_load_progress=on_load_progress
+            self.model_key,
+            instance_identifier,
+            ttl=ttl,
+            config=config,
+            on_load_progress=on_load_progress,
+            device=self.device_identifier,
         )
         return handle
 
@@ -451,7 +482,11 @@ class AsyncDownloadedEmbeddingModel(BaseDownloadedModel):
         """The model, loaded now if it is not: as ``client.embedding.model(…)``."""
         models = self._client.embedding
         handle: AsyncEmbeddingModel = await models.model(
-            self.model_key, ttl=ttl, config=config, on_load_progress=on_load_progress
+            self.model_key,
+            ttl=ttl,
+            config=config,
+            on_load_progress=on_load_progress,
+            device=self.device_identifier,
         )
         return handle
 
@@ -466,7 +501,12 @@ class AsyncDownloadedEmbeddingModel(BaseDownloadedModel):
         """Another instance of it: as ``client.embedding.load_new_instance(…)``."""
         models = self._client.embedding
         handle: AsyncEmbeddingModel = await models.load_new_instance(
-            self.model_key, instance_identifier, ttl=ttl, config=config, on_load_progress=on_load_progress
+            self.model_key,
+            instance_identifier,
+            ttl=ttl,
+            config=config,
+            on_load_progress=on_load_progress,
+            device=self.device_identifier,
         )
         return handle
 
@@ -491,26 +531,39 @@ class AsyncModels(Generic[M, D]):
         ttl: float | None = requests.DEFAULT_TTL,
         config: Any = None,
         on_load_progress: LoadProgressCallback | None = None,
+        device: str | None = None,
+        check_resources: bool = False,
     ) -> M:
         """A model that is loaded: ``key``, loaded now if it is not, or with ``None`` any that is.
 
         ``ttl``: seconds of idleness (default 3600) after which LM Studio unloads it again, ``None`` for never;
         ``config``: load options. Both count only if it has to be loaded. ``on_load_progress(progress)``: 0.0 to 1.0.
+        ``device``: a device of LM Link, by a listed model's ``device_identifier``. ``check_resources``: ask LM Studio
+        first whether the model would fit, and raise ``LMStudioResourcesError`` if its guardrails would not let it pass.
         Cancelling the task, or an error raised in the callback, cancels the load.
         Raises ``LMStudioModelNotFoundError`` for an unknown key, or if none is loaded.
         """
         if key is None:
-            any_loaded = self.just_in_time(None, ttl=ttl, config=config)
-            return self.just_in_time((await any_loaded.get_info()).identifier, ttl=ttl, config=config)
-        load = requests.get_or_load(self._namespace, key, ttl, config)
-        identifier = await self._load("getOrLoad", load, on_load_progress)
-        return self._kind(self._client, requests.ModelReference(self._namespace, identifier, load))
+            any_loaded = self.just_in_time(None, ttl=ttl, config=config, device=device)
+            info = await any_loaded.get_info()
+            return self.just_in_time(info.identifier, ttl=ttl, config=config, device=device)
+        reference = requests.model_reference(self._namespace, key, ttl, config, device, check_resources)
+        assert reference.load is not None
+        identifier = await self._load("getOrLoad", reference, reference.load, on_load_progress)
+        return self._kind(self._client, replace(reference, identifier=identifier))
 
     def just_in_time(
-        self, key: str | None = None, *, ttl: float | None = requests.DEFAULT_TTL, config: Any = None
+        self,
+        key: str | None = None,
+        *,
+        ttl: float | None = requests.DEFAULT_TTL,
+        config: Any = None,
+        device: str | None = None,
+        check_resources: bool = False,
     ) -> M:
-        """A handle without asking anybody: the model is loaded by the first request that finds it missing."""
-        return self._kind(self._client, requests.model_reference(self._namespace, key, ttl, config))
+        """A handle without a request: the model is loaded by the first request that finds it missing."""
+        reference = requests.model_reference(self._namespace, key, ttl, config, device, check_resources)
+        return self._kind(self._client, reference)
 
     async def load_new_instance(
         self,
@@ -520,20 +573,32 @@ class AsyncModels(Generic[M, D]):
         ttl: float | None = requests.DEFAULT_TTL,
         config: Any = None,
         on_load_progress: LoadProgressCallback | None = None,
+        device: str | None = None,
+        check_resources: bool = False,
     ) -> M:
         """Load another instance, under ``instance_identifier`` (default: LM Studio chooses an identifier)."""
-        creation = requests.load_model(self._namespace, model_key, instance_identifier, ttl, config)
-        identifier = await self._load("loadModel", creation, on_load_progress)
-        return self._kind(self._client, requests.instance_by_identifier(self._namespace, identifier))
+        creation = requests.load_model(self._namespace, model_key, instance_identifier, ttl, config, device)
+        reference = requests.model_reference(self._namespace, model_key, ttl, config, device, check_resources)
+        identifier = await self._load("loadModel", reference, creation, on_load_progress)
+        return self._kind(self._client, requests.instance_by_identifier(self._namespace, identifier, device))
 
-    async def unload(self, model_identifier: str) -> None:
-        """Unload an instance."""
-        await _wait(self._client._ask(requests.unload(self._namespace, model_identifier)))
+    async def estimate_resources(
+        self, model_key: str, config: Any = None, *, device: str | None = None
+    ) -> ResourceEstimate:
+        """What loading a model would take, and whether LM Studio's guardrails would let it pass. Nothing is loaded.
+
+        ``estimate.memory.total_bytes``, ``estimate.memory.total_vram_bytes``, ``estimate.passes_guardrails``.
+        """
+        return await _wait(self._client._ask(requests.estimate(self._namespace, model_key, config, device)))
+
+    async def unload(self, model_identifier: str, *, device: str | None = None) -> None:
+        """Unload an instance, if several devices have it the one on ``device``."""
+        await _wait(self._client._ask(requests.unload(self._namespace, model_identifier, device)))
 
     async def list_loaded(self) -> list[M]:
         """Handles to the loaded instances."""
         infos = await _wait(self._client._ask(requests.list_loaded(self._namespace)))
-        return [self.just_in_time(info.identifier) for info in infos]
+        return [self.just_in_time(info.identifier, device=info.device_identifier) for info in infos]
 
     async def get_model_info(self, model_specifier: str | Mapping[str, object]) -> ModelInstanceInfo:
         """The loaded instance of an identifier, or of a query such as ``{"path": …}`` or ``{"vision": True}``.
@@ -548,7 +613,11 @@ class AsyncModels(Generic[M, D]):
         return [self._downloaded.of(info, self._client) for info in infos if info.type == self._namespace]
 
     async def _load(
-        self, endpoint: str, creation: Mapping[str, Any], on_load_progress: LoadProgressCallback | None
+        self,
+        endpoint: str,
+        reference: requests.ModelReference,
+        creation: Mapping[str, Any],
+        on_load_progress: LoadProgressCallback | None,
     ) -> str:
         check_callback("on_load_progress", on_load_progress)
         last = -1.0
@@ -560,7 +629,8 @@ class AsyncModels(Generic[M, D]):
                 last = progress
                 await _run(on_load_progress, progress)
 
-        return await _follow(lambda deliver: self._client._load(self._namespace, endpoint, creation, deliver), read)
+        asked = replace(reference, load=None)
+        return await _follow(lambda deliver: self._client._load(asked, endpoint, creation, deliver), read)
 
 
 class AsyncFiles:

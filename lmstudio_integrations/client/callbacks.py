@@ -16,6 +16,7 @@ from lmstudio_integrations.client.events import (
     Fragment,
     LoadProgress,
     PromptProgress,
+    QueueProgress,
     ToolCallArguments,
     ToolCallEnd,
     ToolCallFailed,
@@ -35,9 +36,10 @@ class CallbackOptions(TypedDict, total=False):
     ``on_progress(progress)``: 0.0 to 1.0 while the prompt is read; ``on_prompt_processing_progress`` is the same under
     the official SDK's name. ``on_first_token()``: once, before the first fragment or tool call is handed out.
     ``on_prediction_fragment(fragment)``. ``on_message(message)``: the complete ``AssistantMessage``, at the end.
-    ``on_load_progress(progress)``: 0.0 to 1.0 while the model is loaded. ``on_tool_call_start(index, id)``,
-    ``on_tool_call_name(index, name)``, ``on_tool_call_arguments(index, text)``, ``on_tool_call_end(index, tool_call)``,
-    ``on_tool_call_failed(index, failure)``.
+    ``on_load_progress(progress)``: 0.0 to 1.0 while the model is loaded. ``on_queue_progress(queued)``: how many
+    requests wait at the server while this one does; LM Studio is asked for it only if this callback is given.
+    ``on_tool_call_start(index, id)``, ``on_tool_call_name(index, name)``, ``on_tool_call_arguments(index, text)``,
+    ``on_tool_call_end(index, tool_call)``, ``on_tool_call_failed(index, failure)``.
     """
 
     on_progress: Callback | None
@@ -46,6 +48,7 @@ class CallbackOptions(TypedDict, total=False):
     on_prediction_fragment: Callback | None
     on_message: Callback | None
     on_load_progress: Callback | None
+    on_queue_progress: Callback | None
     on_tool_call_start: Callback | None
     on_tool_call_name: Callback | None
     on_tool_call_arguments: Callback | None
@@ -63,6 +66,7 @@ class Callbacks:
     on_prediction_fragment: Callback | None = None
     on_message: Callback | None = None
     on_load_progress: Callback | None = None
+    on_queue_progress: Callback | None = None
     on_tool_call_start: Callback | None = None
     on_tool_call_name: Callback | None = None
     on_tool_call_arguments: Callback | None = None
@@ -96,6 +100,8 @@ class Callbacks:
             return _calls((self.on_progress or self.on_prompt_processing_progress, (event.progress,)))
         if isinstance(event, LoadProgress):
             return _calls((self.on_load_progress, (event.progress,)))
+        if isinstance(event, QueueProgress):
+            return _calls((self.on_queue_progress, (event.queued,)))
         if isinstance(event, ToolCallStart):
             first, self.on_first_token = self.on_first_token, None
             return _calls((first, ()), (self.on_tool_call_start, (event.index, event.id)))

@@ -90,9 +90,18 @@ def llm(
     ttl: float | None = DEFAULT_TTL,
     config: LlmLoadModelConfig | LlmLoadModelConfigDict | Mapping[str, object] | None = None,
     on_load_progress: LoadProgressCallback | None = None,
+    device: str | None = None,
+    check_resources: bool = False,
 ) -> LLM:
     """A language model that is loaded: ``key``, or any; as ``Client().llm.model(…)``."""
-    return get_default_client().llm.model(key, ttl=ttl, config=config, on_load_progress=on_load_progress)
+    return get_default_client().llm.model(
+        key,
+        ttl=ttl,
+        config=config,
+        on_load_progress=on_load_progress,
+        device=device,
+        check_resources=check_resources,
+    )
 
 
 def embedding_model(
@@ -101,9 +110,18 @@ def embedding_model(
     ttl: float | None = DEFAULT_TTL,
     config: EmbeddingLoadModelConfig | EmbeddingLoadModelConfigDict | Mapping[str, object] | None = None,
     on_load_progress: LoadProgressCallback | None = None,
+    device: str | None = None,
+    check_resources: bool = False,
 ) -> EmbeddingModel:
     """An embedding model that is loaded: ``key``, or any."""
-    return get_default_client().embedding.model(key, ttl=ttl, config=config, on_load_progress=on_load_progress)
+    return get_default_client().embedding.model(
+        key,
+        ttl=ttl,
+        config=config,
+        on_load_progress=on_load_progress,
+        device=device,
+        check_resources=check_resources,
+    )
 
 
 def prepare_image(src: FileSource, name: str | None = None) -> FilePart:

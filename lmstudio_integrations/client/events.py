@@ -13,6 +13,7 @@ __all__ = [
     "Fragment",
     "LoadProgress",
     "PromptProgress",
+    "QueueProgress",
     "ToolCallArguments",
     "ToolCallEnd",
     "ToolCallFailed",
@@ -108,6 +109,14 @@ class PromptProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueProgress:
+    """The request waits at the server behind others: ``queued`` of them wait. ``status``: what the model does now."""
+
+    queued: int
+    status: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class LoadProgress:
     """How much of a model has been loaded before the prediction can start: ``progress`` 0.0 to 1.0."""
 
@@ -169,6 +178,7 @@ Event = (
     Fragment
     | PromptProgress
     | LoadProgress
+    | QueueProgress
     | ToolCallStart
     | ToolCallName
     | ToolCallArguments

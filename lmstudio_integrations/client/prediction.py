@@ -17,6 +17,7 @@ from lmstudio_integrations.client.events import (
     Fragment,
     LoadProgress,
     PromptProgress,
+    QueueProgress,
     ToolCallArguments,
     ToolCallEnd,
     ToolCallFailed,
@@ -56,6 +57,7 @@ __all__ = [
     "LoadProgress",
     "PredictionReader",
     "PromptProgress",
+    "QueueProgress",
     "ToolCallArguments",
     "ToolCallEnd",
     "ToolCallFailed",
@@ -137,7 +139,7 @@ class PredictionReader:
         """Whether there is nothing more to read: ``result`` is there, or ``error`` is."""
         return self.result is not None or self.error is not None
 
-    def read(self, packet: dict[str, Any] | Outcome) -> Event | tuple[Event, ...] | None:
+    def read(self, packet: dict[str, Any] | Outcome | QueueProgress) -> Event | tuple[Event, ...] | None:
         """The event or the events that ``packet`` is, or ``None``. After the final packet ``result`` is set.
 
         ``packet`` may also be the outcome of the call. Without a final packet before it, a closed channel raises
@@ -145,6 +147,8 @@ class PredictionReader:
         raises ``LMStudioProtocolError``; any other such packet is logged once and ignored.
         """
         if type(packet) is not dict:
+            if isinstance(packet, QueueProgress):  # the executor's own
+                return packet
             self._read_end(packet)
             return None
         try:

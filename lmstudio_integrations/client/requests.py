@@ -73,11 +73,22 @@ _NO_HISTORY = object()
 
 @dataclass(frozen=True, slots=True)
 class ModelReference:
-    """A model by key or identifier (``None``: any that is loaded) and how to load it (``getOrLoad``'s parameter)."""
+    """A model by key or identifier (``None``: any that is loaded) and how to load it (``getOrLoad``'s parameter).
+
+    ``device``: of LM Link, ``None`` for any. ``estimate``: the parameter of ``estimateModelUsage`` by which a load that
+    would not fit is refused, or ``None``.
+    """
 
     namespace: str
     identifier: str | None
     load: Mapping[str, Any] | None = None
+    device: str | None = None
+    estimate: Parameter | None = None
+
+    @property
+    def key(self) -> str | None:
+        """What it is remembered by: one model may be loaded on several devices."""
+        return self.identifier if self.device is None else f"{self.identifier}\0{self.device}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +126,7 @@ class Parameter:
         segments = tuple(text.split(f'"{_IMAGE_MARK}"')) if images else (text,)
         return cls(segments, specifier_key, tuple(images))
 
-    def text(self, identifier: str | None = None, parts: Sequence[str] = ()) -> str:
+    def text(self, identifier: str | None = None, parts: Sequence[str] = (), device: str | None = None) -> str:
         """The complete JSON text; ``parts``: the JSON text of each uploaded image."""
         text = self.segments[0]
         if self.images:
@@ -126,13 +137,13 @@ class Parameter:
         if self.specifier_key is None:
             return text
         separator = "," if len(text) > 2 else ""
-        return f'{{"{self.specifier_key}":{_specifier_text(identifier)}{separator}{text[1:]}'
+        return f'{{"{self.specifier_key}":{_specifier_text(identifier, device)}{separator}{text[1:]}'
 
 
 @lru_cache(maxsize=64)
-def _specifier_text(identifier: str | None) -> str:
+def _specifier_text(identifier: str | None, device: str | None = None) -> str:
     """How a request names its model: by a query, which outlives an unload and reload (PROTOCOL, modelSpecifier)."""
-    return encode(query(identifier))
+    return encode(query(identifier, device))
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,50 +206,94 @@ def _load_stack(namespace: str, config: Any) -> dict[str, Any]:
     return kv_stack(("apiOverride", to_kv(parsed)))
 
 
-def get_or_load(namespace: str, key: str, ttl: float | None, config: Any) -> Mapping[str, Any]:
+def get_or_load(
+    namespace: str, key: str, ttl: float | None, config: Any, device: str | None = None
+) -> Mapping[str, Any]:
     """The creation parameter of ``getOrLoad``. ``ttl`` in seconds; both it and ``config`` count only if it loads."""
     identifier, ttl_ms = _identifier(key), _seconds_to_ms(ttl)
     if config is None:
-        return _load_as_usual(namespace, identifier, ttl_ms)
-    return _get_or_load(namespace, identifier, ttl_ms, config)
+        return _load_as_usual(namespace, identifier, ttl_ms, _device(device))
+    return _get_or_load(namespace, identifier, ttl_ms, config, _device(device))
 
 
-def _get_or_load(namespace: str, identifier: str, ttl_ms: int | None, config: Any) -> Mapping[str, Any]:
+def _get_or_load(
+    namespace: str, identifier: str, ttl_ms: int | None, config: Any, device: str | None
+) -> Mapping[str, Any]:
     return GetOrLoadCreation.validate_args(
-        identifier=identifier, load_config_stack=_load_stack(namespace, config), load_ttl_ms=ttl_ms
+        identifier=identifier,
+        device_identifier=device,
+        load_config_stack=_load_stack(namespace, config),
+        load_ttl_ms=ttl_ms,
     ).to_wire()
 
 
 @lru_cache(maxsize=64)
-def _load_as_usual(namespace: str, identifier: str, ttl_ms: int | None) -> Mapping[str, Any]:
+def _load_as_usual(namespace: str, identifier: str, ttl_ms: int | None, device: str | None) -> Mapping[str, Any]:
     """Kept, as the adapters make a handle for each call."""
-    return _get_or_load(namespace, identifier, ttl_ms, None)
+    return _get_or_load(namespace, identifier, ttl_ms, None, device)
 
 
-def load_model(namespace: str, key: str, instance_id: str | None, ttl: float | None, config: Any) -> dict[str, Any]:
+def _device(device: Any) -> str | None:
+    """``device`` itself. Raises ``LMStudioValueError`` unless it is text or ``None``."""
+    if device is not None and (not isinstance(device, str) or not device):
+        raise LMStudioValueError(
+            f"device={device!r}: expected the identifier of a device of LM Link (a model's device_identifier), or None"
+        )
+    return device
+
+
+def estimate_parameter(namespace: str, key: str, config: Any, device: str | None = None) -> Parameter:
+    """The parameter of ``estimateModelUsage``."""
+    members: dict[str, Any] = {"modelKey": _identifier(key), "loadConfigStack": _load_stack(namespace, config)}
+    if _device(device) is not None:
+        members["deviceIdentifier"] = device
+    return Parameter.of(members)
+
+
+def estimate(namespace: str, key: str, config: Any, device: str | None = None) -> Call[model_calls.ResourceEstimate]:
+    """What loading a model would take."""
+    parameter = estimate_parameter(namespace, key, config, device)
+    return Call(namespace, "estimateModelUsage", parameter, model_calls.ResourceEstimate.model_validate)
+
+
+def read_estimate(namespace: str, result: Any) -> model_calls.ResourceEstimate:
+    """The result of ``estimateModelUsage``. Raises ``LMStudioProtocolError``."""
+    return Call(namespace, "estimateModelUsage", None, model_calls.ResourceEstimate.model_validate).answer(result)
+
+
+def load_model(
+    namespace: str, key: str, instance_id: str | None, ttl: float | None, config: Any, device: str | None = None
+) -> dict[str, Any]:
     """The creation parameter of ``loadModel``, which always makes a new instance."""
     return LoadModelCreation.validate_args(
         model_key=_identifier(key),
         identifier=None if instance_id is None else _identifier(instance_id),
+        device_identifier=_device(device),
         ttl_ms=_seconds_to_ms(ttl),
         load_config_stack=_load_stack(namespace, config),
     ).to_wire()
 
 
 def model_reference(
-    namespace: str, key: str | None, ttl: float | None = DEFAULT_TTL, config: Any = None
+    namespace: str,
+    key: str | None,
+    ttl: float | None = DEFAULT_TTL,
+    config: Any = None,
+    device: str | None = None,
+    check_resources: bool = False,
 ) -> ModelReference:
     """A model to be loaded when it is first needed; ``None`` is whichever is loaded."""
     if key is None:
         _seconds_to_ms(ttl)
         _load_stack(namespace, config)
-        return ModelReference(namespace, None)
-    return ModelReference(namespace, key, get_or_load(namespace, key, ttl, config))
+        return ModelReference(namespace, None, None, _device(device))
+    estimate = estimate_parameter(namespace, key, config, device) if check_resources else None
+    return ModelReference(namespace, key, get_or_load(namespace, key, ttl, config, device), device, estimate)
 
 
-def instance_by_identifier(namespace: str, identifier: str) -> ModelReference:
+def instance_by_identifier(namespace: str, identifier: str, device: str | None = None) -> ModelReference:
     """An instance that was loaded by hand: once unloaded it is gone, and nothing is loaded in its place."""
-    return ModelReference(namespace, identifier)
+    return ModelReference(namespace, identifier, None, device)
 
 
 def prediction(
@@ -488,11 +543,12 @@ def _string(text: object, what: str = "the text") -> str:
     return text
 
 
-def unload(namespace: str, identifier: str | None) -> Call[None]:
+def unload(namespace: str, identifier: str | None, device: str | None = None) -> Call[None]:
     """Unload an instance by its identifier. It is never sent again: the second one would fail."""
     if identifier is None:
         raise LMStudioValueError("unload() needs to know which model: get the handle by its key or identifier")
-    parameter = Parameter.of({"identifier": _identifier(identifier)})
+    members = {"identifier": _identifier(identifier), "deviceIdentifier": _device(device)}
+    parameter = Parameter.of({key: value for key, value in members.items() if value is not None})
     return Call(namespace, "unloadModel", parameter, lambda _: None, repeatable=False)
 
 

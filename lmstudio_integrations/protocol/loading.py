@@ -17,6 +17,7 @@ class LoadModelCreation(WireModel):
 
     model_key: str
     identifier: str | None = None
+    device_identifier: str | None = None
     ttl_ms: Milliseconds | None = None
     load_config_stack: ConfigStack
 
@@ -25,5 +26,6 @@ class GetOrLoadCreation(WireModel):
     """Channel ``getOrLoad``: the loaded instance, or load it. Config and TTL count only if it has to be loaded."""
 
     identifier: str
+    device_identifier: str | None = None
     load_config_stack: ConfigStack
     load_ttl_ms: Milliseconds | None = None

@@ -52,6 +52,7 @@ class ModelQuery(WireModel):
     """Which loaded model is meant; ``{}`` is any of them."""
 
     identifier: KeyText | None = None
+    device_identifier: str | None = None
 
 
 class QuerySpecifier(WireModel):
@@ -61,15 +62,15 @@ class QuerySpecifier(WireModel):
     query: ModelQuery
 
 
-def query(identifier: str | None = None) -> QuerySpecifier:
-    """The loaded model of this identifier; without one, any.
+def query(identifier: str | None = None, device: str | None = None) -> QuerySpecifier:
+    """The loaded model of this identifier; without one, any. ``device``: on that device of LM Link alone.
 
     Raises:
         LMStudioValueError: LM Studio would refuse ``identifier``.
     """
     if identifier is not None:
         check_identifier(identifier)
-    return QuerySpecifier(query=ModelQuery(identifier=identifier))
+    return QuerySpecifier(query=ModelQuery(identifier=identifier, device_identifier=device))
 
 
 class Quantization(LenientModel):

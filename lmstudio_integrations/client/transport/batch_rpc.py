@@ -60,8 +60,11 @@ class BatchRpc:
     request without a result was sent.
     """
 
-    def __init__(self, endpoint: str, parameters: Sequence[Parameter], limits: Timeout, slots: Slots) -> None:
+    def __init__(
+        self, endpoint: str, parameters: Sequence[Parameter], limits: Timeout, slots: Slots, device: str | None = None
+    ) -> None:
         self._endpoint = endpoint
+        self._device = device
         self._parameters = parameters
         self._limit = limits.first_packet
         self._slots = slots
@@ -115,7 +118,7 @@ class BatchRpc:
             index = self._unsent.pop()
             call = PendingCall(self._endpoint, discard, lambda outcome, index=index: self._finish(index, outcome))  # type: ignore[misc]
             self._open[index] = call
-            frame = connection.multiplexer.call(call, self._parameters[index].text(identifier))
+            frame = connection.multiplexer.call(call, self._parameters[index].text(identifier, device=self._device))
             if not call.finished:
                 frames.append(frame)
                 indexes.append(index)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lmstudio_integrations.client import requests
+from lmstudio_integrations.client.events import QueueProgress
 from lmstudio_integrations.client.transport.batch_rpc import BatchRpc
 from lmstudio_integrations.client.transport.daemon import run_in_daemon_thread
 from lmstudio_integrations.client.transport.loading import download_model, ensure_loaded, load_model
@@ -25,6 +26,8 @@ from lmstudio_integrations.errors import (
     LMStudioError,
     LMStudioModelNotFoundError,
     LMStudioModelUnloadedError,
+    LMStudioRequestRejectedError,
+    LMStudioResourcesError,
     LMStudioServerError,
     LMStudioTimeoutError,
     LMStudioValueError,
@@ -45,6 +48,9 @@ T = TypeVar("T")
 
 # Seconds to wait for the answer whether a request is queued.
 _PROCESSING_STATE_SECONDS = 1.0
+# Seconds until a listener's waiting request is looked at first, and the most between two looks.
+_FIRST_LOOK_AT_QUEUE = 0.25
+_MOST_BETWEEN_LOOKS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +81,7 @@ class Executor:
         """An RPC: what its reader makes of the result."""
 
         async def send(connection: Connection, identifier: str | None) -> T:
-            parameter = None if call.parameter is None else call.parameter.text(identifier)
-            return call.answer(await self._start(connection, call.endpoint).send_rpc(parameter))
+            return call.answer(await self._start(connection, call.endpoint).send_rpc(self._text(call, identifier)))
 
         return await self._within_total(self._attempts(send, repeatable=call.repeatable))
 
@@ -85,15 +90,18 @@ class Executor:
 
         ``loadModel`` is never sent again: it would make a second instance.
         """
+        reuse = endpoint == "getOrLoad"
 
         async def send(connection: Connection, _: str | None) -> str:
+            await self._refuse_what_does_not_fit(connection, creation.get("identifier") if reuse else None)
             identifier = await load_model(connection, endpoint, creation, self._limits, self._deliver, self._remember)
-            connection.loaded_models[identifier] = identifier
-            if endpoint == "getOrLoad":
-                connection.loaded_models[creation["identifier"]] = identifier
+            if self._model.device is None:
+                connection.loaded_models[identifier] = identifier
+                if reuse:
+                    connection.loaded_models[creation["identifier"]] = identifier
             return identifier
 
-        return await self._within_total(self._attempts(send, repeatable=endpoint == "getOrLoad"))
+        return await self._within_total(self._attempts(send, repeatable=reuse))
 
     async def download(self, creation: Mapping[str, Any]) -> str:
         """Download a model: its default identifier. It is never sent again."""
@@ -131,21 +139,26 @@ class Executor:
             is_queued=lambda: self._is_queued(connection, identifier),
         )
         controller.attach(request)
+        watch = None
+        if controller.watch_queue and self._pool.reports_queue:
+            watch = asyncio.create_task(self._watch_queue(request, controller, connection, identifier))
         try:
-            await request.open_channel(prediction.parameter.text(identifier, parts))
+            await request.open_channel(prediction.parameter.text(identifier, parts, self._model.device))
         except (LMStudioError, NotSentError) as error:
             if controller.cancelled and not getattr(error, "response_started", False):
                 raise asyncio.CancelledError from error  # so that it is not sent again
             raise
         finally:
             controller.attach(None)
+            if watch is not None:
+                watch.cancel()
 
     async def batch(self, endpoint: str, parameters: Sequence[Parameter]) -> list[Any]:
         """One RPC for each parameter, some of them at once: the results in the order of the parameters.
 
         Each has a retry budget of its own, and results that have come are kept.
         """
-        batch = BatchRpc(endpoint, parameters, self._limits, self._pool.embedding_slots)
+        batch = BatchRpc(endpoint, parameters, self._limits, self._pool.embedding_slots, self._model.device)
         return await self._within_total(self._attempts(batch.run, batch=batch))
 
     # Attempts
@@ -180,7 +193,7 @@ class Executor:
         """Take one retry for an error of the request itself, or raise it."""
         gone = isinstance(error, (LMStudioModelNotFoundError, LMStudioModelUnloadedError))
         if gone and self._model.identifier is not None:
-            connection.loaded_models.pop(self._model.identifier, None)
+            connection.loaded_models.pop(self._model.key or "", None)
         if isinstance(error, LMStudioDisconnectedError):
             retryable = repeatable
         elif gone:
@@ -212,12 +225,40 @@ class Executor:
         Without a retry left, the memory of earlier requests is not trusted: the model may have been unloaded since.
         """
         model = self._model
-        if model.load is None or model.identifier is None:
+        if model.load is None or model.identifier is None or model.key is None:
             return model.identifier
-        known = connection.loaded_models.get(model.identifier)
+        known = connection.loaded_models.get(model.key)
         if known is not None and not self._budget.exhausted:
             return known
-        return await ensure_loaded(connection, model.identifier, model.load, self._limits, self._deliver)
+        await self._refuse_what_does_not_fit(connection, model.identifier)
+        return await ensure_loaded(connection, model.key, model.load, self._limits, self._deliver)
+
+    async def _refuse_what_does_not_fit(self, connection: Connection, loaded_as: str | None) -> None:
+        """Raise ``LMStudioResourcesError`` if LM Studio's guardrails would not let the load pass, if that is asked for.
+
+        ``loaded_as``: a model that is loaded already, under this identifier or key, is not loaded again.
+        """
+        estimate, namespace = self._model.estimate, self._model.namespace
+        if estimate is None:
+            return
+        if loaded_as is not None:
+            listing = requests.list_loaded(namespace)
+            infos = listing.answer(await call_rpc(connection, listing.endpoint, None, self._limits))
+            if any(loaded_as in (info.identifier, info.model_key, info.path) for info in infos):
+                return
+        result = await call_rpc(connection, "estimateModelUsage", estimate.text(), self._limits)
+        made = requests.read_estimate(namespace, result)
+        if not made.passes_guardrails:
+            gigabytes = made.memory.total_bytes / 1e9
+            raise LMStudioResourcesError(
+                f"the model was not loaded: LM Studio estimates {gigabytes:.2f} GB, and its guardrails refuse that. "
+                "Load it with a smaller context, unload others, or leave check_resources out.",
+                made,
+            )
+
+    def _text(self, call: Call[Any], identifier: str | None) -> str | None:
+        """The parameter of an RPC about the model."""
+        return None if call.parameter is None else call.parameter.text(identifier, device=self._model.device)
 
     # What an attempt is made of
 
@@ -270,8 +311,8 @@ class Executor:
         specifier = requests.Specifier(self._model.namespace, identifier)
 
         async def ask(call: Call[T]) -> T:
-            parameter = None if call.parameter is None else call.parameter.text(identifier)
-            return call.answer(await call_rpc(connection, call.endpoint, parameter, self._limits))
+            text = self._text(call, identifier)
+            return call.answer(await call_rpc(connection, call.endpoint, text, self._limits))
 
         endpoint = "applyPromptTemplate"
         prompt = await ask(requests.Call(self._model.namespace, endpoint, template, requests.read_formatted))
@@ -287,16 +328,48 @@ class Executor:
 
     async def _is_queued(self, connection: Connection, identifier: str | None) -> bool:
         """Whether requests of the model wait behind others. Older servers have no such endpoint."""
-        parameter = requests.Parameter.of({"throwIfNotFound": True}, "specifier").text(identifier)
+        return await self._queue(connection, identifier) is not None
+
+    async def _queue(self, connection: Connection, identifier: str | None) -> QueueProgress | None:
+        """How many requests wait for the model, or ``None`` if none does or the server does not say in time."""
+        parameter = requests.Parameter.of({"throwIfNotFound": True}, "specifier")
+        text = parameter.text(identifier, device=self._model.device)
         try:
             async with asyncio.timeout(_PROCESSING_STATE_SECONDS):
-                state = await call_rpc(connection, "getInstanceProcessingState", parameter, self._limits)
+                state = await call_rpc(connection, "getInstanceProcessingState", text, self._limits)
         except TimeoutError:
-            return False
+            return None
         if not isinstance(state, dict):
-            return False
-        queued = state.get("queued")
-        return state.get("status") not in (None, "idle") and isinstance(queued, (int, float)) and queued > 0
+            return None
+        status, queued = state.get("status"), state.get("queued")
+        if status in (None, "idle") or not isinstance(queued, (int, float)) or not queued > 0:
+            return None
+        return QueueProgress(int(queued), str(status))
+
+    async def _watch_queue(
+        self, request: PendingRequest, controller: StreamController, connection: Connection, identifier: str | None
+    ) -> None:
+        """Deliver how many requests wait, until the first packet of this one. No token passes here.
+
+        A server that does not know the endpoint is not asked again.
+        """
+        delay = _FIRST_LOOK_AT_QUEUE
+        last: QueueProgress | None = None
+        while not request.call.answered:
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, _MOST_BETWEEN_LOOKS)
+            if request.call.answered:
+                return
+            try:
+                progress = await self._queue(connection, identifier)
+            except LMStudioRequestRejectedError:
+                self._pool.reports_queue = False
+                return
+            except (LMStudioError, NotSentError):
+                return
+            if progress is not None and progress != last and not request.call.answered:
+                last = progress
+                controller.deliver(progress)
 
 
 def _read(image: ImagePart) -> ImageFile:

@@ -72,6 +72,7 @@ class ConnectionPool:
         self._answered = False
         self.uploads = UploadCache()
         self.embedding_slots = Slots()
+        self.reports_queue = True
 
     async def connection(self, namespace: str, limits: Timeout) -> Connection:
         """An open socket that is alive as far as can be known.

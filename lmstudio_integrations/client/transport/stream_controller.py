@@ -18,7 +18,7 @@ __all__ = ["StreamController"]
 class StreamController:
     """``cancel`` and ``abandon`` may be called on any thread and in a finalizer; the rest runs on the I/O thread."""
 
-    __slots__ = ("__weakref__", "_io_thread", "_request", "_task", "cancelled", "deliver")
+    __slots__ = ("__weakref__", "_io_thread", "_request", "_task", "cancelled", "deliver", "watch_queue")
 
     def __init__(self, io_thread: IOThread, deliver: Deliver) -> None:
         self._io_thread = io_thread
@@ -26,6 +26,7 @@ class StreamController:
         self._request: PendingRequest | None = None
         self.deliver = deliver
         self.cancelled = False
+        self.watch_queue = False
 
     @property
     def orphaned(self) -> bool:
