@@ -15,6 +15,8 @@ from tests.client.client_variants import Front
 
 ADD = {"name": "add", "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}}
 NAMES = list(CallbackOptions.__annotations__)
+# Called only while a request waits behind others: tests/client/test_model_resources.py.
+WAITING = ("on_queue_progress",)
 REPLY = Reply(
     "Hi there",
     tool_calls=[
@@ -85,7 +87,7 @@ def test_every_callback_hears_its_part(front: Front, lmstudio_emulator: Emulator
     front.llm = front.client.llm.just_in_time("emulator/chat-2")  # which has to be loaded first
     front.respond(tools=[ADD, {"name": "sub"}], **listeners(heard))
     check(heard)
-    assert {name for name, *_ in heard} == set(NAMES) - {"on_prompt_processing_progress"}
+    assert {name for name, *_ in heard} == set(NAMES) - {"on_prompt_processing_progress", *WAITING}
 
 
 async def test_callbacks_of_the_awaiting_front_may_be_coroutine_functions(lmstudio_emulator: Emulator) -> None:
@@ -140,7 +142,7 @@ def test_callbacks_run_where_the_answer_is_read(front: Front, lmstudio_emulator:
     assert threads == {threading.get_ident()}
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "on_load_progress"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("on_load_progress", *WAITING)])
 def test_an_error_of_a_callback_reaches_the_caller(front: Front, lmstudio_emulator: Emulator, name: str) -> None:
     def raising(*_: Any) -> None:
         raise OopsError(name)
