@@ -20,7 +20,7 @@ from typing import Any
 from lmstudio_integrations.client.images import ImagePart
 from lmstudio_integrations.errors import LMStudioValueError
 
-__all__ = ["Attachment", "address_placeholder", "json_without_binaries", "read_attachment", "read_image_content"]
+__all__ = ["Attachment", "json_without_binaries", "read_attachment", "read_image_content"]
 
 _TEXT_TYPES = frozenset(
     {
@@ -103,17 +103,6 @@ def read_image_content(
         if data is not None:
             size = _size(parse_data_url(data)[1] if isinstance(data, str) and data[:5].lower() == "data:" else data)
         return Attachment("image", mime_type, size, url=url, error=error)
-
-
-def address_placeholder(image: ImagePart, *, fetch_images: bool) -> str | None:
-    """The line for an image of a tool's result that is only an address, if none may be fetched; else ``None``.
-
-    In a message of the user's such an image is an error. A tool's result is not the user's to change, so that an error
-    would end an agent.
-    """
-    if image.url is None or fetch_images:
-        return None
-    return f"[image at {image.url[:200]}: not fetched, because fetch_images is off]"
 
 
 def read_attachment(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ __all__ = [
     "LoadProgress",
     "PromptProgress",
     "QueueProgress",
+    "TokenLogProb",
     "ToolCallArguments",
     "ToolCallEnd",
     "ToolCallFailed",
@@ -23,7 +25,22 @@ __all__ = [
     "token_count",
 ]
 
-_MOST_TOKENS = 2**53
+_MAX_EXACT = 2**53
+"""Above this, JSON numbers are not exact."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogProb:
+    """A token with its log probability.
+
+    ``id`` and ``log_prob`` are ``None`` if the server omits them. ``candidates`` are the tokens that the model
+    considered at this place, likeliest first, without candidates of their own.
+    """
+
+    text: str
+    id: int | None = None
+    log_prob: float | None = None
+    candidates: tuple[TokenLogProb, ...] = ()
 
 
 class Fragment:
@@ -32,7 +49,7 @@ class Fragment:
     ``reasoning_type`` is ``"none"`` for the answer itself, ``"reasoning"`` for the model's reasoning, and
     ``"reasoningStartTag"`` or ``"reasoningEndTag"`` for the literal tags around them. ``is_structural`` marks text that
     belongs to the template rather than to the answer. ``tokens`` holds ids and log probabilities if they were asked
-    for, in LM Studio's own form.
+    for.
     """
 
     __slots__ = ("_data", "content")
@@ -77,10 +94,9 @@ class Fragment:
         return self.reasoning_type == "reasoning"
 
     @property
-    def tokens(self) -> list[dict[str, Any]]:
-        """The tokens with ``text``, ``id``, ``logProb`` and ``candidates``, if log probabilities were asked for."""
-        tokens = self._data.get("tokens")
-        return list(tokens) if isinstance(tokens, list) else []
+    def tokens(self) -> list[TokenLogProb]:
+        """The tokens of the piece with their log probabilities, if they were asked for."""
+        return list(_token_log_probs(self._data.get("tokens")))
 
     def __str__(self) -> str:
         return self.content
@@ -187,9 +203,22 @@ Event = (
 )
 
 
+def _token_log_probs(tokens: Any) -> Iterator[TokenLogProb]:
+    """The tokens in LM Studio's form; what is no token is left out."""
+    for token in tokens if isinstance(tokens, list) else ():
+        if isinstance(token, dict) and isinstance(token.get("text"), str):
+            log_prob = token.get("logProb")
+            yield TokenLogProb(
+                text=token["text"],
+                id=token_count(token.get("id")),
+                log_prob=float(log_prob) if isinstance(log_prob, int | float) and abs(log_prob) < _MAX_EXACT else None,
+                candidates=tuple(_token_log_probs(token.get("candidates"))),
+            )
+
+
 def token_count(value: Any) -> int | None:
     """A number of tokens, or ``None`` for anything else."""
-    return int(value) if isinstance(value, int | float) and abs(value) < _MOST_TOKENS else None
+    return int(value) if isinstance(value, int | float) and abs(value) < _MAX_EXACT else None
 
 
 def fragment_tokens(fragment: dict[str, Any]) -> int:

@@ -28,11 +28,18 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any, TypeAlias, TypeGuard
+from typing import Any, TypeAlias, TypedDict, TypeGuard
 
 from lmstudio_integrations.client.images import ImagePart
 
-__all__ = ["DEFAULT_REASONING_TAGS", "HistoryBuilder", "MessageContent", "PreparedHistory", "ToolCallRecord"]
+__all__ = [
+    "DEFAULT_REASONING_TAGS",
+    "HistoryBuilder",
+    "HistoryOptions",
+    "MessageContent",
+    "PreparedHistory",
+    "ToolCallRecord",
+]
 
 Part: TypeAlias = "dict[str, Any] | ImagePart"
 
@@ -82,6 +89,15 @@ class PreparedHistory:
         return PreparedHistory(messages, [], self.call_ids)
 
 
+class HistoryOptions(TypedDict, total=False):
+    """The settings of an adapter that decide about histories; ``HistoryBuilder`` describes them."""
+
+    send_reasoning: bool | None
+    merge_messages: bool
+    message_names: bool
+    fetch_images: bool
+
+
 class HistoryBuilder:
     """Collects messages in their order and makes a ``PreparedHistory`` of them, once.
 
@@ -100,6 +116,9 @@ class HistoryBuilder:
             messages beside them.
         message_names: Whether a message's name stands before its text, as ``"name: text"``: LM Studio's history has no
             other place for it, and a supervisor must know which agent said what.
+        fetch_images: Whether images may be fetched by their address. If not, the address of an image in a tool's result
+            stays text. (In a user's message it is an error, but a tool's result is not the user's to change, and an
+            error would end an agent.)
         text_separator: Joins the texts of one message into one part. ``None`` joins only an assistant message's, with
             nothing between them; a user message then has a part for each of its texts.
     """
@@ -110,11 +129,13 @@ class HistoryBuilder:
         send_reasoning: bool | None = None,
         merge_messages: bool = True,
         message_names: bool = False,
+        fetch_images: bool = True,
         text_separator: str | None = None,
     ) -> None:
         self._send_reasoning = send_reasoning
         self._merge = merge_messages
         self._names = message_names
+        self._fetch_images = fetch_images
         self._separator = text_separator
         self._made = PreparedHistory()
         self._last_role = ""
@@ -194,6 +215,11 @@ class HistoryBuilder:
         self, text: str, call_id: str | None, name: str | None = None, images: Iterable[Part] = ()
     ) -> None:
         """Add what a tool returned. ``name`` counts if no call has this id; ``images`` follow the round's results."""
+        shown = list(images)
+        if not self._fetch_images:
+            addresses = [_address(image) for image in shown]
+            text = "\n".join(filter(None, [text, *addresses]))
+            shown = [image for image, address in zip(shown, addresses, strict=True) if address is None]
         part: dict[str, Any] = {"type": "toolCallResult", "content": text}
         if call_id is not None:
             part["toolCallId"] = call_id
@@ -207,7 +233,7 @@ class HistoryBuilder:
             self._made.messages[-1]["content"].append(part)
         else:
             self._append("tool", [part])
-        self._tool_images.extend(images)
+        self._tool_images.extend(shown)
 
     def build(self) -> PreparedHistory:
         """The history. Call it once, after the last message."""
@@ -320,6 +346,13 @@ class HistoryBuilder:
     def _noted(self, parts: list[Part]) -> list[Part]:
         self._made.images.extend([part for part in parts if isinstance(part, ImagePart)])
         return parts
+
+
+def _address(image: Part) -> str | None:
+    """The line for an image that is only an address."""
+    if not isinstance(image, ImagePart) or image.url is None:
+        return None
+    return f"[image at {image.url[:200]}: not fetched, because fetch_images is off]"
 
 
 def _text(text: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from lmstudio_integrations.client.events import (
     LoadProgress,
     PromptProgress,
     QueueProgress,
+    TokenLogProb,
     ToolCallArguments,
     ToolCallEnd,
     ToolCallFailed,
@@ -58,6 +59,7 @@ __all__ = [
     "PredictionReader",
     "PromptProgress",
     "QueueProgress",
+    "TokenLogProb",
     "ToolCallArguments",
     "ToolCallEnd",
     "ToolCallFailed",
@@ -111,7 +113,7 @@ class PredictionReader:
         self._reasoning: list[str] = []
         self._reasoning_tokens = 0
         self._tags = ["", ""]
-        self._log_probs: list[dict[str, Any]] = []
+        self._log_probs: list[TokenLogProb] = []
         self._loading: str | None = None
         self._tool_count = 0
         self._tool: _OpenToolCall | None = None

@@ -12,7 +12,7 @@ from lmstudio_integrations.protocol._model import to_jsonable
 from lmstudio_integrations.protocol.config_reported import ReportedLlmLoadConfig, ReportedPredictionConfig
 
 if TYPE_CHECKING:
-    from lmstudio_integrations.client.events import PromptProgress, ToolCallFailed
+    from lmstudio_integrations.client.events import PromptProgress, TokenLogProb, ToolCallFailed
     from lmstudio_integrations.protocol.history import ToolCallRequest
     from lmstudio_integrations.protocol.models import ModelInstanceInfo
     from lmstudio_integrations.protocol.prediction import PredictionStats
@@ -59,8 +59,8 @@ class PredictionResult:
     * ``tool_calls``, ``failed_tool_calls``: in the order in which the model made them. Their ids are unique in the
       conversation, their names are the tools' own.
     * ``finish_reason``: "stop", "length", "tool_calls", "cancelled", "error", or LM Studio's own word if it is new.
-    * ``usage``: token counts. ``log_probs``: the tokens of the visible text with ``text``, ``id``, ``logProb`` and
-      ``candidates``, if log probabilities were asked for.
+    * ``usage``: token counts. ``log_probs``: the tokens of the visible text (``TokenLogProb``), if log
+      probabilities were asked for.
     * ``stats``: ``stop_reason``, ``tokens_per_second``, ``time_to_first_token_sec``, ``prompt_tokens_count`` …
     * ``model_info``: the instance that answered. ``load_config``, ``prediction_config``: dictionaries under LM
       Studio's names, with attributes: ``load_config["contextLength"]`` is ``load_config.context_length``.
@@ -84,7 +84,7 @@ class PredictionResult:
     load_config: ReportedLlmLoadConfig = field(default_factory=ReportedLlmLoadConfig)
     prediction_config: ReportedPredictionConfig = field(default_factory=ReportedPredictionConfig)
     prompt_progress: PromptProgress | None = None
-    log_probs: list[dict[str, Any]] = field(default_factory=list)
+    log_probs: list[TokenLogProb] = field(default_factory=list)
 
     @property
     def finish_reason(self) -> str:

@@ -17,17 +17,7 @@ from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk, GenerationChunk
 from langchain_core.utils.json import parse_partial_json
 
-from lmstudio_integrations.client import (
-    Fragment,
-    LoadProgress,
-    PredictionResult,
-    PromptProgress,
-    ToolCallArguments,
-    ToolCallEnd,
-    ToolCallFailed,
-    ToolCallName,
-    ToolCallStart,
-)
+from lmstudio_integrations.client import Fragment, LoadProgress, PredictionResult, PromptProgress, events
 from lmstudio_integrations.client.model_template import ModelTemplate
 from lmstudio_integrations.langchain._response import (
     PROVIDER,
@@ -167,24 +157,24 @@ class ToolCallAccumulator:
     def read(self, event: Any) -> Sequence[ToolCallDelta | str]:
         """The pieces that ``event`` gives; a plain string is a piece of the answer's text."""
         kind = type(event)
-        if kind is ToolCallArguments:
+        if kind is events.ToolCallArguments:
             self._shown += event.content
             if self._is_answer:  # the first call is the answer
                 return () if self._answered else (event.content,)
             return (self._delta(event.content),)
-        if kind is ToolCallStart:
+        if kind is events.ToolCallStart:
             self._id, self._name, self._started, self._shown = event.id, None, False, ""
-        elif kind is ToolCallName:
+        elif kind is events.ToolCallName:
             self._name = event.name
             return () if self._is_answer else (self._delta(""),)
-        elif kind is ToolCallEnd:
+        elif kind is events.ToolCallEnd:
             self._count += not self._is_answer
             self._answered = self._answered or self._is_answer
-        elif kind is ToolCallFailed:
+        elif kind is events.ToolCallFailed:
             return self._read_failed(event)
         return ()
 
-    def _read_failed(self, event: ToolCallFailed) -> Sequence[ToolCallDelta | str]:
+    def _read_failed(self, event: events.ToolCallFailed) -> Sequence[ToolCallDelta | str]:
         rest = "" if self._shown else (event.raw_content or event.arguments)
         rest += _unparsable_ending(self._shown + rest)
         if self._is_answer:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
 
-from lmstudio_integrations.client.attachments import Attachment, address_placeholder, json_without_binaries
-from lmstudio_integrations.client.history import HistoryBuilder, PreparedHistory, ToolCallRecord
-from lmstudio_integrations.client.images import ImagePart
+from lmstudio_integrations.client.attachments import Attachment, json_without_binaries
+from lmstudio_integrations.client.history import (
+    HistoryBuilder,
+    HistoryOptions,
+    PreparedHistory,
+    ToolCallRecord,
+)
 from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.langchain._content_blocks import block_type, read_block
 
@@ -47,25 +51,16 @@ _HINTS = {
 }
 
 
-def to_history(
-    messages: Iterable[BaseMessage],
-    *,
-    send_reasoning: bool | None = None,
-    merge_messages: bool = True,
-    message_names: bool = False,
-    fetch_images: bool = True,
-) -> PreparedHistory:
+def to_history(messages: Iterable[BaseMessage], **options: Unpack[HistoryOptions]) -> PreparedHistory:
     """``messages`` as LM Studio's history; ``HistoryBuilder`` describes the options.
-
-    Without ``fetch_images``, an address of an image in a tool's result stays text.
 
     Raises:
         LMStudioValueError: A message or content block that LM Studio cannot take.
     """
-    builder = HistoryBuilder(send_reasoning=send_reasoning, merge_messages=merge_messages, message_names=message_names)
+    builder = HistoryBuilder(**options)
     for message in messages:
         if isinstance(message, ToolMessage):
-            _add_tool_result(builder, message.content, message.tool_call_id, message.name, fetch_images)
+            _add_tool_result(builder, message.content, message.tool_call_id, message.name)
             continue
         role = _role(message)
         if role == "assistant":
@@ -73,7 +68,7 @@ def to_history(
         elif isinstance(message.content, str):
             _add_input(builder, role, message.content, message.name)
         else:
-            _add_blocks(builder, role, message.content, message.name, fetch_images)
+            _add_blocks(builder, role, message.content, message.name)
     return builder.build()
 
 
@@ -100,17 +95,13 @@ def _add_input(builder: HistoryBuilder, role: str, content: Any, name: str | Non
         builder.add_system(content)
 
 
-def _add_blocks(
-    builder: HistoryBuilder, role: str, content: Sequence[Any], name: str | None, fetch_images: bool
-) -> None:
+def _add_blocks(builder: HistoryBuilder, role: str, content: Sequence[Any], name: str | None) -> None:
     parts: list[Any] = []
     only_results = False
     for block in content:
         if block_type(block) == "tool_result":  # Anthropic's form of a ToolMessage
             only_results = True
-            _add_tool_result(
-                builder, block.get("content") or "", str(block.get("tool_use_id") or ""), None, fetch_images
-            )
+            _add_tool_result(builder, block.get("content") or "", str(block.get("tool_use_id") or ""), None)
             continue
         for item in read_block(block):
             if item is None or isinstance(item, Attachment):
@@ -193,7 +184,7 @@ def _reasoning_text(block: Mapping[str, Any]) -> str:
     return str(text)
 
 
-def _add_tool_result(builder: HistoryBuilder, content: Any, call_id: str, name: str | None, fetch_images: bool) -> None:
+def _add_tool_result(builder: HistoryBuilder, content: Any, call_id: str, name: str | None) -> None:
     # Guess: the text goes as it is. LM Studio's own SDKs encode even text as JSON, which models read less well.
     if isinstance(content, str):
         builder.add_tool_result(content, call_id, name)
@@ -206,8 +197,6 @@ def _add_tool_result(builder: HistoryBuilder, content: Any, call_id: str, name: 
                 texts.append(item)
             elif isinstance(item, Attachment):
                 texts.append(item.placeholder())
-            elif isinstance(item, ImagePart) and (line := address_placeholder(item, fetch_images=fetch_images)):
-                texts.append(line)
             elif item is not None:
                 images.append(item)
             elif block_type(block) not in _CALL_BLOCKS | _FOREIGN_BLOCKS:

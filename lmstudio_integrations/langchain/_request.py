@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 from langchain_core.messages import BaseMessage
 
 from lmstudio_integrations.client import AsyncClient, AsyncPredictionStream, Client, PredictionStream
+from lmstudio_integrations.client.history import HistoryOptions
 from lmstudio_integrations.compat.names import translate_call
 from lmstudio_integrations.compat.prediction_settings import SAMPLING, prediction_config
 from lmstudio_integrations.langchain._messages import to_history
@@ -102,10 +103,7 @@ def chat_request(
     stop: list[str] | None,
     changes: Mapping[str, Any],
     *,
-    send_reasoning: bool | None,
-    merge_messages: bool,
-    message_names: bool,
-    fetch_images: bool,
+    history_options: HistoryOptions,
     check_context: bool,
 ) -> Request:
     """The request of a chat model's call; ``changes`` are the keywords of the call.
@@ -116,20 +114,14 @@ def chat_request(
     """
     changes = call_keywords(changes, CHAT_KEYWORDS)
     tools = resolve_tools(changes.get("tools"), changes.get("tool_choice"), changes.get("response_format"))
-    history = to_history(
-        messages,
-        send_reasoning=send_reasoning,
-        merge_messages=merge_messages,
-        message_names=message_names,
-        fetch_images=fetch_images,
-    )
+    history = to_history(messages, **history_options)
     options = _options(settings, stop, changes)
     options.update(
         response_format=tools.response_format,
         tools=tools.tools or None,
         tool_choice=tools.tool_choice,
         check_context=check_context,
-        fetch_images=fetch_images,
+        fetch_images=history_options.get("fetch_images", False),
         parallel_tool_calls=changes.get("parallel_tool_calls"),
     )
     return Request(

@@ -17,6 +17,7 @@ from langchain_core.messages.tool import invalid_tool_call, tool_call
 from langchain_core.outputs import Generation
 
 from lmstudio_integrations.client import PredictionResult
+from lmstudio_integrations.client.events import TokenLogProb
 from lmstudio_integrations.client.history import DEFAULT_REASONING_TAGS
 from lmstudio_integrations.client.schemas import raise_for_incomplete_result
 from lmstudio_integrations.langchain._block_translator import PROVIDER
@@ -250,13 +251,10 @@ def metadata_of(result: PredictionResult, options: ResponseOptions) -> dict[str,
     return made
 
 
-def _log_prob(token: Mapping[str, Any]) -> dict[str, Any]:
+def _log_prob(token: TokenLogProb) -> dict[str, Any]:
     """A token's log probability in the form of OpenAI's API."""
-    candidates = token.get("candidates")
-    top = candidates if isinstance(candidates, list) else []
-    return {**_log_prob_entry(token), "top_logprobs": [_log_prob_entry(entry) for entry in top]}
+    return {**_log_prob_entry(token), "top_logprobs": [_log_prob_entry(candidate) for candidate in token.candidates]}
 
 
-def _log_prob_entry(token: Mapping[str, Any]) -> dict[str, Any]:
-    text = str(token.get("text", ""))
-    return {"token": text, "bytes": list(text.encode("utf-8", "replace")), "logprob": token.get("logProb")}
+def _log_prob_entry(token: TokenLogProb) -> dict[str, Any]:
+    return {"token": token.text, "bytes": list(token.text.encode("utf-8", "replace")), "logprob": token.log_prob}

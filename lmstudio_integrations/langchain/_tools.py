@@ -17,6 +17,7 @@ from langchain_core.utils.function_calling import convert_to_json_schema, conver
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
 from lmstudio_integrations.client.schemas import answer_schema
+from lmstudio_integrations.compat.tool_choice import read_tool_choice
 from lmstudio_integrations.errors import LMStudioValueError
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ __all__ = [
     "resolve_tools",
     "response_schema",
     "schema_name",
-    "tool_choice_of",
 ]
 
 _OWN_FORMATS = {"json", "gbnf", "none"}
@@ -61,34 +61,6 @@ def openai_tools(
             )
         converted.append(made)
     return converted
-
-
-def tool_choice_of(choice: Any, tools: Sequence[Mapping[str, Any]]) -> str | None:
-    """``choice`` in any of LangChain's forms -> ``None``, "auto", "none", "required" or the name of a tool."""
-    if isinstance(choice, Mapping):
-        function = choice.get("function")
-        given = function.get("name") if isinstance(function, Mapping) else choice.get("name") or choice.get("type")
-    else:
-        given = choice
-    if given is None or given is False or given == "":
-        return None
-    if given is True or given in {"any", "required"}:
-        return _required(tools)
-    if given in {"auto", "none"}:
-        return str(given)
-    names = [tool["function"]["name"] for tool in tools]
-    if given in names:
-        return str(given)
-    raise LMStudioValueError(
-        f"tool_choice={choice!r} names no tool that is bound: there are {', '.join(map(repr, names)) or 'none'}; "
-        "'auto', 'none', 'any' and 'required' are the other choices"
-    )
-
-
-def _required(tools: Sequence[Mapping[str, Any]]) -> str:
-    if not tools:
-        raise LMStudioValueError("a tool call was required, and there are no tools: pass some, or no tool_choice")
-    return "required"
 
 
 def response_schema(response_format: Any) -> dict[str, Any] | None:
@@ -165,7 +137,7 @@ def resolve_tools(tools: Any, tool_choice: Any, response_format: Any) -> ToolReq
     Raises ``LMStudioValueError`` for a forced tool call together with a schema: no answer could ever follow.
     """
     tools = openai_tools(tools or ())
-    choice = tool_choice_of(tool_choice, tools)
+    choice = read_tool_choice(tool_choice, tools)
     schema = response_schema(response_format)
     if schema is None:
         return ToolRequest(tools, choice)

@@ -21,13 +21,15 @@ from pydantic import ConfigDict
 
 from lmstudio_integrations import ModelInstanceInfo
 from lmstudio_integrations.client import LLM
+from lmstudio_integrations.client.history import HistoryOptions
+from lmstudio_integrations.compat.tool_choice import read_tool_choice
 from lmstudio_integrations.langchain._base import LMStudioBase, ls_params
 from lmstudio_integrations.langchain._chunks import ChunkReader
 from lmstudio_integrations.langchain._messages import to_history
 from lmstudio_integrations.langchain._profile import cache_profile, known_profile
 from lmstudio_integrations.langchain._request import Request, apredict, chat_request, predict
 from lmstudio_integrations.langchain._response import MessageReader, generation_info, token_usage
-from lmstudio_integrations.langchain._tools import openai_tools, tool_choice_of
+from lmstudio_integrations.langchain._tools import openai_tools
 from lmstudio_integrations.langchain.errors import LangChainErrors
 from lmstudio_integrations.langchain.settings import Method
 
@@ -114,16 +116,16 @@ class ChatLMStudio(LMStudioBase, BaseChatModel):
                 messages,
                 stop,
                 changes,
-                **self._history_options(),
-                fetch_images=self.fetch_images,
+                history_options=self._history_options(),
                 check_context=self.check_context,
             )
 
-    def _history_options(self) -> dict[str, Any]:
+    def _history_options(self) -> HistoryOptions:
         return {
             "send_reasoning": self.send_reasoning,
             "merge_messages": self.merge_messages,
             "message_names": self.message_names,
+            "fetch_images": self.fetch_images,
         }
 
     def _generate(
@@ -220,7 +222,7 @@ class ChatLMStudio(LMStudioBase, BaseChatModel):
         """
         with LangChainErrors():
             formatted = openai_tools(tools, strict=strict)
-            choice = tool_choice_of(tool_choice, formatted)
+            choice = read_tool_choice(tool_choice, formatted)
         if formatted:
             kwargs["tools"] = formatted
         if choice is not None:

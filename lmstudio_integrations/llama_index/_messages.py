@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import IOBase
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from llama_index.core.base.llms.types import (
     AudioBlock,
@@ -27,11 +27,15 @@ from llama_index.core.base.llms.types import (
 
 from lmstudio_integrations.client.attachments import (
     Attachment,
-    address_placeholder,
     read_attachment,
     read_image_content,
 )
-from lmstudio_integrations.client.history import HistoryBuilder, PreparedHistory, ToolCallRecord
+from lmstudio_integrations.client.history import (
+    HistoryBuilder,
+    HistoryOptions,
+    PreparedHistory,
+    ToolCallRecord,
+)
 from lmstudio_integrations.client.images import ImagePart
 from lmstudio_integrations.errors import LMStudioValueError
 
@@ -54,27 +58,13 @@ _HINTS = {
 }
 
 
-def to_history(
-    messages: Iterable[ChatMessage],
-    *,
-    send_reasoning: bool | None = None,
-    merge_messages: bool = True,
-    message_names: bool = False,
-    fetch_images: bool = True,
-) -> PreparedHistory:
+def to_history(messages: Iterable[ChatMessage], **options: Unpack[HistoryOptions]) -> PreparedHistory:
     """``messages`` as LM Studio's history; ``HistoryBuilder`` describes the options.
-
-    Without ``fetch_images``, an address of an image in a tool's result stays text.
 
     Raises:
         LMStudioValueError: A block that LM Studio cannot take, or one that its role cannot hold.
     """
-    builder = HistoryBuilder(
-        send_reasoning=send_reasoning,
-        merge_messages=merge_messages,
-        message_names=message_names,
-        text_separator="\n",  # as in ChatMessage.content
-    )
+    builder = HistoryBuilder(text_separator="\n", **options)  # as in ChatMessage.content
     for message in messages:
         role = _ROLES[message.role]
         text = _only_text(message.blocks)
@@ -83,7 +73,7 @@ def to_history(
         elif role == "assistant":
             _add_answer(builder, message, text)
         elif role == "tool":
-            _add_tool_result(builder, message, text, fetch_images)
+            _add_tool_result(builder, message, text)
         else:
             builder.add_system(_input(message.blocks, role) if text is None else text)
     return builder.build()
@@ -152,7 +142,7 @@ def _tags(information: Mapping[str, Any]) -> tuple[str, str] | None:
     return (start, end) if isinstance(start, str) and isinstance(end, str) else None
 
 
-def _add_tool_result(builder: HistoryBuilder, message: ChatMessage, text: str | None, fetch_images: bool) -> None:
+def _add_tool_result(builder: HistoryBuilder, message: ChatMessage, text: str | None) -> None:
     """Add a tool's result; its name comes from the call that its id belongs to.
 
     The text goes as it is. LM Studio's own SDKs encode what a tool returns as JSON, text too; LlamaIndex's tools have
@@ -172,10 +162,7 @@ def _add_tool_result(builder: HistoryBuilder, message: ChatMessage, text: str | 
             )
         content = _read(block)
         if isinstance(content, ImagePart):
-            if line := address_placeholder(content, fetch_images=fetch_images):
-                texts.append(line)
-            else:
-                images.append(content)
+            images.append(content)
         else:
             texts.append(content.placeholder() if isinstance(content, Attachment) else content)
     builder.add_tool_result("\n".join(texts), call_id, _name(message), images)

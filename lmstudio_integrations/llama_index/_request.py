@@ -10,7 +10,8 @@ from typing import Any
 from lmstudio_integrations.client.history import PreparedHistory
 from lmstudio_integrations.compat.names import translate_call
 from lmstudio_integrations.compat.prediction_settings import SAMPLING, merged_config, prediction_config
-from lmstudio_integrations.llama_index._tools import chosen_tool, has_required_parameters, tool_name, wire_tools
+from lmstudio_integrations.compat.tool_choice import tool_name
+from lmstudio_integrations.llama_index._tools import chosen_tool, has_required_parameters, wire_tools
 from lmstudio_integrations.llama_index.settings import PredictionSettings
 
 __all__ = ["Call", "CallOptions", "call_options", "load_options"]

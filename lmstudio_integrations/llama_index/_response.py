@@ -284,9 +284,9 @@ def _log_probs(result: PredictionResult) -> list[list[LogProb]]:
     """For each token its candidates, or itself, as far as the server gives their log probabilities."""
     found = [
         [
-            LogProb(token=entry["text"], logprob=entry["logProb"], bytes=list(entry["text"].encode("utf-8", "replace")))
-            for entry in token.get("candidates") or [token]
-            if isinstance(entry.get("logProb"), (int, float)) and isinstance(entry.get("text"), str)
+            LogProb(token=entry.text, logprob=entry.log_prob, bytes=list(entry.text.encode("utf-8", "replace")))
+            for entry in token.candidates or (token,)
+            if entry.log_prob is not None
         ]
         for token in result.log_probs
     ]

@@ -9,6 +9,7 @@ import pydantic_core
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, ToolCallBlock
 from llama_index.core.llms.llm import ToolSelection
 
+from lmstudio_integrations.compat.tool_choice import read_tool_choice
 from lmstudio_integrations.errors import LMStudioValueError
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ __all__ = [
     "chosen_tool",
     "conversation",
     "has_required_parameters",
-    "tool_name",
     "tool_selections",
     "wire_tools",
 ]
@@ -43,39 +43,14 @@ def _described(tool: BaseTool) -> dict[str, Any]:
 
 
 def chosen_tool(choice: Any, tools: Sequence[Mapping[str, Any]], *, required: bool = False) -> str | None:
-    """The client's ``tool_choice``: ``None``, ``"auto"``, ``"none"``, ``"required"`` or the name of a tool.
-
-    ``choice`` may also be ``"any"``, a bool, or OpenAI's ``{"type": "function", "function": {"name": …}}``.
-    ``required`` (LlamaIndex's ``tool_required``) counts where no choice is given.
+    """The client's ``tool_choice``; ``False`` is "none". ``required`` (LlamaIndex's ``tool_required``) is the default.
 
     Raises:
         LMStudioValueError: The name is none of the tools'.
     """
-    if choice is None or choice == "":
-        return "required" if required else None
-    if isinstance(choice, bool):
-        return "required" if choice else "none"
-    if isinstance(choice, Mapping):
-        function = choice.get("function")
-        name = function.get("name") if isinstance(function, Mapping) else choice.get("name", choice.get("type"))
-    else:
-        name = choice
-    if name in ("auto", "none", "required"):
-        return str(name)
-    if name == "any":
-        return "required"
-    names = [tool_name(tool) for tool in tools]
-    if name not in names:
-        raise LMStudioValueError(
-            f"tool_choice={choice!r} names no tool: pass 'auto', 'none', 'required' or one of {names}"
-        )
-    return str(name)
-
-
-def tool_name(tool: Mapping[str, Any]) -> Any:
-    """The name of a tool in OpenAI's form or in the bare one."""
-    function = tool.get("function")
-    return function.get("name") if isinstance(function, Mapping) else tool.get("name")
+    if choice is False:
+        return "none"
+    return read_tool_choice(choice, tools) or ("required" if required else None)
 
 
 def has_required_parameters(tool: Mapping[str, Any]) -> bool:

@@ -13,6 +13,7 @@ from lmstudio_integrations.client.events import (
     Fragment,
     LoadProgress,
     PromptProgress,
+    TokenLogProb,
     ToolCallArguments,
     ToolCallEnd,
     ToolCallFailed,
@@ -105,10 +106,16 @@ def test_tokens_of_an_odd_kind_are_none(odd: Any) -> None:
     assert event.tokens == []
 
 
-def test_tokens_are_handed_on_as_they_came() -> None:
+def test_tokens_have_their_log_probabilities_and_candidates() -> None:
     tokens = [{"text": "Hi", "id": 5, "logProb": -0.1, "candidates": [{"text": "Ho", "id": 6, "logProb": -2.0}]}]
     _, (event,) = read_all(fragment("Hi", tokens=tokens))
-    assert event.tokens == tokens
+    candidate = TokenLogProb("Ho", 6, -2.0)
+    assert event.tokens == [TokenLogProb("Hi", 5, -0.1, (candidate,))]
+
+
+def test_what_is_no_token_is_left_out() -> None:
+    _, (event,) = read_all(fragment("Hi", tokens=[5, {"id": 1}, {"text": "Hi", "id": "x", "logProb": "low"}]))
+    assert event.tokens == [TokenLogProb("Hi")]
 
 
 def test_a_reasoning_type_of_null_is_plain_text() -> None:
@@ -396,7 +403,7 @@ def test_log_probabilities_of_the_visible_text_are_in_the_result() -> None:
         fragment("Hi", tokens=[token]), fragment("hm", reasoningType="reasoning", tokens=[token]), success()
     )
     assert reader.result is not None
-    assert reader.result.log_probs == [token]
+    assert reader.result.log_probs == [TokenLogProb("Hi", 5, -0.5)]
 
 
 def test_progress_that_no_number_can_hold_does_not_end_the_answer() -> None:

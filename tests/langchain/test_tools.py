@@ -11,13 +11,13 @@ from langchain_core.tools import BaseTool, tool
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
+from lmstudio_integrations.compat.tool_choice import read_tool_choice
 from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.langchain._tools import (
     json_schema_of,
     openai_tools,
     resolve_tools,
     response_schema,
-    tool_choice_of,
 )
 from lmstudio_integrations.protocol.structured import structured_value
 from lmstudio_integrations.protocol.tools import tool_definition
@@ -111,18 +111,18 @@ def test_a_built_in_tool_of_another_provider_is_refused() -> None:
     ],
 )
 def test_every_form_of_tool_choice_is_taken(choice: Any, expected: str | None) -> None:
-    assert tool_choice_of(choice, openai_tools([add, plain])) == expected
+    assert read_tool_choice(choice, openai_tools([add, plain])) == expected
 
 
 @pytest.mark.parametrize("choice", ["subtract", {"type": "function", "function": {"name": "subtract"}}])
 def test_a_choice_of_no_bound_tool_is_refused_with_the_names_there_are(choice: Any) -> None:
     with pytest.raises(LMStudioValueError, match=r"subtract.*'add', 'plain'"):
-        tool_choice_of(choice, openai_tools([add, plain]))
+        read_tool_choice(choice, openai_tools([add, plain]))
 
 
 def test_a_required_call_needs_tools() -> None:
     with pytest.raises(LMStudioValueError, match="no tools"):
-        tool_choice_of("any", [])
+        read_tool_choice("any", [])
 
 
 @pytest.mark.parametrize(
