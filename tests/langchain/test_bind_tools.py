@@ -48,28 +48,28 @@ def sent(server: Emulator) -> tuple[list[str], str | None]:
         ({"type": "function", "function": {"name": "subtract"}}, (["subtract"], "required")),
     ],
 )
-def test_the_choice_reaches_the_server(chat: Make, lmstudio_emulator: Emulator, choice: Any, expected: Any) -> None:
+def test_tool_choice_reaches_the_server(chat: Make, lmstudio_emulator: Emulator, choice: Any, expected: Any) -> None:
     chat().bind_tools([add, subtract], tool_choice=choice).invoke("x")
     assert sent(lmstudio_emulator) == expected
 
 
-def test_a_named_tool_is_really_called(chat: Make) -> None:
+def test_named_tool_choice_makes_the_model_call_that_tool(chat: Make) -> None:
     answer = chat().bind_tools([add, subtract], tool_choice="subtract").invoke("Hello")
     assert [call["name"] for call in answer.tool_calls] == ["subtract"]
 
 
-def test_a_choice_of_no_tool_is_refused_when_it_is_bound(chat: Make) -> None:
+def test_tool_choice_of_an_unknown_tool_raises_in_bind_tools(chat: Make) -> None:
     with pytest.raises(ValueError, match="'multiply'"):
         chat().bind_tools([add], tool_choice="multiply")
 
 
-def test_empty_tools_are_no_tools(chat: Make, lmstudio_emulator: Emulator) -> None:
+def test_empty_tools_bind_no_tools(chat: Make, lmstudio_emulator: Emulator) -> None:
     chat().bind_tools([]).invoke("x")
     assert sent(lmstudio_emulator) == ([], None)
 
 
 @pytest.mark.parametrize("streamed", [True, False])
-def test_without_parallel_calls_there_is_one(chat: Make, lmstudio_emulator: Emulator, streamed: bool) -> None:
+def test_parallel_tool_calls_false_keeps_one_call(chat: Make, lmstudio_emulator: Emulator, streamed: bool) -> None:
     lmstudio_emulator.script(Reply(tool_calls=[ToolCall("add", {"a": 1, "b": 2}), ToolCall("add", {"a": 3, "b": 4})]))
     model = chat().bind_tools([add], parallel_tool_calls=False)
     if streamed:
@@ -80,14 +80,14 @@ def test_without_parallel_calls_there_is_one(chat: Make, lmstudio_emulator: Emul
     assert [call["args"] for call in answer.tool_calls] == [{"a": 1, "b": 2}]
 
 
-def test_a_failed_call_is_an_invalid_call(chat: Make, lmstudio_emulator: Emulator) -> None:
+def test_failed_call_is_in_invalid_tool_calls(chat: Make, lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(Reply(tool_calls=[FailedToolCall("add", '{"a": ', raw_content="<tool_call>half")]))
     answer = chat().bind_tools([add]).invoke("x")
     assert answer.tool_calls == []
     assert [(call["name"], call["args"]) for call in answer.invalid_tool_calls] == [("add", "<tool_call>half")]
 
 
-def test_ids_are_made_where_the_server_gives_none(chat: Make, lmstudio_emulator: Emulator) -> None:
+def test_call_without_a_server_id_gets_an_id(chat: Make, lmstudio_emulator: Emulator) -> None:
     calls = [ToolCall("add", {"a": 1, "b": 2}, id=None), ToolCall("add", {"a": 1, "b": 2}, id=None)]
     lmstudio_emulator.script(Reply(tool_calls=calls))
     ids = [call["id"] for call in chat().bind_tools([add]).invoke("x").tool_calls]
@@ -95,7 +95,7 @@ def test_ids_are_made_where_the_server_gives_none(chat: Make, lmstudio_emulator:
     assert None not in ids
 
 
-def test_a_round_goes_back_as_it_came(chat: Make, lmstudio_emulator: Emulator) -> None:
+def test_tool_round_is_sent_back_unchanged(chat: Make, lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(Reply(text="I add.", tool_calls=[ToolCall("add", {"b": 2, "a": 1}, id="123456789")]))
     model = chat().bind_tools([add])
     question = HumanMessage("1 + 2?")
@@ -112,7 +112,7 @@ def test_a_round_goes_back_as_it_came(chat: Make, lmstudio_emulator: Emulator) -
     }
 
 
-def test_tools_with_a_schema_let_the_model_answer_in_its_form(chat: Make, lmstudio_emulator: Emulator) -> None:
+def test_tools_with_response_format_return_the_document_as_content(chat: Make, lmstudio_emulator: Emulator) -> None:
     schema = {"name": "Sum", "schema": {"type": "object", "properties": {"sum": {"type": "integer"}}}}
     lmstudio_emulator.script(Reply(tool_calls=[ToolCall("Sum", {"sum": 3})]))
     model = chat().bind_tools([add], response_format={"type": "json_schema", "json_schema": schema})

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import copy
 import gc
+import json
 import pickle
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -50,7 +52,7 @@ def test_construction_opens_no_socket(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", ["api_token", "api_key"])
-def test_the_token_has_two_names_and_never_shows(name: str) -> None:
+def test_api_token_has_two_names_and_is_never_shown(name: str) -> None:
     given: Any = {"model": "a", name: "sk-lm-secret:sauce"}
     model = ChatLMStudio(**given)
     assert model.api_token == SecretStr("sk-lm-secret:sauce")
@@ -60,20 +62,20 @@ def test_the_token_has_two_names_and_never_shows(name: str) -> None:
 
 
 @pytest.mark.parametrize("variable", ["LMSTUDIO_API_TOKEN", "LM_API_TOKEN"])
-def test_the_token_comes_from_either_variable(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_api_token_is_read_from_both_environment_variables(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("LMSTUDIO_API_TOKEN", "LM_API_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(variable, "sk-lm-aaaaaaaa:bbbbbbbbbbbbbbbbbbbb")
     assert ChatLMStudio(model="a").api_token == SecretStr("sk-lm-aaaaaaaa:bbbbbbbbbbbbbbbbbbbb")
 
 
-def test_a_misspelt_setting_is_named() -> None:
+def test_misspelt_setting_raises_and_names_the_nearest() -> None:
     given: Any = {"model": "a", "temprature": 0}
     with pytest.raises(ValidationError, match="temprature"):
         ChatLMStudio(**given)
 
 
-def test_one_setting_under_two_names_is_refused() -> None:
+def test_setting_under_two_names_raises() -> None:
     given: Any = {"api_key": "a", "api_token": "b"}
     with pytest.raises(ValidationError, match="'api_key' and 'api_token'"):
         ChatLMStudio(**given)
@@ -123,14 +125,14 @@ def test_every_setting_reaches_the_server(chat: Make, lmstudio_emulator: Emulato
     assert predictions(lmstudio_emulator)[-1]["fuzzyPresetIdentifier"] == "emulator-preset"
 
 
-def test_a_call_changes_what_the_model_has(chat: Make, lmstudio_emulator: Emulator) -> None:
+def test_call_keywords_override_the_model_settings(chat: Make, lmstudio_emulator: Emulator) -> None:
     chat(temperature=0.3, seed=7).invoke("x", temperature=0.9, seed=None)
     sent = settings(lmstudio_emulator)
     assert sent["llm.prediction.temperature"] == 0.9
     assert "llm.prediction.seed" not in sent
 
 
-async def test_a_calls_stop_replaces_the_models(chat: Make, lmstudio_emulator: Emulator) -> None:
+async def test_stop_of_a_call_replaces_the_stop_of_the_model(chat: Make, lmstudio_emulator: Emulator) -> None:
     model = chat(stop=["a", "b"])
     model.invoke("x", stop=["c"])
     list(model.stream("x", stop=["d"]))
@@ -140,7 +142,7 @@ async def test_a_calls_stop_replaces_the_models(chat: Make, lmstudio_emulator: E
     assert sent == [["c"], ["d"], ["e"], None]
 
 
-def test_the_text_that_stopped_it_is_not_in_the_answer(chat: Make, lmstudio_emulator: Emulator) -> None:
+def test_stop_string_is_not_in_the_answer(chat: Make, lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(Reply("one two three"))
     answer = chat(stop=[" three"]).invoke("x")
     assert answer.content == "one two"
@@ -148,7 +150,7 @@ def test_the_text_that_stopped_it_is_not_in_the_answer(chat: Make, lmstudio_emul
 
 
 @pytest.mark.parametrize("keyword", ["temprature", "guided_json"])  # number 14: `logprobs` and `n=1` are understood
-async def test_an_unknown_keyword_of_a_call_is_named(chat: Make, keyword: str) -> None:
+async def test_unknown_call_keyword_raises_and_is_named(chat: Make, keyword: str) -> None:
     model = chat()
     given: Any = {keyword: 1}
     with pytest.raises(TypeError, match=repr(keyword)):
@@ -162,19 +164,17 @@ async def test_an_unknown_keyword_of_a_call_is_named(chat: Make, keyword: str) -
 
 
 @pytest.mark.parametrize("value", [2.0, "hot"])
-def test_an_impossible_value_is_an_error_before_anything_is_sent(
-    chat: Make, lmstudio_emulator: Emulator, value: Any
-) -> None:
+def test_invalid_value_raises_before_anything_is_sent(chat: Make, lmstudio_emulator: Emulator, value: Any) -> None:
     with pytest.raises(ValueError, match=r"topPSampling|top_p"):
         chat().invoke("x", top_p=value)
     assert predictions(lmstudio_emulator) == []
 
 
-def test_no_model_is_any_that_is_loaded(chat: Make) -> None:
+def test_model_none_uses_any_loaded_model(chat: Make) -> None:
     assert chat(model=None).invoke("x").response_metadata["model_name"] == "emulator/chat"
 
 
-def test_a_model_that_is_not_loaded_is_loaded_as_the_settings_say(chat: Make, lmstudio_emulator: Emulator) -> None:
+def test_model_that_is_not_loaded_is_loaded_with_the_settings(chat: Make, lmstudio_emulator: Emulator) -> None:
     model = chat(model="emulator/chat-2", ttl=60, context_length=1024, load_config={"flashAttention": True})
     answer = model.invoke("x")
     assert answer.response_metadata["model_info"]["context_length"] == 1024
@@ -188,7 +188,7 @@ def test_a_model_that_is_not_loaded_is_loaded_as_the_settings_say(chat: Make, lm
     assert {"llm.load.contextLength", "llm.load.llama.flashAttention"} <= keys
 
 
-def test_a_time_limit_of_a_call_counts(chat: Make, lmstudio_emulator: Emulator) -> None:
+def test_timeout_of_a_call_is_applied(chat: Make, lmstudio_emulator: Emulator) -> None:
     gate = ThreadsafeEvent()
     lmstudio_emulator.script(Reply("one", hold=gate, hold_after=0))
     try:
@@ -198,7 +198,7 @@ def test_a_time_limit_of_a_call_counts(chat: Make, lmstudio_emulator: Emulator) 
         gate.release()
 
 
-def test_the_models_time_limit_counts(chat: Make, lmstudio_emulator: Emulator) -> None:
+def test_timeout_of_the_model_is_applied(chat: Make, lmstudio_emulator: Emulator) -> None:
     gate = ThreadsafeEvent()
     lmstudio_emulator.script(Reply("one", hold=gate, hold_after=0))
     try:
@@ -226,7 +226,7 @@ async def test_all_four_ways_give_the_same_answer(chat: Make, lmstudio_emulator:
         assert answer.response_metadata["finish_reason"] == "tool_calls"
 
 
-def test_tokens_come_as_they_are_made(chat: Make, lmstudio_emulator: Emulator) -> None:
+def test_stream_yields_tokens_while_the_server_is_still_generating(chat: Make, lmstudio_emulator: Emulator) -> None:
     gate = ThreadsafeEvent()
     lmstudio_emulator.script(Reply("one two", hold=gate))
     stream = chat().stream("x")
@@ -235,7 +235,7 @@ def test_tokens_come_as_they_are_made(chat: Make, lmstudio_emulator: Emulator) -
     assert "".join(str(chunk.content) for chunk in stream) == " two"
 
 
-def test_leaving_the_loop_cancels_at_the_server(chat: Make, lmstudio_emulator: Emulator) -> None:
+def test_break_out_of_a_stream_cancels_at_the_server(chat: Make, lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(Reply("one two three four", hold=ThreadsafeEvent(), hold_after=2))
     for _ in chat().stream("x"):
         break
@@ -243,7 +243,7 @@ def test_leaving_the_loop_cancels_at_the_server(chat: Make, lmstudio_emulator: E
     assert cancelled(lmstudio_emulator)
 
 
-async def test_closing_an_async_stream_cancels_at_the_server(chat: Make, lmstudio_emulator: Emulator) -> None:
+async def test_aclose_of_a_stream_cancels_at_the_server(chat: Make, lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(Reply("one two three four", hold=ThreadsafeEvent(), hold_after=2))
     stream = chat().astream("x")
     await anext(stream)
@@ -254,7 +254,7 @@ async def test_closing_an_async_stream_cancels_at_the_server(chat: Make, lmstudi
     await asyncio.to_thread(cancelled, lmstudio_emulator)
 
 
-async def test_cancelling_the_task_cancels_at_the_server(chat: Make, lmstudio_emulator: Emulator) -> None:
+async def test_task_cancellation_cancels_at_the_server(chat: Make, lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(Reply("one two", hold=ThreadsafeEvent(), hold_after=1))
     task = asyncio.create_task(chat().ainvoke("x"))
     await asyncio.to_thread(
@@ -266,7 +266,7 @@ async def test_cancelling_the_task_cancels_at_the_server(chat: Make, lmstudio_em
     await asyncio.to_thread(cancelled, lmstudio_emulator)
 
 
-def test_a_second_event_loop_is_as_good_as_the_first(chat: Make) -> None:
+def test_model_works_in_a_second_event_loop(chat: Make) -> None:
     model = chat()
 
     async def ask() -> AIMessage:
@@ -275,12 +275,12 @@ def test_a_second_event_loop_is_as_good_as_the_first(chat: Make) -> None:
     assert asyncio.run(ask()).content == asyncio.run(ask()).content
 
 
-def test_streaming_can_be_switched_off(chat: Make) -> None:
+def test_streaming_false_makes_stream_return_one_chunk(chat: Make) -> None:
     assert len(list(chat(streaming=False).stream("x"))) == 1
     assert len(list(chat(disable_streaming=True).stream("x"))) == 1
 
 
-def test_handlers_get_every_token_once(chat: Make, lmstudio_emulator: Emulator) -> None:
+def test_handlers_receive_every_token_once(chat: Make, lmstudio_emulator: Emulator) -> None:
     from langchain_core.callbacks import BaseCallbackHandler
 
     class Tokens(BaseCallbackHandler):
@@ -299,7 +299,7 @@ def test_handlers_get_every_token_once(chat: Make, lmstudio_emulator: Emulator) 
     assert handler.seen == ["one", " two", ""] * 2
 
 
-async def test_astream_events_v2_end_with_the_whole_message(chat: Make) -> None:
+async def test_astream_events_v2_end_with_the_complete_message(chat: Make) -> None:
     events = [event async for event in chat().astream_events("x", version="v2")]
     assert [event["event"] for event in events[:1] + events[-1:]] == ["on_chat_model_start", "on_chat_model_end"]
     output = events[-1]["data"]["output"]
@@ -307,7 +307,7 @@ async def test_astream_events_v2_end_with_the_whole_message(chat: Make) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
-async def test_native_v3_streams_have_text_progress_and_usage(chat: Make, lmstudio_emulator: Emulator) -> None:
+async def test_native_v3_stream_has_text_progress_and_usage(chat: Make, lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(Reply(reasoning="hm", text="one two"), Reply(reasoning="hm", text="one two"))
     stream = chat().stream_events("x", version="v3")
     names = [event["event"] for event in stream]
@@ -324,28 +324,29 @@ async def test_native_v3_streams_have_text_progress_and_usage(chat: Make, lmstud
 # Retries
 
 
-def test_a_connection_lost_before_the_answer_is_mended_unseen(chat: Make, lmstudio_emulator: Emulator) -> None:
+def test_connection_lost_before_the_answer_is_retried(chat: Make, lmstudio_emulator: Emulator) -> None:
     model = chat()
     model.invoke("x")
     lmstudio_emulator.drop_connections()
     assert model.invoke("x").content
 
 
-def test_a_request_is_sent_again_while_nothing_was_answered(chat: Make, lmstudio_emulator: Emulator) -> None:
+def test_request_without_an_answer_is_sent_max_retries_plus_one_times(chat: Make, lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(*[Reply("whole", progress=())] * 4)
     lmstudio_emulator.faults.add("drop", times=2)  # number 10: three sends at most, the client's own included
     assert chat(max_retries=2).invoke("x").content == "whole"
 
 
-def test_without_retries_a_request_is_not_sent_again(chat: Make, lmstudio_emulator: Emulator) -> None:
+def test_max_retries_0_sends_a_request_once(chat: Make, lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(*[Reply("whole", progress=())] * 4)
     fault = lmstudio_emulator.faults.add("drop", times=3)
     with pytest.raises(ConnectionError):
         chat(max_retries=0).invoke("x")
     assert fault.hits == 1
+    assert len(predictions(lmstudio_emulator)) == 1
 
 
-def test_an_answer_that_began_is_never_asked_for_again(chat: Make, lmstudio_emulator: Emulator) -> None:
+def test_started_answer_is_never_requested_again(chat: Make, lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(Reply("one two three"))
     lmstudio_emulator.faults.add("drop", after=1)
     with pytest.raises(ConnectionError):
@@ -353,7 +354,7 @@ def test_an_answer_that_began_is_never_asked_for_again(chat: Make, lmstudio_emul
     assert len(predictions(lmstudio_emulator)) == 1
 
 
-def test_a_prompt_that_was_being_read_is_not_sent_again(chat: Make, lmstudio_emulator: Emulator) -> None:
+def test_prompt_that_is_being_processed_is_not_sent_again(chat: Make, lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(Reply("one", progress=(0.0, 0.5)))
     lmstudio_emulator.faults.add("drop", after=0)
     with pytest.raises(ConnectionError):
@@ -365,7 +366,7 @@ def test_a_prompt_that_was_being_read_is_not_sent_again(chat: Make, lmstudio_emu
 
 
 @pytest.mark.parametrize("streamed", [True, False])
-def test_a_model_unloaded_under_its_answer_is_an_error_with_what_there_was(
+def test_model_unloaded_during_the_answer_raises_with_the_partial_answer(
     chat: Make, lmstudio_emulator: Emulator, streamed: bool
 ) -> None:
     lmstudio_emulator.script(Reply("one two", stop_reason="modelUnloaded"))
@@ -376,22 +377,20 @@ def test_a_model_unloaded_under_its_answer_is_an_error_with_what_there_was(
     assert caught.value.partial.content == "one two"
 
 
-async def test_an_engine_that_failed_is_an_error(chat: Make, lmstudio_emulator: Emulator) -> None:
+async def test_engine_failure_raises(chat: Make, lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(Reply("one two", stop_reason="failed"))
     with pytest.raises(ModelAPIError, match="engine failed"):
         await chat().ainvoke("x")
 
 
-def test_an_unknown_packet_is_passed_over(chat: Make, lmstudio_emulator: Emulator) -> None:
+def test_unknown_packet_is_ignored(chat: Make, lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(Reply("one two"))
     lmstudio_emulator.faults.add("unknown_packet", after=1)
     assert chat().invoke("x").content == "one two"
 
 
 @pytest.mark.parametrize("awaited", [True, False])
-async def test_a_prompt_can_be_counted_before_it_is_sent(
-    chat: Make, lmstudio_emulator: Emulator, awaited: bool
-) -> None:
+async def test_check_context_raises_before_a_prediction(chat: Make, lmstudio_emulator: Emulator, awaited: bool) -> None:
     model = chat(check_context=True)
     assert (await model.ainvoke("x") if awaited else model.invoke("x")).content
     with pytest.raises(ContextOverflowError) as caught:
@@ -403,7 +402,7 @@ async def test_a_prompt_can_be_counted_before_it_is_sent(
 
 
 @pytest.mark.parametrize("awaited", [True, False])
-async def test_a_token_cancels_from_anywhere(chat: Make, lmstudio_emulator: Emulator, awaited: bool) -> None:
+async def test_cancel_token_cancels_from_another_thread(chat: Make, lmstudio_emulator: Emulator, awaited: bool) -> None:
     token = CancelToken()
     lmstudio_emulator.script(Reply("one two three", hold=ThreadsafeEvent(), hold_after=2))
     options: Any = {"cancel": token, "on_first_token": token.cancel}
@@ -413,7 +412,7 @@ async def test_a_token_cancels_from_anywhere(chat: Make, lmstudio_emulator: Emul
     assert "three" not in answer.text
 
 
-def test_a_used_token_stops_what_begins_later(chat: Make, lmstudio_emulator: Emulator) -> None:
+def test_used_cancel_token_cancels_later_calls(chat: Make, lmstudio_emulator: Emulator) -> None:
     token = CancelToken()
     token.cancel()
     with pytest.raises(LMStudioCancelledError):
@@ -425,7 +424,7 @@ def test_a_used_token_stops_what_begins_later(chat: Make, lmstudio_emulator: Emu
 # The rest of the surface
 
 
-def test_models_pickle_and_copy_and_still_answer(chat: Make) -> None:
+def test_pickled_and_copied_models_answer(chat: Make) -> None:
     model = chat(temperature=0.3, load_config={"flashAttention": True})
     model.invoke("x")
     copies = [pickle.loads(pickle.dumps(model)), copy.deepcopy(model), model.model_copy(update={"temperature": 0.3})]
@@ -434,18 +433,18 @@ def test_models_pickle_and_copy_and_still_answer(chat: Make) -> None:
         assert made.invoke("x").content
 
 
-def test_batches_keep_their_order(chat: Make, lmstudio_emulator: Emulator) -> None:
+def test_batch_keeps_the_order(chat: Make, lmstudio_emulator: Emulator) -> None:
     answers = chat().batch([f"number {number}" for number in range(8)])
     assert [str(answer.content).split()[-1] for answer in answers] == [str(number) for number in range(8)]
 
 
-async def test_one_failure_in_a_batch_leaves_the_others(chat: Make, lmstudio_emulator: Emulator) -> None:
+async def test_failure_in_a_batch_does_not_affect_the_others(chat: Make, lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(Reply(error="once"))
     outcomes = await chat().abatch(["a", "b", "c"], return_exceptions=True)
     assert sorted(isinstance(outcome, Exception) for outcome in outcomes) == [False, False, True]
 
 
-def test_generate_adds_up_the_usage(chat: Make) -> None:
+def test_generate_sums_the_usage(chat: Make) -> None:
     result = chat().generate([[HumanMessage("a")], [HumanMessage("b")]])
     assert result.llm_output is not None
     usages = [generations[0].message.usage_metadata for generations in result.generations]  # type: ignore[union-attr]
@@ -453,21 +452,21 @@ def test_generate_adds_up_the_usage(chat: Make) -> None:
     assert result.llm_output["model_name"] == "emulator/chat"
 
 
-def test_the_cache_answers_the_same_call_and_no_other(chat: Make, lmstudio_emulator: Emulator) -> None:
+def test_cache_answers_only_an_equal_call(chat: Make, lmstudio_emulator: Emulator) -> None:
     cache = InMemoryCache()
     for settings_ in ({}, {}, {"seed": 1}, {"prediction_config": {"cpuThreads": 2}}):
         chat(cache=cache, **settings_).invoke("x")
     assert len(predictions(lmstudio_emulator)) == 3
 
 
-def test_callbacks_are_no_part_of_the_caches_key(chat: Make, lmstudio_emulator: Emulator) -> None:
+def test_callbacks_are_not_in_the_cache_key(chat: Make, lmstudio_emulator: Emulator) -> None:
     model = chat(cache=InMemoryCache())
     for _ in range(2):
         model.invoke("x", on_prompt_progress=lambda _: None)
     assert len(predictions(lmstudio_emulator)) == 1
 
 
-def test_the_rate_limiter_is_asked(chat: Make) -> None:
+def test_rate_limiter_is_acquired(chat: Make) -> None:
     class Counter(BaseRateLimiter):
         asked = 0
 
@@ -484,13 +483,13 @@ def test_the_rate_limiter_is_asked(chat: Make) -> None:
     assert Counter.asked == 2
 
 
-def test_retry_and_fallbacks_work(chat: Make, lmstudio_emulator: Emulator) -> None:
+def test_with_retry_and_with_fallbacks_work(chat: Make, lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(Reply(error="once"))
     assert chat().with_retry(stop_after_attempt=2, wait_exponential_jitter=False).invoke("x").content
     assert chat(model="nobody/knows").with_fallbacks([chat()]).invoke("x").content
 
 
-def test_fields_are_configurable_and_the_streams_stay_streams(chat: Make, lmstudio_emulator: Emulator) -> None:
+def test_configurable_fields_keep_streaming(chat: Make, lmstudio_emulator: Emulator) -> None:
     model = chat(temperature=0.1).configurable_fields(
         temperature=ConfigurableField(id="heat"), model=ConfigurableField(id="model")
     )
@@ -502,7 +501,7 @@ def test_fields_are_configurable_and_the_streams_stay_streams(chat: Make, lmstud
     assert len(list(model.stream("x", config=config))) > 2
 
 
-def test_tracing_parameters_follow_the_call() -> None:
+def test_ls_params_follow_the_call() -> None:
     model = ChatLMStudio(model="a", temperature=0.1, max_tokens=5, stop=["x"])
     assert model._get_ls_params() == {
         "ls_provider": "lmstudio",
@@ -516,24 +515,28 @@ def test_tracing_parameters_follow_the_call() -> None:
     assert (changed["ls_model_name"], changed["ls_temperature"], changed["ls_stop"]) == ("b", 0.2, ["y"])
 
 
-def test_ids_of_messages_are_langchains_own(chat: Make) -> None:
+def test_message_ids_are_made_by_langchain_core(chat: Make) -> None:
     ids = {chunk.id for chunk in chat().stream("x")}
     assert len(ids) == 1
     assert str(ids.pop()).startswith("lc_run--")
 
 
-def test_a_conversation_is_the_same_bytes_each_time(chat: Make, lmstudio_emulator: Emulator) -> None:
-    model = chat()
+def test_same_conversation_is_sent_as_the_same_bytes(chat: Make, lmstudio_emulator: Emulator) -> None:
     messages: list[Any] = [HumanMessage("first")]
     for number in range(3):
-        messages.append(model.invoke(messages))
-        messages.append(HumanMessage(f"then {number}"))
+        answer = chat().invoke(messages)
+        assert chat().invoke(messages).content == answer.content
+        messages += [answer, HumanMessage(f"then {number}")]
+    sent = [json.dumps(creation["history"]["messages"]) for creation in predictions(lmstudio_emulator)]
+    assert sent[0::2] == sent[1::2], "equal conversations"
+    for shorter, longer in pairwise(sent[0::2]):
+        assert longer.startswith(shorter.removesuffix("]")), "a longer conversation begins with the shorter one"
     cached = [message.usage_metadata["input_token_details"]["cache_read"] for message in messages[1::2]]
     assert cached == sorted(cached)
     assert cached[-1] > cached[0]
 
 
-def test_chunks_of_another_loop_can_be_added(chat: Make) -> None:
+def test_chunks_made_in_another_event_loop_can_be_added(chat: Make) -> None:
     whole: AIMessageChunk | None = None
     stream: Iterator[AIMessageChunk] = chat().stream("x")
     for chunk in stream:

@@ -98,30 +98,30 @@ EVERYTHING = [
 ]
 
 
-def test_each_visible_fragment_is_one_chunk_of_text() -> None:
+def test_visible_fragment_becomes_one_text_chunk() -> None:
     chunks = streamed(fragment("a"), fragment(""), fragment("b"), fragment("<|im_end|>", isStructural=True))
     assert [chunk.content for chunk in chunks] == ["a", "b", ""]
 
 
-def test_emoji_and_chinese_come_as_they_were_sent() -> None:
+def test_emoji_and_chinese_text_is_unchanged() -> None:
     assert added(fragment("👩‍👩‍👧 "), fragment("你好")).content == "👩‍👩‍👧 你好"
 
 
-def test_each_chunk_is_of_one_kind() -> None:
+def test_chunk_has_only_one_kind_of_content() -> None:
     assert all(len(kinds(chunk)) <= 1 for chunk in streamed(*EVERYTHING))
 
 
-def test_the_last_chunk_says_so_and_no_other() -> None:
+def test_only_the_last_chunk_has_chunk_position_last() -> None:
     positions = [chunk.chunk_position for chunk in streamed(*EVERYTHING)]
     assert positions[-1] == "last"
     assert set(positions[:-1]) == {None}
 
 
-def test_an_answer_without_text_has_a_chunk_all_the_same() -> None:
+def test_answer_without_text_has_one_chunk() -> None:
     assert [chunk.chunk_position for chunk in streamed()] == ["last"]
 
 
-def test_usage_and_metadata_are_on_the_last_chunk_alone() -> None:
+def test_usage_and_metadata_are_only_on_the_last_chunk() -> None:
     *others, last = streamed(*EVERYTHING)
     assert last.usage_metadata["input_tokens"] == 10
     assert last.response_metadata["stats"]["tokens_per_second"] == 12.5
@@ -130,7 +130,7 @@ def test_usage_and_metadata_are_on_the_last_chunk_alone() -> None:
 
 
 @pytest.mark.parametrize("version", ["v0", "v1"])
-def test_added_up_everything_keeps_its_place(version: str) -> None:
+def test_sum_of_chunks_keeps_the_order_of_blocks(version: str) -> None:
     blocks = added(*EVERYTHING, version=version).content_blocks
     assert [block["type"] for block in blocks] == ["reasoning", "text", "tool_call", "tool_call"]
     assert blocks[0]["reasoning"] == "hm"  # type: ignore[typeddict-item]
@@ -142,14 +142,14 @@ def test_added_up_everything_keeps_its_place(version: str) -> None:
 
 
 @pytest.mark.parametrize("version", ["v0", "v1"])
-def test_added_up_metadata_is_that_of_one_answer(version: str) -> None:
+def test_sum_of_chunks_has_the_metadata_once(version: str) -> None:
     metadata = added(*EVERYTHING, version=version).response_metadata
     assert metadata["model_name"] == "some/model"
     assert metadata["model_provider"] == "lmstudio"
     assert metadata["finish_reason"] == "tool_calls"
 
 
-def test_streamed_and_whole_answers_are_the_same() -> None:
+def test_sum_of_chunks_equals_the_complete_message() -> None:
     chunk, whole = added(*EVERYTHING), answered(*EVERYTHING)
     assert chunk.content == whole.content
     assert chunk.tool_calls == whole.tool_calls
@@ -159,7 +159,7 @@ def test_streamed_and_whole_answers_are_the_same() -> None:
     assert chunk.content_blocks == whole.content_blocks
 
 
-def test_a_call_shows_its_name_before_its_arguments() -> None:
+def test_call_streams_its_name_before_its_arguments() -> None:
     pieces = [piece for chunk in streamed(*EVERYTHING) for piece in chunk.tool_call_chunks if piece["index"] == 0]
     assert [(piece["name"], piece["id"] is not None, piece["args"]) for piece in pieces] == [
         ("add", True, ""),
@@ -169,26 +169,26 @@ def test_a_call_shows_its_name_before_its_arguments() -> None:
     ]
 
 
-def test_a_call_in_one_packet_is_whole() -> None:
+def test_call_in_one_packet_is_complete() -> None:
     made = added(*tool_call("add", {"naïve": "é"}, brief=True))
     assert made.tool_calls[0]["args"] == {"naïve": "é"}
     assert json.dumps({"naïve": "é"}, ensure_ascii=False) == made.tool_call_chunks[0]["args"]
 
 
-def test_a_call_without_arguments_has_empty_ones() -> None:
+def test_call_without_arguments_has_empty_arguments() -> None:
     assert added(*tool_call("now", {})).tool_calls[0]["args"] == {}
 
 
-def test_arguments_in_another_form_than_json_come_from_what_was_parsed() -> None:
+def test_arguments_that_are_no_json_come_from_the_parsed_call() -> None:
     assert added(*tool_call("add", {"a": 1}, "<parameter=a>", "1</parameter>")).tool_calls[0]["args"] == {"a": 1}
 
 
-def test_a_missing_bracket_is_put_behind_the_streamed_arguments() -> None:
+def test_missing_bracket_is_appended_to_streamed_arguments() -> None:
     made = added(*tool_call("add", {"a": [1]}, '{"a": [1'))
     assert json.loads(made.tool_call_chunks[0]["args"] or "") == {"a": [1]}
 
 
-def test_calls_without_ids_get_ids_of_their_own() -> None:
+def test_calls_without_ids_get_unique_ids() -> None:
     ids = [made["id"] for made in added(*tool_call("add", {"a": 1}), *tool_call("add", {"a": 1})).tool_calls]
     assert all(ids)
     assert len(set(ids)) == 2
@@ -212,24 +212,24 @@ def test_identical_calls_are_two_calls() -> None:
         failed_tool_call(name=None, raw=""),
     ],
 )
-def test_a_failed_call_is_never_a_call(packets: list[dict[str, Any]], version: str) -> None:
+def test_failed_call_is_never_in_tool_calls(packets: list[dict[str, Any]], version: str) -> None:
     made = added(*packets, version=version)
     assert made.tool_calls == []
     assert len(made.invalid_tool_calls) == 1
     assert made.response_metadata["failed_tool_calls"][0]["error"] == "No JSON"
 
 
-def test_a_failed_call_keeps_its_text_and_error_in_a_whole_answer() -> None:
+def test_failed_call_has_its_text_and_error_in_a_complete_answer() -> None:
     (invalid,) = answered(*failed_tool_call('{"a": ')).invalid_tool_calls
     assert (invalid["name"], invalid["args"], invalid["error"]) == ("add", "<tool_call>broken", "No JSON")
 
 
-def test_a_failed_call_does_not_disturb_the_next() -> None:
+def test_call_after_a_failed_call_is_parsed() -> None:
     made = added(*failed_tool_call('{"a": '), *tool_call("add", {"a": 2}, '{"a": 2}'))
     assert [one["args"] for one in made.tool_calls] == [{"a": 2}]
 
 
-def test_the_chunks_of_a_failed_call_read_as_an_invalid_block() -> None:
+def test_failed_call_is_an_invalid_content_block() -> None:
     blocks = answered(*failed_tool_call()).content_blocks
     assert [block["type"] for block in blocks] == [
         "text",
@@ -237,7 +237,7 @@ def test_the_chunks_of_a_failed_call_read_as_an_invalid_block() -> None:
     ]  # number 19: the raw text is the content
 
 
-def test_the_answers_tool_is_handed_out_as_text() -> None:
+def test_call_of_the_answer_tool_becomes_text() -> None:
     wanted = ResponseOptions(answer_tool="Answer")
     packets = [*tool_call("Answer", {"a": 1}, '{"a":', " 1}"), complete_success("toolCalls")]
     made = added(*packets, wanted=wanted)
@@ -246,21 +246,21 @@ def test_the_answers_tool_is_handed_out_as_text() -> None:
     assert answered(*packets, wanted=wanted).content == '{"a": 1}'
 
 
-def test_the_answers_tool_does_not_count_among_the_calls() -> None:
+def test_call_of_the_answer_tool_has_no_index() -> None:
     wanted = ResponseOptions(answer_tool="Answer")
     made = added(*tool_call("Answer", {"a": 1}, '{"a": 1}'), *tool_call("add", {"a": 2}, '{"a": 2}'), wanted=wanted)
     assert [piece["index"] for piece in made.tool_call_chunks] == [0]
 
 
 @pytest.mark.parametrize("read", [added, answered])
-def test_a_document_among_the_thoughts_is_the_answer(read: Any) -> None:
+def test_document_in_the_reasoning_becomes_the_content(read: Any) -> None:
     made = read(*reasoning('{"a":', " 1}"), structured=True)
     assert made.content == '{"a": 1}'
     assert made.response_metadata["structured_from_reasoning"] is True
 
 
 @pytest.mark.parametrize("read", [added, answered])
-def test_reasoning_that_used_up_the_tokens_is_kept_with_the_reason(read: Any) -> None:
+def test_reasoning_cut_by_the_token_limit_is_kept_with_finish_reason_length(read: Any) -> None:
     made = read(
         fragment("<think>", "reasoningStartTag"),
         fragment("hm", "reasoning"),
@@ -272,17 +272,17 @@ def test_reasoning_that_used_up_the_tokens_is_kept_with_the_reason(read: Any) ->
 
 
 @pytest.mark.parametrize("read", [added, answered])
-def test_unusual_tags_are_remembered(read: Any) -> None:
+def test_unusual_reasoning_tags_are_kept(read: Any) -> None:
     made = read(*reasoning("hm", start="[THINK]", end="[/THINK]"), fragment("so"))
     assert made.additional_kwargs == {"reasoning_content": "hm", "reasoning_tags": ["[THINK]", "[/THINK]"]}
 
 
-def test_a_piece_of_a_call_reads_as_a_piece_of_a_call() -> None:
+def test_call_chunk_is_a_tool_call_chunk_block() -> None:
     chunks = [chunk for chunk in streamed(*EVERYTHING) if chunk.tool_call_chunks]
     assert [block["type"] for chunk in chunks for block in chunk.content_blocks] == ["tool_call_chunk"] * len(chunks)
 
 
-def test_containers_are_not_shared_between_chunks() -> None:
+def test_chunks_share_no_container() -> None:
     first, second = streamed(fragment("a"), fragment("b"))[:2]
     for name in ("additional_kwargs", "response_metadata", "tool_calls", "invalid_tool_calls", "tool_call_chunks"):
         assert getattr(first, name) is not getattr(second, name)

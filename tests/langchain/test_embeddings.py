@@ -31,7 +31,7 @@ def sent(server: Emulator) -> list[str]:
     ]
 
 
-async def test_texts_go_as_text_in_their_order(
+async def test_texts_are_sent_as_text_in_their_order(
     embeddings: Callable[..., LMStudioEmbeddings], lmstudio_emulator: Emulator
 ) -> None:
     texts = [f"text {number}" for number in range(200)]
@@ -41,12 +41,12 @@ async def test_texts_go_as_text_in_their_order(
     assert vectors[7] == embeddings().embed_query("text 7")
 
 
-def test_no_texts_are_no_question(embeddings: Callable[..., LMStudioEmbeddings], lmstudio_emulator: Emulator) -> None:
+def test_empty_list_sends_nothing(embeddings: Callable[..., LMStudioEmbeddings], lmstudio_emulator: Emulator) -> None:
     assert embeddings().embed_documents([]) == []
     assert lmstudio_emulator.requests == []
 
 
-async def test_prefixes_are_put_before_the_texts(
+async def test_prefixes_are_prepended_to_the_texts(
     embeddings: Callable[..., LMStudioEmbeddings], lmstudio_emulator: Emulator
 ) -> None:
     model = embeddings(query_prefix="search_query: ", document_prefix="search_document: ")
@@ -62,13 +62,13 @@ async def test_prefixes_are_put_before_the_texts(
     ]
 
 
-def test_tokens_in_place_of_text_are_refused(embeddings: Callable[..., LMStudioEmbeddings]) -> None:
+def test_token_ids_instead_of_text_raise(embeddings: Callable[..., LMStudioEmbeddings]) -> None:
     tokens: Any = [[1, 2, 3]]
     with pytest.raises(ValueError, match=r"\[1, 2, 3\]"):
         embeddings().embed_documents(tokens)
 
 
-async def test_errors_are_langchains_too(embeddings: Callable[..., LMStudioEmbeddings]) -> None:
+async def test_errors_are_errors_of_langchain(embeddings: Callable[..., LMStudioEmbeddings]) -> None:
     model = embeddings(model="nobody/knows")
     with pytest.raises(core.ModelNotFoundError):
         model.embed_query("a")
@@ -76,7 +76,7 @@ async def test_errors_are_langchains_too(embeddings: Callable[..., LMStudioEmbed
         await model.aembed_query("a")
 
 
-def test_settings_are_checked_and_travel(embeddings: Callable[..., LMStudioEmbeddings]) -> None:
+def test_settings_are_validated_and_pickled(embeddings: Callable[..., LMStudioEmbeddings]) -> None:
     model = embeddings(api_key="sk-lm-aaaaaaaa:bbbbbbbbbbbbbbbbbbbb", ttl=60)
     restored = pickle.loads(pickle.dumps(model))
     assert restored.model_dump(exclude={"api_token"}) == model.model_dump(exclude={"api_token"})
@@ -86,7 +86,7 @@ def test_settings_are_checked_and_travel(embeddings: Callable[..., LMStudioEmbed
         embeddings(modle="x")
 
 
-def test_a_retriever_finds_what_is_alike(embeddings: Callable[..., LMStudioEmbeddings]) -> None:
+def test_retriever_finds_similar_texts(embeddings: Callable[..., LMStudioEmbeddings]) -> None:
     store = InMemoryVectorStore(embeddings())
     store.add_documents(
         [Document(text) for text in ("the cat sat on the mat", "stocks fell on monday", "a recipe for onion soup")]

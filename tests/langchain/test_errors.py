@@ -40,7 +40,7 @@ SAMPLES = [
 
 
 @pytest.mark.parametrize(("error", "kind", "builtin", "retryable"), SAMPLES, ids=lambda v: getattr(v, "__name__", None))
-def test_each_error_is_caught_in_either_style(
+def test_error_is_caught_as_ours_and_as_langchains(
     error: errors.LMStudioError, kind: type[core.ModelError], builtin: type[Exception], retryable: bool
 ) -> None:
     twin = langchain_error(error)
@@ -52,7 +52,7 @@ def test_each_error_is_caught_in_either_style(
 
 
 @pytest.mark.parametrize("error", [sample[0] for sample in SAMPLES], ids=lambda error: type(error).__name__)
-def test_each_twin_keeps_its_fields_and_pickles(error: errors.LMStudioError) -> None:
+def test_langchain_error_keeps_its_fields_and_pickles(error: errors.LMStudioError) -> None:
     twin = langchain_error(error)
     again = pickle.loads(pickle.dumps(twin))
     assert type(again) is type(twin)
@@ -60,7 +60,7 @@ def test_each_twin_keeps_its_fields_and_pickles(error: errors.LMStudioError) -> 
     assert again.args == error.args
 
 
-def test_every_error_of_the_client_has_a_twin() -> None:
+def test_every_client_error_has_a_langchain_class() -> None:
     for name in errors.__all__:
         kind = getattr(errors, name)
         # Only act() raises LMStudioToolCallError, and no adapter uses act().
@@ -68,7 +68,7 @@ def test_every_error_of_the_client_has_a_twin() -> None:
             assert any(isinstance(sample[0], kind) for sample in SAMPLES), name
 
 
-def test_an_unloaded_model_is_worth_a_retry_only_before_the_answer_began() -> None:
+def test_model_unloaded_error_is_retryable_only_before_the_answer_started() -> None:
     error = errors.LMStudioModelUnloadedError("x")
     error.response_started = True
     twin = langchain_error(error)
@@ -76,24 +76,24 @@ def test_an_unloaded_model_is_worth_a_retry_only_before_the_answer_began() -> No
     assert twin.is_retryable is False
 
 
-def test_the_clients_error_is_the_cause() -> None:
+def test_client_error_is_the_cause() -> None:
     error = errors.LMStudioServerError("x")
     with pytest.raises(core.ModelAPIError) as caught, LangChainErrors():
         raise error
     assert caught.value.__cause__ is error
 
 
-def test_other_errors_pass_unchanged() -> None:
+def test_other_errors_are_not_converted() -> None:
     with pytest.raises(KeyError), LangChainErrors():
         raise KeyError("x")
 
 
-def test_an_error_is_never_turned_twice() -> None:
+def test_error_is_converted_once() -> None:
     twin = langchain_error(errors.LMStudioServerError("x"))
     assert langchain_error(twin) is twin
 
 
-def test_a_prompt_that_is_too_long_says_how_much_too_long(
+def test_context_overflow_has_needed_and_available_tokens(
     chat: Callable[..., ChatLMStudio],
 ) -> None:
     with pytest.raises(core.ContextOverflowError) as caught:
@@ -105,12 +105,12 @@ def test_a_prompt_that_is_too_long_says_how_much_too_long(
     assert error.needed > 4096
 
 
-def test_an_unknown_model_is_langchains_model_not_found(chat: Callable[..., ChatLMStudio]) -> None:
+def test_unknown_model_raises_model_not_found(chat: Callable[..., ChatLMStudio]) -> None:
     with pytest.raises(core.ModelNotFoundError, match="emulator/chat"):
         chat(model="nobody/knows").invoke("hello")
 
 
-async def test_an_error_of_the_server_is_langchains_too_in_every_way_to_call(
+async def test_server_error_is_langchains_in_all_four_ways(
     chat: Callable[..., ChatLMStudio], lmstudio_emulator: Emulator
 ) -> None:
     model = chat()
@@ -125,7 +125,7 @@ async def test_an_error_of_the_server_is_langchains_too_in_every_way_to_call(
         [chunk async for chunk in model.astream("x")]
 
 
-async def test_no_server_is_an_error_that_names_the_address() -> None:
+async def test_connection_error_names_the_address() -> None:
     model = ChatLMStudio(model="x", base_url="ws://127.0.0.1:9")
     with pytest.raises(core.ModelConnectionError, match=r"127\.0\.0\.1:9"):
         model.invoke("hello")
@@ -133,7 +133,7 @@ async def test_no_server_is_an_error_that_names_the_address() -> None:
         await model.ainvoke("hello")
 
 
-def test_a_wrong_token_is_langchains_authentication_error() -> None:
+def test_wrong_token_raises_authentication_error() -> None:
     with Emulator(api_token="sk-lm-aaaaaaaa:bbbbbbbbbbbbbbbbbbbb") as server:
         model = ChatLMStudio(
             model="emulator/chat", base_url=server.url, api_token=SecretStr("sk-lm-aaaaaaaa:cccccccccccccccccccc")
@@ -143,7 +143,7 @@ def test_a_wrong_token_is_langchains_authentication_error() -> None:
         assert "cccc" not in str(caught.value)
 
 
-def test_half_an_answer_is_never_passed_off_as_whole(
+def test_incomplete_answer_raises_with_the_partial_answer(
     chat: Callable[..., ChatLMStudio], lmstudio_emulator: Emulator
 ) -> None:
     lmstudio_emulator.script(Reply(fragments=["one ", "two ", "three"]))

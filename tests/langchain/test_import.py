@@ -68,11 +68,11 @@ print(len(found), len(set(found)))
 """
 
 
-def test_without_langchain_the_error_says_what_to_install() -> None:
+def test_import_without_langchain_core_names_the_extra() -> None:
     assert 'pip install "lmstudio-integrations[langchain]"' in run(WITHOUT)
 
 
-def test_importing_takes_langchain_core_and_nothing_more() -> None:
+def test_import_loads_no_other_framework() -> None:
     assert run(FOREIGN).strip() == "[]"
 
 
@@ -85,17 +85,17 @@ def test_importing_takes_langchain_core_and_nothing_more() -> None:
         ("CancelToken", {"callbacks", "chat_model", "embeddings", "llm"}),
     ],
 )
-def test_importing_one_name_imports_nothing_that_only_others_need(name: str, unwanted: set[str]) -> None:
+def test_import_of_one_name_loads_only_its_modules(name: str, unwanted: set[str]) -> None:
     own, _, foreign = run(OWN % name).partition("\n")
     assert unwanted & set(own.split()) == set()
     assert foreign.split() == [], "tools and parsers of LangChain come with those who use them"
 
 
-def test_answers_that_were_stored_are_understood_before_there_is_a_model() -> None:
+def test_stored_messages_are_read_without_a_model() -> None:
     assert run(STORED).strip() == "lc_tc_0"
 
 
-def test_the_hints_of_public_methods_can_be_read_although_tools_are_not_imported() -> None:
+def test_type_hints_of_public_methods_resolve() -> None:
     assert run(HINTS).split("\n")[:-1] == [
         "bind_tools True",
         "with_structured_output True",
@@ -103,25 +103,25 @@ def test_the_hints_of_public_methods_can_be_read_although_tools_are_not_imported
     ]
 
 
-def test_models_are_built_when_they_are_imported_and_what_they_share_is_not() -> None:
+def test_import_builds_models_but_not_their_shared_bases() -> None:
     assert run(UNBUILT).split("\n")[:-1] == ["True False False", "True False", "True False False", "True False False"]
 
 
-def test_threads_that_ask_at_once_get_one_class() -> None:
+def test_concurrent_first_imports_get_one_class() -> None:
     assert run(TOGETHER).split() == ["8", "1"]
 
 
-def test_the_package_lists_its_names_before_they_are_imported() -> None:
+def test_dir_lists_names_before_they_are_imported() -> None:
     code = "import lmstudio_integrations.langchain as package; print({*package.__all__, 'errors'} <= set(dir(package)))"
     assert run(code).strip() == "True"
 
 
-def test_the_errors_can_be_had_as_an_attribute_of_the_package() -> None:
+def test_errors_are_an_attribute_of_the_package() -> None:
     code = "import lmstudio_integrations.langchain as package; print(package.errors.ChatLMStudioValueError.__name__)"
     assert run(code).strip() == "ChatLMStudioValueError"
 
 
-def test_a_name_that_there_is_not_is_named_in_the_error() -> None:
+def test_unknown_name_is_in_the_import_error() -> None:
     import lmstudio_integrations.langchain as package
 
     with pytest.raises(

@@ -46,7 +46,7 @@ QUESTION: Any = {"messages": [HumanMessage("How much is 1 + 2?")]}
 
 
 @pytest.mark.parametrize("version", ["v0", "v1"])
-def test_an_agent_calls_its_tool_and_answers(chat: Make, lmstudio_emulator: Emulator, version: str) -> None:
+def test_agent_calls_its_tool_and_answers(chat: Make, lmstudio_emulator: Emulator, version: str) -> None:
     lmstudio_emulator.script(Reply(reasoning="hm", tool_calls=[ToolCall("add", {"a": 1, "b": 2})]), Reply("Three."))
     agent = create_agent(chat(output_version=version), tools=[add])
     messages = agent.invoke(QUESTION)["messages"]
@@ -58,7 +58,7 @@ def test_an_agent_calls_its_tool_and_answers(chat: Make, lmstudio_emulator: Emul
     assert said["content"][0]["text"] == "<think>hm</think>"
 
 
-async def test_an_agent_works_with_parallel_calls_and_awaits(chat: Make, lmstudio_emulator: Emulator) -> None:
+async def test_agent_awaits_parallel_calls(chat: Make, lmstudio_emulator: Emulator) -> None:
     calls = [ToolCall("add", {"a": 1, "b": 2}), ToolCall("add", {"a": 1, "b": 2})]
     lmstudio_emulator.script(Reply(tool_calls=calls), Reply("Three, twice."))
     messages = (await create_agent(chat(), tools=[add]).ainvoke(QUESTION))["messages"]
@@ -67,7 +67,9 @@ async def test_an_agent_works_with_parallel_calls_and_awaits(chat: Make, lmstudi
 
 
 @pytest.mark.parametrize("response_format", [Sum, ProviderStrategy(Sum), ToolStrategy(Sum)])
-def test_an_agent_with_tools_answers_in_a_form(chat: Make, lmstudio_emulator: Emulator, response_format: Any) -> None:
+def test_agent_with_tools_returns_a_structured_response(
+    chat: Make, lmstudio_emulator: Emulator, response_format: Any
+) -> None:
     lmstudio_emulator.script(
         Reply(tool_calls=[ToolCall("add", {"a": 1, "b": 2})]), Reply(tool_calls=[ToolCall("Sum", {"total": 3})])
     )
@@ -77,23 +79,21 @@ def test_an_agent_with_tools_answers_in_a_form(chat: Make, lmstudio_emulator: Em
 
 
 @pytest.mark.parametrize("response_format", [Sum, ProviderStrategy(Sum)])
-def test_an_agent_without_tools_answers_by_the_grammar(
-    chat: Make, lmstudio_emulator: Emulator, response_format: Any
-) -> None:
+def test_agent_without_tools_uses_the_grammar(chat: Make, lmstudio_emulator: Emulator, response_format: Any) -> None:
     lmstudio_emulator.script(Reply('{"total": 3}'))
     state = create_agent(chat(), tools=[], response_format=response_format).invoke(QUESTION)
     assert state["structured_response"] == Sum(total=3)
     assert settings(lmstudio_emulator)["llm.prediction.structured"]["type"] == "json"
 
 
-def test_an_agent_retries_what_may_be_retried(chat: Make, lmstudio_emulator: Emulator) -> None:
+def test_agent_retries_only_retryable_errors(chat: Make, lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(Reply(error="busy"), Reply("Three."))
     agent = create_agent(chat(), tools=[], middleware=[ModelRetryMiddleware(max_retries=1, initial_delay=0.0)])
     assert agent.invoke(QUESTION)["messages"][-1].text == "Three."
 
 
 @pytest.mark.parametrize("exact", [False, True])
-def test_a_summary_is_made_when_a_fraction_of_the_context_is_full(
+def test_summarization_middleware_summarizes_at_a_fraction_of_the_context(
     chat: Make, lmstudio_emulator: Emulator, exact: bool
 ) -> None:
     model = chat().with_profile()
@@ -111,7 +111,7 @@ def test_a_summary_is_made_when_a_fraction_of_the_context_is_full(
     assert "They said many words." in messages[0].text
 
 
-def test_a_summary_needs_a_known_context(chat: Make) -> None:
+def test_summarization_middleware_raises_without_a_known_context(chat: Make) -> None:
     known = chat(context_length=2048)
     SummarizationMiddleware(model=known, trigger=("fraction", 0.5))
     unknown = chat(profile={"tool_calling": True})
@@ -142,7 +142,7 @@ def graph(model: ChatLMStudio) -> Any:
     return made.compile()
 
 
-async def test_a_graph_streams_tokens_once_and_the_whole_at_the_end(chat: Make, lmstudio_emulator: Emulator) -> None:
+async def test_graph_streams_tokens_once_and_the_complete_message_last(chat: Make, lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(Reply("one two three"), Reply("one two three"))
     compiled = graph(chat())
     for streamed in (
@@ -159,7 +159,7 @@ async def test_a_graph_streams_tokens_once_and_the_whole_at_the_end(chat: Make, 
         assert [list(part) for mode, part in streamed if mode == "updates"] == [["model"]]
 
 
-async def test_a_graphs_events_show_progress_and_tokens(chat: Make) -> None:
+async def test_events_of_a_graph_have_progress_and_tokens(chat: Make) -> None:
     events = [event async for event in graph(chat()).astream_events(QUESTION, version="v2")]
     names = {event["event"] for event in events}
     assert {"on_chat_model_stream", "on_chat_model_end", "on_custom_event"} <= names
@@ -167,14 +167,14 @@ async def test_a_graphs_events_show_progress_and_tokens(chat: Make) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
-async def test_a_graph_streams_the_native_protocol(chat: Make, lmstudio_emulator: Emulator) -> None:
+async def test_graph_streams_the_native_protocol(chat: Make, lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(Reply(reasoning="hm", text="one two three"))
     stream = await graph(chat()).astream_events(QUESTION, version="v3")
     texts = [[text async for text in message.text] async for message in stream.messages]
     assert texts == [["one", " two", " three"]]
 
 
-def test_a_graph_reports_debug_and_custom_modes(chat: Make) -> None:
+def test_graph_streams_debug_and_custom_modes(chat: Make) -> None:
     modes = [mode for mode, _ in graph(chat()).stream(QUESTION, stream_mode=["debug", "custom", "tasks"])]
     assert {"debug", "tasks"} <= set(modes)
 
@@ -182,7 +182,7 @@ def test_a_graph_reports_debug_and_custom_modes(chat: Make) -> None:
 # Chains
 
 
-async def test_chains_parse_while_they_stream(chat: Make, lmstudio_emulator: Emulator) -> None:
+async def test_chain_parses_while_streaming(chat: Make, lmstudio_emulator: Emulator) -> None:
     prompt = ChatPromptTemplate.from_messages([("system", "You are brief."), ("user", "{question}")])
     lmstudio_emulator.script(Reply("one two"), Reply("one two"), Reply(fragments=['{"a": ', "1", ', "b": 2}']))
     text = prompt | chat() | StrOutputParser()
@@ -193,7 +193,7 @@ async def test_chains_parse_while_they_stream(chat: Make, lmstudio_emulator: Emu
     assert len(parts) > 1
 
 
-def test_a_retriever_feeds_a_chain(chat: Make, lmstudio_emulator: Emulator) -> None:
+def test_chain_uses_a_retriever(chat: Make, lmstudio_emulator: Emulator) -> None:
     embeddings = LMStudioEmbeddings(model="emulator/embedding", base_url=lmstudio_emulator.url)
     store = InMemoryVectorStore.from_texts(["the cat sat on the mat", "stocks fell on monday"], embeddings)
     prompt = ChatPromptTemplate.from_template("Answer from this: {context}\n\nQuestion: {question}")

@@ -22,9 +22,7 @@ def llm(lmstudio_emulator: Emulator) -> Callable[..., LMStudioLLM]:
     return make
 
 
-async def test_a_text_is_continued_in_all_four_ways(
-    llm: Callable[..., LMStudioLLM], lmstudio_emulator: Emulator
-) -> None:
+async def test_text_is_continued_in_all_four_ways(llm: Callable[..., LMStudioLLM], lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(*[Reply("three four")] * 4)
     model = llm()
     assert model.invoke("one two") == "three four"
@@ -33,14 +31,14 @@ async def test_a_text_is_continued_in_all_four_ways(
     assert [piece async for piece in model.astream("one two")] == ["three", " four", ""]
 
 
-def test_no_template_is_put_around_it(llm: Callable[..., LMStudioLLM], lmstudio_emulator: Emulator) -> None:
+def test_prompt_is_sent_without_a_template(llm: Callable[..., LMStudioLLM], lmstudio_emulator: Emulator) -> None:
     llm().invoke("one two")
     sent = predictions(lmstudio_emulator)[-1]
     prompt = sent.get("rawPrompt") or sent["history"]["messages"][0]["content"][0]["text"]
     assert prompt == "one two"
 
 
-def test_reasoning_is_not_part_of_the_text(llm: Callable[..., LMStudioLLM], lmstudio_emulator: Emulator) -> None:
+def test_reasoning_is_not_in_the_text(llm: Callable[..., LMStudioLLM], lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(*[Reply(reasoning="hm", text="so")] * 3)
     assert llm().invoke("x") == "so"
     assert "".join(llm().stream("x")) == "so"
@@ -49,7 +47,7 @@ def test_reasoning_is_not_part_of_the_text(llm: Callable[..., LMStudioLLM], lmst
     assert info["reasoning_content"] == "hm"
 
 
-async def test_usage_and_statistics_are_in_the_generations_info(llm: Callable[..., LMStudioLLM]) -> None:
+async def test_generation_info_has_usage_and_statistics(llm: Callable[..., LMStudioLLM]) -> None:
     for result in (llm().generate(["a", "b"]), await llm().agenerate(["a", "b"])):
         info = result.generations[0][0].generation_info
         assert info is not None
@@ -60,7 +58,7 @@ async def test_usage_and_statistics_are_in_the_generations_info(llm: Callable[..
         assert result.llm_output["token_usage"]["total_tokens"] == total
 
 
-def test_handlers_get_every_token(llm: Callable[..., LMStudioLLM], lmstudio_emulator: Emulator) -> None:
+def test_handlers_receive_every_token(llm: Callable[..., LMStudioLLM], lmstudio_emulator: Emulator) -> None:
     class Tokens(BaseCallbackHandler):
         def __init__(self) -> None:
             self.seen: list[str] = []
@@ -79,7 +77,7 @@ def test_handlers_get_every_token(llm: Callable[..., LMStudioLLM], lmstudio_emul
     assert handler.info["stop_reason"] == "eosFound"
 
 
-def test_settings_and_calls_are_those_of_the_chat_model(
+def test_settings_and_call_keywords_equal_the_chat_models(
     llm: Callable[..., LMStudioLLM], lmstudio_emulator: Emulator
 ) -> None:
     llm(temperature=0.2, stop=["a"]).invoke("x", stop=["b"], max_tokens=3)
@@ -89,18 +87,18 @@ def test_settings_and_calls_are_those_of_the_chat_model(
     assert sent["llm.prediction.maxPredictedTokens"] == {"checked": True, "value": 3}
 
 
-def test_an_unknown_keyword_is_named(llm: Callable[..., LMStudioLLM]) -> None:
+def test_unknown_keyword_raises_and_is_named(llm: Callable[..., LMStudioLLM]) -> None:
     with pytest.raises(TypeError, match="'tools'"):
         llm().invoke("x", tools=[])
 
 
-def test_errors_are_langchains_too(llm: Callable[..., LMStudioLLM], lmstudio_emulator: Emulator) -> None:
+def test_errors_are_errors_of_langchain(llm: Callable[..., LMStudioLLM], lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(Reply(error="no"))
     with pytest.raises(core.ModelAPIError):
         llm().invoke("x")
 
 
-def test_it_is_a_link_of_chains_and_travels(llm: Callable[..., LMStudioLLM], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_model_works_in_chains_and_pickles(llm: Callable[..., LMStudioLLM], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LMSTUDIO_API_TOKEN", "sk-lm-aaaaaaaa:bbbbbbbbbbbbbbbbbbbb")  # number 15: in no pickle
     model = pickle.loads(pickle.dumps(llm(api_token="sk-lm-aaaaaaaa:bbbbbbbbbbbbbbbbbbbb")))
     assert "bbbb" not in repr(model)

@@ -51,7 +51,7 @@ def errors_of_the_bar_are_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ProgressBar, "raise_error", True)
 
 
-async def test_callables_of_the_model_are_called_in_all_four_ways(chat: Make) -> None:
+async def test_progress_callbacks_of_the_model_are_called_in_all_four_ways(chat: Make) -> None:
     seen: list[float] = []
     model = chat(on_prompt_progress=seen.append)
     model.invoke("x")
@@ -61,7 +61,7 @@ async def test_callables_of_the_model_are_called_in_all_four_ways(chat: Make) ->
     assert seen == STEPS * 4
 
 
-async def test_callables_of_a_call_win_and_may_be_coroutines(chat: Make) -> None:
+async def test_progress_callback_of_a_call_wins_and_may_be_a_coroutine(chat: Make) -> None:
     seen: list[float] = []
 
     async def note(progress: float) -> None:
@@ -72,7 +72,7 @@ async def test_callables_of_a_call_win_and_may_be_coroutines(chat: Make) -> None
     assert seen == STEPS
 
 
-def test_the_first_token_is_announced_once_and_before_it_comes(chat: Make) -> None:
+def test_on_first_token_is_called_once_before_the_token(chat: Make) -> None:
     seen: list[str] = []
     stream = chat(on_first_token=lambda: seen.append("first")).stream("x")
     seen.extend(str(chunk.content) for chunk in stream)
@@ -80,7 +80,7 @@ def test_the_first_token_is_announced_once_and_before_it_comes(chat: Make) -> No
     assert seen[0] == "first"
 
 
-def test_loading_is_announced(chat: Make) -> None:
+def test_on_load_progress_is_called(chat: Make) -> None:
     seen: list[float] = []
     chat(model="emulator/chat-2", on_load_progress=seen.append).invoke("x")
     assert seen[0] == 0.0
@@ -88,7 +88,7 @@ def test_loading_is_announced(chat: Make) -> None:
     assert len(seen) > 2
 
 
-async def test_handlers_of_a_chain_get_custom_events(chat: Make) -> None:
+async def test_handlers_of_a_chain_receive_custom_events(chat: Make) -> None:
     chain = ChatPromptTemplate.from_messages([("user", "{x}")]) | chat(model="emulator/chat-2")
     seen, aseen = Seen(), SeenAsync()
     chain.invoke({"x": "y"}, config={"callbacks": [seen]})
@@ -101,7 +101,7 @@ async def test_handlers_of_a_chain_get_custom_events(chat: Make) -> None:
     assert [data["progress"] for name, data in aseen.events if name == PROMPT_PROGRESS] == STEPS
 
 
-async def test_streams_in_a_chain_give_custom_events(chat: Make) -> None:
+async def test_streams_of_a_chain_dispatch_custom_events(chat: Make) -> None:
     chain = chat() | RunnableLambda(lambda message: message)
     seen, aseen = Seen(), SeenAsync()
     list(chain.stream("x", config={"callbacks": [seen]}))
@@ -110,7 +110,7 @@ async def test_streams_in_a_chain_give_custom_events(chat: Make) -> None:
     assert [data["progress"] for _, data in aseen.events] == STEPS
 
 
-async def test_astream_events_show_progress(chat: Make) -> None:
+async def test_astream_events_have_progress(chat: Make) -> None:
     chain = RunnableLambda(lambda x: x) | chat()
     events: list[Any] = [event async for event in chain.astream_events("x", version="v2")]
     events = [event for event in events if event["event"] == "on_custom_event"]
@@ -119,14 +119,14 @@ async def test_astream_events_show_progress(chat: Make) -> None:
     ]
 
 
-async def test_a_bare_call_has_no_run_to_report_to_and_works(chat: Make) -> None:
+async def test_bare_call_dispatches_no_custom_event(chat: Make) -> None:
     seen = Seen()
     chat().invoke("x", config={"callbacks": [seen]})
     await chat().ainvoke("x", config={"callbacks": [seen]})
     assert seen.events == []
 
 
-def test_no_progress_gets_into_the_answer(chat: Make) -> None:
+def test_chunks_contain_no_progress(chat: Make) -> None:
     for chunk in chat().stream("x"):
         assert "progress" not in str(chunk)
 

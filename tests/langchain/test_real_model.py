@@ -37,7 +37,7 @@ def model(server: Emulator) -> ChatLMStudio:
     return ChatLMStudio(model=_KEY, base_url=server.url, temperature=0, seed=1, max_tokens=24)
 
 
-def test_a_chain_streams_real_tokens_with_progress_and_exact_counts(model: ChatLMStudio) -> None:
+def test_chain_streams_real_tokens_with_progress_and_exact_counts(model: ChatLMStudio) -> None:
     steps: list[float] = []
     prompt = ChatPromptTemplate.from_messages([("system", "You are a helpful assistant."), ("user", "{question}")])
     messages = prompt.invoke({"question": "Name three colours."}).to_messages()
@@ -52,7 +52,7 @@ def test_a_chain_streams_real_tokens_with_progress_and_exact_counts(model: ChatL
     assert "".join((prompt | model | StrOutputParser()).stream({"question": "Name three colours."})) == answer.text
 
 
-def test_a_real_answer_keeps_to_its_schema(model: ChatLMStudio) -> None:
+def test_real_answer_follows_its_schema(model: ChatLMStudio) -> None:
     class City(BaseModel):
         name: str
         population: int
@@ -61,7 +61,7 @@ def test_a_real_answer_keeps_to_its_schema(model: ChatLMStudio) -> None:
     assert isinstance(made, City)
 
 
-def test_an_agent_runs_a_tool_of_a_real_model(model: ChatLMStudio) -> None:
+def test_agent_runs_a_tool_that_a_real_model_calls(model: ChatLMStudio) -> None:
     called: list[str] = []
 
     @tool
@@ -76,7 +76,7 @@ def test_an_agent_runs_a_tool_of_a_real_model(model: ChatLMStudio) -> None:
     assert [message.type for message in messages] == ["human", "ai", "tool", "ai"]
 
 
-def test_a_retriever_finds_by_real_embeddings(server: Emulator) -> None:
+def test_retriever_finds_by_real_embeddings(server: Emulator) -> None:
     embeddings = LMStudioEmbeddings(model=f"{_KEY}-embedding", base_url=server.url)
     store = InMemoryVectorStore.from_texts(
         ["The cat sleeps on the warm sofa.", "The central bank raised its interest rate."], embeddings

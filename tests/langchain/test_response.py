@@ -22,31 +22,31 @@ def result(*packets: dict[str, Any]) -> PredictionResult:
     return made
 
 
-def test_usage_is_what_the_server_counted() -> None:
+def test_usage_has_the_counts_of_the_server() -> None:
     assert usage_of(result()) == {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
 
 
-def test_usage_is_whole_numbers() -> None:
+def test_usage_has_only_integers() -> None:
     usage = usage_of(result(complete_success(promptTokensCount=10.0)))
     assert usage is not None
     assert all(type(usage[key]) is int for key in ("input_tokens", "output_tokens", "total_tokens"))
 
 
-def test_cached_and_reasoning_tokens_are_details() -> None:
+def test_usage_details_have_cached_and_reasoning_tokens() -> None:
     usage = usage_of(result(prompt_progress(1.0, cached=4), *reasoning("a", "b")))
     assert usage is not None
     assert usage["input_token_details"] == {"cache_read": 4}
     assert usage["output_token_details"] == {"reasoning": 2}
 
 
-def test_details_are_never_more_than_the_whole() -> None:
+def test_usage_details_never_exceed_the_totals() -> None:
     usage = usage_of(result(prompt_progress(1.0, cached=99), fragment("x", "reasoning", tokensCount=99)))
     assert usage is not None
     assert usage["input_token_details"] == {"cache_read": 10}
     assert usage["output_token_details"] == {"reasoning": 5}
 
 
-def test_a_server_that_counts_nothing_gives_no_usage() -> None:
+def test_usage_is_none_without_counts() -> None:
     assert (
         usage_of(result(complete_success(promptTokensCount=None, predictedTokensCount=None, totalTokensCount=None)))
         is None
@@ -65,18 +65,18 @@ def test_a_server_that_counts_nothing_gives_no_usage() -> None:
         ("somethingNew", "somethingNew"),
     ],
 )
-def test_finish_reasons_are_langchains_words(reason: str, expected: str) -> None:
+def test_finish_reason_is_the_word_of_openais_api(reason: str, expected: str) -> None:
     made = result(complete_success(reason))
     assert finish_reason(made, ResponseOptions()) == expected
     assert metadata_of(made, ResponseOptions())["stop_reason"] == reason
 
 
 @pytest.mark.parametrize("reason", ["eosFound", "toolCalls"])
-def test_calls_are_the_reason_where_there_are_some(reason: str) -> None:
+def test_finish_reason_of_tool_calls_is_tool_calls(reason: str) -> None:
     assert finish_reason(result(*tool_call("add", {}), complete_success(reason)), ResponseOptions()) == "tool_calls"
 
 
-def test_metadata_holds_statistics_and_the_model() -> None:
+def test_metadata_has_statistics_and_model() -> None:
     metadata = metadata_of(result(), ResponseOptions())
     assert metadata["stats"]["time_to_first_token_sec"] == 0.25
     assert metadata["model_info"]["context_length"] == 4096

@@ -52,13 +52,13 @@ PREDICTIONS = {
 
 
 @pytest.mark.parametrize("packets", PREDICTIONS.values(), ids=PREDICTIONS.keys())
-def test_every_stream_keeps_the_protocols_order(packets: list[dict[str, Any]]) -> None:
+def test_events_follow_the_order_of_the_protocol(packets: list[dict[str, Any]]) -> None:
     made = produced(*packets)
     assert_valid_event_stream(made)
     assert made[-1]["event"] == "message-finish"
 
 
-def test_the_message_has_the_runs_id_and_the_model_from_the_start() -> None:
+def test_message_start_has_the_run_id_and_the_model() -> None:
     assert produced()[0] == {
         "event": "message-start",
         "role": "ai",
@@ -67,7 +67,7 @@ def test_the_message_has_the_runs_id_and_the_model_from_the_start() -> None:
     }
 
 
-def test_progress_rides_along_as_events_of_our_own() -> None:
+def test_progress_is_in_events_of_its_own() -> None:
     made = produced(
         {"type": "startLoading", "identifier": "some/model", "info": {}},
         {"type": "promptProcessingProgress", "progress": 0.5},
@@ -76,14 +76,14 @@ def test_progress_rides_along_as_events_of_our_own() -> None:
     assert made[2]["progress"] == 0.5
 
 
-def test_the_assembled_message_has_every_block_in_its_order() -> None:
+def test_assembled_message_has_every_block_in_order() -> None:
     message = assembled(*EVERYTHING)
     assert [block["type"] for block in message.content_blocks] == ["reasoning", "text", "tool_call", "tool_call"]
     assert [(made["id"], made["args"]) for made in message.tool_calls] == [("one", {"a": 1, "b": 2}), ("two", {"a": 3})]
     assert message.text == "I call"
 
 
-def test_the_assembled_message_has_usage_and_metadata() -> None:
+def test_assembled_message_has_usage_and_metadata() -> None:
     message = assembled(*EVERYTHING)
     assert message.usage_metadata is not None
     assert message.usage_metadata["total_tokens"] == 15
@@ -91,28 +91,28 @@ def test_the_assembled_message_has_usage_and_metadata() -> None:
     assert message.id == "lc_run--1"
 
 
-def test_a_failed_call_is_an_invalid_block_with_its_error() -> None:
+def test_failed_call_is_an_invalid_block_with_its_error() -> None:
     message = assembled(*failed_tool_call('{"a": 1}'))
     assert message.tool_calls == []
     assert [(made["name"], made["error"]) for made in message.invalid_tool_calls] == [("add", "No JSON")]
 
 
-def test_texts_around_thoughts_stay_apart() -> None:
+def test_texts_around_reasoning_stay_separate_blocks() -> None:
     types = [block["type"] for block in assembled(*PREDICTIONS["thoughts between texts"]).content_blocks]
     assert types == ["text", "reasoning", "text", "reasoning"]
 
 
-def test_the_answers_tool_is_text() -> None:
+def test_call_of_the_answer_tool_is_text() -> None:
     message = assembled(*tool_call("Answer", {"a": 1}, '{"a": 1}'), wanted=ResponseOptions(answer_tool="Answer"))
     assert message.text == '{"a": 1}'
     assert message.tool_calls == []
 
 
-def test_a_document_among_the_thoughts_is_text_at_the_end() -> None:
+def test_document_in_the_reasoning_is_text_at_the_end() -> None:
     message = assembled(*reasoning('{"a": 1}'), complete_success(), structured=True)
     assert [block["type"] for block in message.content_blocks] == ["reasoning", "text"]
 
 
-def test_unusual_tags_are_remembered() -> None:
+def test_unusual_reasoning_tags_are_kept() -> None:
     message = assembled(*reasoning("hm", start="[THINK]", end="[/THINK]"))
     assert message.additional_kwargs == {"reasoning_tags": ["[THINK]", "[/THINK]"]}

@@ -57,7 +57,7 @@ def plain(answer: Any) -> Any:
 
 @pytest.mark.parametrize("schema", [Joke, OldJoke, TypedJoke, SCHEMA, BARE, OPENAI_TOOL, OPENAI_FORMAT])
 @pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
-async def test_every_schema_by_every_method_in_every_way(
+async def test_structured_output_works_for_every_schema_method_and_way(
     chat: Make, lmstudio_emulator: Emulator, schema: Any, method: Any
 ) -> None:
     call = ToolCall("answer" if schema is BARE else getattr(schema, "__name__", "Joke"), DOCUMENT)
@@ -75,7 +75,7 @@ async def test_every_schema_by_every_method_in_every_way(
         assert isinstance(answer, schema if schema in (Joke, OldJoke) else dict)
 
 
-def test_the_schema_goes_to_the_grammar_with_its_definitions(chat: Make, lmstudio_emulator: Emulator) -> None:
+def test_schema_is_sent_with_its_definitions(chat: Make, lmstudio_emulator: Emulator) -> None:
     class Shelf(BaseModel):
         jokes: list[Joke]
 
@@ -86,7 +86,7 @@ def test_the_schema_goes_to_the_grammar_with_its_definitions(chat: Make, lmstudi
     assert value["jsonSchema"]["$defs"]["Joke"]["required"] == ["setup", "punchline"]
 
 
-def test_old_definitions_are_carried_over(chat: Make, lmstudio_emulator: Emulator) -> None:
+def test_definitions_of_draft_4_are_converted(chat: Make, lmstudio_emulator: Emulator) -> None:
     class OldShelf(pydantic.v1.BaseModel):
         jokes: list[OldJoke]
 
@@ -94,7 +94,7 @@ def test_old_definitions_are_carried_over(chat: Make, lmstudio_emulator: Emulato
     assert "OldJoke" in settings(lmstudio_emulator)[STRUCTURED]["jsonSchema"]["$defs"]
 
 
-def test_function_calling_forces_that_one_tool(chat: Make, lmstudio_emulator: Emulator) -> None:
+def test_function_calling_forces_the_tool(chat: Make, lmstudio_emulator: Emulator) -> None:
     chat().with_structured_output(Joke, method="function_calling").invoke("x")
     sent = settings(lmstudio_emulator)
     assert [tool["function"]["name"] for tool in sent["llm.prediction.tools"]["tools"]] == ["Joke"]
@@ -102,7 +102,7 @@ def test_function_calling_forces_that_one_tool(chat: Make, lmstudio_emulator: Em
     assert STRUCTURED not in sent
 
 
-def test_json_mode_is_any_object(chat: Make, lmstudio_emulator: Emulator) -> None:
+def test_json_mode_sends_an_object_schema(chat: Make, lmstudio_emulator: Emulator) -> None:
     chat().with_structured_output(None, method="json_mode").invoke("x")
     assert settings(lmstudio_emulator)[STRUCTURED] == {"type": "json", "jsonSchema": {"type": "object"}}
 
@@ -113,7 +113,7 @@ def test_strict_is_accepted(chat: Make, method: Any, strict: bool | None) -> Non
     assert chat().with_structured_output(SCHEMA, method=method, strict=strict).invoke("x") is not None
 
 
-def test_dicts_stream_in_parts(chat: Make, lmstudio_emulator: Emulator) -> None:
+def test_stream_yields_partial_dicts(chat: Make, lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(Reply(fragments=['{"setup": ', '"Why', '?", "punch', 'line": "So', '."}']))
     parts = list(chat().with_structured_output(SCHEMA).stream("x"))
     assert parts[0] in ({}, {"setup": ""}, {"setup": "Why"})
@@ -121,7 +121,7 @@ def test_dicts_stream_in_parts(chat: Make, lmstudio_emulator: Emulator) -> None:
     assert parts[-1] == DOCUMENT
 
 
-def test_the_raw_answer_can_be_had_beside_the_parsed(chat: Make, lmstudio_emulator: Emulator) -> None:
+def test_include_raw_returns_raw_and_parsed(chat: Make, lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(Reply(JOKE))
     answer = chat().with_structured_output(Joke, include_raw=True).invoke("x")
     assert isinstance(answer["raw"], AIMessage)
@@ -130,7 +130,7 @@ def test_the_raw_answer_can_be_had_beside_the_parsed(chat: Make, lmstudio_emulat
     assert answer["parsing_error"] is None
 
 
-def test_an_unreadable_answer_is_an_error_and_can_be_had_as_one(chat: Make, lmstudio_emulator: Emulator) -> None:
+def test_unparsable_answer_raises_or_is_the_parsing_error(chat: Make, lmstudio_emulator: Emulator) -> None:
     cut = Reply('{"setup": "Why?"', stop_reason="maxPredictedTokensReached")
     lmstudio_emulator.script(cut, cut)
     with pytest.raises(OutputParserException):
@@ -141,13 +141,13 @@ def test_an_unreadable_answer_is_an_error_and_can_be_had_as_one(chat: Make, lmst
     assert answer["raw"].response_metadata["finish_reason"] == "length"
 
 
-async def test_a_document_among_the_thoughts_is_found(chat: Make, lmstudio_emulator: Emulator) -> None:
+async def test_document_in_the_reasoning_is_parsed(chat: Make, lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(*[Reply(reasoning=JOKE)] * 3)
     model = chat().with_structured_output(Joke)
     assert model.invoke("x") == await model.ainvoke("x") == list(model.stream("x"))[-1] == Joke(**DOCUMENT)
 
 
-def test_a_schema_beyond_the_grammar_is_refused_when_it_is_bound(chat: Make) -> None:
+def test_unsupported_schema_raises_in_with_structured_output(chat: Make) -> None:
     schema = {"title": "x", "type": "object", "properties": {"a": {"not": {"type": "string"}}}}
     with pytest.raises(ValueError, match="'not'"):
         chat().with_structured_output(schema)
@@ -156,22 +156,22 @@ def test_a_schema_beyond_the_grammar_is_refused_when_it_is_bound(chat: Make) -> 
 @pytest.mark.parametrize(
     ("schema", "method", "named"), [(None, "json_schema", "json_mode"), (Joke, "magic", "'magic'")]
 )
-def test_impossible_requests_are_refused(chat: Make, schema: Any, method: Any, named: str) -> None:
+def test_invalid_arguments_raise(chat: Make, schema: Any, method: Any, named: str) -> None:
     with pytest.raises(ValueError, match=named):
         chat().with_structured_output(schema, method=method)
 
 
-def test_function_calling_takes_one_call(chat: Make, lmstudio_emulator: Emulator) -> None:
+def test_function_calling_returns_one_call(chat: Make, lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(Reply(tool_calls=[ToolCall("Joke", DOCUMENT), ToolCall("Joke", DOCUMENT)]))
     answer = chat().with_structured_output(Joke, method="function_calling", include_raw=True).invoke("x")
     assert len(answer["raw"].tool_calls) == 1
 
 
-def test_other_settings_pass_along(chat: Make, lmstudio_emulator: Emulator) -> None:
+def test_other_keywords_reach_the_server(chat: Make, lmstudio_emulator: Emulator) -> None:
     chat().with_structured_output(Joke, temperature=0.5).invoke("x")
     assert settings(lmstudio_emulator)["llm.prediction.temperature"] == 0.5
 
 
-def test_a_response_format_of_the_call_is_taken(chat: Make, lmstudio_emulator: Emulator) -> None:
+def test_response_format_of_a_call_is_sent(chat: Make, lmstudio_emulator: Emulator) -> None:
     chat().invoke("x", response_format={"type": "gbnf", "gbnfGrammar": 'root ::= "yes"'})
     assert settings(lmstudio_emulator)[STRUCTURED] == {"type": "gbnf", "gbnfGrammar": 'root ::= "yes"'}

@@ -115,7 +115,7 @@ def test_field_that_a_newer_core_adds_has_its_own_default_on_each_chunk() -> Non
     assert other.notes == {"notes": []}
 
 
-def test_what_a_handler_writes_into_one_chunk_is_in_no_other() -> None:
+def test_change_of_one_chunk_by_a_handler_is_in_no_other() -> None:
     factory = TextChunkFactory()
     one, other = factory.chunk("one"), factory.chunk("other")
     one.generation_info = {"seen": True}
@@ -134,7 +134,7 @@ def test_what_a_handler_writes_into_one_chunk_is_in_no_other() -> None:
     assert message.tool_calls[0]["name"] == "f"
 
 
-def test_a_sum_of_chunks_has_ordinary_lists() -> None:
+def test_sum_of_chunks_has_ordinary_lists() -> None:
     whole = message_of(stamped("a")) + message_of(stamped("b"))
     assert whole.content == "ab"
     assert [type(getattr(whole, name)) for name in CALLS] == [list, list, list]

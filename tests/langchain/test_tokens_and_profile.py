@@ -38,11 +38,11 @@ MESSAGES = [
 ]
 
 
-def test_ids_and_counts_agree(chat: Make) -> None:
+def test_token_ids_and_token_count_agree(chat: Make) -> None:
     assert len(chat().get_token_ids("one two three")) == chat().get_num_tokens("one two three") > 0
 
 
-def test_a_conversation_counts_as_much_as_its_prompt(chat: Make) -> None:
+def test_token_count_of_messages_is_that_of_the_formatted_prompt(chat: Make) -> None:
     model = chat()
     for messages, tools in ((MESSAGES[:2], None), (MESSAGES, None), (MESSAGES, [add])):
         counted = model.get_num_tokens_from_messages(messages, tools=tools)
@@ -52,12 +52,12 @@ def test_a_conversation_counts_as_much_as_its_prompt(chat: Make) -> None:
         assert counted == answer.usage_metadata["input_tokens"]
 
 
-def test_tools_count(chat: Make) -> None:
+def test_token_count_includes_tools(chat: Make) -> None:
     model = chat()
     assert model.get_num_tokens_from_messages(MESSAGES, tools=[add]) > model.get_num_tokens_from_messages(MESSAGES)
 
 
-def test_images_are_left_out_of_the_count(chat: Make) -> None:
+def test_token_count_leaves_images_out(chat: Make) -> None:
     block = {"type": "image", "base64": "iVBORw0KGgo=", "mime_type": "image/png"}
     model = chat()
     assert model.get_num_tokens_from_messages([HumanMessage(["x", block])]) == model.get_num_tokens_from_messages(
@@ -65,7 +65,7 @@ def test_images_are_left_out_of_the_count(chat: Make) -> None:
     )
 
 
-def test_a_counter_of_ones_own_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_custom_get_token_ids_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("connected"))
     model = ChatLMStudio(model="a", custom_get_token_ids=lambda text: [7] * len(text))
     assert model.get_token_ids("abc") == [7, 7, 7]
@@ -73,12 +73,12 @@ def test_a_counter_of_ones_own_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     assert LMStudioLLM(model="a", custom_get_token_ids=lambda text: [7]).get_num_tokens("abc") == 1
 
 
-def test_text_completion_counts_by_the_server(lmstudio_emulator: Emulator) -> None:
+def test_llm_counts_tokens_at_the_server(lmstudio_emulator: Emulator) -> None:
     model = LMStudioLLM(model="emulator/chat", base_url=lmstudio_emulator.url)
     assert model.get_num_tokens("one two three") == 3
 
 
-def test_without_asking_the_profile_is_what_lm_studio_offers() -> None:
+def test_profile_without_a_request_is_the_general_one() -> None:
     known = ChatLMStudio(model="a").profile
     assert known is not None
     assert known["structured_output"] is True
@@ -86,13 +86,13 @@ def test_without_asking_the_profile_is_what_lm_studio_offers() -> None:
     assert "max_input_tokens" not in known
 
 
-def test_the_context_length_that_was_asked_for_is_known_at_once() -> None:
+def test_profile_has_the_requested_context_length() -> None:
     known = ChatLMStudio(model="a", context_length=2048).profile
     assert known is not None
     assert known["max_input_tokens"] == 2048
 
 
-async def test_the_server_knows_more(chat: Make) -> None:
+async def test_with_profile_has_the_context_length_of_the_server(chat: Make) -> None:
     for known in (chat().with_profile().profile, (await chat().awith_profile()).profile):
         assert known is not None
         assert known["max_input_tokens"] == 4096
@@ -100,14 +100,14 @@ async def test_the_server_knows_more(chat: Make) -> None:
     assert chat(model="emulator/chat-2").with_profile().profile["image_inputs"] is False  # type: ignore[index]
 
 
-def test_what_the_server_said_is_known_to_models_made_later(chat: Make) -> None:
+def test_profile_of_the_server_is_used_for_later_models(chat: Make) -> None:
     chat().with_profile()
     known = chat().profile
     assert known is not None
     assert known["max_input_tokens"] == 4096
 
 
-def test_what_an_answer_said_is_known_to_models_made_later(chat: Make) -> None:
+def test_profile_of_an_answer_is_used_for_later_models(chat: Make) -> None:
     first = chat()
     first.invoke("x")
     known = chat().profile
@@ -119,7 +119,7 @@ def test_what_an_answer_said_is_known_to_models_made_later(chat: Make) -> None:
     assert (chat(model="emulator/chat-2").profile or {})["image_inputs"] is False
 
 
-def test_a_profile_of_ones_own_stays(chat: Make) -> None:
+def test_given_profile_is_kept(chat: Make) -> None:
     own: Any = {"max_input_tokens": 5}
     assert chat(profile=own).profile == own
 

@@ -38,7 +38,7 @@ def read(*packets: dict[str, Any]) -> list[ToolCallDelta]:
 
 
 @given(ARGUMENTS, st.lists(st.integers(min_value=0), max_size=6), st.booleans())
-def test_arguments_in_any_pieces_are_the_arguments(
+def test_arguments_in_any_pieces_join_to_the_arguments(
     arguments: dict[str, Any], cuts: list[int], ascii_only: bool
 ) -> None:
     text = json.dumps(arguments, ensure_ascii=ascii_only)
@@ -51,7 +51,7 @@ def test_arguments_in_any_pieces_are_the_arguments(
 @example({"a": '"00"'}, len('{"a": "\\'), "")
 @example({"a": {"b": ["\\"]}}, len('{"a": {"b": ["\\'), "")
 @example({"a": "\u1234"}, len('{"a": "\\u1'), "")
-def test_a_failed_call_cut_anywhere_cannot_be_read_as_one(arguments: dict[str, Any], cut: int, noise: str) -> None:
+def test_failed_call_cut_anywhere_cannot_be_parsed(arguments: dict[str, Any], cut: int, noise: str) -> None:
     text = json.dumps(arguments)
     shown = text[: cut % (len(text) + 1)] + noise
     made = "".join(piece.args for piece in read(*failed_tool_call(shown)))
@@ -63,7 +63,7 @@ def test_a_failed_call_cut_anywhere_cannot_be_read_as_one(arguments: dict[str, A
 
 
 @given(st.text())
-def test_a_failed_call_of_any_raw_text_cannot_be_read_as_one(raw: str) -> None:
+def test_failed_call_with_any_raw_text_cannot_be_parsed(raw: str) -> None:
     made = "".join(piece.args for piece in read(*failed_tool_call(name=None, raw=raw)))
     assert raw in made
     try:

@@ -80,14 +80,14 @@ PARAMETERS = {"type": "object", "properties": {"a": {"type": "integer"}}, "requi
         ({"name": "anthropic", "input_schema": PARAMETERS, "cache_control": {"type": "ephemeral"}}, "anthropic"),
     ],
 )
-def test_every_form_of_a_tool_is_taken(given: Any, name: str) -> None:
+def test_tool_in_every_form_is_converted(given: Any, name: str) -> None:
     (made,) = openai_tools([given])
     definition = tool_definition(made)  # the client takes it
     assert definition.function.name == name
     assert "a" in (definition.function.parameters or {})["properties"]
 
 
-def test_a_built_in_tool_of_another_provider_is_refused() -> None:
+def test_built_in_tool_of_another_provider_raises() -> None:
     with pytest.raises(LMStudioValueError, match="web_search_preview"):
         openai_tools([{"type": "web_search_preview"}])
 
@@ -110,17 +110,17 @@ def test_a_built_in_tool_of_another_provider_is_refused() -> None:
         ({"type": "auto"}, "auto"),
     ],
 )
-def test_every_form_of_tool_choice_is_taken(choice: Any, expected: str | None) -> None:
+def test_tool_choice_in_every_form_is_read(choice: Any, expected: str | None) -> None:
     assert read_tool_choice(choice, openai_tools([add, plain])) == expected
 
 
 @pytest.mark.parametrize("choice", ["subtract", {"type": "function", "function": {"name": "subtract"}}])
-def test_a_choice_of_no_bound_tool_is_refused_with_the_names_there_are(choice: Any) -> None:
+def test_tool_choice_of_an_unknown_tool_raises_with_the_known_names(choice: Any) -> None:
     with pytest.raises(LMStudioValueError, match=r"subtract.*'add', 'plain'"):
         read_tool_choice(choice, openai_tools([add, plain]))
 
 
-def test_a_required_call_needs_tools() -> None:
+def test_required_tool_choice_without_tools_raises() -> None:
     with pytest.raises(LMStudioValueError, match="no tools"):
         read_tool_choice("any", [])
 
@@ -135,25 +135,25 @@ def test_a_required_call_needs_tools() -> None:
         PARAMETERS,
     ],
 )
-def test_every_form_of_a_schema_is_taken(given: dict[str, Any]) -> None:
+def test_schema_in_every_form_is_converted(given: dict[str, Any]) -> None:
     assert structured_value(response_schema(given)) == {"type": "json", "jsonSchema": closed(PARAMETERS)}
 
 
 @pytest.mark.parametrize("given", [Model, OldModel, Typed])
-def test_classes_are_schemas(given: type) -> None:
+def test_class_becomes_a_schema(given: type) -> None:
     assert json_schema_of(given)["properties"]["a"]["type"] == "integer"
 
 
-def test_plain_text_is_no_schema() -> None:
+def test_text_response_format_is_no_schema() -> None:
     assert response_schema(None) is None
     assert response_schema({"type": "text"}) is None
 
 
-def test_json_mode_is_any_object() -> None:
+def test_json_object_is_an_object_schema() -> None:
     assert response_schema({"type": "json_object"}) == {"type": "json", "jsonSchema": {"type": "object"}}
 
 
-def test_a_grammar_of_ones_own_is_passed_on() -> None:
+def test_gbnf_grammar_is_unchanged() -> None:
     grammar = {"type": "gbnf", "gbnfGrammar": 'root ::= "yes" | "no"'}
     assert response_schema(grammar) == grammar
 
@@ -169,12 +169,12 @@ def test_a_grammar_of_ones_own_is_passed_on() -> None:
         ({"type": 3}, "no JSON schema"),
     ],
 )
-def test_what_the_grammar_cannot_express_is_refused(schema: dict[str, Any], named: str) -> None:
+def test_unsupported_schema_raises(schema: dict[str, Any], named: str) -> None:
     with pytest.raises(LMStudioValueError, match=named):
         json_schema_of(schema)
 
 
-def test_names_of_properties_are_no_keywords() -> None:
+def test_property_named_like_a_keyword_is_kept() -> None:
     schema = {"type": "object", "properties": {"not": {"type": "string"}, "if": {"enum": ["not"]}}}
     assert json_schema_of(schema) == closed(schema)
 
@@ -188,7 +188,7 @@ def test_definitions_and_recursion_are_kept() -> None:
     assert schema["$defs"]["Tree"]["properties"]["children"]["items"] == {"$ref": "#/$defs/Tree"}
 
 
-def test_tools_with_a_schema_make_the_answer_one_more_tool() -> None:
+def test_tools_with_a_schema_add_an_answer_tool() -> None:
     asked = resolve_tools([add], None, {"type": "json_schema", "json_schema": {"name": "Model", "schema": PARAMETERS}})
     assert asked.response_format is None
     assert asked.tool_choice == "required"
@@ -197,24 +197,24 @@ def test_tools_with_a_schema_make_the_answer_one_more_tool() -> None:
     assert asked.tools[1]["function"]["parameters"] == closed(PARAMETERS)
 
 
-def test_the_answers_tool_has_a_name_of_its_own() -> None:
+def test_answer_tool_has_a_unique_name() -> None:
     asked = resolve_tools(
         [Model], "auto", {"type": "json_schema", "json_schema": {"name": "Model", "schema": PARAMETERS}}
     )
     assert asked.answer_tool == "Model_answer"
 
 
-def test_no_tool_call_with_a_schema_is_the_grammar_alone() -> None:
+def test_tool_choice_none_with_a_schema_uses_the_grammar() -> None:
     asked = resolve_tools([add], "none", PARAMETERS)
     assert (asked.tools, asked.tool_choice) == ([], None)
     assert asked.response_format == {"type": "json", "jsonSchema": closed(PARAMETERS)}
 
 
-def test_empty_tools_with_a_schema_are_the_grammar_alone() -> None:
+def test_empty_tools_with_a_schema_use_the_grammar() -> None:
     assert resolve_tools([], None, PARAMETERS).response_format == {"type": "json", "jsonSchema": closed(PARAMETERS)}
 
 
 @pytest.mark.parametrize("choice", ["any", "add"])
-def test_a_forced_call_with_a_schema_is_refused(choice: str) -> None:
+def test_forced_call_with_a_schema_raises(choice: str) -> None:
     with pytest.raises(LMStudioValueError, match="pass one of them"):
         resolve_tools([add], choice, PARAMETERS)

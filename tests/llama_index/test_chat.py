@@ -34,13 +34,13 @@ async def responses(llm: LMStudio, method: str, *args: Any, **kwargs: Any) -> li
     return list(outcome)
 
 
-def test_it_is_a_function_calling_model(llm: LMStudio) -> None:
+def test_llm_is_a_function_calling_llm(llm: LMStudio) -> None:
     assert isinstance(llm, FunctionCallingLLM)
     assert LMStudio.class_name() == "LMStudio_llm"
 
 
 @pytest.mark.parametrize("method", CHATS)
-async def test_chat_answers_with_the_whole_text(server: Emulator, llm: LMStudio, method: str) -> None:
+async def test_chat_returns_the_complete_text(server: Emulator, llm: LMStudio, method: str) -> None:
     server.script(REPLY)
     got = await responses(llm, method, ASK)
     assert all(isinstance(response, ChatResponse) for response in got)
@@ -54,7 +54,7 @@ async def test_chat_answers_with_the_whole_text(server: Emulator, llm: LMStudio,
 
 
 @pytest.mark.parametrize("method", COMPLETES)
-async def test_complete_asks_as_a_user(server: Emulator, llm: LMStudio, method: str) -> None:
+async def test_complete_sends_a_user_message(server: Emulator, llm: LMStudio, method: str) -> None:
     server.script(REPLY)
     got = await responses(llm, method, "Hello?")
     assert all(isinstance(response, CompletionResponse) for response in got)
@@ -64,7 +64,7 @@ async def test_complete_asks_as_a_user(server: Emulator, llm: LMStudio, method: 
 
 
 @pytest.mark.parametrize("method", ["stream_chat", "astream_chat", "stream_complete", "astream_complete"])
-async def test_deltas_join_to_the_text_that_grows(server: Emulator, llm: LMStudio, method: str) -> None:
+async def test_deltas_join_to_the_growing_text(server: Emulator, llm: LMStudio, method: str) -> None:
     server.script(REPLY)
     got = await responses(llm, method, ASK if "chat" in method else "Hello?")
     assert len(got) > 3
@@ -77,7 +77,7 @@ async def test_deltas_join_to_the_text_that_grows(server: Emulator, llm: LMStudi
 
 
 @pytest.mark.parametrize("method", CHATS + COMPLETES)
-async def test_the_last_response_has_usage_and_stats(server: Emulator, llm: LMStudio, method: str) -> None:
+async def test_last_response_has_usage_and_stats(server: Emulator, llm: LMStudio, method: str) -> None:
     server.script(REPLY)
     *before, last = await responses(llm, method, ASK if "chat" in method else "Hello?")
     assert all(response.raw is None for response in before)
@@ -92,7 +92,7 @@ async def test_the_last_response_has_usage_and_stats(server: Emulator, llm: LMSt
 
 
 @pytest.mark.parametrize("method", ["stream_chat", "astream_chat"])
-async def test_thinking_arrives_beside_the_answer(server: Emulator, llm: LMStudio, method: str) -> None:
+async def test_reasoning_is_a_thinking_block(server: Emulator, llm: LMStudio, method: str) -> None:
     server.script(Reply("Four.", reasoning="Two and two."))
     got = await responses(llm, method, ASK)
     assert "".join(response.additional_kwargs.get("thinking_delta", "") for response in got) == "Two and two."
@@ -102,26 +102,26 @@ async def test_thinking_arrives_beside_the_answer(server: Emulator, llm: LMStudi
     assert got[-1].raw["usage"]["completion_tokens_details"]["reasoning_tokens"] > 0
 
 
-async def test_a_completion_that_thinks_keeps_its_thoughts_out_of_the_text(server: Emulator, llm: LMStudio) -> None:
+async def test_reasoning_is_not_in_the_text_of_a_completion(server: Emulator, llm: LMStudio) -> None:
     server.script(Reply("Four.", reasoning="Two and two."))
     (response,) = await responses(llm, "complete", "2+2?")
     assert response.text == "Four."
     assert response.additional_kwargs["thinking"] == "Two and two."
 
 
-def test_streams_are_real_generators_so_that_llama_index_sees_their_end(llm: LMStudio) -> None:
+def test_streams_are_generators(llm: LMStudio) -> None:
     stream = llm.stream_chat(ASK)
     assert isinstance(stream, Generator)
     stream.close()
 
 
-async def test_async_streams_are_real_generators(llm: LMStudio) -> None:
+async def test_async_streams_are_async_generators(llm: LMStudio) -> None:
     stream = await llm.astream_chat(ASK)
     assert isinstance(stream, AsyncGenerator)
     await stream.aclose()
 
 
-async def test_async_methods_leave_the_loop_free(server: Emulator, llm: LMStudio) -> None:
+async def test_async_methods_do_not_block_the_event_loop(server: Emulator, llm: LMStudio) -> None:
     gate = ThreadsafeEvent()
     server.script(Reply("a b c", hold=gate))
     task = asyncio.create_task(llm.achat(ASK))
@@ -132,18 +132,18 @@ async def test_async_methods_leave_the_loop_free(server: Emulator, llm: LMStudio
     assert (await task).message.content == "a b c"
 
 
-def test_one_instance_serves_one_event_loop_after_the_other(server: Emulator, llm: LMStudio) -> None:
+def test_llm_works_in_a_second_event_loop(server: Emulator, llm: LMStudio) -> None:
     for number in range(3):
         server.script(Reply(f"answer {number}"))
         assert asyncio.run(llm.achat(ASK)).message.content == f"answer {number}"
 
 
-async def test_many_calls_at_once_do_not_mix(server: Emulator, llm: LMStudio) -> None:
+async def test_concurrent_calls_do_not_mix(server: Emulator, llm: LMStudio) -> None:
     got = await asyncio.gather(*(llm.acomplete(f"question {number}") for number in range(20)))
     assert [response.text.rsplit(": ", 1)[1] for response in got] == [f"question {number}" for number in range(20)]
 
 
-async def test_raw_completion_continues_the_bare_text(server: Emulator, llm: LMStudio) -> None:
+async def test_raw_completion_sends_the_text_without_a_template(server: Emulator, llm: LMStudio) -> None:
     server.script(REPLY, REPLY)
     (response,) = await responses(llm, "complete", "Once upon", raw_completion=True)
     assert response.text == REPLY.text
@@ -155,7 +155,7 @@ async def test_raw_completion_continues_the_bare_text(server: Emulator, llm: LMS
     assert settings(with_template) == settings(setting)
 
 
-def test_a_raw_prompt_is_formatted_once(server: Emulator) -> None:
+def test_raw_prompt_is_formatted_once(server: Emulator) -> None:
     llm = LMStudio(
         model="emulator/chat",
         base_url=server.url,
@@ -168,13 +168,13 @@ def test_a_raw_prompt_is_formatted_once(server: Emulator) -> None:
     assert texts == ["<x>", "x"]
 
 
-def test_a_raw_completion_takes_no_tools(llm: LMStudio) -> None:
+def test_raw_completion_with_tools_raises(llm: LMStudio) -> None:
     with pytest.raises(LMStudioValueError, match="no tools"):
         llm.complete("x", raw_completion=True, tools=[{"type": "function", "function": {"name": "f"}}])
 
 
 @pytest.mark.parametrize("prompt", [None, ["a"], b"a"])
-def test_a_completion_of_what_is_no_text_is_refused(llm: LMStudio, prompt: Any) -> None:
+def test_completion_of_a_prompt_that_is_no_text_raises(llm: LMStudio, prompt: Any) -> None:
     with pytest.raises(LMStudioValueError, match="continues a text"):
         llm.complete(prompt)
 
@@ -210,17 +210,17 @@ def test_settings_reach_the_wire(server: Emulator) -> None:
     assert got["llm.prediction.llama.presencePenalty"] == {"checked": True, "value": 0.5}
 
 
-def test_nothing_is_set_that_nobody_asked_for_but_that_no_text_is_lost(server: Emulator, llm: LMStudio) -> None:
+def test_default_settings_send_only_the_context_overflow_policy(server: Emulator, llm: LMStudio) -> None:
     llm.chat(ASK)
     assert settings(creations(server)[0]) == {"llm.prediction.contextOverflowPolicy": "stopAtLimit"}
 
 
-def test_a_preset_decides_what_happens_when_the_context_is_full(server: Emulator, llm: LMStudio) -> None:
+def test_preset_decides_about_context_overflow(server: Emulator, llm: LMStudio) -> None:
     llm.chat(ASK, preset="emulator-preset")
     assert settings(creations(server)[0]) == {}
 
 
-def test_keywords_of_a_call_win_over_the_settings(server: Emulator) -> None:
+def test_call_keywords_override_the_settings(server: Emulator) -> None:
     llm = LMStudio(model="emulator/chat", base_url=server.url, temperature=0.5, stop=["A"], seed=1)
     llm.chat(ASK, temperature=0.0, stop=["B"], max_tokens=-1, config={"seed": 9})
     got = settings(creations(server)[0])
@@ -231,7 +231,7 @@ def test_keywords_of_a_call_win_over_the_settings(server: Emulator) -> None:
     assert llm.temperature == 0.5
 
 
-def test_a_reasoning_budget_is_a_number_of_tokens(server: Emulator, llm: LMStudio) -> None:
+def test_thinking_number_is_the_reasoning_budget(server: Emulator, llm: LMStudio) -> None:
     llm.chat(ASK, thinking=128)
     got = settings(creations(server)[0])
     assert got["llm.prediction.reasoning.budgetTokens"] == {"checked": True, "value": 128}
@@ -239,39 +239,39 @@ def test_a_reasoning_budget_is_a_number_of_tokens(server: Emulator, llm: LMStudi
     assert settings(creations(server)[1])["llm.prediction.reasoning.enableThinking"] is False
 
 
-def test_another_model_can_be_asked_for_in_a_call(server: Emulator, llm: LMStudio) -> None:
+def test_model_of_a_call_is_used(server: Emulator, llm: LMStudio) -> None:
     assert llm.chat(ASK, model="emulator/chat-2").raw["model"] == "emulator/chat-2"
     assert llm.chat(ASK).raw["model"] == "emulator/chat"
 
 
-def test_without_a_model_any_loaded_one_answers(server: Emulator) -> None:
+def test_model_none_uses_any_loaded_model(server: Emulator) -> None:
     assert LMStudio(base_url=server.url).chat(ASK).raw["model"] == "emulator/chat"
 
 
-def test_a_preset_goes_along(server: Emulator, llm: LMStudio) -> None:
+def test_preset_is_sent(server: Emulator, llm: LMStudio) -> None:
     llm.chat(ASK, preset="emulator-preset")
     assert creations(server)[0]["fuzzyPresetIdentifier"] == "emulator-preset"
 
 
-def test_stop_strings_stop_and_stay_out(server: Emulator, llm: LMStudio) -> None:
+def test_stop_string_is_not_in_the_answer(server: Emulator, llm: LMStudio) -> None:
     server.script(Reply("one two STOP three"))
     response = llm.chat(ASK, stop="STOP")
     assert response.message.content == "one two "
     assert response.raw["stats"]["stop_string"] == "STOP"
 
 
-def test_a_token_limit_ends_with_length(server: Emulator, llm: LMStudio) -> None:
+def test_max_tokens_ends_with_finish_reason_length(server: Emulator, llm: LMStudio) -> None:
     server.script(Reply("one two three four five six"))
     assert llm.chat(ASK, max_tokens=2).raw["finish_reason"] == "length"
 
 
 @pytest.mark.parametrize(("name", "meant"), [("temprature", "temperature"), ("tool_choise", "tool_choice")])
-def test_an_unknown_keyword_is_refused_with_the_nearest_known(llm: LMStudio, name: str, meant: str) -> None:
+def test_unknown_keyword_raises_and_names_the_nearest(llm: LMStudio, name: str, meant: str) -> None:
     with pytest.raises(LMStudioValueError, match=f"did you mean '{meant}'"):
         llm.chat(ASK, **{name: 1})
 
 
-def test_log_probabilities_come_where_they_are_asked_for(server: Emulator, llm: LMStudio) -> None:
+def test_logprobs_are_in_the_response_if_requested(server: Emulator, llm: LMStudio) -> None:
     server.script(Reply("Hi there"), Reply("Hi there"))
     response = llm.chat(ASK, logprobs=1)
     assert [entries[0].token for entries in response.logprobs] == ["Hi", " there"]
@@ -279,7 +279,7 @@ def test_log_probabilities_come_where_they_are_asked_for(server: Emulator, llm: 
     assert llm.chat(ASK).logprobs is None
 
 
-def test_keywords_are_accepted_by_their_llama_index_names(server: Emulator, llm: LMStudio) -> None:
+def test_keywords_have_their_llama_index_names(server: Emulator, llm: LMStudio) -> None:
     from llama_index.core.prompts import PromptTemplate
 
     server.script(REPLY, REPLY)
@@ -288,7 +288,7 @@ def test_keywords_are_accepted_by_their_llama_index_names(server: Emulator, llm:
     assert creations(server)[0]["history"]["messages"][0]["content"][0]["text"] == "Say hello."
 
 
-async def test_predict_keeps_the_system_prompt(server: Emulator) -> None:
+async def test_predict_sends_the_system_prompt(server: Emulator) -> None:
     from llama_index.core.prompts import PromptTemplate
 
     llm = LMStudio(model="emulator/chat", base_url=server.url, system_prompt="Be kind.")

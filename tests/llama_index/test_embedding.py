@@ -29,12 +29,12 @@ def sent(server: Emulator) -> list[str]:
     return [call["inputString"] for call in calls(server, "embedString")]
 
 
-def test_it_is_an_embedding_model(embed_model: LMStudioEmbedding) -> None:
+def test_embedding_is_a_base_embedding(embed_model: LMStudioEmbedding) -> None:
     assert isinstance(embed_model, BaseEmbedding)
     assert embed_model.class_name() == "LMStudioEmbedding"
 
 
-async def test_a_vector_is_a_list_of_floats(embed_model: LMStudioEmbedding) -> None:
+async def test_vector_is_a_list_of_floats(embed_model: LMStudioEmbedding) -> None:
     vectors = [
         embed_model.get_query_embedding("one"),
         embed_model.get_text_embedding("one"),
@@ -49,19 +49,19 @@ async def test_a_vector_is_a_list_of_floats(embed_model: LMStudioEmbedding) -> N
 TEXTS = [f"text number {number}" for number in range(150)]
 
 
-async def test_batches_keep_the_order(server: Emulator, embed_model: LMStudioEmbedding) -> None:
+async def test_batch_keeps_the_order(server: Emulator, embed_model: LMStudioEmbedding) -> None:
     one_by_one = [embed_model.get_text_embedding(text) for text in TEXTS]
     assert embed_model.get_text_embedding_batch(TEXTS) == one_by_one
     assert await embed_model.aget_text_embedding_batch(TEXTS) == one_by_one
     assert len(sent(server)) == 3 * len(TEXTS)
 
 
-async def test_no_texts_are_no_vectors(embed_model: LMStudioEmbedding) -> None:
+async def test_empty_list_gives_no_vectors(embed_model: LMStudioEmbedding) -> None:
     assert embed_model.get_text_embedding_batch([]) == []
     assert await embed_model.aget_text_embedding_batch([]) == []
 
 
-def test_the_calls_of_a_batch_that_are_unanswered_are_bounded(server: Emulator) -> None:
+def test_unanswered_calls_of_a_batch_are_bounded(server: Emulator) -> None:
     embed_model = LMStudioEmbedding(model="emulator/embedding", base_url=server.url, embed_batch_size=500)
     embed_model.get_text_embedding_batch([str(number) for number in range(500)])
     frames = sorted([*server.requests, *server.sent], key=lambda frame: frame.order)
@@ -75,7 +75,7 @@ def test_the_calls_of_a_batch_that_are_unanswered_are_bounded(server: Emulator) 
     assert 1 < most <= 64
 
 
-async def test_instructions_stand_before_queries_and_texts(server: Emulator) -> None:
+async def test_instructions_are_prepended_to_queries_and_texts(server: Emulator) -> None:
     embed_model = LMStudioEmbedding(
         model_name="emulator/embedding",
         base_url=server.url,
@@ -94,20 +94,20 @@ async def test_instructions_stand_before_queries_and_texts(server: Emulator) -> 
     ("instruction", "expected"),
     [(None, " t\n"), ("", " t\n"), ("do:", "do:  t\n"), ("do: ", "do:  t\n"), ("do\n", "do\n t\n")],
 )
-def test_the_text_itself_is_never_changed(instruction: str | None, expected: str) -> None:
+def test_text_is_unchanged(instruction: str | None, expected: str) -> None:
     assert instructed(instruction, " t\n") == expected
 
 
-def test_without_a_name_any_loaded_embedding_model_answers(server: Emulator) -> None:
+def test_model_name_none_uses_any_loaded_model(server: Emulator) -> None:
     assert len(LMStudioEmbedding(base_url=server.url).get_text_embedding("x")) == 768
 
 
-def test_an_unknown_model_is_an_error_that_says_so(server: Emulator) -> None:
+def test_unknown_model_raises_model_not_found(server: Emulator) -> None:
     with pytest.raises(LMStudioModelNotFoundError):
         LMStudioEmbedding(model="nobody/nothing", base_url=server.url).get_text_embedding("x")
 
 
-def test_load_options_and_ttl_reach_the_loading(server: Emulator) -> None:
+def test_load_config_and_ttl_are_sent(server: Emulator) -> None:
     embed_model = LMStudioEmbedding(
         model="emulator/embedding", base_url=server.url, ttl=60, load_config={"contextLength": 2048}
     )
@@ -117,7 +117,7 @@ def test_load_options_and_ttl_reach_the_loading(server: Emulator) -> None:
     assert settings(creation, "loadConfigStack")["embedding.load.contextLength"] == 2048
 
 
-async def test_many_batches_at_once_stay_apart(embed_model: LMStudioEmbedding) -> None:
+async def test_concurrent_batches_do_not_mix(embed_model: LMStudioEmbedding) -> None:
     batches = [[f"{batch}/{number}" for number in range(10)] for batch in range(5)]
     got = await asyncio.gather(*(embed_model.aget_text_embedding_batch(batch) for batch in batches))
     assert got == [embed_model.get_text_embedding_batch(batch) for batch in batches]
@@ -129,18 +129,18 @@ def test_nodes_get_their_vectors(embed_model: LMStudioEmbedding) -> None:
     assert [node.embedding for node in embedded] == embed_model.get_text_embedding_batch(["a", "b"])
 
 
-def test_related_texts_are_nearer(embed_model: LMStudioEmbedding) -> None:
+def test_related_texts_are_more_similar(embed_model: LMStudioEmbedding) -> None:
     cat, kitten, car = embed_model.get_text_embedding_batch(["the cat sat", "the cat slept", "engines need oil"])
     assert embed_model.similarity(cat, kitten) > embed_model.similarity(cat, car)
 
 
-def test_a_lost_connection_is_tried_again(server: Emulator) -> None:
+def test_lost_connection_is_retried(server: Emulator) -> None:
     embed_model = LMStudioEmbedding(model="emulator/embedding", base_url=server.url, max_retries=2)
     server.faults.add("drop", endpoint="embedString", times=2)  # number 10: three sends at most
     assert len(embed_model.get_text_embedding("x")) == 768
 
 
-async def test_retries_end(server: Emulator) -> None:
+async def test_retries_stop_after_max_retries(server: Emulator) -> None:
     embed_model = LMStudioEmbedding(model="emulator/embedding", base_url=server.url, max_retries=1)
     server.faults.add("drop", endpoint="embedString", times=None)
     with pytest.raises(LMStudioDisconnectedError):
@@ -149,7 +149,7 @@ async def test_retries_end(server: Emulator) -> None:
         await embed_model.aget_text_embedding("x")
 
 
-def test_llama_index_hears_each_batch_once(server: Emulator) -> None:
+def test_batch_dispatches_one_event(server: Emulator) -> None:
     debug = LlamaDebugHandler(print_trace_on_end=False)
     embed_model = LMStudioEmbedding(
         model="emulator/embedding", base_url=server.url, callback_manager=CallbackManager([debug]), embed_batch_size=2
@@ -158,7 +158,7 @@ def test_llama_index_hears_each_batch_once(server: Emulator) -> None:
     assert len(debug.get_event_pairs(CBEventType.EMBEDDING)) == 2
 
 
-def test_it_copies_and_travels_without_its_token(server: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pickle_has_no_token(server: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     embed_model = LMStudioEmbedding(
         model="emulator/embedding", base_url=server.url, api_key="sk-lm-secret00:01234567890123456789"
     )

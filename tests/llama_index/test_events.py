@@ -31,7 +31,7 @@ def start_span(events: Collected, kind: str = "Chat") -> str | None:
     return start.span_id
 
 
-def test_prompt_progress_is_told_with_its_counts(server: Emulator, llm: LMStudio, events: Collected) -> None:
+def test_prompt_progress_event_has_the_token_counts(server: Emulator, llm: LMStudio, events: Collected) -> None:
     server.script(Reply("Hi", prompt_tokens=100, cached_tokens=20, progress=(0.0, 0.5, 1.0)))
     llm.chat(ASK)
     told = [event for event in events.of("PromptProgressEvent") if isinstance(event, PromptProgressEvent)]
@@ -41,7 +41,7 @@ def test_prompt_progress_is_told_with_its_counts(server: Emulator, llm: LMStudio
 
 
 @pytest.mark.parametrize("method", ["chat", "stream_chat"])
-def test_progress_and_stats_bear_the_span_of_the_method(
+def test_progress_and_stats_events_have_the_span_of_the_method(
     server: Emulator, llm: LMStudio, events: Collected, method: str
 ) -> None:
     server.script(Reply("Hi"))
@@ -55,7 +55,7 @@ def test_progress_and_stats_bear_the_span_of_the_method(
 
 
 @pytest.mark.parametrize("method", ["achat", "astream_chat"])
-async def test_the_awaiting_methods_tell_the_same(
+async def test_async_methods_dispatch_the_same_events(
     server: Emulator, llm: LMStudio, events: Collected, method: str
 ) -> None:
     server.script(Reply("Hi"))
@@ -69,14 +69,14 @@ async def test_the_awaiting_methods_tell_the_same(
     assert {event.span_id for event in ours} == {span}
 
 
-async def test_calls_at_once_keep_their_own_spans(server: Emulator, llm: LMStudio, events: Collected) -> None:
+async def test_concurrent_calls_keep_their_own_spans(server: Emulator, llm: LMStudio, events: Collected) -> None:
     await asyncio.gather(*(llm.acomplete(str(number)) for number in range(5)))
     starts = {event.span_id for event in events.of("LLMCompletionStartEvent")}
     assert len(starts) == 5
     assert {event.span_id for event in events.of("PredictionStatsEvent")} == starts
 
 
-def test_load_progress_is_told_with_the_model(server: Emulator, events: Collected) -> None:
+def test_load_progress_event_has_the_model(server: Emulator, events: Collected) -> None:
     server.load_progress = (0.0, 0.25, 1.0)
     LMStudio(model="emulator/chat-2", base_url=server.url).complete("Hi")
     told = [event for event in events.of("LoadProgressEvent") if isinstance(event, LoadProgressEvent)]
@@ -85,7 +85,7 @@ def test_load_progress_is_told_with_the_model(server: Emulator, events: Collecte
     assert {event.span_id for event in told} == {start_span(events, "Completion")}
 
 
-def test_stats_are_told_once_at_the_end(server: Emulator, llm: LMStudio, events: Collected) -> None:
+def test_stats_event_is_dispatched_once_at_the_end(server: Emulator, llm: LMStudio, events: Collected) -> None:
     server.script(Reply("Hi"))
     last = list(llm.stream_chat(ASK))[-1]
     (told,) = events.of("PredictionStatsEvent")
@@ -95,20 +95,20 @@ def test_stats_are_told_once_at_the_end(server: Emulator, llm: LMStudio, events:
     assert (told.model, told.finish_reason) == ("emulator/chat", "stop")
 
 
-def test_llama_index_sees_start_progress_and_end_once(server: Emulator, llm: LMStudio, events: Collected) -> None:
+def test_chat_dispatches_start_progress_and_end_once(server: Emulator, llm: LMStudio, events: Collected) -> None:
     server.script(Reply(fragments=["a", "b"]))
     list(llm.stream_chat(ASK))
     assert len(events.of("LLMChatStartEvent")) == len(events.of("LLMChatEndEvent")) == 1
     assert len(events.of("LLMChatInProgressEvent")) == 3
 
 
-def test_complete_is_one_completion_and_no_chat(server: Emulator, llm: LMStudio, events: Collected) -> None:
+def test_complete_dispatches_a_completion_and_no_chat(server: Emulator, llm: LMStudio, events: Collected) -> None:
     llm.complete("Hi")
     assert len(events.of("LLMCompletionEndEvent")) == 1
     assert events.of("LLMChatStartEvent") == []
 
 
-def test_the_callback_manager_hears_each_call_once(server: Emulator) -> None:
+def test_callback_manager_receives_each_call_once(server: Emulator) -> None:
     debug = LlamaDebugHandler(print_trace_on_end=False)
     llm = LMStudio(model="emulator/chat", base_url=server.url, callback_manager=CallbackManager([debug]))
     llm.chat(ASK)
@@ -122,7 +122,7 @@ async def drained(llm: LMStudio) -> None:
 
 
 @pytest.mark.parametrize("method", ["chat", "stream_chat", "astream_chat", "complete"])
-def test_the_token_counter_counts_what_lm_studio_counted(server: Emulator, method: str) -> None:
+def test_token_counting_handler_has_the_counts_of_the_server(server: Emulator, method: str) -> None:
     def never(text: str) -> list[int]:
         raise AssertionError("the counts are known; nothing needs to be estimated")
 
@@ -190,7 +190,7 @@ def test_calls_at_once_have_a_bar_each() -> None:
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_a_call_that_fails_leaves_no_bar_behind(server: Emulator, llm: LMStudio, stream: bool) -> None:
+def test_bar_of_a_failed_call_is_removed(server: Emulator, llm: LMStudio, stream: bool) -> None:
     from llama_index.core.instrumentation import get_dispatcher
 
     handler = ProgressBarEventHandler(Terminal())
@@ -222,7 +222,7 @@ def test_bar_without_tqdm_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> No
         ProgressBarEventHandler()
 
 
-def test_events_can_be_stored() -> None:
+def test_event_can_be_dumped_as_json() -> None:
     stored: Any = PromptProgressEvent(span_id="s", progress=0.5).model_dump(mode="json")
     assert stored["class_name"] == "PromptProgressEvent"
     assert stored["progress"] == 0.5

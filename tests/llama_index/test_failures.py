@@ -49,7 +49,7 @@ async def adrain(stream: Any, seen: list[str]) -> None:
         ("unloaded", LMStudioModelUnloadedError),
     ],
 )
-def test_a_broken_stream_reaches_its_consumer_after_what_had_come(
+def test_stream_error_is_raised_after_the_received_responses(
     server: Emulator, llm: LMStudio, events: Collected, fault: str, error: type[LMStudioError]
 ) -> None:
     server.script(FOUR)
@@ -66,7 +66,7 @@ def test_a_broken_stream_reaches_its_consumer_after_what_had_come(
 @pytest.mark.parametrize(
     ("stop_reason", "error"), [("modelUnloaded", LMStudioModelUnloadedError), ("failed", LMStudioServerError)]
 )
-def test_half_an_answer_that_only_its_stop_reason_betrays_is_an_error_with_what_there_was(
+def test_failed_stop_reason_raises_with_the_partial_answer(
     server: Emulator, llm: LMStudio, events: Collected, stop_reason: str, error: type[LMStudioError]
 ) -> None:
     server.script(*[Reply("one two", stop_reason=stop_reason)] * 2)
@@ -81,7 +81,7 @@ def test_half_an_answer_that_only_its_stop_reason_betrays_is_an_error_with_what_
 
 
 @pytest.mark.parametrize("fault", ["drop", "error_mid_stream", "unloaded"])
-async def test_the_same_for_those_who_await(server: Emulator, llm: LMStudio, fault: str) -> None:
+async def test_failed_stop_reason_raises_in_async_methods(server: Emulator, llm: LMStudio, fault: str) -> None:
     server.script(FOUR)
     server.faults.add(fault, after=2)
     seen: list[str] = []
@@ -92,7 +92,7 @@ async def test_the_same_for_those_who_await(server: Emulator, llm: LMStudio, fau
 
 
 @pytest.mark.parametrize("method", ["chat", "complete"])
-def test_half_an_answer_is_never_passed_off_as_whole(server: Emulator, llm: LMStudio, method: str) -> None:
+def test_incomplete_answer_raises_with_the_partial_answer(server: Emulator, llm: LMStudio, method: str) -> None:
     server.script(FOUR)
     server.faults.add("no_success")
     with pytest.raises(LMStudioIncompleteError) as caught:
@@ -100,7 +100,7 @@ def test_half_an_answer_is_never_passed_off_as_whole(server: Emulator, llm: LMSt
     assert caught.value.partial.content == "one two three four"
 
 
-def test_a_lost_socket_is_mended_unseen_before_the_answer_began(server: Emulator, llm: LMStudio) -> None:
+def test_connection_lost_before_the_answer_is_retried(server: Emulator, llm: LMStudio) -> None:
     llm.chat(ASK)
     server.drop_connections()
     server.script(Reply("Here again."))
@@ -112,7 +112,7 @@ def never_begun(server: Emulator) -> None:
     server.faults.add("drop", times=3)
 
 
-def test_calls_are_tried_again_as_often_as_set(server: Emulator) -> None:
+def test_request_is_sent_max_retries_plus_one_times(server: Emulator) -> None:
     quiet = Reply("At last.", progress=())
     server.script(quiet, quiet, quiet, quiet)
     never_begun(server)
@@ -120,7 +120,7 @@ def test_calls_are_tried_again_as_often_as_set(server: Emulator) -> None:
     assert llm.chat(ASK).message.content == "At last."
 
 
-def test_without_retries_the_error_comes_at_once(server: Emulator) -> None:
+def test_max_retries_0_raises_at_once(server: Emulator) -> None:
     quiet = Reply("At last.", progress=())
     server.script(quiet, quiet, quiet, quiet)
     never_begun(server)
@@ -128,7 +128,7 @@ def test_without_retries_the_error_comes_at_once(server: Emulator) -> None:
         LMStudio(model="emulator/chat", base_url=server.url, max_retries=0).chat(ASK)
 
 
-def test_a_prediction_that_has_begun_is_never_repeated(server: Emulator) -> None:
+def test_started_prediction_is_never_repeated(server: Emulator) -> None:
     server.script(FOUR)
     server.faults.add("drop", after=1)
     llm = LMStudio(model="emulator/chat", base_url=server.url, max_retries=5)
@@ -137,7 +137,7 @@ def test_a_prediction_that_has_begun_is_never_repeated(server: Emulator) -> None
     assert len(creations(server)) == 1
 
 
-def test_prompt_processing_counts_as_begun(server: Emulator) -> None:
+def test_prompt_processing_counts_as_started(server: Emulator) -> None:
     server.script(Reply("x", progress=(0.0, 0.5, 1.0)))
     server.faults.add("drop")
     with pytest.raises(LMStudioDisconnectedError):
@@ -148,7 +148,7 @@ def test_prompt_processing_counts_as_begun(server: Emulator) -> None:
 LONG = [ChatMessage(role="user", content="word " * 5000)]
 
 
-def test_a_prompt_that_is_too_long_tells_needed_and_available(server: Emulator, llm: LMStudio) -> None:
+def test_context_overflow_has_needed_and_available_tokens(server: Emulator, llm: LMStudio) -> None:
     with pytest.raises(LMStudioContextOverflowError) as caught:
         llm.chat(LONG)
     assert caught.value.available == 4096
@@ -164,7 +164,7 @@ async def drained(llm: LMStudio, method: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["stream_chat", "achat"])
-async def test_it_can_be_checked_before_anything_is_predicted(server: Emulator, method: str) -> None:
+async def test_check_context_raises_before_a_prediction(server: Emulator, method: str) -> None:
     llm = LMStudio(model="emulator/chat", base_url=server.url, check_context=True)
     with pytest.raises(LMStudioContextOverflowError) as caught:
         await drained(llm, method)
@@ -174,12 +174,12 @@ async def test_it_can_be_checked_before_anything_is_predicted(server: Emulator, 
     assert llm.chat(ASK).message.content
 
 
-def test_an_unknown_model_is_named(server: Emulator) -> None:
+def test_unknown_model_raises_and_is_named(server: Emulator) -> None:
     with pytest.raises(LMStudioModelNotFoundError, match="nobody/nothing"):
         LMStudio(model="nobody/nothing", base_url=server.url).chat(ASK)
 
 
-def test_no_server_is_an_error_that_names_the_address(server: Emulator) -> None:
+def test_connection_error_names_the_address(server: Emulator) -> None:
     url = server.url
     server.stop()
     with pytest.raises(LMStudioServerNotFoundError) as caught:
@@ -188,7 +188,7 @@ def test_no_server_is_an_error_that_names_the_address(server: Emulator) -> None:
 
 
 @pytest.mark.parametrize("fault", ["silent", "stall"])
-def test_silence_ends_with_a_timeout_and_a_cancel(server: Emulator, fault: str) -> None:
+def test_idle_timeout_raises_and_cancels(server: Emulator, fault: str) -> None:
     server.script(Reply("one two", progress=()))
     server.faults.add(fault)
     llm = LMStudio(model="emulator/chat", base_url=server.url, timeout={"first_packet": 0.2, "idle": 0.2})
@@ -197,15 +197,15 @@ def test_silence_ends_with_a_timeout_and_a_cancel(server: Emulator, fault: str) 
     server.wait_until(lambda: cancels(server) == 1)
 
 
-def test_a_callers_timeout_is_for_that_call(server: Emulator, llm: LMStudio) -> None:
+def test_timeout_of_a_call_applies_to_that_call(server: Emulator, llm: LMStudio) -> None:
     server.script(Reply("one two", progress=()))
     server.faults.add("silent")
     with pytest.raises(LMStudioTimeoutError):
-        llm.chat(ASK, timeout=0.2)
+        llm.chat(ASK, timeout={"first_packet": 0.2})
 
 
 @pytest.mark.parametrize("fault", ["unknown_packet", "garbage", "extra_fields", "missing_new_fields", "unknown_enum"])
-def test_what_a_newer_or_older_server_sends_does_no_harm(server: Emulator, llm: LMStudio, fault: str) -> None:
+def test_unknown_and_missing_packets_are_tolerated(server: Emulator, llm: LMStudio, fault: str) -> None:
     server.script(FOUR)
     server.faults.add(fault, after=1)
     assert llm.chat(ASK).message.content == "one two three four"
@@ -220,7 +220,7 @@ def held(server: Emulator) -> ThreadsafeEvent:
     return gate
 
 
-def test_leaving_the_loop_cancels(server: Emulator, llm: LMStudio) -> None:
+def test_break_out_of_a_stream_cancels(server: Emulator, llm: LMStudio) -> None:
     held(server)
     for response in llm.stream_chat(ASK):
         if response.delta == "two ":
@@ -229,7 +229,7 @@ def test_leaving_the_loop_cancels(server: Emulator, llm: LMStudio) -> None:
     server.wait_until(lambda: cancels(server) == 1)
 
 
-def test_closing_the_generator_cancels(server: Emulator, llm: LMStudio) -> None:
+def test_close_of_a_stream_cancels(server: Emulator, llm: LMStudio) -> None:
     held(server)
     stream = llm.stream_chat(ASK)
     next(stream)
@@ -237,7 +237,7 @@ def test_closing_the_generator_cancels(server: Emulator, llm: LMStudio) -> None:
     server.wait_until(lambda: cancels(server) == 1)
 
 
-async def test_closing_an_async_generator_cancels(server: Emulator, llm: LMStudio) -> None:
+async def test_aclose_of_a_stream_cancels(server: Emulator, llm: LMStudio) -> None:
     held(server)
     stream = await llm.astream_chat(ASK)
     await anext(stream)
@@ -247,7 +247,7 @@ async def test_closing_an_async_generator_cancels(server: Emulator, llm: LMStudi
 
 
 @pytest.mark.parametrize("method", ["achat", "astream_chat"])
-async def test_cancelling_the_task_cancels(server: Emulator, llm: LMStudio, method: str) -> None:
+async def test_task_cancellation_cancels(server: Emulator, llm: LMStudio, method: str) -> None:
     gate = held(server)
 
     async def work() -> None:
@@ -265,7 +265,7 @@ async def test_cancelling_the_task_cancels(server: Emulator, llm: LMStudio, meth
     gate.release()
 
 
-def test_a_cancellation_stops_a_stream_from_another_thread(server: Emulator, llm: LMStudio) -> None:
+def test_cancel_token_cancels_a_stream_from_another_thread(server: Emulator, llm: LMStudio) -> None:
     held(server)
     stop = CancelToken()
     seen = []
@@ -280,7 +280,7 @@ def test_a_cancellation_stops_a_stream_from_another_thread(server: Emulator, llm
     assert seen[-1].raw["stats"]["stop_reason"] == "userStopped"
 
 
-async def test_a_cancellation_stops_an_async_stream_from_another_task(server: Emulator, llm: LMStudio) -> None:
+async def test_cancel_token_cancels_an_async_stream_from_another_task(server: Emulator, llm: LMStudio) -> None:
     held(server)
     stop = CancelToken()
     seen = []
@@ -291,7 +291,7 @@ async def test_a_cancellation_stops_an_async_stream_from_another_task(server: Em
     assert seen[-1].raw["finish_reason"] == "cancelled"
 
 
-def test_a_call_that_was_cancelled_beforehand_never_answers(server: Emulator, llm: LMStudio) -> None:
+def test_used_cancel_token_cancels_a_call_before_it_starts(server: Emulator, llm: LMStudio) -> None:
     stop = CancelToken()
     stop.cancel()
     assert stop.cancelled

@@ -146,9 +146,12 @@ def test_data_that_is_no_image_raises_before_a_prediction(server: Emulator, llm:
 
 
 def test_model_without_vision_raises_for_images(server: Emulator) -> None:
-    blind = LMStudio(model="emulator/chat-2", base_url=server.url)
-    with pytest.raises(LMStudioError):
-        blind.chat(ask(ImageBlock(image=RED)))
+    text_only = LMStudio(model="emulator/chat-2", base_url=server.url)
+    with pytest.raises(LMStudioError, match=r"(?i)vision"):
+        text_only.chat(ask(ImageBlock(image=RED)))
+    assert uploaded(server) == [RED], "the image itself was complete"
+    server.script(Reply("Hello."))
+    assert text_only.chat(ask()).message.content == "Hello.", "only the image is refused"
 
 
 def test_forgotten_uploads_are_sent_again(server: Emulator, llm: LMStudio) -> None:

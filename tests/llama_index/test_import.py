@@ -36,31 +36,31 @@ for kind in (LMStudio, LMStudioEmbedding, Own):
         ("CancelToken", {"_base", "embedding", "events", "llm", "progress", "settings"}),
     ],
 )
-def test_importing_one_name_imports_nothing_that_only_others_need(name: str, unwanted: set[str]) -> None:
+def test_import_of_one_name_loads_only_its_modules(name: str, unwanted: set[str]) -> None:
     assert unwanted & set(run(OWN % name).split()) == set()
 
 
-def test_importing_everything_takes_llama_index_and_no_other_framework() -> None:
+def test_import_loads_no_other_framework() -> None:
     assert run(FOREIGN).strip() == "[]"
 
 
-def test_models_are_built_when_they_are_imported_and_what_they_share_is_not() -> None:
+def test_import_builds_models_but_not_their_shared_bases() -> None:
     assert run(UNBUILT).split("\n")[:-1] == ["True" + " False" * 4, "True False", "True" + " False" * 4]
 
 
-def test_the_package_lists_its_names_before_they_are_imported() -> None:
+def test_dir_lists_names_before_they_are_imported() -> None:
     code = (
         "import lmstudio_integrations.llama_index as package; print({*package.__all__, 'events'} <= set(dir(package)))"
     )
     assert run(code).strip() == "True"
 
 
-def test_the_events_can_be_had_as_an_attribute_of_the_package() -> None:
+def test_events_are_an_attribute_of_the_package() -> None:
     code = "import lmstudio_integrations.llama_index as package; print(package.events.dispatcher.name)"
     assert run(code).strip() == "lmstudio_integrations.llama_index.events"
 
 
-def test_a_name_that_there_is_not_is_named_in_the_error() -> None:
+def test_unknown_name_is_in_the_import_error() -> None:
     import lmstudio_integrations.llama_index as package
 
     with pytest.raises(

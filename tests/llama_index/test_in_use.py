@@ -69,7 +69,7 @@ def thought_out(server: Emulator) -> None:
 
 
 @pytest.mark.parametrize("streaming", [True, False])
-async def test_a_function_agent_uses_both_tools(server: Emulator, llm: LMStudio, streaming: bool) -> None:
+async def test_function_agent_uses_both_tools(server: Emulator, llm: LMStudio, streaming: bool) -> None:
     thought_out(server)
     agent = FunctionAgent(tools=TWO_TOOLS, llm=llm, streaming=streaming, system_prompt="You calculate.")
     answer, events = await run(agent, "(2+3)*4?")
@@ -87,7 +87,7 @@ async def test_a_function_agent_uses_both_tools(server: Emulator, llm: LMStudio,
     assert raw["finish_reason"] == "tool_calls"
 
 
-async def test_what_an_agent_replays_is_what_the_model_said(server: Emulator, llm: LMStudio) -> None:
+async def test_agent_sends_back_what_the_model_wrote(server: Emulator, llm: LMStudio) -> None:
     thought_out(server)
     await run(FunctionAgent(tools=TWO_TOOLS, llm=llm), "(2+3)*4?")
     turns = [creation["history"]["messages"] for creation in creations(server)]
@@ -97,7 +97,7 @@ async def test_what_an_agent_replays_is_what_the_model_said(server: Emulator, ll
     assert turns[2][4]["content"][0]["content"] == "20"
 
 
-async def test_an_agent_calls_tools_at_once(server: Emulator, llm: LMStudio) -> None:
+async def test_agent_runs_parallel_calls(server: Emulator, llm: LMStudio) -> None:
     same = ToolCall("add", {"a": 1, "b": 1})
     server.script(Reply(tool_calls=[same, same, ToolCall("multiply", {"a": 3, "b": 3})]), Reply("2, 2 and 9."))
     answer, events = await run(FunctionAgent(tools=TWO_TOOLS, llm=llm), "Go.")
@@ -106,7 +106,7 @@ async def test_an_agent_calls_tools_at_once(server: Emulator, llm: LMStudio) -> 
     assert str(answer) == "2, 2 and 9."
 
 
-async def test_an_agents_first_tool_can_be_chosen(server: Emulator, llm: LMStudio) -> None:
+async def test_initial_tool_choice_of_an_agent_is_sent(server: Emulator, llm: LMStudio) -> None:
     server.script(Reply(tool_calls=[ToolCall("multiply", {"a": 2, "b": 2})]), Reply("Four."))
     agent = FunctionAgent(tools=TWO_TOOLS, llm=llm, initial_tool_choice="multiply")
     await run(agent, "2*2?")
@@ -115,7 +115,7 @@ async def test_an_agents_first_tool_can_be_chosen(server: Emulator, llm: LMStudi
     assert len(second["llm.prediction.tools"]["tools"]) == 2
 
 
-async def test_agents_hand_over_to_each_other(server: Emulator, llm: LMStudio) -> None:
+async def test_agents_hand_off_to_each_other(server: Emulator, llm: LMStudio) -> None:
     server.script(
         Reply(tool_calls=[ToolCall("handoff", {"to_agent": "multiplier", "reason": "It is a product."})]),
         Reply(tool_calls=[ToolCall("multiply", {"a": 6, "b": 7})]),
@@ -133,7 +133,7 @@ async def test_agents_hand_over_to_each_other(server: Emulator, llm: LMStudio) -
     assert names == {"adder", "multiplier"}
 
 
-async def test_a_workflow_picks_the_function_agent_by_the_metadata(server: Emulator, llm: LMStudio) -> None:
+async def test_workflow_picks_the_function_agent_by_metadata(server: Emulator, llm: LMStudio) -> None:
     thought_out(server)
     workflow = AgentWorkflow.from_tools_or_functions(TWO_TOOLS, llm=llm, system_prompt="You calculate.")
     assert isinstance(next(iter(workflow.agents.values())), FunctionAgent)
@@ -141,7 +141,7 @@ async def test_a_workflow_picks_the_function_agent_by_the_metadata(server: Emula
     assert str(answer) == "It is twenty."
 
 
-async def test_a_workflow_picks_react_for_a_model_without_tools(server: Emulator, llm: LMStudio) -> None:
+async def test_workflow_picks_react_for_a_model_without_tools(server: Emulator, llm: LMStudio) -> None:
     plain = llm.model_copy(update={"is_function_calling_model": False})
     workflow = AgentWorkflow.from_tools_or_functions(TWO_TOOLS, llm=plain)
     assert isinstance(next(iter(workflow.agents.values())), ReActAgent)
@@ -150,7 +150,7 @@ async def test_a_workflow_picks_react_for_a_model_without_tools(server: Emulator
 # LlamaIndex's agent asks its workflow in a way that the workflow package no longer likes.
 @pytest.mark.filterwarnings("ignore:is_running called from within a step:DeprecationWarning")
 @pytest.mark.parametrize("streaming", [True, False])
-async def test_a_react_agent_thinks_in_text(server: Emulator, llm: LMStudio, streaming: bool) -> None:
+async def test_react_agent_works_with_text(server: Emulator, llm: LMStudio, streaming: bool) -> None:
     server.script(
         Reply('Thought: I need a sum.\nAction: add\nAction Input: {"a": 2, "b": 3}'),
         Reply("Thought: I can answer without using any more tools.\nAnswer: Five."),
@@ -162,7 +162,7 @@ async def test_a_react_agent_thinks_in_text(server: Emulator, llm: LMStudio, str
     assert "Observation: 5" in json.dumps(creations(server)[1]["history"])
 
 
-async def test_a_code_agent_runs_what_the_model_wrote(server: Emulator, llm: LMStudio) -> None:
+async def test_code_act_agent_runs_the_code_of_the_model(server: Emulator, llm: LMStudio) -> None:
     server.script(Reply("<execute>\nprint(add(2, 3))\n</execute>"), Reply("Five."))
     ran: list[str] = []
 
@@ -186,7 +186,7 @@ def index(embed_model: LMStudioEmbedding) -> VectorStoreIndex:
 
 @pytest.mark.parametrize("mode", ["compact", "refine", "tree_summarize"])
 @pytest.mark.parametrize("streaming", [True, False])
-def test_a_query_engine_answers_with_its_sources(
+def test_query_engine_answers_with_sources(
     server: Emulator, llm: LMStudio, index: VectorStoreIndex, mode: str, streaming: bool
 ) -> None:
     server.script(*[Reply("Sixteen hours.")] * 3)
@@ -200,7 +200,7 @@ def test_a_query_engine_answers_with_its_sources(
 
 
 @pytest.mark.parametrize("mode", ["compact", "refine", "tree_summarize"])
-async def test_a_query_engine_answers_while_awaited(
+async def test_query_engine_answers_asynchronously(
     server: Emulator, llm: LMStudio, index: VectorStoreIndex, mode: str
 ) -> None:
     server.script(*[Reply("Sixteen hours.")] * 6)
@@ -211,7 +211,7 @@ async def test_a_query_engine_answers_while_awaited(
     assert "".join([token async for token in response.async_response_gen()]) == "Sixteen hours."
 
 
-def test_both_can_be_the_settings_of_an_application(
+def test_llm_and_embedding_work_as_global_settings(
     server: Emulator, llm: LMStudio, embed_model: LMStudioEmbedding, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("_llm", "_embed_model", "_callback_manager", "_tokenizer", "_prompt_helper", "_transformations"):
@@ -223,7 +223,7 @@ def test_both_can_be_the_settings_of_an_application(
     assert str(engine.query("How long do cats sleep?")) == "Sixteen hours."
 
 
-def test_long_sources_are_packed_into_the_real_context(server: Emulator, embed_model: LMStudioEmbedding) -> None:
+def test_sources_are_packed_into_the_context_window(server: Emulator, embed_model: LMStudioEmbedding) -> None:
     llm = LMStudio(model="emulator/chat", base_url=server.url, max_tokens=512)
     words = " ".join(f"word{number}" for number in range(3000))
     index = VectorStoreIndex.from_documents(
@@ -238,7 +238,7 @@ def test_long_sources_are_packed_into_the_real_context(server: Emulator, embed_m
             assert packet["stats"]["promptTokensCount"] + 512 <= 4096
 
 
-def test_a_structured_query_gives_objects(server: Emulator, llm: LMStudio, index: VectorStoreIndex) -> None:
+def test_structured_query_returns_objects(server: Emulator, llm: LMStudio, index: VectorStoreIndex) -> None:
     from pydantic import BaseModel
 
     class Sleep(BaseModel):
@@ -250,9 +250,7 @@ def test_a_structured_query_gives_objects(server: Emulator, llm: LMStudio, index
     assert response.response == Sleep(hours=16)
 
 
-def test_refine_can_filter_answers_by_a_structured_question(
-    server: Emulator, llm: LMStudio, index: VectorStoreIndex
-) -> None:
+def test_structured_answer_filtering_works_in_refine(server: Emulator, llm: LMStudio, index: VectorStoreIndex) -> None:
     server.script(
         Reply(tool_calls=[ToolCall("StructuredRefineResponse", {"answer": "Nothing.", "query_satisfied": False})]),
         Reply(tool_calls=[ToolCall("StructuredRefineResponse", {"answer": "Sixteen.", "query_satisfied": True})]),
@@ -273,7 +271,7 @@ def engine_tools(llm: LMStudio, index: VectorStoreIndex) -> list[QueryEngineTool
 
 
 @pytest.mark.parametrize("selector", ["text", "pydantic"])
-async def test_a_router_chooses_its_engine(
+async def test_router_chooses_a_query_engine(
     server: Emulator, llm: LMStudio, index: VectorStoreIndex, selector: str
 ) -> None:
     made: Any
@@ -293,7 +291,7 @@ async def test_a_router_chooses_its_engine(
         assert settings(creations(server)[0])["llm.prediction.toolChoice"]["mode"] == "required"
 
 
-def test_sub_questions_are_asked_and_put_together(server: Emulator, llm: LMStudio, index: VectorStoreIndex) -> None:
+def test_sub_question_engine_combines_the_answers(server: Emulator, llm: LMStudio, index: VectorStoreIndex) -> None:
     questions = [
         {"sub_question": "How long do cats sleep?", "tool_name": "cats"},
         {"sub_question": "Where do trains run?", "tool_name": "trains"},
@@ -314,7 +312,7 @@ def test_sub_questions_are_asked_and_put_together(server: Emulator, llm: LMStudi
 # Chat engines, ingestion
 
 
-def test_a_chat_engine_remembers(server: Emulator, llm: LMStudio, index: VectorStoreIndex) -> None:
+def test_chat_engine_sends_its_history(server: Emulator, llm: LMStudio, index: VectorStoreIndex) -> None:
     server.script(Reply("Sixteen."), Reply("How long do cats sleep, again?"), Reply("Still sixteen."))
     engine = CondensePlusContextChatEngine.from_defaults(
         index.as_retriever(similarity_top_k=1), llm=llm, memory=ChatMemoryBuffer.from_defaults(token_limit=2000)
@@ -331,7 +329,7 @@ def test_a_chat_engine_remembers(server: Emulator, llm: LMStudio, index: VectorS
     assert TEXTS["cats"] in json.dumps(creations(server)[0]["history"])
 
 
-async def test_a_chat_engine_streams_while_awaited(server: Emulator, llm: LMStudio, index: VectorStoreIndex) -> None:
+async def test_chat_engine_streams_asynchronously(server: Emulator, llm: LMStudio, index: VectorStoreIndex) -> None:
     server.script(Reply("Sixteen.", reasoning="hm"))
     memory = ChatMemoryBuffer.from_defaults(token_limit=2000)
     engine = CondensePlusContextChatEngine.from_defaults(index.as_retriever(similarity_top_k=1), llm=llm, memory=memory)
@@ -340,7 +338,7 @@ async def test_a_chat_engine_streams_while_awaited(server: Emulator, llm: LMStud
 
 
 @pytest.mark.parametrize("awaited", [True, False])
-async def test_an_ingestion_pipeline_embeds(embed_model: LMStudioEmbedding, awaited: bool) -> None:
+async def test_ingestion_pipeline_embeds(embed_model: LMStudioEmbedding, awaited: bool) -> None:
     documents = [Document(text=text) for text in TEXTS.values()]
     pipeline = IngestionPipeline(transformations=[TokenTextSplitter(), embed_model])
     nodes = await pipeline.arun(documents=documents) if awaited else pipeline.run(documents=documents)
@@ -349,7 +347,7 @@ async def test_an_ingestion_pipeline_embeds(embed_model: LMStudioEmbedding, awai
     ]
 
 
-def test_a_pipeline_with_a_cache_embeds_each_text_once(server: Emulator, embed_model: LMStudioEmbedding) -> None:
+def test_ingestion_cache_embeds_each_text_once(server: Emulator, embed_model: LMStudioEmbedding) -> None:
     pipeline = IngestionPipeline(transformations=[TokenTextSplitter(), embed_model])
     documents = [Document(text=text, doc_id=name) for name, text in TEXTS.items()]
     first = pipeline.run(documents=documents)
@@ -359,7 +357,7 @@ def test_a_pipeline_with_a_cache_embeds_each_text_once(server: Emulator, embed_m
     assert len(server.requests) == count
 
 
-def test_memory_keeps_whole_tool_rounds(server: Emulator, llm: LMStudio) -> None:
+def test_memory_keeps_complete_tool_rounds(server: Emulator, llm: LMStudio) -> None:
     server.script(Reply("Adding.", reasoning="hm", tool_calls=[ToolCall("add", {"a": 1, "b": 2})]))
     response = llm.chat([ChatMessage(role="user", content="1+2?")])
     memory = ChatMemoryBuffer.from_defaults(llm=llm, tokenizer_fn=llm.tokenizer)

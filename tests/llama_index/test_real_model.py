@@ -46,7 +46,7 @@ def llm(server: Emulator) -> LMStudio:
     )
 
 
-def test_a_query_engine_streams_real_tokens_with_sources(server: Emulator, llm: LMStudio, events: Collected) -> None:
+def test_query_engine_streams_real_tokens_with_sources(server: Emulator, llm: LMStudio, events: Collected) -> None:
     embed_model = LMStudioEmbedding(model_name=f"{_KEY}-embedding", base_url=server.url)
     texts = {"cat": "The cat sleeps on the warm sofa.", "bank": "The central bank raised its interest rate."}
     index = VectorStoreIndex.from_documents(
@@ -65,7 +65,7 @@ def test_a_query_engine_streams_real_tokens_with_sources(server: Emulator, llm: 
     assert told["stats"]["tokens_per_second"] > 0
 
 
-def test_counts_are_the_models_own(llm: LMStudio) -> None:
+def test_token_counts_are_those_of_the_model(llm: LMStudio) -> None:
     messages = [ChatMessage(role="user", content="Name three colours.")]
     assert llm.count_tokens(messages) == llm.chat(messages).raw["usage"]["prompt_tokens"]
 
@@ -75,7 +75,7 @@ class City(BaseModel):
     population: int
 
 
-def test_real_structured_answers_keep_to_their_schema(llm: LMStudio) -> None:
+def test_real_structured_answer_follows_its_schema(llm: LMStudio) -> None:
     prompt = PromptTemplate("Tell me about {city}.")
     made = llm.structured_predict(City, prompt, {"max_tokens": 100}, city="Paris")
     assert isinstance(made, City)
@@ -83,7 +83,7 @@ def test_real_structured_answers_keep_to_their_schema(llm: LMStudio) -> None:
     assert streamed == made
 
 
-async def test_an_agent_runs_a_tool_of_a_real_model(llm: LMStudio) -> None:
+async def test_agent_runs_a_tool_that_a_real_model_calls(llm: LMStudio) -> None:
     called: list[str] = []
 
     def weather(city: str) -> str:

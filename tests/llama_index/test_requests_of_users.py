@@ -24,7 +24,7 @@ ASK = [ChatMessage(role="user", content="Hello?")]
 TOKEN = "sk-lm-abcdefgh:01234567890123456789"
 
 
-def test_loading_a_model_is_no_silence(server: Emulator) -> None:
+def test_loading_does_not_count_as_idle(server: Emulator) -> None:
     """Loading takes minutes for large models; the time limits of an answer begin after it."""
     server.load_progress = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
     server.load_pace = 0.1
@@ -32,7 +32,7 @@ def test_loading_a_model_is_no_silence(server: Emulator) -> None:
     assert llm.chat(ASK).message.content
 
 
-def test_prompt_progress_is_no_silence(server: Emulator) -> None:
+def test_prompt_progress_does_not_count_as_idle(server: Emulator) -> None:
     server.script(Reply(fragments=["a", "b", "c", "d", "e"], pace=0.1))
     llm = LMStudio(model="emulator/chat", base_url=server.url, timeout={"first_packet": 0.3, "idle": 0.3})
     assert llm.chat(ASK).message.content == "abcde"
@@ -45,39 +45,39 @@ def test_prompt_progress_is_no_silence(server: Emulator) -> None:
         ({"type": "json"}, {"type": "json"}),
     ],
 )
-def test_response_format_without_schema_asks_for_json(
+def test_response_format_without_a_schema_requests_json(
     server: Emulator, llm: LMStudio, response_format: dict[str, Any], sent: dict[str, Any]
 ) -> None:
     llm.chat(ASK, response_format=response_format)
     assert settings(creations(server)[0])["llm.prediction.structured"] == sent
 
 
-def test_the_openai_form_of_a_schema_is_understood(server: Emulator, llm: LMStudio) -> None:
+def test_response_format_in_openais_form_is_converted(server: Emulator, llm: LMStudio) -> None:
     schema = {"type": "object", "properties": {"a": {"type": "string"}}}
     llm.chat(ASK, response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": schema}})
     assert settings(creations(server)[0])["llm.prediction.structured"]["jsonSchema"] == closed(schema)
 
 
-def test_a_grammar_can_be_passed_as_it_is(server: Emulator, llm: LMStudio) -> None:
+def test_gbnf_grammar_is_sent_unchanged(server: Emulator, llm: LMStudio) -> None:
     server.script(Reply("yes"))
     llm.chat(ASK, response_format={"type": "gbnf", "gbnfGrammar": 'root ::= "yes" | "no"'})
     assert settings(creations(server)[0])["llm.prediction.structured"]["type"] == "gbnf"
 
 
 @pytest.mark.parametrize("bad", [7, "json", {"type": "object", "minimum": float("nan")}])
-def test_a_schema_that_cannot_be_sent_is_refused_before_anything_is(server: Emulator, llm: LMStudio, bad: Any) -> None:
+def test_unsupported_schema_raises_before_anything_is_sent(server: Emulator, llm: LMStudio, bad: Any) -> None:
     with pytest.raises(LMStudioValueError):
         llm.chat(ASK, response_format=bad)
     assert creations(server) == []
 
 
-def test_tools_and_a_schema_at_once_are_refused(llm: LMStudio) -> None:
+def test_tools_with_a_schema_raise(llm: LMStudio) -> None:
     tool = {"type": "function", "function": {"name": "f"}}
     with pytest.raises(LMStudioValueError):
         llm.chat(ASK, tools=[tool], response_format={"type": "object", "properties": {}})
 
 
-def test_a_list_can_be_the_whole_answer(server: Emulator, llm: LMStudio) -> None:
+def test_array_schema_is_accepted(server: Emulator, llm: LMStudio) -> None:
     class Names(RootModel[list[str]]):
         pass
 
@@ -88,7 +88,7 @@ def test_a_list_can_be_the_whole_answer(server: Emulator, llm: LMStudio) -> None
     assert last == Names(["a", "b"])
 
 
-def test_a_class_with_nested_classes_keeps_its_references(server: Emulator, llm: LMStudio) -> None:
+def test_schema_of_nested_classes_keeps_its_references(server: Emulator, llm: LMStudio) -> None:
     class Node(BaseModel):
         name: str
         children: list[Node] = []
@@ -100,14 +100,14 @@ def test_a_class_with_nested_classes_keeps_its_references(server: Emulator, llm:
     assert "$defs" in settings(creations(server)[0])["llm.prediction.structured"]["jsonSchema"]
 
 
-def test_a_draft_model_and_its_counts(server: Emulator) -> None:
+def test_draft_model_is_sent_and_its_counts_are_returned(server: Emulator) -> None:
     llm = LMStudio(model="emulator/chat", base_url=server.url, draft_model="emulator/chat-2")
     response = llm.chat(ASK)
     assert settings(creations(server)[0])["llm.prediction.speculativeDecoding.draftModel"] == "emulator/chat-2"
     assert "total_draft_tokens_count" in response.raw["stats"]
 
 
-def test_a_model_that_was_unloaded_meanwhile_is_loaded_again(server: Emulator) -> None:
+def test_unloaded_model_is_loaded_again(server: Emulator) -> None:
     llm = LMStudio(model="emulator/chat-2", base_url=server.url, ttl=60)
     llm.chat(ASK)
     server.expire("emulator/chat-2")
@@ -115,7 +115,7 @@ def test_a_model_that_was_unloaded_meanwhile_is_loaded_again(server: Emulator) -
     assert len(creations(server, "getOrLoad")) == 2
 
 
-def test_models_are_never_pinned_unless_asked_for(server: Emulator) -> None:
+def test_model_is_loaded_with_a_ttl_by_default(server: Emulator) -> None:
     LMStudio(model="emulator/chat-2", base_url=server.url).chat(ASK)
     assert creations(server, "getOrLoad")[0]["loadTtlMs"] == 3_600_000
     server.unload("emulator/chat-2")
@@ -124,7 +124,7 @@ def test_models_are_never_pinned_unless_asked_for(server: Emulator) -> None:
 
 
 @pytest.mark.parametrize("variable", ["LMSTUDIO_API_TOKEN", "LM_API_TOKEN"])
-def test_a_token_lets_in_from_the_setting_or_the_environment(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_token_from_setting_or_environment_authenticates(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with Emulator(api_token=TOKEN) as server:
         assert LMStudio(model="emulator/chat", base_url=server.url, api_key=TOKEN).chat(ASK).message.content
         with pytest.raises(LMStudioAuthenticationError) as caught:
@@ -135,12 +135,12 @@ def test_a_token_lets_in_from_the_setting_or_the_environment(variable: str, monk
         assert LMStudioEmbedding(model="emulator/embedding", base_url=server.url).get_text_embedding("x")
 
 
-def test_the_openai_address_that_people_have_at_hand_is_understood(server: Emulator) -> None:
+def test_base_url_of_the_openai_endpoint_is_accepted(server: Emulator) -> None:
     llm = LMStudio(model="emulator/chat", api_base=f"http://127.0.0.1:{server.port}/v1")
     assert llm.chat(ASK).message.content
 
 
-def test_a_web_picture_is_accepted(server: Emulator, llm: LMStudio) -> None:
+def test_webp_image_is_accepted(server: Emulator, llm: LMStudio) -> None:
     from io import BytesIO
 
     from llama_index.core.base.llms.types import ImageBlock
@@ -152,7 +152,7 @@ def test_a_web_picture_is_accepted(server: Emulator, llm: LMStudio) -> None:
     assert creations(server)[0]["history"]["messages"][0]["content"][0]["fileType"] == "image"
 
 
-def test_texts_are_exact(server: Emulator, llm: LMStudio) -> None:
+def test_text_is_exact(server: Emulator, llm: LMStudio) -> None:
     text = 'tabs\t, "quotes", \\ back, \u2028 line, 👩‍👩‍👧 family, 漢字, \u0000 nul'
     server.script(Reply(text))
     response = llm.chat([ChatMessage(role="user", content=text)])
@@ -160,19 +160,19 @@ def test_texts_are_exact(server: Emulator, llm: LMStudio) -> None:
     assert creations(server)[0]["history"]["messages"][0]["content"][0]["text"] == text
 
 
-def test_what_cannot_be_sent_is_refused(llm: LMStudio) -> None:
+def test_unsendable_content_raises(llm: LMStudio) -> None:
     with pytest.raises(LMStudioValueError):
         llm.chat([ChatMessage(role="user", content="half a \ud83d character")])
 
 
-def test_braces_in_a_conversation_are_no_template(server: Emulator, llm: LMStudio) -> None:
+def test_braces_in_messages_are_not_formatted(server: Emulator, llm: LMStudio) -> None:
     server.script(Reply("{x} {{y}}"))
     response = llm.chat([ChatMessage(role="user", content="{x} {{y}}")])
     assert response.message.content == "{x} {{y}}"
     assert creations(server)[0]["history"]["messages"][0]["content"][0]["text"] == "{x} {{y}}"
 
 
-def test_a_tool_without_arguments_gets_an_empty_object(server: Emulator, llm: LMStudio) -> None:
+def test_call_without_arguments_has_an_empty_object(server: Emulator, llm: LMStudio) -> None:
     from llama_index.core.tools import FunctionTool
 
     def now() -> str:
@@ -184,7 +184,7 @@ def test_a_tool_without_arguments_gets_an_empty_object(server: Emulator, llm: LM
     assert outcome.sources[0].raw_output == "noon"
 
 
-def test_a_copy_in_another_process_answers_the_same(server: Emulator, llm: LMStudio) -> None:
+def test_pickled_llm_answers_in_another_process(server: Emulator, llm: LMStudio) -> None:
     import multiprocessing
 
     llm.chat(ASK)

@@ -47,7 +47,7 @@ def calls_of(response: ChatResponse) -> list[ToolCallBlock]:
     return [block for block in response.message.blocks if isinstance(block, ToolCallBlock)]
 
 
-def test_cheap_responses_equal_constructed_ones() -> None:
+def test_unvalidated_responses_equal_constructed_ones() -> None:
     message = ChatMessage(role="assistant", blocks=[TextBlock(text="abc")])
     cheap = chat_response([text_block("abc")], delta="c")
     built = ChatResponse(message=message, delta="c")
@@ -59,7 +59,7 @@ def test_cheap_responses_equal_constructed_ones() -> None:
     assert completion_response("ab", delta="b") == CompletionResponse(text="ab", delta="b")
 
 
-def test_cheap_responses_share_no_state() -> None:
+def test_unvalidated_responses_share_no_state() -> None:
     first, second = (chat_response([text_block("")], delta="") for _ in range(2))
     first.additional_kwargs["x"] = first.message.additional_kwargs["x"] = 1
     assert second.additional_kwargs == second.message.additional_kwargs == {}
@@ -79,21 +79,21 @@ def test_responses_of_a_stream_share_no_mutable_object() -> None:
     assert sum(map(len, ids)) == len(set().union(*ids))
 
 
-def test_content_grows_and_delta_is_what_was_added() -> None:
+def test_content_grows_by_the_delta() -> None:
     got = list(responses(ResponseBuilder(), fragment("Hel"), fragment("lo "), fragment("👋🏽"), complete_success()))
     assert [response.delta for response in got] == ["Hel", "lo ", "👋🏽", ""]
     assert [response.message.content for response in got] == ["Hel", "Hello ", "Hello 👋🏽", "Hello 👋🏽"]
     assert all(len(response.message.blocks) == 1 for response in got)
 
 
-def test_earlier_responses_do_not_change_when_later_ones_come() -> None:
+def test_earlier_responses_do_not_change() -> None:
     stream = responses(ResponseBuilder(), fragment("a"), fragment("b"), complete_success())
     first = next(stream)
     list(stream)
     assert first.message.content == "a"
 
 
-def test_empty_and_structural_fragments_show_nothing() -> None:
+def test_empty_and_structural_fragments_give_no_response() -> None:
     got = list(
         responses(
             ResponseBuilder(), fragment(""), fragment("<|end|>", isStructural=True), fragment("a"), complete_success()
@@ -102,7 +102,7 @@ def test_empty_and_structural_fragments_show_nothing() -> None:
     assert [response.delta for response in got] == ["a", ""]
 
 
-def test_reasoning_is_a_block_of_its_own_and_a_thinking_delta() -> None:
+def test_reasoning_is_a_thinking_block_and_a_thinking_delta() -> None:
     got = list(
         responses(
             ResponseBuilder(),
@@ -125,14 +125,14 @@ def test_reasoning_is_a_block_of_its_own_and_a_thinking_delta() -> None:
     assert got[-1].message.content == "Yes."
 
 
-def test_an_answer_that_ends_in_its_reasoning_keeps_it_and_says_why() -> None:
+def test_answer_cut_in_its_reasoning_keeps_it_with_finish_reason_length() -> None:
     got = list(responses(ResponseBuilder(), fragment("hm", "reasoning"), complete_success("maxPredictedTokensReached")))
     assert got[-1].raw["finish_reason"] == "length"
     assert got[-1].message.content == ""
     assert got[-1].message.blocks[0].content == "hm"
 
 
-def test_the_last_response_tells_usage_stats_and_model() -> None:
+def test_last_response_has_usage_stats_and_model() -> None:
     second_instance = {**complete_success(), "modelInfo": {**INSTANCE, "identifier": "some/model:2"}}
     *_, last = responses(ResponseBuilder(), prompt_progress(0.5, cached=4), fragment("a"), second_instance)
     assert last.raw["usage"] == {
@@ -157,12 +157,12 @@ def test_only_the_last_response_has_raw() -> None:
     assert last.raw
 
 
-def test_reasoning_tokens_are_counted() -> None:
+def test_usage_has_reasoning_tokens() -> None:
     *_, last = responses(ResponseBuilder(), fragment("hm", "reasoning"), fragment("a"), complete_success())
     assert last.raw["usage"]["completion_tokens_details"] == {"reasoning_tokens": 1}
 
 
-def test_counts_that_an_older_server_leaves_out_are_left_out() -> None:
+def test_usage_omits_unknown_counts() -> None:
     reader = PredictionReader()
     packet = complete_success()
     packet["stats"] = {"stopReason": "eosFound"}
@@ -173,7 +173,7 @@ def test_counts_that_an_older_server_leaves_out_are_left_out() -> None:
     assert last.additional_kwargs == {}
 
 
-def test_a_tool_call_grows_as_json_text_and_ends_as_an_object() -> None:
+def test_tool_call_grows_as_json_text_and_ends_as_an_object() -> None:
     got = list(
         responses(
             ResponseBuilder(),
@@ -206,7 +206,7 @@ def test_a_tool_call_grows_as_json_text_and_ends_as_an_object() -> None:
     assert got[-1].raw["finish_reason"] == "tool_calls"
 
 
-def test_a_call_without_name_and_argument_packets_comes_whole() -> None:
+def test_call_without_optional_packets_is_complete() -> None:
     got = list(responses(ResponseBuilder(), call_start("c1"), call_end("add", {"a": 1}, "c1"), complete_success()))
     # The client names the missing stages, so that every stream has the same ones.
     assert [calls_of(response)[0].tool_kwargs for response in got] == ["", '{"a": 1}', {"a": 1}, {"a": 1}]
@@ -219,7 +219,7 @@ def test_identical_parallel_calls_are_two_calls() -> None:
 
 
 @pytest.mark.parametrize("given", [None, "same"])
-def test_ids_are_unique_even_if_the_server_gives_none_or_one_twice(given: str | None) -> None:
+def test_call_ids_are_unique(given: str | None) -> None:
     packets = [call_start(given), call_end("add", {}, given), call_start(given), call_end("add", {}, given)]
     *_, last = responses(ResponseBuilder(), *packets, complete_success())
     ids = [block.tool_call_id for block in calls_of(last)]
@@ -227,7 +227,7 @@ def test_ids_are_unique_even_if_the_server_gives_none_or_one_twice(given: str | 
     assert all(ids)
 
 
-def test_an_id_stays_the_same_while_its_call_grows() -> None:
+def test_call_id_stays_the_same_while_the_call_grows() -> None:
     got = list(
         responses(
             ResponseBuilder(),
@@ -271,14 +271,14 @@ def test_failed_call_has_empty_arguments_if_its_tool_requires_some() -> None:
     assert (call.tool_call_id, call.tool_name, call.tool_kwargs) == ("c1", "add", {})
 
 
-def test_parts_of_llama_index_that_know_no_blocks_find_the_calls_too() -> None:
+def test_calls_are_in_additional_kwargs_too() -> None:
     *_, last = responses(ResponseBuilder(), call_start("c1"), call_end("add", {"a": "é"}, "c1"), complete_success())
     assert last.message.additional_kwargs["tool_calls"] == [
         {"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a": "é"}'}}
     ]
 
 
-def test_text_thinking_and_calls_are_three_blocks_in_order() -> None:
+def test_reasoning_text_and_calls_are_blocks_in_order() -> None:
     packets = [
         fragment("hm", "reasoning"),
         fragment("Now."),

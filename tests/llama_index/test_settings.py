@@ -42,22 +42,22 @@ ASK = [ChatMessage(role="user", content="Hello?")]
         ("prediction_config", "additional_kwargs", {"presencePenalty": 1.0}),
     ],
 )
-def test_other_integrations_names_are_understood(synonym: str, name: str, value: Any) -> None:
+def test_names_of_other_integrations_are_translated(synonym: str, name: str, value: Any) -> None:
     assert getattr(LMStudio(**{synonym: value}), name) == value
 
 
-def test_a_token_is_accepted_under_both_names() -> None:
+def test_api_key_and_api_token_are_one_setting() -> None:
     assert LMStudio(api_key=TOKEN).token == LMStudio(api_token=TOKEN).token == TOKEN
 
 
-def test_a_setting_under_two_names_is_refused_unless_they_agree() -> None:
+def test_setting_under_two_names_raises_unless_equal() -> None:
     with pytest.raises(ValidationError, match="'model' and 'model_name' are one setting"):
         LMStudio(model="a", model_name="b")
     assert LMStudio(model="a", model_name="a").model == "a"
 
 
 @pytest.mark.parametrize(("name", "meant"), [("temprature", "temperature"), ("max_token", "max_tokens")])
-def test_a_misspelt_setting_is_refused_with_the_right_one(name: str, meant: str) -> None:
+def test_misspelt_setting_raises_and_names_the_nearest(name: str, meant: str) -> None:
     given: dict[str, Any] = {name: 1}
     with pytest.raises(ValidationError, match=f"did you mean '{meant}'"):
         LMStudio(**given)
@@ -81,12 +81,12 @@ def test_a_misspelt_setting_is_refused_with_the_right_one(name: str, meant: str)
         {"timeout": {"conect": 1}},
     ],
 )
-def test_values_that_make_no_sense_are_refused_at_once(bad: dict[str, Any]) -> None:
+def test_invalid_value_raises_in_the_constructor(bad: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         LMStudio(**bad)
 
 
-def test_thinking_knows_a_switch_from_a_budget() -> None:
+def test_thinking_is_a_switch_or_a_budget() -> None:
     def config(llm: LMStudio) -> dict[str, Any]:
         made: dict[str, Any] = call_options(llm, {}).arguments["config"]
         return {name: made[name] for name in made if name != "contextOverflowPolicy"}
@@ -97,7 +97,7 @@ def test_thinking_knows_a_switch_from_a_budget() -> None:
         call_options(LMStudio(), {"thinking": -1})
 
 
-def test_context_window_is_the_context_length_to_load_with(server: Emulator) -> None:
+def test_context_window_is_sent_as_context_length(server: Emulator) -> None:
     llm = LMStudio(
         model="emulator/chat-2", base_url=server.url, context_window=8192, ttl=90, load_config={"flashAttention": True}
     )
@@ -110,14 +110,14 @@ def test_context_window_is_the_context_length_to_load_with(server: Emulator) -> 
     assert llm.metadata.context_window == 8192
 
 
-def test_an_explicit_context_length_is_left_alone() -> None:
+def test_context_length_of_load_config_wins() -> None:
     llm = LMStudio(context_window=8192, load_config={"contextLength": 1024})
     assert load_options(llm)["config"] == {"contextLength": 1024}
     both = LMStudio(context_window=8192, load_config={"context_length": 1024})
     assert load_options(both)["config"] == {"context_length": 1024}
 
 
-def test_a_timeout_is_a_number_a_mapping_or_a_timeout() -> None:
+def test_timeout_is_a_number_a_mapping_or_a_timeout() -> None:
     assert LMStudio(timeout=5).timeout == 5
     made = LMStudio(timeout=Timeout(connect=1.0, total=20.0))
     assert isinstance(made.timeout, dict)
@@ -128,7 +128,7 @@ def test_a_timeout_is_a_number_a_mapping_or_a_timeout() -> None:
 # What the model says about itself
 
 
-def test_metadata_tells_the_loaded_context_and_the_abilities(server: Emulator, llm: LMStudio) -> None:
+def test_metadata_has_the_loaded_context_and_tool_support(server: Emulator, llm: LMStudio) -> None:
     metadata = llm.metadata
     assert metadata.context_window == 4096
     assert metadata.is_function_calling_model is True
@@ -136,12 +136,12 @@ def test_metadata_tells_the_loaded_context_and_the_abilities(server: Emulator, l
     assert metadata.model_name == "emulator/chat"
 
 
-def test_the_loaded_context_counts_more_than_the_one_that_was_wished_for(server: Emulator) -> None:
+def test_metadata_prefers_the_loaded_context(server: Emulator) -> None:
     llm = LMStudio(model="emulator/chat", base_url=server.url, context_window=16384)  # loaded already, with 4096
     assert llm.metadata.context_window == 4096
 
 
-def test_metadata_is_asked_for_once(server: Emulator, llm: LMStudio) -> None:
+def test_metadata_is_requested_once(server: Emulator, llm: LMStudio) -> None:
     for _ in range(5):
         assert llm.metadata.context_window == 4096
     assert len(calls(server, "listLoaded")) == 1
@@ -153,26 +153,26 @@ def test_metadata_loads_nothing(server: Emulator) -> None:
     assert server.loaded == ["emulator/chat", "emulator/embedding"]
 
 
-def test_an_answer_brings_the_metadata_up_to_date(server: Emulator) -> None:
+def test_answer_updates_the_metadata(server: Emulator) -> None:
     llm = LMStudio(model="emulator/chat-2", base_url=server.url, context_window=16384)
     llm.chat(ASK)
     assert llm.metadata.context_window == 16384
     assert calls(server, "listLoaded") == []
 
 
-def test_another_models_answer_changes_nothing(server: Emulator, llm: LMStudio) -> None:
+def test_answer_of_another_model_does_not_change_the_metadata(server: Emulator, llm: LMStudio) -> None:
     llm.chat(ASK, model="emulator/chat-2")
     assert llm._facts is None
 
 
-def test_a_model_that_is_not_trained_for_tools_says_so_unless_overridden() -> None:
+def test_metadata_of_a_model_without_tools_is_overridden_by_the_setting() -> None:
     with Emulator(models=[EmulatedModel("plain", loaded=True, tools=False)]) as server:
         assert LMStudio(model="plain", base_url=server.url).metadata.is_function_calling_model is False
         overridden = LMStudio(model="plain", base_url=server.url, is_function_calling_model=True)
         assert overridden.metadata.is_function_calling_model is True
 
 
-async def test_metadata_of_tools_stays_as_it_was_first_given(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_function_calling_metadata_stays_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lmstudio_integrations.llama_index._base._METADATA_SECONDS", 0)
     with Emulator(models=[EmulatedModel("plain", loaded=True, tools=False)]) as server:
         llm = LMStudio(model="plain", base_url=server.url)
@@ -187,14 +187,14 @@ async def test_metadata_of_tools_stays_as_it_was_first_given(monkeypatch: pytest
 @pytest.mark.parametrize(
     ("max_tokens", "context", "expected"), [(None, 4096, 256), (-1, 4096, 256), (512, 4096, 512), (9999, 4096, 2048)]
 )
-def test_there_is_always_room_for_a_prompt(max_tokens: int | None, context: int, expected: int) -> None:
+def test_num_output_is_at_most_half_of_the_context(max_tokens: int | None, context: int, expected: int) -> None:
     facts = ModelFacts(name="m", context_length=context, loaded=True)
     metadata = metadata_of(LMStudio(max_tokens=max_tokens), facts)
     assert metadata.num_output == expected
     assert metadata.context_window - metadata.num_output > 0
 
 
-def test_without_a_server_the_settings_stand_in(server: Emulator) -> None:
+def test_metadata_without_a_server_uses_the_settings(server: Emulator) -> None:
     url = server.url
     server.stop()
     llm = LMStudio(model="m", base_url=url, context_window=1234, max_tokens=100)
@@ -215,12 +215,12 @@ async def test_metadata_waits_for_a_limited_time_on_an_event_loop(
     assert llm._facts.loaded
 
 
-async def test_metadata_can_be_awaited(llm: LMStudio) -> None:
+async def test_arefresh_metadata_returns_the_metadata(llm: LMStudio) -> None:
     assert (await llm.arefresh_metadata()).context_window == 4096
     assert llm.refresh_metadata() == llm.metadata
 
 
-def test_the_payload_asks_no_server_and_tells_no_secret(server: Emulator, events: Collected) -> None:
+def test_to_payload_sends_nothing_and_has_no_secret(server: Emulator, events: Collected) -> None:
     llm = LMStudio(model="emulator/chat", base_url=server.url, api_key=TOKEN, temperature=0.5)
     payload = llm.to_payload()
     assert payload["class_name"] == "LMStudio_llm"
@@ -242,7 +242,7 @@ def test_stored_forms_have_no_secret() -> None:
     assert b"abcdefgh" not in pickle.dumps(llm)
 
 
-def test_a_copy_in_the_process_keeps_the_token() -> None:
+def test_copy_keeps_the_token() -> None:
     llm = LMStudio(model="m", api_key=TOKEN)
     assert copy.deepcopy(llm).token == llm.model_copy().token == copy.copy(llm).token == TOKEN
 
@@ -263,7 +263,7 @@ FULL: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("way", ["pickle", "deepcopy", "dict", "json"])
-def test_settings_survive_every_way_of_storing(server: Emulator, way: str) -> None:
+def test_settings_round_trip_through_every_stored_form(server: Emulator, way: str) -> None:
     llm = LMStudio(**FULL, base_url=server.url)
     llm.chat(ASK)  # a used one is no different
     match way:
@@ -281,19 +281,19 @@ def test_settings_survive_every_way_of_storing(server: Emulator, way: str) -> No
     assert made.chat(ASK).message.content == "Still here."
 
 
-def test_a_stored_form_can_be_read_as_it_is() -> None:
+def test_from_dict_reads_a_stored_form() -> None:
     stored = LMStudio(model="m").to_dict()
     assert stored["class_name"] == "LMStudio_llm"
     assert LMStudio(**stored).model == "m"
 
 
-def test_nothing_is_opened_before_the_first_call(server: Emulator) -> None:
+def test_construction_opens_no_connection(server: Emulator) -> None:
     LMStudio(model="emulator/chat", base_url=server.url)
     assert server.connections == 0
     assert server.requests == []
 
 
-def test_importing_without_llama_index_says_what_to_install() -> None:
+def test_import_without_llama_index_names_the_extra() -> None:
     program = (
         "import sys; sys.modules['llama_index.core'] = None\n"
         "try:\n    import lmstudio_integrations.llama_index\n"

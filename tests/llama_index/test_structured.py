@@ -51,7 +51,7 @@ async def predict(llm: LMStudio, method: str, **kwargs: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize("method", METHODS)
-async def test_the_answer_is_an_object_and_the_schema_was_the_grammar(
+async def test_structured_predict_sends_the_schema_and_returns_an_object(
     server: Emulator, llm: LMStudio, method: str
 ) -> None:
     server.script(REPLY)
@@ -66,7 +66,7 @@ async def test_the_answer_is_an_object_and_the_schema_was_the_grammar(
 
 
 @pytest.mark.parametrize("method", METHODS)
-async def test_the_system_prompt_is_kept(server: Emulator, llm: LMStudio, method: str) -> None:
+async def test_structured_predict_sends_the_system_prompt(server: Emulator, llm: LMStudio, method: str) -> None:
     server.script(REPLY)
     await predict(llm.model_copy(update={"system_prompt": "Only music."}), method)
     first = creations(server)[0]["history"]["messages"][0]
@@ -74,7 +74,7 @@ async def test_the_system_prompt_is_kept(server: Emulator, llm: LMStudio, method
 
 
 @pytest.mark.parametrize("method", METHODS)
-async def test_keywords_for_the_model_are_passed_on(server: Emulator, llm: LMStudio, method: str) -> None:
+async def test_llm_kwargs_are_sent(server: Emulator, llm: LMStudio, method: str) -> None:
     server.script(REPLY)
     words = {"temperature": 0.25, "tool_required": True, "tool_choice": None, "allow_parallel_tool_calls": False}
     await predict(llm, method, llm_kwargs=words)
@@ -82,7 +82,7 @@ async def test_keywords_for_the_model_are_passed_on(server: Emulator, llm: LMStu
 
 
 @pytest.mark.parametrize("method", METHODS[2:])
-async def test_objects_grow_while_they_stream(server: Emulator, llm: LMStudio, method: str) -> None:
+async def test_stream_structured_predict_yields_growing_objects(server: Emulator, llm: LMStudio, method: str) -> None:
     server.script(REPLY)
     got = await predict(llm, method)
     assert len(got) > 5
@@ -94,16 +94,14 @@ async def test_objects_grow_while_they_stream(server: Emulator, llm: LMStudio, m
 
 
 @pytest.mark.parametrize("method", METHODS)
-async def test_an_answer_that_was_cut_off_is_an_error_and_no_half_object(
-    server: Emulator, llm: LMStudio, method: str
-) -> None:
+async def test_truncated_answer_raises(server: Emulator, llm: LMStudio, method: str) -> None:
     server.script(Reply('{"name": "Ode", "tracks": [{"title"', stop_reason="maxPredictedTokensReached"))
     with pytest.raises(ValueError, match="raise max_tokens") as caught:
         await predict(llm, method)
     assert '"tracks": [{"title"' in str(caught.value)
 
 
-def test_partial_objects_of_a_cut_stream_had_come_before_the_error(server: Emulator, llm: LMStudio) -> None:
+def test_truncated_stream_yields_partial_objects_before_the_error(server: Emulator, llm: LMStudio) -> None:
     server.script(Reply('{"name": "Ode", "tracks": [', stop_reason="maxPredictedTokensReached"))
     seen: list[Any] = []
     stream = llm.stream_structured_predict(Album, PROMPT, topic="joy")
@@ -112,12 +110,12 @@ def test_partial_objects_of_a_cut_stream_had_come_before_the_error(server: Emula
     assert seen[-1].name == "Ode"
 
 
-def test_a_document_among_the_thoughts_is_found(server: Emulator, llm: LMStudio) -> None:
+def test_document_in_the_reasoning_is_parsed(server: Emulator, llm: LMStudio) -> None:
     server.script(Reply(reasoning=json.dumps(DOCUMENT)))
     assert llm.structured_predict(Album, PROMPT, topic="joy") == Album.model_validate(DOCUMENT)
 
 
-async def test_as_structured_llm_answers_with_objects(server: Emulator, llm: LMStudio) -> None:
+async def test_as_structured_llm_returns_objects(server: Emulator, llm: LMStudio) -> None:
     structured = llm.as_structured_llm(Album)
     messages = [ChatMessage(role="user", content="An album.")]
     server.script(REPLY, REPLY, REPLY)
@@ -138,7 +136,7 @@ async def test_as_structured_llm_streams_objects(server: Emulator, llm: LMStudio
     assert streamed[-1].raw == Album.model_validate(DOCUMENT)
 
 
-def test_llama_index_is_told_of_start_and_end(server: Emulator, llm: LMStudio, events: Collected) -> None:
+def test_structured_predict_dispatches_start_and_end(server: Emulator, llm: LMStudio, events: Collected) -> None:
     server.script(REPLY, REPLY)
     llm.structured_predict(Album, PROMPT, topic="joy")
     list(llm.stream_structured_predict(Album, PROMPT, topic="joy"))
@@ -148,7 +146,7 @@ def test_llama_index_is_told_of_start_and_end(server: Emulator, llm: LMStudio, e
 
 
 @pytest.mark.parametrize("method", METHODS)
-async def test_the_function_mode_is_llama_indexs_own(server: Emulator, llm: LMStudio, method: str) -> None:
+async def test_function_mode_uses_llama_indexs_program(server: Emulator, llm: LMStudio, method: str) -> None:
     server.script(Reply(tool_calls=[ToolCall("Album", DOCUMENT)]))
     by_function = llm.model_copy(update={"pydantic_program_mode": PydanticProgramMode.FUNCTION})
     got = await predict(by_function, method)
@@ -158,7 +156,7 @@ async def test_the_function_mode_is_llama_indexs_own(server: Emulator, llm: LMSt
 
 
 @pytest.mark.parametrize("method", METHODS)
-async def test_the_function_mode_keeps_the_system_prompt_and_requires_the_tool(
+async def test_function_mode_sends_the_system_prompt_and_requires_the_tool(
     server: Emulator, llm: LMStudio, method: str
 ) -> None:
     server.script(Reply(tool_calls=[ToolCall("Album", DOCUMENT)]))
@@ -174,7 +172,7 @@ async def test_the_function_mode_keeps_the_system_prompt_and_requires_the_tool(
         assert settings(creation)["llm.prediction.toolChoice"] == {"type": "generic", "mode": "required"}
 
 
-async def test_the_text_mode_is_llama_indexs_own(server: Emulator, llm: LMStudio) -> None:
+async def test_llm_mode_uses_llama_indexs_program(server: Emulator, llm: LMStudio) -> None:
     server.script(REPLY)
     by_text = llm.model_copy(update={"pydantic_program_mode": PydanticProgramMode.LLM})
     (got,) = await predict(by_text, "structured_predict")
@@ -182,7 +180,7 @@ async def test_the_text_mode_is_llama_indexs_own(server: Emulator, llm: LMStudio
     assert "llm.prediction.structured" not in settings(creations(server)[0])
 
 
-def test_a_partial_document_gives_what_is_certain() -> None:
+def test_partial_document_gives_the_certain_fields() -> None:
     partial = PartialObjects(Album)
     assert partial.take("") is None
     assert partial.take("  ") is None
@@ -196,7 +194,7 @@ def test_a_partial_document_gives_what_is_certain() -> None:
     assert partial.take("no document") is None
 
 
-def test_a_chat_with_a_schema_needs_no_class(server: Emulator, llm: LMStudio) -> None:
+def test_chat_accepts_a_schema_as_response_format(server: Emulator, llm: LMStudio) -> None:
     server.script(REPLY)
     schema = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
     response = llm.chat([ChatMessage(role="user", content="x")], response_format=schema)

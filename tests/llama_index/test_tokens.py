@@ -25,20 +25,20 @@ def add(a: int, b: int) -> int:
     return a + b
 
 
-async def test_tokenize_is_what_the_server_says(server: Emulator, llm: LMStudio) -> None:
+async def test_tokenize_returns_the_ids_of_the_server(server: Emulator, llm: LMStudio) -> None:
     expected = Client(server.url).llm.just_in_time("emulator/chat").tokenize("Hello, world?")
     assert llm.tokenize("Hello, world?") == expected
     assert await llm.atokenize("Hello, world?") == expected
 
 
-async def test_a_conversation_counts_as_the_prompt_that_it_becomes(server: Emulator, llm: LMStudio) -> None:
+async def test_token_count_of_messages_is_that_of_the_formatted_prompt(server: Emulator, llm: LMStudio) -> None:
     response = llm.chat(ASK)
     prompt_tokens = response.raw["usage"]["prompt_tokens"]
     assert llm.count_tokens(ASK) == prompt_tokens
     assert await llm.acount_tokens(ASK) == prompt_tokens
 
 
-async def test_tools_count(server: Emulator, llm: LMStudio) -> None:
+async def test_token_count_includes_tools(server: Emulator, llm: LMStudio) -> None:
     tool = FunctionTool.from_defaults(fn=add)
     response: Any = llm.chat_with_tools([tool], chat_history=ASK)
     assert llm.count_tokens(ASK, [tool]) == response.raw["usage"]["prompt_tokens"]
@@ -46,18 +46,18 @@ async def test_tools_count(server: Emulator, llm: LMStudio) -> None:
     assert llm.count_tokens(ASK, [tool]) > llm.count_tokens(ASK)
 
 
-async def test_a_text_counts_as_it_stands(llm: LMStudio) -> None:
+async def test_token_count_of_a_text_has_no_template(llm: LMStudio) -> None:
     assert llm.count_tokens("Hello, world?") == len(llm.tokenize("Hello, world?"))
     assert await llm.acount_tokens("Hello, world?") == llm.count_tokens("Hello, world?")
 
 
-def test_the_tokenizer_is_a_callable_with_encode(llm: LMStudio) -> None:
+def test_tokenizer_is_a_callable_with_encode(llm: LMStudio) -> None:
     tokenizer = llm.tokenizer
     assert tokenizer("Hello") == tokenizer.encode("Hello") == llm.tokenize("Hello")
     assert tokenizer.encode("Hello", allowed_special="all") == tokenizer("Hello")
 
 
-def test_a_text_is_asked_for_once(server: Emulator, llm: LMStudio) -> None:
+def test_tokenizer_requests_each_text_once(server: Emulator, llm: LMStudio) -> None:
     tokenizer = llm.tokenizer
     first = tokenizer("again")
     first.append(0)
@@ -65,7 +65,7 @@ def test_a_text_is_asked_for_once(server: Emulator, llm: LMStudio) -> None:
     assert len(calls(server, "tokenize")) == 1
 
 
-def test_it_can_be_the_tokenizer_of_the_settings(server: Emulator, llm: LMStudio) -> None:
+def test_tokenizer_works_in_global_settings(server: Emulator, llm: LMStudio) -> None:
     before = Settings._tokenizer
     try:
         Settings.tokenizer = llm.tokenizer
@@ -79,7 +79,7 @@ def test_it_can_be_the_tokenizer_of_the_settings(server: Emulator, llm: LMStudio
         Settings._tokenizer = before
 
 
-def test_the_tokenizer_travels(llm: LMStudio) -> None:
+def test_tokenizer_pickles(llm: LMStudio) -> None:
     tokenizer = llm.tokenizer
     expected = tokenizer("Hello")
     assert pickle.loads(pickle.dumps(tokenizer))("Hello") == expected

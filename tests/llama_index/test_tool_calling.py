@@ -56,9 +56,7 @@ def tools_sent(server: Emulator) -> list[str]:
 
 
 @pytest.mark.parametrize("method", METHODS)
-async def test_one_call_comes_back_and_the_tool_can_be_called_with_it(
-    server: Emulator, llm: LMStudio, method: str
-) -> None:
+async def test_call_of_a_response_can_be_run(server: Emulator, llm: LMStudio, method: str) -> None:
     server.script(Reply(tool_calls=[CALL]))
     got = await ask(llm, method, [SONG])
     (selection,) = llm.get_tool_calls_from_response(got[-1])
@@ -70,7 +68,7 @@ async def test_one_call_comes_back_and_the_tool_can_be_called_with_it(
 
 
 @pytest.mark.parametrize("method", METHODS[2:])
-async def test_tool_calls_can_be_read_from_every_partial_response(server: Emulator, llm: LMStudio, method: str) -> None:
+async def test_tool_calls_are_readable_in_every_partial_response(server: Emulator, llm: LMStudio, method: str) -> None:
     server.script(Reply("Well.", tool_calls=[CALL]))
     seen = []
     for response in await ask(llm, method, [SONG]):
@@ -83,7 +81,7 @@ async def test_tool_calls_can_be_read_from_every_partial_response(server: Emulat
 
 
 @pytest.mark.parametrize("method", METHODS)
-async def test_no_tools_is_a_plain_chat(server: Emulator, llm: LMStudio, method: str) -> None:
+async def test_chat_with_no_tools_is_a_plain_chat(server: Emulator, llm: LMStudio, method: str) -> None:
     server.script(Reply("Hi"))
     got = await ask(llm, method, [], tool_required=True)
     assert got[-1].message.content == "Hi"
@@ -91,7 +89,7 @@ async def test_no_tools_is_a_plain_chat(server: Emulator, llm: LMStudio, method:
 
 
 @pytest.mark.parametrize("method", METHODS)
-async def test_a_required_tool_is_required_at_lm_studio(server: Emulator, llm: LMStudio, method: str) -> None:
+async def test_tool_required_is_sent(server: Emulator, llm: LMStudio, method: str) -> None:
     server.script(Reply(tool_calls=[CALL]))
     await ask(llm, method, [SONG, ADD], tool_required=True)
     assert choice_sent(server) == {"type": "generic", "mode": "required"}
@@ -99,14 +97,14 @@ async def test_a_required_tool_is_required_at_lm_studio(server: Emulator, llm: L
 
 
 @pytest.mark.parametrize("choice", ["add", {"type": "function", "function": {"name": "add"}}])
-async def test_a_named_tool_is_the_only_one_and_required(server: Emulator, llm: LMStudio, choice: Any) -> None:
+async def test_named_tool_choice_sends_only_that_tool(server: Emulator, llm: LMStudio, choice: Any) -> None:
     server.script(Reply(tool_calls=[ToolCall("add", {"a": 1, "b": 2})]))
     await ask(llm, "chat_with_tools", [SONG, ADD], tool_choice=choice)
     assert choice_sent(server) == {"type": "generic", "mode": "required"}
     assert tools_sent(server) == ["add"]
 
 
-async def test_a_choice_wins_over_required_and_none_leaves_it_open(server: Emulator, llm: LMStudio) -> None:
+async def test_tool_choice_wins_over_tool_required(server: Emulator, llm: LMStudio) -> None:
     await ask(llm, "chat_with_tools", [SONG], tool_choice="none", tool_required=True)
     assert choice_sent(server) == {"type": "generic", "mode": "none"}
     await ask(llm, "chat_with_tools", [SONG], tool_choice=None)
@@ -114,16 +112,14 @@ async def test_a_choice_wins_over_required_and_none_leaves_it_open(server: Emula
 
 
 @pytest.mark.parametrize("method", METHODS)
-async def test_an_unknown_tool_choice_is_refused_before_anything_is_sent(
-    server: Emulator, llm: LMStudio, method: str
-) -> None:
+async def test_unknown_tool_choice_raises_before_anything_is_sent(server: Emulator, llm: LMStudio, method: str) -> None:
     with pytest.raises(LMStudioValueError, match="'sing'"):
         await ask(llm, method, [SONG], tool_choice="sing")
     assert creations(server) == []
 
 
 @pytest.mark.parametrize("method", METHODS)
-async def test_parallel_calls_come_back_as_they_are_where_allowed(server: Emulator, llm: LMStudio, method: str) -> None:
+async def test_parallel_calls_are_returned_if_allowed(server: Emulator, llm: LMStudio, method: str) -> None:
     server.script(Reply(tool_calls=[CALL, CALL, ToolCall("add", {"a": 1, "b": 2}, id=None)]))
     got = await ask(llm, method, [SONG, ADD], allow_parallel_tool_calls=True)
     selections = llm.get_tool_calls_from_response(got[-1])
@@ -132,7 +128,7 @@ async def test_parallel_calls_come_back_as_they_are_where_allowed(server: Emulat
 
 
 @pytest.mark.parametrize("method", METHODS)
-async def test_only_the_first_call_comes_back_where_parallel_calls_are_off(
+async def test_only_the_first_call_is_returned_without_parallel_calls(
     server: Emulator, llm: LMStudio, method: str
 ) -> None:
     server.script(Reply(tool_calls=[CALL, ToolCall("add", {"a": 1, "b": 2})]))
@@ -141,13 +137,13 @@ async def test_only_the_first_call_comes_back_where_parallel_calls_are_off(
 
 
 @pytest.mark.parametrize("parallel", [True, False])
-def test_predict_and_call_calls_the_tools(server: Emulator, llm: LMStudio, parallel: bool) -> None:
+def test_predict_and_call_runs_the_tools(server: Emulator, llm: LMStudio, parallel: bool) -> None:
     server.script(Reply(tool_calls=[ToolCall("add", {"a": 1, "b": 2}), ToolCall("add", {"a": 3, "b": 4})]))
     outcome = llm.predict_and_call([ADD], "Add.", allow_parallel_tool_calls=parallel)
     assert [source.raw_output for source in outcome.sources] == ([3, 7] if parallel else [3])
 
 
-async def test_the_callers_history_is_left_alone(server: Emulator, llm: LMStudio) -> None:
+async def test_history_of_the_caller_is_unchanged(server: Emulator, llm: LMStudio) -> None:
     history = [ChatMessage(role="system", content="s")]
     for method in METHODS:
         await ask(llm, method, [SONG], chat_history=history)
@@ -155,12 +151,12 @@ async def test_the_callers_history_is_left_alone(server: Emulator, llm: LMStudio
     assert [message["role"] for message in creations(server)[-1]["history"]["messages"]] == ["system", "user"]
 
 
-def test_a_history_alone_is_enough(server: Emulator, llm: LMStudio) -> None:
+def test_chat_with_tools_works_without_a_user_message(server: Emulator, llm: LMStudio) -> None:
     llm.chat_with_tools([SONG], chat_history=[ChatMessage(role="user", content="Go.")])
     assert creations(server)[0]["history"]["messages"][0]["content"][0]["text"] == "Go."
 
 
-def test_no_call_is_an_error_only_where_it_is_asked_to_be(server: Emulator, llm: LMStudio) -> None:
+def test_missing_call_raises_only_if_requested(server: Emulator, llm: LMStudio) -> None:
     server.script(Reply("I would rather not."))
     response = llm.chat_with_tools([SONG], "Sing.")
     assert llm.get_tool_calls_from_response(response, error_on_no_tool_call=False) == []
@@ -168,7 +164,7 @@ def test_no_call_is_an_error_only_where_it_is_asked_to_be(server: Emulator, llm:
         llm.get_tool_calls_from_response(response)
 
 
-def test_a_call_that_lm_studio_could_not_read_is_never_silent(server: Emulator, llm: LMStudio) -> None:
+def test_failed_call_is_named_in_the_error(server: Emulator, llm: LMStudio) -> None:
     broken = FailedToolCall("add", '{"a": ', raw_content="<tool>add{</tool>")
     server.script(Reply(failed_tool_call=broken))
     response: Any = llm.chat_with_tools([ADD], "Add.")
@@ -177,7 +173,7 @@ def test_a_call_that_lm_studio_could_not_read_is_never_silent(server: Emulator, 
     assert (selection.tool_name, selection.tool_kwargs) == ("add", {})
 
 
-def test_a_tool_round_is_sent_back_as_lm_studio_wants_it(server: Emulator, llm: LMStudio) -> None:
+def test_tool_round_is_sent_back_in_lm_studios_form(server: Emulator, llm: LMStudio) -> None:
     server.script(Reply(reasoning="hm", tool_calls=[ToolCall("add", {"b": 2, "a": 1})]), Reply("3"))
     first = llm.chat_with_tools([ADD], "1+2?")
     (selection,) = llm.get_tool_calls_from_response(first)
@@ -193,7 +189,7 @@ def test_a_tool_round_is_sent_back_as_lm_studio_wants_it(server: Emulator, llm: 
     ]
 
 
-def test_the_history_of_one_turn_is_the_beginning_of_the_next(server: Emulator, llm: LMStudio) -> None:
+def test_history_of_a_turn_begins_the_next(server: Emulator, llm: LMStudio) -> None:
     history = [ChatMessage(role="user", content="1+2?")]
     for _ in range(3):
         server.script(Reply("Let me see.", reasoning="hm", tool_calls=[ToolCall("add", {"b": 2, "a": 1})]))

@@ -25,7 +25,7 @@ ADD = FunctionTool.from_defaults(fn=add)
 WIRE = wire_tools([ADD, {"type": "function", "function": {"name": "mul"}}])
 
 
-def test_a_llama_index_tool_is_described_with_its_parameters() -> None:
+def test_tool_is_converted_with_its_parameters() -> None:
     function = WIRE[0]["function"]
     assert function["name"] == "add"
     assert "Add two numbers." in function["description"]
@@ -33,17 +33,17 @@ def test_a_llama_index_tool_is_described_with_its_parameters() -> None:
     assert function["parameters"]["required"] == ["a", "b"]
 
 
-def test_a_long_description_is_passed_on() -> None:
+def test_long_description_is_kept() -> None:
     tool = FunctionTool.from_defaults(fn=add, description="x" * 5000)
     assert wire_tools([tool])[0]["function"]["description"] == "x" * 5000
 
 
-def test_the_name_is_the_tools_own_so_that_agents_find_it() -> None:
+def test_tool_keeps_its_own_name() -> None:
     tool = FunctionTool(fn=add, metadata=ToolMetadata(name="add.v2", description="d"))
     assert wire_tools([tool])[0]["function"]["name"] == "add.v2"
 
 
-def test_what_is_no_tool_is_refused() -> None:
+def test_object_that_is_no_tool_raises() -> None:
     with pytest.raises(LMStudioValueError, match="no tool"):
         wire_tools([add])
 
@@ -65,22 +65,22 @@ def test_what_is_no_tool_is_refused() -> None:
         ({"type": "auto"}, "auto"),
     ],
 )
-def test_every_form_of_a_tool_choice_is_understood(choice: Any, expected: str | None) -> None:
+def test_tool_choice_in_every_form_is_read(choice: Any, expected: str | None) -> None:
     assert chosen_tool(choice, WIRE) == expected
 
 
-def test_required_counts_only_without_a_choice() -> None:
+def test_required_applies_only_without_a_tool_choice() -> None:
     assert chosen_tool(None, WIRE, required=True) == "required"
     assert chosen_tool("auto", WIRE, required=True) == "auto"
 
 
 @pytest.mark.parametrize("choice", ["sub", {"type": "function", "function": {"name": "sub"}}, 7])
-def test_a_choice_that_names_no_tool_is_refused_with_the_names_there_are(choice: Any) -> None:
+def test_tool_choice_of_an_unknown_tool_raises_with_the_known_names(choice: Any) -> None:
     with pytest.raises(ValueError, match=r"\['add', 'mul'\]"):
         chosen_tool(choice, WIRE)
 
 
-def test_the_new_message_is_put_after_a_copy_of_the_history() -> None:
+def test_conversation_appends_to_a_copy_of_the_history() -> None:
     history = [ChatMessage(role="system", content="s")]
     messages = conversation("hello", history)
     assert [message.content for message in messages] == ["s", "hello"]
@@ -107,11 +107,11 @@ def test_the_new_message_is_put_after_a_copy_of_the_history() -> None:
         ('{"a": 1}}', {"a": 1}),
     ],
 )
-def test_arguments_that_still_grow_never_raise(arguments: Any, expected: dict[str, Any]) -> None:
+def test_partial_arguments_never_raise(arguments: Any, expected: dict[str, Any]) -> None:
     assert arguments_so_far(arguments) == expected
 
 
-def test_identical_calls_are_two_selections_with_ids_of_their_own() -> None:
+def test_identical_calls_are_two_selections_with_unique_ids() -> None:
     blocks = [ToolCallBlock(tool_call_id=None, tool_name="add", tool_kwargs={"a": 1}) for _ in range(2)]
     response = ChatResponse(message=ChatMessage(role="assistant", blocks=[TextBlock(text=""), *blocks]))
     selections = tool_selections(response)
