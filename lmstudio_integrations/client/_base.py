@@ -55,7 +55,8 @@ class CompletionOptions(CallbackOptions, total=False):
     ``response_format``: a pydantic class, a JSON schema, or ``{"type": "gbnf", "gbnfGrammar": …}``.
     ``preset``: the name of a preset. ``draft_model``: key of the model for speculative decoding.
     ``timeout``: seconds or a ``Timeout``, for this prediction alone. ``max_retries``: how often the request may be sent
-    again (default: the client's). ``cancel``: a ``CancelToken``.
+    again (default: the client's). ``cancel``: a ``CancelToken``. ``watch_queue``: whether ``events()`` has a
+    ``QueueProgress`` while the request waits at the server; ``on_queue_progress`` includes that.
     """
 
     config: LlmPredictionConfig | LlmPredictionConfigDict | Mapping[str, Any] | None
@@ -65,6 +66,7 @@ class CompletionOptions(CallbackOptions, total=False):
     timeout: float | Timeout | Mapping[str, float | None] | None
     max_retries: int | None
     cancel: CancelToken | None
+    watch_queue: bool
 
 
 class PredictionOptions(CompletionOptions, total=False):
@@ -314,6 +316,7 @@ class BaseModelHandle:
         callbacks = Callbacks(**{name: given.pop(name) for name in list(given) if name.startswith("on_")})
         limits = self._limits(given)
         cancel: CancelToken | None = given.pop("cancel", None)
+        watch_queue = bool(given.pop("watch_queue", False)) or callbacks.on_queue_progress is not None
         parallel = given.pop("parallel_tool_calls", None) is not False
         if cancel is not None:
             cancel.raise_if_cancelled()
@@ -326,7 +329,7 @@ class BaseModelHandle:
         )
         stream = make(reader, callbacks)
         controller = stream._controller
-        controller.watch_queue = callbacks.on_queue_progress is not None
+        controller.watch_queue = watch_queue
 
         async def run() -> None:
             executor = self._client._executor(self._reference, limits, controller.deliver_progress)

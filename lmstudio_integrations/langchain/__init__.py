@@ -20,7 +20,7 @@ from lmstudio_integrations.client.cancellation import CancelToken
 from lmstudio_integrations.langchain._block_translator import register
 
 if TYPE_CHECKING:
-    from lmstudio_integrations.langchain._progress import LOAD_PROGRESS, PROMPT_PROGRESS
+    from lmstudio_integrations.langchain._progress import LOAD_PROGRESS, PROMPT_PROGRESS, QUEUE_PROGRESS
     from lmstudio_integrations.langchain.callbacks import ProgressBar
     from lmstudio_integrations.langchain.chat_model import ChatLMStudio
     from lmstudio_integrations.langchain.embeddings import LMStudioEmbeddings
@@ -31,6 +31,7 @@ else:  # a type checker would take a module's `__getattr__` for a promise of any
         {
             "LOAD_PROGRESS": "_progress",
             "PROMPT_PROGRESS": "_progress",
+            "QUEUE_PROGRESS": "_progress",
             "ChatLMStudio": "chat_model",
             "LMStudioEmbeddings": "embeddings",
             "LMStudioLLM": "llm",
@@ -42,6 +43,7 @@ else:  # a type checker would take a module's `__getattr__` for a promise of any
 __all__ = [
     "LOAD_PROGRESS",
     "PROMPT_PROGRESS",
+    "QUEUE_PROGRESS",
     "CancelToken",
     "ChatLMStudio",
     "LMStudioEmbeddings",

@@ -17,7 +17,7 @@ from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk, GenerationChunk
 from langchain_core.utils.json import parse_partial_json
 
-from lmstudio_integrations.client import Fragment, LoadProgress, PredictionResult, PromptProgress, events
+from lmstudio_integrations.client import Fragment, LoadProgress, PredictionResult, PromptProgress, QueueProgress, events
 from lmstudio_integrations.client.model_template import ModelTemplate
 from lmstudio_integrations.langchain._response import (
     PROVIDER,
@@ -62,7 +62,7 @@ class ChunkReader:
             if event.is_reasoning:
                 return (_chunk(additional_kwargs={"reasoning_content": content}),)
             return ()
-        if kind is PromptProgress or kind is LoadProgress:
+        if kind is PromptProgress or kind is LoadProgress or kind is QueueProgress:
             return ()
         if kind is PredictionResult:
             return (self._last(event),)

@@ -12,12 +12,13 @@ from __future__ import annotations
 import sys
 from contextvars import ContextVar
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
 from langchain_core.callbacks.manager import adispatch_custom_event, dispatch_custom_event
 from langchain_core.runnables.config import ensure_config, get_callback_manager_for_config
 
-from lmstudio_integrations.client import LoadProgress, PromptProgress
+from lmstudio_integrations.client import LoadProgress, PromptProgress, QueueProgress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +29,7 @@ __all__ = [
     "LOAD_PROGRESS",
     "PROGRESS_EVENTS",
     "PROMPT_PROGRESS",
+    "QUEUE_PROGRESS",
     "Listener",
     "ProgressDispatcher",
     "listen",
@@ -42,17 +44,27 @@ PROMPT_PROGRESS = "lmstudio.prompt_progress"
 LOAD_PROGRESS = "lmstudio.load_progress"
 """Custom event while a model is loaded: ``progress`` 0.0 to 1.0, ``identifier``."""
 
-PROGRESS_EVENTS = frozenset({PromptProgress, LoadProgress})
+QUEUE_PROGRESS = "lmstudio.queue_progress"
+"""Custom event while the request waits behind others: ``queued`` requests wait, ``status`` is what the model does."""
+
+ProgressEvent: TypeAlias = "PromptProgress | LoadProgress | QueueProgress"
+
+_NAMES: dict[type, str] = {
+    PromptProgress: PROMPT_PROGRESS,
+    LoadProgress: LOAD_PROGRESS,
+    QueueProgress: QUEUE_PROGRESS,
+}
+PROGRESS_EVENTS = frozenset(_NAMES)
 
 
-def progress_data(event: PromptProgress | LoadProgress) -> dict[str, Any]:
+def progress_data(event: ProgressEvent) -> dict[str, Any]:
     """The event's values under their own names."""
     return asdict(event)
 
 
-def progress_name(event: PromptProgress | LoadProgress) -> str:
+def progress_name(event: ProgressEvent) -> str:
     """The name of the custom event."""
-    return PROMPT_PROGRESS if isinstance(event, PromptProgress) else LOAD_PROGRESS
+    return _NAMES[type(event)]
 
 
 class Listener(Protocol):
@@ -61,7 +73,7 @@ class Listener(Protocol):
     done: bool
     """Whether its run has ended. A listener whose prediction never started is dropped then."""
 
-    def progress(self, event: PromptProgress | LoadProgress) -> None:
+    def progress(self, event: ProgressEvent) -> None:
         """Receive one step."""
         ...
 
@@ -83,8 +95,12 @@ class ProgressDispatcher:
             _listeners.set(())
         self._write = _stream_writer()
         self._config: RunnableConfig | None = ensure_config()
-        if get_callback_manager_for_config(self._config).parent_run_id is None:
+        manager = get_callback_manager_for_config(self._config)
+        if manager.parent_run_id is None:
             self._config = None
+        has_handler = self._config is not None and any(map(_takes_custom_events, manager.handlers))
+        self.listens = bool(self._listeners) or self._write is not None or has_handler
+        """Whether any handler, listener or stream receives progress."""
 
     def dispatch(self, event: Any) -> None:
         """Dispatch one step, an event of ``PROGRESS_EVENTS``, from blocking code."""
@@ -98,11 +114,17 @@ class ProgressDispatcher:
         if self._config is not None:
             await adispatch_custom_event(progress_name(event), progress_data(event), config=self._config)
 
-    def _pass_on(self, event: PromptProgress | LoadProgress) -> None:
+    def _pass_on(self, event: ProgressEvent) -> None:
         if self._write is not None:
             self._write({"type": progress_name(event), **progress_data(event)})
         for listener in self._listeners:
             listener.progress(event)
+
+
+def _takes_custom_events(handler: BaseCallbackHandler) -> bool:
+    """Whether a handler does anything with custom events."""
+    method = type(handler).on_custom_event
+    return method not in (BaseCallbackHandler.on_custom_event, AsyncCallbackHandler.on_custom_event)
 
 
 def _stream_writer() -> Callable[[Any], None] | None:

@@ -75,16 +75,18 @@ class Request:
     context_length: int | None = None
     response: ResponseOptions = field(default_factory=ResponseOptions)
 
-    def start(self, client: Client) -> PredictionStream:
+    def start(self, client: Client, progress: ProgressDispatcher) -> PredictionStream:
         """Start the prediction."""
         llm = client.llm.just_in_time(self.model, **self.load)
-        stream: PredictionStream = getattr(llm, self.method)(self.subject, **self.options)
+        stream: PredictionStream = getattr(llm, self.method)(self.subject, **self.options, watch_queue=progress.listens)
         return stream
 
-    async def astart(self, client: AsyncClient) -> AsyncPredictionStream:
+    async def astart(self, client: AsyncClient, progress: ProgressDispatcher) -> AsyncPredictionStream:
         """``start`` for coroutines."""
         llm = client.llm.just_in_time(self.model, **self.load)
-        stream: AsyncPredictionStream = await getattr(llm, self.method)(self.subject, **self.options)
+        stream: AsyncPredictionStream = await getattr(llm, self.method)(
+            self.subject, **self.options, watch_queue=progress.listens
+        )
         return stream
 
 
@@ -198,8 +200,8 @@ def predict(settings: GenerationSettings, request: Request, reader: Reader[T_co]
     with LangChainErrors():
         for made in reader.begin():
             yield made
-        with request.start(settings._client()) as stream:
-            progress = ProgressDispatcher()
+        progress = ProgressDispatcher()
+        with request.start(settings._client(), progress) as stream:
             for event in stream.events():
                 if type(event) in PROGRESS_EVENTS:
                     progress.dispatch(event)
@@ -216,8 +218,8 @@ async def apredict(settings: GenerationSettings, request: Request, reader: Reade
     with LangChainErrors():
         for made in reader.begin():
             yield made
-        async with await request.astart(settings._aclient()) as stream:
-            progress = ProgressDispatcher()
+        progress = ProgressDispatcher()
+        async with await request.astart(settings._aclient(), progress) as stream:
             async for event in stream.events():
                 if type(event) in PROGRESS_EVENTS:
                     await progress.adispatch(event)

@@ -11,9 +11,9 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from lmstudio_integrations.client import Fragment, LoadProgress, PredictionResult, PromptProgress
+from lmstudio_integrations.client import Fragment, LoadProgress, PredictionResult, PromptProgress, QueueProgress
 from lmstudio_integrations.langchain._chunks import ToolCallAccumulator, ToolCallDelta
-from lmstudio_integrations.langchain._progress import progress_data
+from lmstudio_integrations.langchain._progress import progress_data, progress_name
 from lmstudio_integrations.langchain._response import (
     PROVIDER,
     ResponseOptions,
@@ -73,8 +73,8 @@ class StreamEventReader:
                 yield from self._text_events("text", event.content)
             elif event.content and event.is_reasoning:
                 yield from self._text_events("reasoning", event.content)
-        elif isinstance(event, PromptProgress | LoadProgress):
-            kind = "lmstudio-prompt-progress" if isinstance(event, PromptProgress) else "lmstudio-load-progress"
+        elif isinstance(event, PromptProgress | LoadProgress | QueueProgress):
+            kind = progress_name(event).replace(".", "-").replace("_", "-")
             yield _event(kind, **progress_data(event))
         elif isinstance(event, PredictionResult):
             yield from self._finish(event)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from langchain_core.callbacks import BaseCallbackHandler
 
-from lmstudio_integrations.client import LoadProgress, PromptProgress
+from lmstudio_integrations.client import LoadProgress, PromptProgress, QueueProgress
 from lmstudio_integrations.client.progress_bar import ProgressBars
 from lmstudio_integrations.langchain._progress import listen
 
@@ -101,9 +101,10 @@ class _Run:
         self.streamed = False
         self.done = False
 
-    def progress(self, event: PromptProgress | LoadProgress) -> None:
-        """One step of loading or of processing the prompt."""
-        self._bars.show(self._run_id, event)
+    def progress(self, event: PromptProgress | LoadProgress | QueueProgress) -> None:
+        """One step of loading or of processing the prompt. Waiting in the queue has no bar."""
+        if not isinstance(event, QueueProgress):
+            self._bars.show(self._run_id, event)
 
 
 def _summary(response: LLMResult) -> str | None:

@@ -30,6 +30,7 @@ __all__ = [
     "ChatLMStudioPresetNotFoundError",
     "ChatLMStudioProtocolError",
     "ChatLMStudioRequestRejectedError",
+    "ChatLMStudioResourcesError",
     "ChatLMStudioServerNotFoundError",
     "ChatLMStudioStructuredOutputError",
     "ChatLMStudioTimeoutError",
@@ -90,6 +91,10 @@ class ChatLMStudioStructuredOutputError(
         Exception.__init__(self, *args)  # LangChain's constructor would set its fields on an unpickled error only
 
 
+class ChatLMStudioResourcesError(errors.LMStudioResourcesError, core.ModelInvalidRequestError):
+    """A model that would not fit was not loaded (``check_resources=True``)."""
+
+
 class ChatLMStudioCancelledError(errors.LMStudioCancelledError, core.ModelError):
     """Cancelled before there was any result."""
 
@@ -138,6 +143,7 @@ _TWINS: dict[type[errors.LMStudioError], type[errors.LMStudioError]] = {
     errors.LMStudioIncompleteError: ChatLMStudioIncompleteError,
     errors.LMStudioRequestRejectedError: ChatLMStudioRequestRejectedError,
     errors.LMStudioStructuredOutputError: ChatLMStudioStructuredOutputError,
+    errors.LMStudioResourcesError: ChatLMStudioResourcesError,
     errors.LMStudioCancelledError: ChatLMStudioCancelledError,
     errors.LMStudioServerError: ChatLMStudioAPIError,
     errors.LMStudioModelNotFoundError: ChatLMStudioModelNotFoundError,

@@ -56,6 +56,10 @@ class ConnectionSettings(BaseModel):
     load_config: Mapping[str, Any] | None = None
     """Other load options under LM Studio's names (``gpu``, ``flashAttention``, …), snake_case or camelCase."""
 
+    check_resources: bool = False
+    """Ask LM Studio before a load whether the model would fit, and raise ``LMStudioResourcesError`` if its guardrails
+    would not let it pass."""
+
     on_load_progress: Callable[[float], Any] | None = Field(None, exclude=True, repr=False)
     """Called with 0.0 to 1.0 while a model is being loaded."""
 
@@ -85,7 +89,8 @@ class ConnectionSettings(BaseModel):
         if context_length is not None:
             config.pop("context_length", None)
             config["contextLength"] = context_length
-        return {"ttl": self._pick("ttl", changes), "config": config or None}
+        options = {"ttl": self._pick("ttl", changes), "config": config or None}
+        return options | ({"check_resources": True} if self.check_resources else {})
 
     def _pick(self, name: str, changes: Mapping[str, Any]) -> Any:
         """The value of a setting: the call's, even ``None``, else the field's."""

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
         ProgressBarEventHandler,
         PromptProgressEvent,
         PromptProgressUpdate,
+        QueueProgressEvent,
+        QueueProgressUpdate,
     )
     from lmstudio_integrations.llama_index.llm import LMStudio
 else:  # a type checker would take a module's `__getattr__` for a promise of any name
@@ -43,6 +45,8 @@ else:  # a type checker would take a module's `__getattr__` for a promise of any
             "LoadProgressUpdate": "events",
             "PromptProgressEvent": "events",
             "PromptProgressUpdate": "events",
+            "QueueProgressEvent": "events",
+            "QueueProgressUpdate": "events",
         },
     )
 
@@ -57,4 +61,6 @@ __all__ = [
     "ProgressBarEventHandler",
     "PromptProgressEvent",
     "PromptProgressUpdate",
+    "QueueProgressEvent",
+    "QueueProgressUpdate",
 ]

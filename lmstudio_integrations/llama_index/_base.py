@@ -23,6 +23,7 @@ from lmstudio_integrations.errors import LMStudioError
 from lmstudio_integrations.llama_index._messages import to_history
 from lmstudio_integrations.llama_index._model_metadata import ModelFacts, choose_facts, facts_of, metadata_of
 from lmstudio_integrations.llama_index._request import Call, CallOptions, load_options
+from lmstudio_integrations.llama_index.events import has_listener
 from lmstudio_integrations.llama_index.settings import PredictionSettings
 
 if TYPE_CHECKING:
@@ -94,10 +95,11 @@ class LMStudioBase(PredictionSettings, FunctionCallingLLM):
 
     def _arguments(self, call: Call) -> dict[str, Any]:
         """The keywords of ``respond_stream`` or ``complete_stream``."""
+        watch = {"watch_queue": has_listener()}
         if call.prompt is not None:
-            return call.options.arguments
+            return call.options.arguments | watch
         limits = {"check_context": self.check_context, "fetch_images": self.fetch_images}
-        return call.options.arguments | limits
+        return call.options.arguments | limits | watch
 
     def _learn_from(self, result: PredictionResult, options: CallOptions) -> PredictionResult:
         info = result.model_info

@@ -122,7 +122,8 @@ def load_options(settings: PredictionSettings, call: Mapping[str, Any] = Mapping
         config["contextLength"] = context_window
     elif context_window is not None and "context_length" not in config:
         config.setdefault("contextLength", context_window)
-    return {"ttl": call.get("ttl", settings.ttl), "config": config or None}
+    options = {"ttl": call.get("ttl", settings.ttl), "config": config or None}
+    return options | ({"check_resources": True} if settings.check_resources else {})
 
 
 def _tool_arguments(call: Mapping[str, Any]) -> dict[str, Any]:

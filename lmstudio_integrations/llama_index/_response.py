@@ -27,6 +27,7 @@ from lmstudio_integrations import (
     LoadProgress,
     PredictionResult,
     PromptProgress,
+    QueueProgress,
     ToolCallArguments,
     ToolCallEnd,
     ToolCallFailed,
@@ -102,7 +103,7 @@ class ResponseReader:
             return (self._last(event),)
         delta = self._builder.take(event)  # type: ignore[arg-type]  # it is an event
         if delta is None:
-            if isinstance(event, PromptProgress | LoadProgress):
+            if isinstance(event, PromptProgress | LoadProgress | QueueProgress):
                 report_progress(event, self._span_id, self.model)
             return ()
         if self._complete_only:

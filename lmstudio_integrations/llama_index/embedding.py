@@ -54,11 +54,15 @@ class LMStudioEmbedding(ServerSettings, BaseEmbedding):
 
     def _model(self) -> EmbeddingModel:
         client = Client(self.base_url, api_token=self.token, timeout=self.timeout, max_retries=self.max_retries)
-        return client.embedding.just_in_time(self._key(), ttl=self.ttl, config=self.load_config or None)
+        return client.embedding.just_in_time(
+            self._key(), ttl=self.ttl, config=self.load_config or None, check_resources=self.check_resources
+        )
 
     def _amodel(self) -> AsyncEmbeddingModel:
         client = AsyncClient(self.base_url, api_token=self.token, timeout=self.timeout, max_retries=self.max_retries)
-        return client.embedding.just_in_time(self._key(), ttl=self.ttl, config=self.load_config or None)
+        return client.embedding.just_in_time(
+            self._key(), ttl=self.ttl, config=self.load_config or None, check_resources=self.check_resources
+        )
 
     def _key(self) -> str | None:
         return None if self.model_name == ANY_MODEL else self.model_name

@@ -25,14 +25,14 @@ from dataclasses import asdict, fields
 from typing import Any, TextIO
 
 from llama_index.core import instrumentation
-from llama_index.core.instrumentation.event_handlers import BaseEventHandler
+from llama_index.core.instrumentation.event_handlers import BaseEventHandler, NullEventHandler
 from llama_index.core.instrumentation.events import BaseEvent
 from llama_index.core.instrumentation.events.exception import ExceptionEvent
 from llama_index.core.instrumentation.events.span import SpanDropEvent
 from llama_index.core.workflow import Event
 from pydantic import Field, PrivateAttr
 
-from lmstudio_integrations.client import LoadProgress, PromptProgress
+from lmstudio_integrations.client import LoadProgress, PromptProgress, QueueProgress
 from lmstudio_integrations.client.progress_bar import ProgressBars
 
 __all__ = [
@@ -42,7 +42,10 @@ __all__ = [
     "ProgressBarEventHandler",
     "PromptProgressEvent",
     "PromptProgressUpdate",
+    "QueueProgressEvent",
+    "QueueProgressUpdate",
     "dispatcher",
+    "has_listener",
     "report_progress",
 ]
 
@@ -72,6 +75,17 @@ class LoadProgressEvent(BaseEvent):
     @classmethod
     def class_name(cls) -> str:
         return "LoadProgressEvent"
+
+
+class QueueProgressEvent(BaseEvent):
+    """The request waits at the server behind others. It is asked for only if an event handler listens."""
+
+    queued: int = Field(description="how many requests wait")
+    status: str = Field(default="", description="what the model does now")
+
+    @classmethod
+    def class_name(cls) -> str:
+        return "QueueProgressEvent"
 
 
 class PredictionStatsEvent(BaseEvent):
@@ -107,6 +121,13 @@ class LoadProgressUpdate(Event):
 
     progress: float
     identifier: str | None = None
+
+
+class QueueProgressUpdate(Event):
+    """The request waits at the server: ``queued`` requests do; ``status`` is what the model does now."""
+
+    queued: int
+    status: str = ""
 
 
 class ProgressBarEventHandler(BaseEventHandler):
@@ -153,9 +174,23 @@ class ProgressBarEventHandler(BaseEventHandler):
 _PROMPT_PROGRESS = tuple(field.name for field in fields(PromptProgress))
 
 
-def report_progress(progress: PromptProgress | LoadProgress, span_id: str | None, model: str | None) -> None:
+def has_listener() -> bool:
+    """Whether an event handler or a running workflow receives progress."""
+    source: Any = dispatcher
+    while source is not None:
+        if any(not isinstance(handler, NullEventHandler) for handler in source.event_handlers):
+            return True
+        source = source.parent if source.propagate else None
+    return _workflow_context() is not None
+
+
+def report_progress(
+    progress: PromptProgress | LoadProgress | QueueProgress, span_id: str | None, model: str | None
+) -> None:
     """Dispatch the progress of a prediction within the span ``span_id``, and to the running workflow, if any."""
-    if isinstance(progress, PromptProgress):
+    if isinstance(progress, QueueProgress):
+        dispatcher.event(QueueProgressEvent(span_id=span_id, **asdict(progress)))
+    elif isinstance(progress, PromptProgress):
         dispatcher.event(PromptProgressEvent(span_id=span_id, **asdict(progress)))
     else:
         dispatcher.event(
@@ -166,7 +201,7 @@ def report_progress(progress: PromptProgress | LoadProgress, span_id: str | None
         _write_to_workflow(context, progress)
 
 
-def _write_to_workflow(context: Any, progress: PromptProgress | LoadProgress) -> None:
+def _write_to_workflow(context: Any, progress: PromptProgress | LoadProgress | QueueProgress) -> None:
     """Write to the event stream of the workflow whose step is running; ``context`` is the step's.
 
     A step that runs in a worker thread cannot write: a workflow's stream accepts events only on its event loop.
@@ -175,8 +210,14 @@ def _write_to_workflow(context: Any, progress: PromptProgress | LoadProgress) ->
         asyncio.get_running_loop()
     except RuntimeError:
         return
-    kind = PromptProgressUpdate if isinstance(progress, PromptProgress) else LoadProgressUpdate
-    context.write_event_to_stream(kind(**asdict(progress)))
+    context.write_event_to_stream(_UPDATES[type(progress)](**asdict(progress)))
+
+
+_UPDATES: dict[type, type[Event]] = {
+    PromptProgress: PromptProgressUpdate,
+    LoadProgress: LoadProgressUpdate,
+    QueueProgress: QueueProgressUpdate,
+}
 
 
 def _workflow_context() -> Any:

@@ -61,6 +61,11 @@ class ServerSettings(BaseModel):
         description="Settings for loading the model, under LM Studio's names (contextLength, gpu, flashAttention, …). "
         "They apply when the model is loaded by this call; one that is loaded already stays as it is.",
     )
+    check_resources: bool = Field(
+        default=False,
+        description="Ask LM Studio before a load whether the model would fit, and raise LMStudioResourcesError if its "
+        "guardrails would not let it pass.",
+    )
 
     @model_validator(mode="before")
     @classmethod

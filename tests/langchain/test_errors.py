@@ -28,6 +28,7 @@ SAMPLES = [
     (errors.LMStudioIncompleteError("x"), core.ModelAPIError, errors.LMStudioProtocolError, True),
     (errors.LMStudioStructuredOutputError("x"), core.ModelError, ValueError, False),
     (errors.LMStudioRequestRejectedError("x"), core.ModelInvalidRequestError, Exception, False),
+    (errors.LMStudioResourcesError("x"), core.ModelInvalidRequestError, Exception, False),
     (errors.LMStudioCancelledError("x"), core.ModelError, Exception, False),
     (errors.LMStudioServerError("x"), core.ModelAPIError, Exception, True),
     (errors.LMStudioModelNotFoundError("x"), core.ModelNotFoundError, errors.LMStudioServerError, False),
