@@ -411,6 +411,29 @@ class BaseDownloadedModel(ModelInfo):
     __str__ = __repr__
 
 
+def ask_api_host(api_host: str) -> Future[bool]:
+    """Start to ask whether LM Studio answers at an address."""
+    address = parse_address(api_host)
+
+    async def run() -> bool:
+        from lmstudio_integrations.client.transport.discovery import is_lm_studio  # with it all of websockets
+
+        return address is not None and await is_lm_studio(address)
+
+    return io_thread().submit(run())
+
+
+def ask_local_api_host() -> Future[str | None]:
+    """Start to look for LM Studio on this machine."""
+
+    async def run() -> str | None:
+        from lmstudio_integrations.client.transport.discovery import find_local
+
+        return await find_local()
+
+    return io_thread().submit(run())
+
+
 def namespaces(namespace: str | None) -> tuple[str, ...]:
     """The namespaces that a listing covers: ``None`` is both. Raises ``LMStudioValueError`` for another word."""
     if namespace is None:

@@ -20,6 +20,8 @@ from lmstudio_integrations.client._base import (
     BasePredictionStream,
     CompletionOptions,
     PredictionOptions,
+    ask_api_host,
+    ask_local_api_host,
     namespaces,
 )
 from lmstudio_integrations.client.act import act_steps, drive_async
@@ -27,12 +29,9 @@ from lmstudio_integrations.client.callbacks import check_callback
 from lmstudio_integrations.client.chat import History
 from lmstudio_integrations.client.images import FileSource, read_image
 from lmstudio_integrations.client.prediction import Event, Fragment, download_progress, load_progress
-from lmstudio_integrations.client.settings import parse_address
-from lmstudio_integrations.client.transport.discovery import find_local, is_lm_studio
 from lmstudio_integrations.client.transport.loop_waker import waker_of
 from lmstudio_integrations.client.transport.mailbox import AsyncMailbox
 from lmstudio_integrations.client.transport.multiplexer import CLOSED
-from lmstudio_integrations.client.transport.thread import io_thread
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -797,14 +796,12 @@ class AsyncClient(BaseClient):
     @staticmethod
     async def is_valid_api_host(api_host: str) -> bool:
         """Whether LM Studio's API answers at ``api_host`` ("host:port" or an address)."""
-        address = parse_address(api_host)
-        assert address is not None
-        return await _wait(io_thread().submit(is_lm_studio(address)))
+        return await _wait(ask_api_host(api_host))
 
     @staticmethod
     async def find_default_local_api_host() -> str | None:
         """``host:port`` of the LM Studio on this machine, or ``None``: all its usual ports are tried concurrently."""
-        return await _wait(io_thread().submit(find_local()))
+        return await _wait(ask_local_api_host())
 
     async def close(self) -> None:
         """Cancel this client's streams and close the sockets that no other client uses."""

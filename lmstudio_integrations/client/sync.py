@@ -20,6 +20,8 @@ from lmstudio_integrations.client._base import (
     BasePredictionStream,
     CompletionOptions,
     PredictionOptions,
+    ask_api_host,
+    ask_local_api_host,
     namespaces,
 )
 from lmstudio_integrations.client.act import act_steps, drive
@@ -27,9 +29,6 @@ from lmstudio_integrations.client.callbacks import check_callback, refuse_corout
 from lmstudio_integrations.client.chat import History
 from lmstudio_integrations.client.images import FileSource, read_image
 from lmstudio_integrations.client.prediction import Event, Fragment, download_progress, load_progress
-from lmstudio_integrations.client.settings import parse_address
-from lmstudio_integrations.client.transport.discovery import find_local, is_lm_studio
-from lmstudio_integrations.client.transport.thread import io_thread
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -750,14 +749,12 @@ class Client(BaseClient):
     @staticmethod
     def is_valid_api_host(api_host: str) -> bool:
         """Whether LM Studio's API answers at ``api_host`` ("host:port" or an address)."""
-        address = parse_address(api_host)
-        assert address is not None
-        return _wait(io_thread().submit(is_lm_studio(address)))
+        return _wait(ask_api_host(api_host))
 
     @staticmethod
     def find_default_local_api_host() -> str | None:
         """``host:port`` of the LM Studio on this machine, or ``None``: all its usual ports are tried concurrently."""
-        return _wait(io_thread().submit(find_local()))
+        return _wait(ask_local_api_host())
 
     def close(self) -> None:
         """Cancel this client's streams and close the sockets that no other client uses."""
