@@ -7,17 +7,15 @@ engine's, on its own thread: a blocked loop here does not stop the reception of 
 from __future__ import annotations
 
 import asyncio
-import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
 
 from lmstudio_integrations.client import requests
 from lmstudio_integrations.client._base import (
     BaseClient,
     BaseDownloadedModel,
     BaseModelHandle,
-    BasePredictionStream,
     CompletionOptions,
     PredictionOptions,
     ask_api_host,
@@ -25,22 +23,20 @@ from lmstudio_integrations.client._base import (
     namespaces,
 )
 from lmstudio_integrations.client.act import act_steps, drive_async
+from lmstudio_integrations.client.aio_repository import AsyncAvailableModel, AsyncModelDownloadOption, AsyncRepository
+from lmstudio_integrations.client.aio_stream import AsyncPredictionStream
+from lmstudio_integrations.client.aio_waiting import follow as _follow
+from lmstudio_integrations.client.aio_waiting import run as _run
+from lmstudio_integrations.client.aio_waiting import wait as _wait
 from lmstudio_integrations.client.callbacks import check_callback
 from lmstudio_integrations.client.chat import History
 from lmstudio_integrations.client.images import FileSource, read_image
-from lmstudio_integrations.client.prediction import Event, Fragment, download_progress, load_progress
-from lmstudio_integrations.client.transport.loop_waker import waker_of
-from lmstudio_integrations.client.transport.mailbox import AsyncMailbox
-from lmstudio_integrations.client.transport.multiplexer import CLOSED
+from lmstudio_integrations.client.prediction import Fragment, load_progress
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
     from lmstudio_integrations.client.act import ActResult, InvalidToolRequestHandler, PredictionRoundResult
-    from lmstudio_integrations.client.callbacks import Callbacks
     from lmstudio_integrations.client.cancellation import CancelToken
     from lmstudio_integrations.client.history import PreparedHistory
-    from lmstudio_integrations.client.prediction import PredictionReader
     from lmstudio_integrations.client.result import PredictionResult
     from lmstudio_integrations.client.settings import Timeout
     from lmstudio_integrations.client.tool_functions import ToolInput
@@ -58,7 +54,6 @@ if TYPE_CHECKING:
     from lmstudio_integrations.protocol.history import AssistantMessage, FilePart, ToolMessage
     from lmstudio_integrations.protocol.model_calls import ProcessingState, ResourceEstimate
     from lmstudio_integrations.protocol.models import ModelInstanceInfo
-    from lmstudio_integrations.protocol.repository import DownloadOptionInfo, DownloadProgressUpdate, ModelSearchResult
     from lmstudio_integrations.protocol.system import Version
 
 __all__ = [
@@ -78,144 +73,6 @@ __all__ = [
 
 T = TypeVar("T")
 LoadProgressCallback = Callable[[float], Any]
-
-
-async def _wait(future: Future[T]) -> T:
-    """The future's outcome. Cancelling the task that waits cancels the request.
-
-    ``asyncio.wrap_future`` would do the same, but complains on standard error where the loop was closed meanwhile.
-    """
-    loop = asyncio.get_running_loop()
-    waiter: asyncio.Future[None] = loop.create_future()
-
-    def wake() -> None:
-        if not waiter.done():
-            waiter.set_result(None)
-
-    waker = waker_of(loop)
-    future.add_done_callback(lambda _: waker.schedule(loop, wake))
-    try:
-        await waiter
-    except BaseException:
-        future.cancel()
-        raise
-    return future.result()
-
-
-async def _run(callback: Callable[..., Any], *arguments: Any) -> None:
-    """Call a callback, and wait for it if it is a coroutine function's."""
-    outcome = callback(*arguments)
-    if inspect.isawaitable(outcome):
-        await outcome
-
-
-async def _follow(start: Callable[[Callable[[Any], object]], Future[T]], read: Callable[[Any], Awaitable[None]]) -> T:
-    """The outcome of a channel, whose packets ``read`` gets. An error of ``read`` cancels it."""
-    mailbox = AsyncMailbox(asyncio.get_running_loop())
-    future = start(mailbox.put)
-    future.add_done_callback(lambda _: mailbox.put(None))
-    try:
-        while (packet := await mailbox.get()) is not None:
-            await read(packet)
-    except BaseException:
-        future.cancel()
-        raise
-    return await _wait(future)
-
-
-class _Done:
-    """An awaitable that is done, and that need not be awaited."""
-
-    def __await__(self) -> Generator[None, None, None]:
-        yield from ()
-
-
-_DONE = _Done()
-
-
-class AsyncPredictionStream(BasePredictionStream):
-    """A prediction under way. ``async for`` its ``Fragment``s, then await ``result()``.
-
-    ``break``, ``cancel()``, ``close()``, ``aclose()``, leaving an ``async with`` block, cancelling the task and garbage
-    collection all reach the server as a cancel. Errors are as in ``PredictionStream``. Callbacks may be plain
-    functions or coroutine functions. Use it on the loop where it was made.
-    """
-
-    def __init__(self, reader: PredictionReader, callbacks: Callbacks) -> None:
-        self._mailbox = AsyncMailbox(asyncio.get_running_loop())
-        super().__init__(reader, callbacks, self._mailbox.put)
-
-    async def _read(self, only_fragments: bool) -> AsyncIterator[Any]:
-        reader, callbacks, items = self._reader, self._callbacks, self._mailbox.items
-        take, get, read, on_fragment = items.popleft, self._mailbox.get, reader.read, callbacks.on_fragment
-        self._check_source()
-        try:
-            while reader.result is None and reader.error is None:  # `ended`, without a call for each token
-                event = read(take() if items else await get())
-                if event is None:
-                    continue
-                if type(event) is Fragment and not on_fragment:
-                    yield event
-                    continue
-                for one in event if isinstance(event, tuple) else (event,):
-                    for callback, arguments in callbacks.for_event(one):
-                        await _run(callback, *arguments)
-                    if not only_fragments or type(one) is Fragment:
-                        yield one
-            for callback, arguments in callbacks.for_message(self._message):
-                await _run(callback, *arguments)
-        finally:
-            if reader.ended:
-                self._mailbox.put(CLOSED)  # for another task that may be waiting here, too
-            self._cancel()
-
-    def __aiter__(self) -> AsyncIterator[Fragment]:
-        """The fragments, as they come. Leaving the loop early cancels the prediction."""
-        return self._read(True)
-
-    def events(self) -> AsyncIterator[Event]:
-        """Everything that happens: fragments, progress, tool calls. Use it in place of iterating the stream."""
-        return self._read(False)
-
-    def result(self) -> PredictionResult:
-        """The complete result: awaitable at any time, and there at once when the stream has been read to its end.
-
-        ``await stream.result()`` waits for the end if need be; after the last fragment ``stream.result()`` does, too,
-        as in the official SDK. Raises what ended the prediction instead.
-        """
-        if self._reader.error is not None or self._reader.result is not None:
-            return self._finished()
-        return cast("PredictionResult", self.wait_for_result())
-
-    async def wait_for_result(self) -> PredictionResult:
-        """The complete result, waiting for the end if need be. Raises what ended the prediction instead."""
-        async for _ in self._read(False):
-            pass
-        return self._finished()
-
-    async def start(self) -> None:
-        """Do nothing: a prediction is under way once its stream is made (the official SDK's waits for a start)."""
-
-    def cancel(self) -> Awaitable[None]:
-        """Ask LM Studio to stop; from any thread or task, and never waits.
-
-        ``await stream.cancel()``, as in the official SDK, and ``stream.cancel()`` do the same.
-
-        What had arrived by then is still read, and ``result()`` has ``stats.stop_reason == "userStopped"``. A
-        prediction that had not started (still connecting or loading) raises ``LMStudioCancelledError`` in ``result()``.
-        """
-        self._cancel()
-        return _DONE
-
-    async def aclose(self) -> None:
-        """``close()``, under the name that ``contextlib.aclosing`` looks for."""
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        self.close()
 
 
 class _AsyncModel(BaseModelHandle):
@@ -663,75 +520,6 @@ class AsyncSystem:
             (AsyncDownloadedEmbeddingModel if info.type == "embedding" else AsyncDownloadedLlm).of(info, self._client)
             for info in infos
         ]
-
-
-class AsyncModelDownloadOption:
-    """A file of a model that can be downloaded. ``info``: quantization, size and whether it fits into memory."""
-
-    def __init__(self, client: AsyncClient, info: DownloadOptionInfo) -> None:
-        self._client = client
-        self.info = info
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.info.name!r}, {self.info.quantization!r}, {self.info.size_bytes} bytes)"
-
-    async def download(
-        self,
-        on_progress: Callable[[DownloadProgressUpdate], object] | None = None,
-        on_finalize: Callable[[], object] | None = None,
-    ) -> str:
-        """Download it: the key under which it can be loaded.
-
-        ``on_progress(update)``: bytes so far, bytes in all, bytes per second. ``on_finalize()``: all is there and is
-        being checked. Cancelling the task, or an error raised in a callback, cancels the download.
-        """
-        check_callback("on_progress", on_progress)
-        check_callback("on_finalize", on_finalize)
-        creation = requests.download(self.info.download_identifier)
-
-        async def read(packet: Any) -> None:
-            if (update := download_progress(packet)) is not None and on_progress is not None:
-                await _run(on_progress, update)
-            elif packet.get("type") == "startFinalizing" and on_finalize is not None:
-                await _run(on_finalize)
-
-        return await _follow(lambda deliver: self._client._download(creation, deliver), read)
-
-
-class AsyncAvailableModel:
-    """A model that was found. ``search_result`` has its name and identifier."""
-
-    def __init__(self, client: AsyncClient, search_result: ModelSearchResult) -> None:
-        self._client = client
-        self.search_result = search_result
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.search_result.name!r})"
-
-    async def get_download_options(self) -> list[AsyncModelDownloadOption]:
-        """The files in which it can be downloaded."""
-        infos = await _wait(self._client._ask(requests.download_options(self.search_result)))
-        return [AsyncModelDownloadOption(self._client, info) for info in infos]
-
-
-class AsyncRepository:
-    """``client.repository``: finding and downloading models."""
-
-    def __init__(self, client: AsyncClient) -> None:
-        self._client = client
-
-    async def search_models(
-        self,
-        search_term: str | None = None,
-        limit: int | None = None,
-        compatibility_types: Sequence[str] | None = None,
-    ) -> list[AsyncAvailableModel]:
-        """Models that can be downloaded.
-
-        ``compatibility_types``: formats, such as "gguf" and "safetensors".
-        """
-        call = requests.search_models(search_term, limit, compatibility_types)
-        return [AsyncAvailableModel(self._client, found) for found in await _wait(self._client._ask(call))]
 
 
 class AsyncClient(BaseClient):

@@ -6,9 +6,7 @@ order for ``async`` code.
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
 
@@ -17,7 +15,6 @@ from lmstudio_integrations.client._base import (
     BaseClient,
     BaseDownloadedModel,
     BaseModelHandle,
-    BasePredictionStream,
     CompletionOptions,
     PredictionOptions,
     ask_api_host,
@@ -28,16 +25,16 @@ from lmstudio_integrations.client.act import act_steps, drive
 from lmstudio_integrations.client.callbacks import check_callback, refuse_coroutine
 from lmstudio_integrations.client.chat import History
 from lmstudio_integrations.client.images import FileSource, read_image
-from lmstudio_integrations.client.prediction import Event, Fragment, download_progress, load_progress
+from lmstudio_integrations.client.prediction import Fragment, load_progress
+from lmstudio_integrations.client.sync_repository import AvailableModel, ModelDownloadOption, Repository
+from lmstudio_integrations.client.sync_stream import PredictionStream
+from lmstudio_integrations.client.sync_waiting import follow as _follow
+from lmstudio_integrations.client.sync_waiting import wait as _wait
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
     from lmstudio_integrations.client.act import ActResult, InvalidToolRequestHandler, PredictionRoundResult
-    from lmstudio_integrations.client.callbacks import Callbacks
     from lmstudio_integrations.client.cancellation import CancelToken
     from lmstudio_integrations.client.history import PreparedHistory
-    from lmstudio_integrations.client.prediction import PredictionReader
     from lmstudio_integrations.client.result import PredictionResult
     from lmstudio_integrations.client.settings import Timeout
     from lmstudio_integrations.client.tool_functions import ToolInput
@@ -55,7 +52,6 @@ if TYPE_CHECKING:
     from lmstudio_integrations.protocol.history import AssistantMessage, FilePart, ToolMessage
     from lmstudio_integrations.protocol.model_calls import ProcessingState, ResourceEstimate
     from lmstudio_integrations.protocol.models import ModelInstanceInfo
-    from lmstudio_integrations.protocol.repository import DownloadOptionInfo, DownloadProgressUpdate, ModelSearchResult
     from lmstudio_integrations.protocol.system import Version
 
 __all__ = [
@@ -75,104 +71,6 @@ __all__ = [
 
 T = TypeVar("T")
 LoadProgressCallback = Callable[[float], Any]
-
-
-def _wait(future: Future[T]) -> T:
-    """The future's outcome. Ctrl-C while waiting cancels the request, then goes on its way."""
-    try:
-        return future.result()
-    except BaseException:
-        future.cancel()
-        raise
-
-
-def _follow(start: Callable[[Callable[[Any], object]], Future[T]], read: Callable[[Any], None]) -> T:
-    """The outcome of a channel, whose packets ``read`` gets. An error of ``read`` cancels it."""
-    mailbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    future = start(mailbox.put)
-    future.add_done_callback(lambda _: mailbox.put(None))
-    try:
-        while (packet := mailbox.get()) is not None:
-            read(packet)
-    except BaseException:
-        future.cancel()
-        raise
-    return _wait(future)
-
-
-class PredictionStream(BasePredictionStream):
-    """A prediction under way. Iterate for its ``Fragment``s, then ask for ``result()``.
-
-    ``break``, ``cancel()``, ``close()``, leaving a ``with`` block, Ctrl-C and garbage collection all reach the server
-    as a cancel. Errors are those of ``lmstudio_integrations.errors``; one that ends an answer has what had come before
-    in ``error.partial``.
-    """
-
-    def __init__(self, reader: PredictionReader, callbacks: Callbacks) -> None:
-        callbacks.refuse_coroutines()
-        self._mailbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        # Another thread may wait for the result meanwhile: what one takes out, it must have read before the other does.
-        self._one_at_a_time = threading.Lock()
-        super().__init__(reader, callbacks, self._mailbox.put)
-
-    def _read(self, only_fragments: bool) -> Iterator[Any]:
-        reader, callbacks = self._reader, self._callbacks
-        get, read, on_fragment = self._mailbox.get, reader.read, callbacks.on_fragment
-        one_at_a_time = self._one_at_a_time
-        self._check_source()
-        try:
-            while True:
-                with one_at_a_time:
-                    if reader.result is not None or reader.error is not None:  # `ended`, without a call for each token
-                        break
-                    event = read(get())
-                if event is None:
-                    continue
-                if type(event) is Fragment and not on_fragment:
-                    yield event
-                    continue
-                for one in event if isinstance(event, tuple) else (event,):
-                    for callback, arguments in callbacks.for_event(one):
-                        callback(*arguments)
-                    if not only_fragments or type(one) is Fragment:
-                        yield one
-            for callback, arguments in callbacks.for_message(self._message):
-                callback(*arguments)
-        finally:
-            self._cancel()
-
-    def __iter__(self) -> Iterator[Fragment]:
-        """The fragments, as they come. Leaving the loop early cancels the prediction."""
-        return self._read(True)
-
-    def events(self) -> Iterator[Event]:
-        """Everything that happens: fragments, progress, tool calls. Use it in place of iterating the stream."""
-        return self._read(False)
-
-    def result(self) -> PredictionResult:
-        """The complete result, waiting for the end if need be. Raises what ended the prediction instead."""
-        for _ in self._read(False):
-            pass
-        return self._finished()
-
-    wait_for_result = result
-
-    def start(self) -> None:
-        """Do nothing: a prediction is under way once its stream is made (the official SDK's waits for a start)."""
-
-    def cancel(self) -> None:
-        """Ask LM Studio to stop; from any thread or task, and never waits.
-
-        What had arrived by then is still read, and ``result()`` has ``stats.stop_reason == "userStopped"``. A
-        prediction that had not started (still connecting or loading) raises ``LMStudioCancelledError`` in ``result()``.
-        """
-        self._cancel()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
 
 
 class _Model(BaseModelHandle):
@@ -616,77 +514,6 @@ class System:
             (DownloadedEmbeddingModel if info.type == "embedding" else DownloadedLlm).of(info, self._client)
             for info in infos
         ]
-
-
-class ModelDownloadOption:
-    """A file of a model that can be downloaded. ``info``: quantization, size and whether it fits into memory."""
-
-    def __init__(self, client: Client, info: DownloadOptionInfo) -> None:
-        self._client = client
-        self.info = info
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.info.name!r}, {self.info.quantization!r}, {self.info.size_bytes} bytes)"
-
-    def download(
-        self,
-        on_progress: Callable[[DownloadProgressUpdate], object] | None = None,
-        on_finalize: Callable[[], object] | None = None,
-    ) -> str:
-        """Download it: the key under which it can be loaded.
-
-        ``on_progress(update)``: bytes so far, bytes in all, bytes per second. ``on_finalize()``: all is there and is
-        being checked. Ctrl-C, or an error raised in a callback, cancels the download.
-        """
-        check_callback("on_progress", on_progress)
-        check_callback("on_finalize", on_finalize)
-        refuse_coroutine("on_progress", on_progress)
-        refuse_coroutine("on_finalize", on_finalize)
-        creation = requests.download(self.info.download_identifier)
-
-        def read(packet: Any) -> None:
-            if (update := download_progress(packet)) is not None and on_progress is not None:
-                on_progress(update)
-            elif packet.get("type") == "startFinalizing" and on_finalize is not None:
-                on_finalize()
-
-        return _follow(lambda deliver: self._client._download(creation, deliver), read)
-
-
-class AvailableModel:
-    """A model that was found. ``search_result`` has its name and identifier."""
-
-    def __init__(self, client: Client, search_result: ModelSearchResult) -> None:
-        self._client = client
-        self.search_result = search_result
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.search_result.name!r})"
-
-    def get_download_options(self) -> list[ModelDownloadOption]:
-        """The files in which it can be downloaded."""
-        infos = _wait(self._client._ask(requests.download_options(self.search_result)))
-        return [ModelDownloadOption(self._client, info) for info in infos]
-
-
-class Repository:
-    """``client.repository``: finding and downloading models."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    def search_models(
-        self,
-        search_term: str | None = None,
-        limit: int | None = None,
-        compatibility_types: Sequence[str] | None = None,
-    ) -> list[AvailableModel]:
-        """Models that can be downloaded.
-
-        ``compatibility_types``: formats, such as "gguf" and "safetensors".
-        """
-        call = requests.search_models(search_term, limit, compatibility_types)
-        return [AvailableModel(self._client, found) for found in _wait(self._client._ask(call))]
 
 
 class Client(BaseClient):

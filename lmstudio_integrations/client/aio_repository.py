@@ -1,0 +1,86 @@
+"""``client.repository`` in an event loop: finding and downloading models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from lmstudio_integrations.client import requests
+from lmstudio_integrations.client.aio_waiting import follow, run, wait
+from lmstudio_integrations.client.callbacks import check_callback
+from lmstudio_integrations.client.prediction import download_progress
+
+if TYPE_CHECKING:
+    from lmstudio_integrations.client._base import BaseClient
+    from lmstudio_integrations.protocol.repository import DownloadOptionInfo, DownloadProgressUpdate, ModelSearchResult
+
+__all__ = ["AsyncAvailableModel", "AsyncModelDownloadOption", "AsyncRepository"]
+
+
+class AsyncModelDownloadOption:
+    """A file of a model that can be downloaded. ``info``: quantization, size and whether it fits into memory."""
+
+    def __init__(self, client: BaseClient, info: DownloadOptionInfo) -> None:
+        self._client = client
+        self.info = info
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.info.name!r}, {self.info.quantization!r}, {self.info.size_bytes} bytes)"
+
+    async def download(
+        self,
+        on_progress: Callable[[DownloadProgressUpdate], object] | None = None,
+        on_finalize: Callable[[], object] | None = None,
+    ) -> str:
+        """Download it: the key under which it can be loaded.
+
+        ``on_progress(update)``: bytes so far, bytes in all, bytes per second. ``on_finalize()``: all is there and is
+        being checked. Cancelling the task, or an error raised in a callback, cancels the download.
+        """
+        check_callback("on_progress", on_progress)
+        check_callback("on_finalize", on_finalize)
+        creation = requests.download(self.info.download_identifier)
+
+        async def read(packet: Any) -> None:
+            if (update := download_progress(packet)) is not None and on_progress is not None:
+                await run(on_progress, update)
+            elif packet.get("type") == "startFinalizing" and on_finalize is not None:
+                await run(on_finalize)
+
+        return await follow(lambda deliver: self._client._download(creation, deliver), read)
+
+
+class AsyncAvailableModel:
+    """A model that was found. ``search_result`` has its name and identifier."""
+
+    def __init__(self, client: BaseClient, search_result: ModelSearchResult) -> None:
+        self._client = client
+        self.search_result = search_result
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.search_result.name!r})"
+
+    async def get_download_options(self) -> list[AsyncModelDownloadOption]:
+        """The files in which it can be downloaded."""
+        infos = await wait(self._client._ask(requests.download_options(self.search_result)))
+        return [AsyncModelDownloadOption(self._client, info) for info in infos]
+
+
+class AsyncRepository:
+    """``client.repository``: finding and downloading models."""
+
+    def __init__(self, client: BaseClient) -> None:
+        self._client = client
+
+    async def search_models(
+        self,
+        search_term: str | None = None,
+        limit: int | None = None,
+        compatibility_types: Sequence[str] | None = None,
+    ) -> list[AsyncAvailableModel]:
+        """Models that can be downloaded.
+
+        ``compatibility_types``: formats, such as "gguf" and "safetensors".
+        """
+        call = requests.search_models(search_term, limit, compatibility_types)
+        return [AsyncAvailableModel(self._client, found) for found in await wait(self._client._ask(call))]

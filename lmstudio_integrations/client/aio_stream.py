@@ -1,0 +1,115 @@
+"""``AsyncPredictionStream``: a prediction under way, read in an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Generator
+from typing import TYPE_CHECKING, Any, Self, cast
+
+from lmstudio_integrations.client._base import BasePredictionStream
+from lmstudio_integrations.client.aio_waiting import run
+from lmstudio_integrations.client.prediction import Event, Fragment
+from lmstudio_integrations.client.transport.mailbox import AsyncMailbox
+from lmstudio_integrations.client.transport.multiplexer import CLOSED
+
+if TYPE_CHECKING:
+    from lmstudio_integrations.client.callbacks import Callbacks
+    from lmstudio_integrations.client.prediction import PredictionReader
+    from lmstudio_integrations.client.result import PredictionResult
+
+__all__ = ["AsyncPredictionStream"]
+
+
+class _Done:
+    """An awaitable that is done, and that need not be awaited."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield from ()
+
+
+_DONE = _Done()
+
+
+class AsyncPredictionStream(BasePredictionStream):
+    """A prediction under way. ``async for`` its ``Fragment``s, then await ``result()``.
+
+    ``break``, ``cancel()``, ``close()``, ``aclose()``, leaving an ``async with`` block, cancelling the task and garbage
+    collection all reach the server as a cancel. Errors are as in ``PredictionStream``. Callbacks may be plain
+    functions or coroutine functions. Use it on the loop where it was made.
+    """
+
+    def __init__(self, reader: PredictionReader, callbacks: Callbacks) -> None:
+        self._mailbox = AsyncMailbox(asyncio.get_running_loop())
+        super().__init__(reader, callbacks, self._mailbox.put)
+
+    async def _read(self, only_fragments: bool) -> AsyncIterator[Any]:
+        reader, callbacks, items = self._reader, self._callbacks, self._mailbox.items
+        take, get, read, on_fragment = items.popleft, self._mailbox.get, reader.read, callbacks.on_fragment
+        self._check_source()
+        try:
+            while reader.result is None and reader.error is None:  # `ended`, without a call for each token
+                event = read(take() if items else await get())
+                if event is None:
+                    continue
+                if type(event) is Fragment and not on_fragment:
+                    yield event
+                    continue
+                for one in event if isinstance(event, tuple) else (event,):
+                    for callback, arguments in callbacks.for_event(one):
+                        await run(callback, *arguments)
+                    if not only_fragments or type(one) is Fragment:
+                        yield one
+            for callback, arguments in callbacks.for_message(self._message):
+                await run(callback, *arguments)
+        finally:
+            if reader.ended:
+                self._mailbox.put(CLOSED)  # for another task that may be waiting here, too
+            self._cancel()
+
+    def __aiter__(self) -> AsyncIterator[Fragment]:
+        """The fragments, as they come. Leaving the loop early cancels the prediction."""
+        return self._read(True)
+
+    def events(self) -> AsyncIterator[Event]:
+        """Everything that happens: fragments, progress, tool calls. Use it in place of iterating the stream."""
+        return self._read(False)
+
+    def result(self) -> PredictionResult:
+        """The complete result: awaitable at any time, and there at once when the stream has been read to its end.
+
+        ``await stream.result()`` waits for the end if need be; after the last fragment ``stream.result()`` does, too,
+        as in the official SDK. Raises what ended the prediction instead.
+        """
+        if self._reader.error is not None or self._reader.result is not None:
+            return self._finished()
+        return cast("PredictionResult", self.wait_for_result())
+
+    async def wait_for_result(self) -> PredictionResult:
+        """The complete result, waiting for the end if need be. Raises what ended the prediction instead."""
+        async for _ in self._read(False):
+            pass
+        return self._finished()
+
+    async def start(self) -> None:
+        """Do nothing: a prediction is under way once its stream is made (the official SDK's waits for a start)."""
+
+    def cancel(self) -> Awaitable[None]:
+        """Ask LM Studio to stop; from any thread or task, and never waits.
+
+        ``await stream.cancel()``, as in the official SDK, and ``stream.cancel()`` do the same.
+
+        What had arrived by then is still read, and ``result()`` has ``stats.stop_reason == "userStopped"``. A
+        prediction that had not started (still connecting or loading) raises ``LMStudioCancelledError`` in ``result()``.
+        """
+        self._cancel()
+        return _DONE
+
+    async def aclose(self) -> None:
+        """``close()``, under the name that ``contextlib.aclosing`` looks for."""
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self.close()

@@ -1,0 +1,88 @@
+"""``client.repository`` for blocking code: finding and downloading models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from lmstudio_integrations.client import requests
+from lmstudio_integrations.client.callbacks import check_callback, refuse_coroutine
+from lmstudio_integrations.client.prediction import download_progress
+from lmstudio_integrations.client.sync_waiting import follow, wait
+
+if TYPE_CHECKING:
+    from lmstudio_integrations.client._base import BaseClient
+    from lmstudio_integrations.protocol.repository import DownloadOptionInfo, DownloadProgressUpdate, ModelSearchResult
+
+__all__ = ["AvailableModel", "ModelDownloadOption", "Repository"]
+
+
+class ModelDownloadOption:
+    """A file of a model that can be downloaded. ``info``: quantization, size and whether it fits into memory."""
+
+    def __init__(self, client: BaseClient, info: DownloadOptionInfo) -> None:
+        self._client = client
+        self.info = info
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.info.name!r}, {self.info.quantization!r}, {self.info.size_bytes} bytes)"
+
+    def download(
+        self,
+        on_progress: Callable[[DownloadProgressUpdate], object] | None = None,
+        on_finalize: Callable[[], object] | None = None,
+    ) -> str:
+        """Download it: the key under which it can be loaded.
+
+        ``on_progress(update)``: bytes so far, bytes in all, bytes per second. ``on_finalize()``: all is there and is
+        being checked. Ctrl-C, or an error raised in a callback, cancels the download.
+        """
+        check_callback("on_progress", on_progress)
+        check_callback("on_finalize", on_finalize)
+        refuse_coroutine("on_progress", on_progress)
+        refuse_coroutine("on_finalize", on_finalize)
+        creation = requests.download(self.info.download_identifier)
+
+        def read(packet: Any) -> None:
+            if (update := download_progress(packet)) is not None and on_progress is not None:
+                on_progress(update)
+            elif packet.get("type") == "startFinalizing" and on_finalize is not None:
+                on_finalize()
+
+        return follow(lambda deliver: self._client._download(creation, deliver), read)
+
+
+class AvailableModel:
+    """A model that was found. ``search_result`` has its name and identifier."""
+
+    def __init__(self, client: BaseClient, search_result: ModelSearchResult) -> None:
+        self._client = client
+        self.search_result = search_result
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.search_result.name!r})"
+
+    def get_download_options(self) -> list[ModelDownloadOption]:
+        """The files in which it can be downloaded."""
+        infos = wait(self._client._ask(requests.download_options(self.search_result)))
+        return [ModelDownloadOption(self._client, info) for info in infos]
+
+
+class Repository:
+    """``client.repository``: finding and downloading models."""
+
+    def __init__(self, client: BaseClient) -> None:
+        self._client = client
+
+    def search_models(
+        self,
+        search_term: str | None = None,
+        limit: int | None = None,
+        compatibility_types: Sequence[str] | None = None,
+    ) -> list[AvailableModel]:
+        """Models that can be downloaded.
+
+        ``compatibility_types``: formats, such as "gguf" and "safetensors".
+        """
+        call = requests.search_models(search_term, limit, compatibility_types)
+        return [AvailableModel(self._client, found) for found in wait(self._client._ask(call))]
