@@ -59,7 +59,7 @@ class CompletionOptions(CallbackOptions, total=False):
     ``QueueProgress`` while the request waits at the server; ``on_queue_progress`` includes that.
     """
 
-    config: LlmPredictionConfig | LlmPredictionConfigDict | Mapping[str, Any] | None
+    config: LlmPredictionConfig | LlmPredictionConfigDict | None
     response_format: Any
     preset: str | None
     draft_model: str | None

@@ -34,9 +34,12 @@ from lmstudio_integrations.langchain.errors import LangChainErrors
 from lmstudio_integrations.langchain.settings import Method
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
     from langchain_protocol.protocol import MessagesData
 
+    from lmstudio_integrations.langchain._init_keywords import ChatLMStudioKeywords
     from lmstudio_integrations.langchain._stream_events import StreamEventReader
 
 __all__ = ["ChatLMStudio"]
@@ -81,6 +84,11 @@ class ChatLMStudio(LMStudioBase, BaseChatModel):
     check_context: bool = False
     """Whether to count a prompt's tokens before asking, and to raise ``ContextOverflowError`` if they are too many.
     It costs three short questions per call; without it LM Studio does as ``context_overflow_policy`` says."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **keywords: Unpack[ChatLMStudioKeywords]) -> None:
+            """Fields, and their names in other integrations (``compat.names``)."""
 
     # What it is called
 

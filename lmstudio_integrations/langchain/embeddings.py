@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from langchain_core.embeddings import Embeddings
 from pydantic import ConfigDict, model_validator
@@ -13,6 +13,11 @@ from lmstudio_integrations.compat.embedding_texts import check_texts
 from lmstudio_integrations.langchain._profile import check_model
 from lmstudio_integrations.langchain.errors import LangChainErrors
 from lmstudio_integrations.langchain.settings import ConnectionSettings
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from lmstudio_integrations.langchain._init_keywords import LMStudioEmbeddingsKeywords
 
 __all__ = ["LMStudioEmbeddings"]
 
@@ -45,6 +50,11 @@ class LMStudioEmbeddings(ConnectionSettings, Embeddings):
 
     show_progress: bool = False
     """Whether ``embed_documents`` draws a progress bar (extra ``progress``)."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **keywords: Unpack[LMStudioEmbeddingsKeywords]) -> None:
+            """Fields, and their names in other integrations (``compat.names``)."""
 
     @model_validator(mode="after")
     def _validate_model(self) -> Self:

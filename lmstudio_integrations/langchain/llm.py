@@ -18,7 +18,11 @@ from lmstudio_integrations.langchain._response import GenerationReader
 from lmstudio_integrations.langchain.errors import LangChainErrors
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+
+    from lmstudio_integrations.langchain._init_keywords import LMStudioLLMKeywords
 
 __all__ = ["LMStudioLLM"]
 
@@ -36,6 +40,11 @@ class LMStudioLLM(LMStudioBase, BaseLLM):
 
     streaming: bool | None = None
     """Accepted for other integrations' code: ``invoke`` and ``stream`` decide."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **keywords: Unpack[LMStudioLLMKeywords]) -> None:
+            """Fields, and their names in other integrations (``compat.names``)."""
 
     @property
     def _llm_type(self) -> str:

@@ -44,13 +44,13 @@ class ConnectionSettings(BaseModel):
     """Seconds for connecting, the first answer and silence; a ``Timeout`` for each; ``None``: the client's limits.
     There is no limit on the whole unless ``Timeout(total=…)`` sets one, and loading a model is not silence."""
 
-    max_retries: int = Field(2, ge=0)
+    max_retries: int = Field(default=2, ge=0)
     """How often a request is sent again that failed on the network before the server had begun to answer."""
 
-    ttl: float | None = Field(3600, gt=0)
+    ttl: float | None = Field(default=3600, gt=0)
     """Seconds of idleness after which LM Studio unloads a model that it loaded for this object; ``None``: never."""
 
-    context_length: int | None = Field(None, ge=1)
+    context_length: int | None = Field(default=None, ge=1)
     """Context length (tokens) to load the model with. A model that is loaded already stays as it is."""
 
     load_config: Mapping[str, Any] | None = None
@@ -60,7 +60,7 @@ class ConnectionSettings(BaseModel):
     """Ask LM Studio before a load whether the model would fit, and raise ``LMStudioResourcesError`` if its guardrails
     would not let it pass."""
 
-    on_load_progress: Callable[[float], Any] | None = Field(None, exclude=True, repr=False)
+    on_load_progress: Callable[[float], Any] | None = Field(default=None, exclude=True, repr=False)
     """Called with 0.0 to 1.0 while a model is being loaded."""
 
     @model_validator(mode="before")
@@ -158,10 +158,10 @@ class GenerationSettings(ConnectionSettings):
     prediction_config: Mapping[str, Any] | None = None
     """Other prediction settings under LM Studio's names (``presencePenalty``, ``cpuThreads``, …)."""
 
-    on_prompt_progress: Callable[[float], Any] | None = Field(None, exclude=True, repr=False)
+    on_prompt_progress: Callable[[float], Any] | None = Field(default=None, exclude=True, repr=False)
     """Called with 0.0 to 1.0 while the prompt is read."""
 
-    on_first_token: Callable[[], Any] | None = Field(None, exclude=True, repr=False)
+    on_first_token: Callable[[], Any] | None = Field(default=None, exclude=True, repr=False)
     """Called once, when the answer begins."""
 
     @field_validator("max_tokens")

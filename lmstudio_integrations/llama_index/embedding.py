@@ -14,7 +14,10 @@ from lmstudio_integrations.compat.embedding_texts import check_texts
 from lmstudio_integrations.llama_index.settings import ServerSettings
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from lmstudio_integrations import AsyncEmbeddingModel, EmbeddingModel
+    from lmstudio_integrations.llama_index._init_keywords import LMStudioEmbeddingKeywords
 
 __all__ = ["LMStudioEmbedding"]
 
@@ -47,6 +50,11 @@ class LMStudioEmbedding(ServerSettings, BaseEmbedding):
 
     query_instruction: str | None = Field(default=None, description="Put before every query, for models that want it.")
     text_instruction: str | None = Field(default=None, description="Put before every text that is to be found.")
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **keywords: Unpack[LMStudioEmbeddingKeywords]) -> None:
+            """Fields, and their names in other integrations (``compat.names``)."""
 
     @classmethod
     def class_name(cls) -> str:

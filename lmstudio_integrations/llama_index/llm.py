@@ -29,7 +29,11 @@ from lmstudio_integrations.llama_index._tokenizer import LMStudioTokenizer
 from lmstudio_integrations.llama_index._tools import chosen_tool, conversation, tool_selections, wire_tools
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from llama_index.core.tools.types import BaseTool
+
+    from lmstudio_integrations.llama_index._init_keywords import LMStudioKeywords
 
 __all__ = ["LMStudio"]
 
@@ -57,6 +61,11 @@ class LMStudio(GrammarLLM):
     """
 
     model_config = ConfigDict(defer_build=False)
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **keywords: Unpack[LMStudioKeywords]) -> None:
+            """Fields, and their names in other integrations (``compat.names``)."""
 
     @classmethod
     def class_name(cls) -> str:

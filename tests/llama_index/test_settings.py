@@ -313,5 +313,5 @@ def test_import_without_llama_index_names_the_extra() -> None:
     ],
 )
 def test_call_may_say_how_the_model_is_loaded(call: dict[str, Any], load: dict[str, Any]) -> None:
-    settings = LMStudio(context_window=2048, load_config={"gpu": 1})
+    settings = LMStudio(context_window=2048, load_config={"gpu": 1})  # type: ignore[arg-type]  # misspelt on purpose
     assert call_options(settings, call).load == load

@@ -113,7 +113,7 @@ for _block in (_THINKING, _TAGGED, _SPECIAL, ThinkingBlock(content=None)):
         CASES.add(f"reasoning {_block.content!r} {_block.additional_information}, sent back: {_send}", _reasoning)
 messages("reasoning of a user", _user(_THINKING, "Hi"))
 
-messages("a CachePoint", _user("a", CachePoint(cache_control={"type": "ephemeral"}), "b"))
+messages("a CachePoint", _user("a", CachePoint(cache_control={"type": "ephemeral"}), "b"))  # type: ignore[arg-type]  # as users write it
 messages("a CitableBlock", _user(CitableBlock(title="T", source="S", content=[TextBlock(text="c")]), "b"))
 messages("a CitationBlock", _USER, _assistant(CitationBlock(cited_content=TextBlock(text="c"), source="S", title="T", additional_location_info={})))  # fmt: skip
 messages("an AudioBlock", _user(AudioBlock(audio=base64.b64encode(b"RIFF"), format="wav")))
@@ -138,7 +138,7 @@ image("a media type", lambda w: ImageBlock(image=w.image(), image_mimetype="imag
 image("a path", lambda w: ImageBlock(path=w.path("cat.png", w.image())))
 image("a data URL", lambda w: ImageBlock(url=f"data:image/png;base64,{base64.b64encode(w.image()).decode()}"))
 image("an address", lambda w: ImageBlock(url=w.serve(w.image())))
-image("a path that does not exist", lambda _: ImageBlock(path="/no/such/cat.png"))
+image("a path that does not exist", lambda _: ImageBlock(path="/no/such/cat.png"))  # type: ignore[arg-type]  # as users write it
 image("something that is no image", lambda _: ImageBlock(image=b"%PDF-1.7"))
 image("nothing in it", lambda _: ImageBlock())
 image("in a CitableBlock", lambda w: CitableBlock(title="T", source="S", content=[ImageBlock(image=w.image())]))

@@ -1,0 +1,105 @@
+"""What users write: pyright (strict), basedpyright and mypy (strict, without plugins) accept every line."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from llama_index.core.llms import ChatMessage
+from pydantic import BaseModel, SecretStr
+
+import lmstudio_integrations as lms
+from lmstudio_integrations import AsyncClient, CancelToken, Chat, Client, PredictionResult, Timeout
+from lmstudio_integrations.emulator import Emulator, Reply, ToolCall
+from lmstudio_integrations.langchain import ChatLMStudio, LMStudioEmbeddings, LMStudioLLM, ProgressBar
+from lmstudio_integrations.llama_index import LMStudio, LMStudioEmbedding, ProgressBarEventHandler
+
+
+class Sailing(BaseModel):
+    destination: str
+    hour: int
+
+
+def show(progress: float) -> None:
+    print(f"{progress:.0%}")
+
+
+def first_token() -> None:
+    print("first token")
+
+
+def client_alone() -> str:
+    model = lms.llm("qwen/qwen3-4b", config={"contextLength": 8192, "gpu": {"ratio": 0.5}}, ttl=600)
+    chat = Chat("You are brief.")
+    chat.add_user_message("Why is the sky blue?", images=["photo.jpg", b"\x89PNG"])
+    result = model.respond(chat, config={"temperature": 0.2, "maxTokens": 300, "stopStrings": ["\n"]})
+    chat.add_assistant_response(result)
+    print(result.stats.tokens_per_second, result.stats.stop_reason, result.model_info.identifier)
+    parsed = model.respond("When?", response_format=Sailing).parsed
+    print(parsed.destination, parsed.hour)
+    stream = model.respond_stream(chat, on_prompt_processing_progress=show, on_first_token=first_token)
+    for fragment in stream:
+        print(fragment.content, fragment.reasoning_type)
+    final: PredictionResult = stream.result()
+    return final.content
+
+
+def client_with_limits() -> list[float]:
+    with Client("ws://localhost:1234", api_token="sk-lm-x", timeout=Timeout(total=60), max_retries=2) as client:
+        model = client.llm.load_new_instance("qwen/qwen3-4b", "mine", config={"contextLength": 4096})
+        model.complete("Once", config={"maxTokens": 3}, cancel=CancelToken())
+        model.unload()
+        return client.embedding.model("nomic", config={"contextLength": 2048}).embed("text")
+
+
+async def client_awaiting() -> AsyncIterator[str]:
+    async with AsyncClient() as client:
+        model = await client.llm.model("qwen/qwen3-4b", config={"contextLength": 8192})
+        async with await model.respond_stream("Why?", config={"temperature": 0.1}) as stream:
+            async for fragment in stream:
+                yield fragment.content
+
+
+def langchain() -> Iterator[str]:
+    model = ChatLMStudio(model="qwen/qwen3-4b", temperature=0)
+    other = ChatLMStudio(
+        model_name="qwen/qwen3-4b",
+        base_url="ws://localhost:1234",
+        api_key="sk-lm-x",
+        max_tokens=100,
+        stop=["\n"],
+        timeout=Timeout(first_packet=10),
+        load_config={"gpu": {"ratio": 1.0}},
+        prediction_config={"topKSampling": 3},
+        on_prompt_progress=show,
+        on_load_progress=show,
+        on_first_token=first_token,
+    )
+    message: AIMessage = model.invoke([SystemMessage("Be brief."), HumanMessage("Why?")], temperature=0.5)
+    print(message.text, other.invoke("Why?", config={"callbacks": [ProgressBar()]}).usage_metadata)
+    for chunk in model.stream("Why is the sky blue?"):
+        yield chunk.text
+    print(LMStudioLLM(model="qwen/qwen3-4b", max_tokens=5).invoke("Once"))
+    print(LMStudioEmbeddings(model="nomic", query_prefix="search_query: ").embed_query("When?"))
+    model.bind_tools([Sailing], tool_choice="any").invoke("Why?")
+    model.with_structured_output(Sailing).invoke("When?")
+
+
+async def langchain_awaiting() -> None:
+    async for chunk in ChatLMStudio(model="x", api_token=SecretStr("sk-lm-x")).astream("Why?"):
+        print(chunk.text)
+
+
+def llama_index() -> list[float]:
+    llm = LMStudio(model="qwen/qwen3-4b", temperature=0.1, context_window=8192, api_key="sk-lm-x")
+    print(llm.complete("Why?").text, llm.chat([ChatMessage("Why?")]).message.content)
+    for response in llm.stream_chat([ChatMessage("Why?")], max_tokens=10):
+        print(response.delta)
+    print(ProgressBarEventHandler())
+    return LMStudioEmbedding(model="nomic", embed_batch_size=32).get_text_embedding("text")
+
+
+def emulator() -> str:
+    with Emulator() as server:
+        server.script(Reply("Because."), Reply(tool_calls=[ToolCall("look_up", {"word": "sky"})]))
+        return str(ChatLMStudio(model="emulator/chat", base_url=server.url).invoke("Why?").text)

@@ -1,0 +1,197 @@
+"""Write ``_init_keywords.py`` of both adapters: the keywords of their classes' constructors, for type checkers.
+
+``python tools/generate_init_keywords.py`` writes the files, ``--check`` exits with 1 if they are not up to date. The
+fields and their types are those of the pydantic classes; the synonyms are those of ``compat.names`` whose setting the
+class has. Pydantic's own constructor is all that a type checker would see otherwise, without the synonyms.
+"""
+
+# ruff: noqa: T201  # a command line program prints
+
+from __future__ import annotations
+
+import argparse
+import collections.abc
+import subprocess
+import sys
+import types
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "lmstudio_integrations"
+sys.path.insert(0, str(ROOT))
+
+_CONFIG = "lmstudio_integrations.protocol.config_dicts"
+# Fields whose constructor takes more, or says more precisely what it takes, than the field's type.
+_TYPES = {
+    "api_token": "SecretStr | str | Callable[[], str | SecretStr] | None",
+    "api_key": "SecretStr | str | None",
+    "prediction_config": "LlmPredictionConfigDict | None",
+    "additional_kwargs": "LlmPredictionConfigDict",
+    "load_config": "{load} | None",
+    "reasoning": 'bool | int | Literal["on", "off"] | Mapping[str, Any] | None',
+    "stop": "str | list[str] | None",
+    "thinking": 'bool | int | Literal["on", "off"] | Mapping[str, Any] | None',
+}
+# Names whose value has another form than the setting's.
+_CONVERTED = {
+    "keep_alive": ("ttl", "float | str | None"),
+    "reasoning_effort": ("reasoning", 'Literal["none", "minimal", "low", "medium", "high"] | None'),
+    "top_logprobs": ("logprobs", "int | None"),
+    "is_chat_model": ("raw_completion", "bool"),
+}
+
+
+class _Imports:
+    """The names that the written types need."""
+
+    def __init__(self) -> None:
+        self.modules: dict[str, set[str]] = {}
+
+    def add(self, module: str, name: str) -> str:
+        self.modules.setdefault(module, set()).add(name)
+        return name
+
+    def lines(self) -> list[str]:
+        return [f"from {module} import {', '.join(sorted(names))}" for module, names in sorted(self.modules.items())]
+
+
+def _text(annotation: Any, imports: _Imports) -> str:
+    """A type as source."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if annotation is None or annotation is type(None):
+        return "None"
+    if annotation is Any:
+        return imports.add("typing", "Any")
+    if origin in (Union, types.UnionType):
+        return " | ".join(_text(argument, imports) for argument in arguments)
+    if origin is Literal:
+        return f"{imports.add('typing', 'Literal')}[{', '.join(map(repr, arguments))}]".replace("'", '"')
+    if origin is collections.abc.Callable:
+        parameters, result = arguments
+        listed = "..." if parameters is ... else f"[{', '.join(_text(item, imports) for item in parameters)}]"
+        return f"{imports.add('collections.abc', 'Callable')}[{listed}, {_text(result, imports)}]"
+    if origin is not None:
+        inner = ", ".join(_text(argument, imports) for argument in arguments)
+        return f"{_text(origin, imports)}[{inner}]"
+    if annotation.__module__ == "builtins":
+        return str(annotation.__name__)
+    module = "pydantic" if annotation.__module__.startswith("pydantic.") else annotation.__module__
+    module = "lmstudio_integrations" if annotation.__name__ == "Timeout" else module
+    return imports.add(module, annotation.__name__)
+
+
+def keywords(kind: type[BaseModel], own: dict[str, str], load: str) -> dict[str, tuple[str | None, Any]]:
+    """Each keyword of a constructor: the type as source, or ``None`` and the annotation."""
+    from lmstudio_integrations.compat.names import SYNONYMS
+
+    made: dict[str, tuple[str | None, Any]] = {}
+    for name, field in kind.model_fields.items():
+        given = _TYPES.get(name)
+        made[name] = (None if given is None else given.format(load=load), field.annotation)
+    for name, setting in (SYNONYMS | own).items():
+        target = own.get(setting, setting)
+        if target in kind.model_fields and name not in made and name not in _CONVERTED:
+            made[name] = made[target]
+    for name, (setting, text) in _CONVERTED.items():
+        if own.get(setting, setting) in kind.model_fields and name not in made:
+            made[name] = (text, None)
+    return made
+
+
+def source(adapter: str, classes: list[tuple[type[BaseModel], dict[str, str], str]]) -> str:
+    """The file of one adapter."""
+    imports = _Imports()
+    imports.add("typing", "TypedDict")
+    bodies = []
+    for kind, own, load in classes:
+        lines = [
+            f"class {kind.__name__}Keywords(TypedDict, total=False):",
+            f'    """The keywords of ``{kind.__name__}(…)``: its fields, and their names in other integrations."""',
+            "",
+        ]
+        for name, (given, annotation) in keywords(kind, own, load).items():
+            lines.append(f"    {name}: {_text(annotation, imports) if given is None else _given(given, imports)}")
+        bodies.append("\n".join(lines))
+    names = ", ".join(f'"{kind.__name__}Keywords"' for kind, _, _ in classes)
+    head = [
+        f'"""Keywords of the constructors, for type checkers. Generated by ``tools/{Path(__file__).name}``."""',
+        "",
+        "from __future__ import annotations",
+        "",
+        *imports.lines(),
+        "",
+        f"__all__ = [{names}]",
+        "",
+        "",
+    ]
+    return _formatted("\n".join(head) + "\n\n\n".join(bodies) + "\n", PACKAGE / adapter / "_init_keywords.py")
+
+
+def _given(text: str, imports: _Imports) -> str:
+    for word, module in (
+        ("SecretStr", "pydantic"),
+        ("Callable", "collections.abc"),
+        ("Literal", "typing"),
+        ("Mapping", "collections.abc"),
+        ("Any", "typing"),
+        ("LlmPredictionConfigDict", _CONFIG),
+        ("LlmLoadModelConfigDict", _CONFIG),
+        ("EmbeddingLoadModelConfigDict", _CONFIG),
+    ):
+        if word in text:
+            imports.add(module, word)
+    return text
+
+
+def _formatted(text: str, path: Path) -> str:
+    for arguments in (["check", "--fix", "-q"], ["format", "-q"]):
+        command = [sys.executable, "-m", "ruff", *arguments, "--stdin-filename", str(path), "-"]
+        done = subprocess.run(command, input=text, capture_output=True, text=True, check=True, cwd=ROOT)  # noqa: S603
+        text = done.stdout
+    return text
+
+
+def files() -> dict[Path, str]:
+    """The path and the content of each generated file."""
+    from lmstudio_integrations.langchain import ChatLMStudio, LMStudioEmbeddings, LMStudioLLM
+    from lmstudio_integrations.llama_index import LMStudio, LMStudioEmbedding
+
+    llm, embedding = "LlmLoadModelConfigDict", "EmbeddingLoadModelConfigDict"
+    return {
+        PACKAGE / "langchain" / "_init_keywords.py": source(
+            "langchain", [(ChatLMStudio, {}, llm), (LMStudioLLM, {}, llm), (LMStudioEmbeddings, {}, embedding)]
+        ),
+        PACKAGE / "llama_index" / "_init_keywords.py": source(
+            "llama_index",
+            [
+                (LMStudio, dict(LMStudio.OWN_NAMES), llm),
+                (LMStudioEmbedding, dict(LMStudioEmbedding.OWN_NAMES), embedding),
+            ],
+        ),
+    }
+
+
+def main() -> int:
+    """Write the files, or compare them. 1 if ``--check`` finds one that is not up to date."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="compare, write nothing")
+    check = parser.parse_args().check
+    stale = 0
+    for path, text in files().items():
+        current = path.read_text("utf-8") if path.exists() else ""
+        if current == text:
+            continue
+        if check:
+            stale += 1
+            print(f"{path.relative_to(ROOT)} is not up to date: run python tools/{Path(__file__).name}")
+        else:
+            path.write_text(text, "utf-8", newline="\n")
+            print(f"wrote {path.relative_to(ROOT)}")
+    return int(stale > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
