@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, TypeVar
 from weakref import WeakSet
 
 from pydantic import PrivateAttr
@@ -31,8 +31,12 @@ if TYPE_CHECKING:
     from lmstudio_integrations.client.result import PredictionResult
     from lmstudio_integrations.client.transport.pool import ConnectionPool
     from lmstudio_integrations.protocol.auth import Authentication
-    from lmstudio_integrations.protocol.config import LlmPredictionConfig
-    from lmstudio_integrations.protocol.config_dicts import LlmPredictionConfigDict
+    from lmstudio_integrations.protocol.config import EmbeddingLoadModelConfig, LlmLoadModelConfig, LlmPredictionConfig
+    from lmstudio_integrations.protocol.config_dicts import (
+        EmbeddingLoadModelConfigDict,
+        LlmLoadModelConfigDict,
+        LlmPredictionConfigDict,
+    )
     from lmstudio_integrations.protocol.models import ModelInstanceInfo
     from lmstudio_integrations.protocol.prediction import PredictionStats
 
@@ -42,10 +46,17 @@ __all__ = [
     "BaseModelHandle",
     "BasePredictionStream",
     "CompletionOptions",
+    "EmbeddingLoadConfig",
+    "LlmLoadConfig",
     "PredictionOptions",
 ]
 
 T = TypeVar("T")
+
+LlmLoadConfig: TypeAlias = "LlmLoadModelConfig | LlmLoadModelConfigDict"
+"""How an LLM is loaded: LM Studio's names in a dictionary (camelCase or snake_case), or the class with its fields."""
+EmbeddingLoadConfig: TypeAlias = "EmbeddingLoadModelConfig | EmbeddingLoadModelConfigDict"
+"""The same for an embedding model."""
 
 
 class CompletionOptions(CallbackOptions, total=False):

@@ -17,6 +17,8 @@ from lmstudio_integrations.client._base import (
     BaseDownloadedModel,
     BaseModelHandle,
     CompletionOptions,
+    EmbeddingLoadConfig,
+    LlmLoadConfig,
     PredictionOptions,
     ask_api_host,
     ask_local_api_host,
@@ -40,10 +42,8 @@ if TYPE_CHECKING:
     from lmstudio_integrations.client.result import PredictionResult
     from lmstudio_integrations.client.settings import Timeout
     from lmstudio_integrations.client.tool_functions import ToolInput
-    from lmstudio_integrations.protocol.config import EmbeddingLoadModelConfig, LlmLoadModelConfig, LlmPredictionConfig
+    from lmstudio_integrations.protocol.config import LlmPredictionConfig
     from lmstudio_integrations.protocol.config_dicts import (
-        EmbeddingLoadModelConfigDict,
-        LlmLoadModelConfigDict,
         LlmPredictionConfigDict,
     )
     from lmstudio_integrations.protocol.config_reported import (
@@ -287,7 +287,7 @@ class AsyncDownloadedLlm(BaseDownloadedModel):
         self,
         *,
         ttl: float | None = requests.DEFAULT_TTL,
-        config: LlmLoadModelConfig | LlmLoadModelConfigDict | None = None,
+        config: LlmLoadConfig | None = None,
         on_load_progress: LoadProgressCallback | None = None,
     ) -> AsyncLLM:
         """The model, loaded now if it is not: as ``client.llm.model(…)``."""
@@ -306,7 +306,7 @@ class AsyncDownloadedLlm(BaseDownloadedModel):
         *,
         ttl: float | None = requests.DEFAULT_TTL,
         instance_identifier: str | None = None,
-        config: LlmLoadModelConfig | LlmLoadModelConfigDict | None = None,
+        config: LlmLoadConfig | None = None,
         on_load_progress: LoadProgressCallback | None = None,
     ) -> AsyncLLM:
         """Another instance of it: as ``client.llm.load_new_instance(…)``."""
@@ -332,7 +332,7 @@ class AsyncDownloadedEmbeddingModel(BaseDownloadedModel):
         self,
         *,
         ttl: float | None = requests.DEFAULT_TTL,
-        config: EmbeddingLoadModelConfig | EmbeddingLoadModelConfigDict | None = None,
+        config: EmbeddingLoadConfig | None = None,
         on_load_progress: LoadProgressCallback | None = None,
     ) -> AsyncEmbeddingModel:
         """The model, loaded now if it is not: as ``client.embedding.model(…)``."""
@@ -351,7 +351,7 @@ class AsyncDownloadedEmbeddingModel(BaseDownloadedModel):
         *,
         ttl: float | None = requests.DEFAULT_TTL,
         instance_identifier: str | None = None,
-        config: EmbeddingLoadModelConfig | EmbeddingLoadModelConfigDict | None = None,
+        config: EmbeddingLoadConfig | None = None,
         on_load_progress: LoadProgressCallback | None = None,
     ) -> AsyncEmbeddingModel:
         """Another instance of it: as ``client.embedding.load_new_instance(…)``."""
@@ -369,9 +369,10 @@ class AsyncDownloadedEmbeddingModel(BaseDownloadedModel):
 
 M = TypeVar("M", bound=_AsyncModel)
 D = TypeVar("D", bound=BaseDownloadedModel)
+C = TypeVar("C")
 
 
-class AsyncModels(Generic[M, D]):
+class AsyncModels(Generic[M, D, C]):
     """The models of one kind on a server: ``client.llm`` and ``client.embedding``."""
 
     def __init__(self, client: AsyncClient, namespace: str, kind: type[M], downloaded: type[D]) -> None:
@@ -385,7 +386,7 @@ class AsyncModels(Generic[M, D]):
         key: str | None = None,
         *,
         ttl: float | None = requests.DEFAULT_TTL,
-        config: Any = None,
+        config: C | None = None,
         on_load_progress: LoadProgressCallback | None = None,
         device: str | None = None,
         check_resources: bool = False,
@@ -413,7 +414,7 @@ class AsyncModels(Generic[M, D]):
         key: str | None = None,
         *,
         ttl: float | None = requests.DEFAULT_TTL,
-        config: Any = None,
+        config: C | None = None,
         device: str | None = None,
         check_resources: bool = False,
     ) -> M:
@@ -427,7 +428,7 @@ class AsyncModels(Generic[M, D]):
         instance_identifier: str | None = None,
         *,
         ttl: float | None = requests.DEFAULT_TTL,
-        config: Any = None,
+        config: C | None = None,
         on_load_progress: LoadProgressCallback | None = None,
         device: str | None = None,
         check_resources: bool = False,
@@ -439,7 +440,7 @@ class AsyncModels(Generic[M, D]):
         return self._kind(self._client, requests.instance_by_identifier(self._namespace, identifier, device))
 
     async def estimate_resources(
-        self, model_key: str, config: Any = None, *, device: str | None = None
+        self, model_key: str, config: C | None = None, *, device: str | None = None
     ) -> ResourceEstimate:
         """What loading a model would take, and whether LM Studio's guardrails would let it pass. Nothing is loaded.
 
@@ -535,12 +536,14 @@ class AsyncClient(BaseClient):
     """
 
     @property
-    def llm(self) -> AsyncModels[AsyncLLM, AsyncDownloadedLlm]:
+    def llm(self) -> AsyncModels[AsyncLLM, AsyncDownloadedLlm, LlmLoadConfig]:
         """Language models."""
         return AsyncModels(self, "llm", AsyncLLM, AsyncDownloadedLlm)
 
     @property
-    def embedding(self) -> AsyncModels[AsyncEmbeddingModel, AsyncDownloadedEmbeddingModel]:
+    def embedding(
+        self,
+    ) -> AsyncModels[AsyncEmbeddingModel, AsyncDownloadedEmbeddingModel, EmbeddingLoadConfig]:
         """Embedding models."""
         return AsyncModels(self, "embedding", AsyncEmbeddingModel, AsyncDownloadedEmbeddingModel)
 

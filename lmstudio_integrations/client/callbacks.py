@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from lmstudio_integrations.client.events import (
     Event,
@@ -24,6 +24,9 @@ from lmstudio_integrations.client.events import (
     ToolCallStart,
 )
 from lmstudio_integrations.errors import LMStudioValueError
+
+if TYPE_CHECKING:
+    from lmstudio_integrations.protocol.history import AssistantMessage, ToolCallRequest
 
 __all__ = ["CallbackOptions", "Callbacks", "check_callback", "refuse_coroutine"]
 
@@ -42,18 +45,18 @@ class CallbackOptions(TypedDict, total=False):
     ``on_tool_call_end(index, tool_call)``, ``on_tool_call_failed(index, failure)``.
     """
 
-    on_progress: Callback | None
-    on_prompt_processing_progress: Callback | None
-    on_first_token: Callback | None
-    on_prediction_fragment: Callback | None
-    on_message: Callback | None
-    on_load_progress: Callback | None
-    on_queue_progress: Callback | None
-    on_tool_call_start: Callback | None
-    on_tool_call_name: Callback | None
-    on_tool_call_arguments: Callback | None
-    on_tool_call_end: Callback | None
-    on_tool_call_failed: Callback | None
+    on_progress: Callable[[float], object] | None
+    on_prompt_processing_progress: Callable[[float], object] | None
+    on_first_token: Callable[[], object] | None
+    on_prediction_fragment: Callable[[Fragment], object] | None
+    on_message: Callable[[AssistantMessage], object] | None
+    on_load_progress: Callable[[float], object] | None
+    on_queue_progress: Callable[[int], object] | None
+    on_tool_call_start: Callable[[int, str], object] | None
+    on_tool_call_name: Callable[[int, str], object] | None
+    on_tool_call_arguments: Callable[[int, str], object] | None
+    on_tool_call_end: Callable[[int, ToolCallRequest], object] | None
+    on_tool_call_failed: Callable[[int, ToolCallFailed], object] | None
 
 
 @dataclass(slots=True)

@@ -16,6 +16,8 @@ from lmstudio_integrations.client._base import (
     BaseDownloadedModel,
     BaseModelHandle,
     CompletionOptions,
+    EmbeddingLoadConfig,
+    LlmLoadConfig,
     PredictionOptions,
     ask_api_host,
     ask_local_api_host,
@@ -38,10 +40,8 @@ if TYPE_CHECKING:
     from lmstudio_integrations.client.result import PredictionResult
     from lmstudio_integrations.client.settings import Timeout
     from lmstudio_integrations.client.tool_functions import ToolInput
-    from lmstudio_integrations.protocol.config import EmbeddingLoadModelConfig, LlmLoadModelConfig, LlmPredictionConfig
+    from lmstudio_integrations.protocol.config import LlmPredictionConfig
     from lmstudio_integrations.protocol.config_dicts import (
-        EmbeddingLoadModelConfigDict,
-        LlmLoadModelConfigDict,
         LlmPredictionConfigDict,
     )
     from lmstudio_integrations.protocol.config_reported import (
@@ -282,7 +282,7 @@ class DownloadedLlm(BaseDownloadedModel):
         self,
         *,
         ttl: float | None = requests.DEFAULT_TTL,
-        config: LlmLoadModelConfig | LlmLoadModelConfigDict | None = None,
+        config: LlmLoadConfig | None = None,
         on_load_progress: LoadProgressCallback | None = None,
     ) -> LLM:
         """The model, loaded now if it is not: as ``client.llm.model(…)``."""
@@ -301,7 +301,7 @@ class DownloadedLlm(BaseDownloadedModel):
         *,
         ttl: float | None = requests.DEFAULT_TTL,
         instance_identifier: str | None = None,
-        config: LlmLoadModelConfig | LlmLoadModelConfigDict | None = None,
+        config: LlmLoadConfig | None = None,
         on_load_progress: LoadProgressCallback | None = None,
     ) -> LLM:
         """Another instance of it: as ``client.llm.load_new_instance(…)``."""
@@ -327,7 +327,7 @@ class DownloadedEmbeddingModel(BaseDownloadedModel):
         self,
         *,
         ttl: float | None = requests.DEFAULT_TTL,
-        config: EmbeddingLoadModelConfig | EmbeddingLoadModelConfigDict | None = None,
+        config: EmbeddingLoadConfig | None = None,
         on_load_progress: LoadProgressCallback | None = None,
     ) -> EmbeddingModel:
         """The model, loaded now if it is not: as ``client.embedding.model(…)``."""
@@ -346,7 +346,7 @@ class DownloadedEmbeddingModel(BaseDownloadedModel):
         *,
         ttl: float | None = requests.DEFAULT_TTL,
         instance_identifier: str | None = None,
-        config: EmbeddingLoadModelConfig | EmbeddingLoadModelConfigDict | None = None,
+        config: EmbeddingLoadConfig | None = None,
         on_load_progress: LoadProgressCallback | None = None,
     ) -> EmbeddingModel:
         """Another instance of it: as ``client.embedding.load_new_instance(…)``."""
@@ -364,9 +364,10 @@ class DownloadedEmbeddingModel(BaseDownloadedModel):
 
 M = TypeVar("M", bound=_Model)
 D = TypeVar("D", bound=BaseDownloadedModel)
+C = TypeVar("C")
 
 
-class Models(Generic[M, D]):
+class Models(Generic[M, D, C]):
     """The models of one kind on a server: ``client.llm`` and ``client.embedding``."""
 
     def __init__(self, client: Client, namespace: str, kind: type[M], downloaded: type[D]) -> None:
@@ -380,7 +381,7 @@ class Models(Generic[M, D]):
         key: str | None = None,
         *,
         ttl: float | None = requests.DEFAULT_TTL,
-        config: Any = None,
+        config: C | None = None,
         on_load_progress: LoadProgressCallback | None = None,
         device: str | None = None,
         check_resources: bool = False,
@@ -408,7 +409,7 @@ class Models(Generic[M, D]):
         key: str | None = None,
         *,
         ttl: float | None = requests.DEFAULT_TTL,
-        config: Any = None,
+        config: C | None = None,
         device: str | None = None,
         check_resources: bool = False,
     ) -> M:
@@ -422,7 +423,7 @@ class Models(Generic[M, D]):
         instance_identifier: str | None = None,
         *,
         ttl: float | None = requests.DEFAULT_TTL,
-        config: Any = None,
+        config: C | None = None,
         on_load_progress: LoadProgressCallback | None = None,
         device: str | None = None,
         check_resources: bool = False,
@@ -433,7 +434,9 @@ class Models(Generic[M, D]):
         identifier = self._load("loadModel", reference, creation, on_load_progress)
         return self._kind(self._client, requests.instance_by_identifier(self._namespace, identifier, device))
 
-    def estimate_resources(self, model_key: str, config: Any = None, *, device: str | None = None) -> ResourceEstimate:
+    def estimate_resources(
+        self, model_key: str, config: C | None = None, *, device: str | None = None
+    ) -> ResourceEstimate:
         """What loading a model would take, and whether LM Studio's guardrails would let it pass. Nothing is loaded.
 
         ``estimate.memory.total_bytes``, ``estimate.memory.total_vram_bytes``, ``estimate.passes_guardrails``.
@@ -529,12 +532,14 @@ class Client(BaseClient):
     """
 
     @property
-    def llm(self) -> Models[LLM, DownloadedLlm]:
+    def llm(self) -> Models[LLM, DownloadedLlm, LlmLoadConfig]:
         """Language models."""
         return Models(self, "llm", LLM, DownloadedLlm)
 
     @property
-    def embedding(self) -> Models[EmbeddingModel, DownloadedEmbeddingModel]:
+    def embedding(
+        self,
+    ) -> Models[EmbeddingModel, DownloadedEmbeddingModel, EmbeddingLoadConfig]:
         """Embedding models."""
         return Models(self, "embedding", EmbeddingModel, DownloadedEmbeddingModel)
 

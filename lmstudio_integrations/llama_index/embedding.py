@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
 from pydantic import ConfigDict, Field
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from lmstudio_integrations import AsyncEmbeddingModel, EmbeddingModel
     from lmstudio_integrations.llama_index._init_keywords import LMStudioEmbeddingKeywords
+    from lmstudio_integrations.protocol.config_dicts import EmbeddingLoadModelConfigDict
 
 __all__ = ["LMStudioEmbedding"]
 
@@ -63,14 +64,18 @@ class LMStudioEmbedding(ServerSettings, BaseEmbedding):
     def _model(self) -> EmbeddingModel:
         client = Client(self.base_url, api_token=self.token, timeout=self.timeout, max_retries=self.max_retries)
         return client.embedding.just_in_time(
-            self._key(), ttl=self.ttl, config=self.load_config or None, check_resources=self.check_resources
+            self._key(), ttl=self.ttl, config=self._load_config(), check_resources=self.check_resources
         )
 
     def _amodel(self) -> AsyncEmbeddingModel:
         client = AsyncClient(self.base_url, api_token=self.token, timeout=self.timeout, max_retries=self.max_retries)
         return client.embedding.just_in_time(
-            self._key(), ttl=self.ttl, config=self.load_config or None, check_resources=self.check_resources
+            self._key(), ttl=self.ttl, config=self._load_config(), check_resources=self.check_resources
         )
+
+    def _load_config(self) -> EmbeddingLoadModelConfigDict | None:
+        # The client checks it.
+        return cast("EmbeddingLoadModelConfigDict", self.load_config) if self.load_config else None
 
     def _key(self) -> str | None:
         return None if self.model_name == ANY_MODEL else self.model_name
