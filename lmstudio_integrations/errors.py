@@ -177,7 +177,7 @@ class LMStudioServerError(LMStudioError):
         self.cause = cause
         self.suggestion = suggestion
         self.code = code
-        self.data = dict(data or {})
+        self.data: dict[str, Any] = dict(data or {})
         self.stack = stack
 
     def __reduce__(self) -> tuple[Any, ...]:

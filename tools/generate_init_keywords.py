@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "lmstudio_integrations"
 sys.path.insert(0, str(ROOT))
 
-_CONFIG = "lmstudio_integrations.protocol.config_dicts"
+_CONFIG = "lmstudio_integrations"
 # Fields whose constructor takes more, or says more precisely what it takes, than the field's type.
 _TYPES = {
     "api_token": "SecretStr | str | Callable[[], str | SecretStr] | None",

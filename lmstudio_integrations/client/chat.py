@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Self, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 from pydantic import ValidationError
 
@@ -227,7 +227,7 @@ class Chat:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Chat) and self._messages == other._messages
 
-    __hash__ = None  # type: ignore[assignment]  # a chat is mutable
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # a chat is mutable
 
     def __repr__(self) -> str:
         return f"Chat({len(self._messages)} messages)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from lmstudio_integrations.protocol.envelopes import SerializedError
 from lmstudio_integrations.protocol.history import ToolCallRequest
@@ -107,7 +107,7 @@ class Fragment:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Fragment) and self._data == other._data
 
-    __hash__ = None  # type: ignore[assignment]  # equality by content, and the content is a mutable mapping
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # equality by content, and the content is a mutable mapping
 
 
 @dataclass(frozen=True, slots=True)

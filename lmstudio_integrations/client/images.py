@@ -16,7 +16,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from pydantic import PrivateAttr
 
@@ -181,7 +181,7 @@ class ImagePart(FilePart):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ImagePart) and self._content == other._content and self.name == other.name
 
-    __hash__ = None  # type: ignore[assignment]  # equality by content
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # equality by content
 
     @property
     def _content(self) -> tuple[object, ...]:

@@ -67,7 +67,7 @@ __all__ = [
     "ToolCallStart",
 ]
 
-logger = logging.getLogger("lmstudio_integrations")
+logger: logging.Logger = logging.getLogger("lmstudio_integrations")
 
 _MOST_NOTES = 20
 

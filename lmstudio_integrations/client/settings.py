@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_PORTS", "USER_PORT", "Timeout", "parse_address", "parse_token"]
 
-logger = logging.getLogger("lmstudio_integrations")
+logger: logging.Logger = logging.getLogger("lmstudio_integrations")
 
 DEFAULT_PORTS = (41343, 52993, 16141, 39414, 22931)
 """The API ports that LM Studio tries on 127.0.0.1, in its order (lmstudio-js, client port discovery)."""

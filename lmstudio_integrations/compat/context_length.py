@@ -7,7 +7,7 @@ from functools import lru_cache
 
 __all__ = ["warn_of_context_length"]
 
-logger = logging.getLogger("lmstudio_integrations")
+logger: logging.Logger = logging.getLogger("lmstudio_integrations")
 
 
 @lru_cache(maxsize=256)

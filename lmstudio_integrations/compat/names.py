@@ -26,7 +26,7 @@ __all__ = [
     "unknown_name",
 ]
 
-logger = logging.getLogger("lmstudio_integrations")
+logger: logging.Logger = logging.getLogger("lmstudio_integrations")
 
 SYNONYMS: dict[str, str] = {
     "api_key": "api_token",

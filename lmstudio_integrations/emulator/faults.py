@@ -90,7 +90,7 @@ class Fault:
         self.after = after
         self.times = times
         self.options = options
-        self.gate = ThreadsafeEvent()
+        self.gate: ThreadsafeEvent = ThreadsafeEvent()
         self.hits = 0
         self._hit = threading.Event()
 
@@ -183,7 +183,7 @@ class ChannelFaults:
     """The faults of one channel (or call), applied between its endpoint and the socket."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
-        self.any = bool(faults)
+        self.any: bool = bool(faults)
         self._placed = [fault for fault in faults if fault.name in _PLACED]
         self._whole = {fault.name: fault for fault in faults if fault.name in _WHOLE}
         self._sent = 0

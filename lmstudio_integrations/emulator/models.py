@@ -134,7 +134,7 @@ class ModelStore:
     """Downloaded and loaded models. Used on the emulator's loop only, except for reading."""
 
     def __init__(self, models: Iterable[EmulatedModel]) -> None:
-        self.downloaded = {model.key: model for model in models}
+        self.downloaded: dict[str, EmulatedModel] = {model.key: model for model in models}
         self.loaded: dict[str, Instance] = {}
         self._references = itertools.count(1)
         for model in self.downloaded.values():

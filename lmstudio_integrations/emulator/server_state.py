@@ -7,7 +7,7 @@ import binascii
 import itertools
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
@@ -46,13 +46,13 @@ class ServerState:
     restart_soon: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
-        self.tool_call_ids = map(str, itertools.count(100_000_000))
+        self.tool_call_ids: Iterator[str] = map(str, itertools.count(100_000_000))
         self.reset()
 
     def reset(self) -> None:
         """As after a start: the models that are loaded from the start, under new references; no files."""
-        self.models = ModelStore(self.catalog)
-        self.files = FileStore()
+        self.models: ModelStore = ModelStore(self.catalog)
+        self.files: FileStore = FileStore()
 
     def add_replies(self, replies: Iterable[Reply]) -> None:
         """Queue replies."""

@@ -11,12 +11,7 @@ from langchain_core.language_models.model_profile import ModelProfile
 from langchain_core.rate_limiters import BaseRateLimiter
 from pydantic import SecretStr
 
-from lmstudio_integrations import Timeout
-from lmstudio_integrations.protocol.config_dicts import (
-    EmbeddingLoadModelConfigDict,
-    LlmLoadModelConfigDict,
-    LlmPredictionConfigDict,
-)
+from lmstudio_integrations import EmbeddingLoadModelConfigDict, LlmLoadModelConfigDict, LlmPredictionConfigDict, Timeout
 
 __all__ = ["ChatLMStudioKeywords", "LMStudioEmbeddingsKeywords", "LMStudioLLMKeywords"]
 

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from langchain_core import tools as core_tools  # the package alone: what is in it takes longer than all of ours
 from langchain_core.language_models import LangSmithParams, LanguageModelInput, ModelProfile
@@ -62,7 +62,7 @@ class ChatLMStudio(LMStudioBase, BaseChatModel):
     """
 
     # A misspelt setting is an error; LangChain's base would drop it.
-    model_config = ConfigDict(extra="forbid", defer_build=False)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", defer_build=False)
 
     streaming: bool | None = None
     """``True``: ``invoke`` streams, too (for handlers that want tokens); ``False``: ``stream`` does not."""

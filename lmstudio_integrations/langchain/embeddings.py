@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from langchain_core.embeddings import Embeddings
 from pydantic import ConfigDict, model_validator
@@ -36,7 +36,7 @@ class LMStudioEmbeddings(ConnectionSettings, Embeddings):
     (nomic: "search_query: " and "search_document: "; e5: "query: " and "passage: ").
     """
 
-    model_config = ConfigDict(defer_build=False)
+    model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=False)
 
     query_prefix: str = ""
     """Put before the text of ``embed_query``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from langchain_core.language_models import LangSmithParams
 from langchain_core.language_models.llms import BaseLLM
@@ -36,7 +36,7 @@ class LMStudioLLM(LMStudioBase, BaseLLM):
     """
 
     # A misspelt setting is an error; LangChain's base would drop it.
-    model_config = ConfigDict(extra="forbid", defer_build=False)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", defer_build=False)
 
     streaming: bool | None = None
     """Accepted for other integrations' code: ``invoke`` and ``stream`` decide."""

@@ -37,7 +37,7 @@ class InvalidToolCallMiddleware(AgentMiddleware[AgentState[Any], Any]):
 
     def __init__(self, max_retries: int = 2) -> None:
         super().__init__()
-        self.max_retries = check_retries(max_retries)
+        self.max_retries: int = check_retries(max_retries)
 
     def wrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]

@@ -6,7 +6,7 @@ Nothing here opens a socket. Connections live in the client's process-wide pool,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from langchain_core.utils.utils import secret_from_env
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
@@ -27,7 +27,9 @@ class ConnectionSettings(BaseModel):
     """Where LM Studio is, which model, and how it is loaded if it is not there yet."""
 
     # Not built: nobody makes one, and each model has all these fields in a schema of its own.
-    model_config = ConfigDict(extra="forbid", protected_namespaces=(), arbitrary_types_allowed=True, defer_build=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        extra="forbid", protected_namespaces=(), arbitrary_types_allowed=True, defer_build=True
+    )
 
     model: str | None = None
     """Model key or instance identifier (also ``model_name``); ``None``: any model that is loaded."""

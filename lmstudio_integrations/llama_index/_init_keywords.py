@@ -11,12 +11,7 @@ from llama_index.core.prompts.base import BasePromptTemplate
 from llama_index.core.types import BaseOutputParser, PydanticProgramMode
 from pydantic import SecretStr
 
-from lmstudio_integrations import Timeout
-from lmstudio_integrations.protocol.config_dicts import (
-    EmbeddingLoadModelConfigDict,
-    LlmLoadModelConfigDict,
-    LlmPredictionConfigDict,
-)
+from lmstudio_integrations import EmbeddingLoadModelConfigDict, LlmLoadModelConfigDict, LlmPredictionConfigDict, Timeout
 
 __all__ = ["LMStudioEmbeddingKeywords", "LMStudioKeywords"]
 

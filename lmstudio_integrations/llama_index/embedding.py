@@ -16,9 +16,8 @@ from lmstudio_integrations.llama_index.settings import ServerSettings
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from lmstudio_integrations import AsyncEmbeddingModel, EmbeddingModel
+    from lmstudio_integrations import AsyncEmbeddingModel, EmbeddingLoadModelConfigDict, EmbeddingModel
     from lmstudio_integrations.llama_index._init_keywords import LMStudioEmbeddingKeywords
-    from lmstudio_integrations.protocol.config_dicts import EmbeddingLoadModelConfigDict
 
 __all__ = ["LMStudioEmbedding"]
 
@@ -46,7 +45,7 @@ class LMStudioEmbedding(ServerSettings, BaseEmbedding):
     vectors in the order of the texts. All methods raise the client's errors (``lmstudio_integrations.errors``).
     """
 
-    model_config = ConfigDict(defer_build=False)
+    model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=False)
     OWN_NAMES: ClassVar[dict[str, str]] = {**ServerSettings.OWN_NAMES, "model": "model_name"}
 
     query_instruction: str | None = Field(default=None, description="Put before every query, for models that want it.")

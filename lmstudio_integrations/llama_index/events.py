@@ -26,6 +26,7 @@ from typing import Any, TextIO
 
 from llama_index.core import instrumentation
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler, NullEventHandler
+from llama_index.core.instrumentation.dispatcher import Dispatcher
 from llama_index.core.instrumentation.events import BaseEvent
 from llama_index.core.instrumentation.events.exception import ExceptionEvent
 from llama_index.core.instrumentation.events.span import SpanDropEvent
@@ -49,7 +50,7 @@ __all__ = [
     "report_progress",
 ]
 
-dispatcher = instrumentation.get_dispatcher(__name__)
+dispatcher: Dispatcher = instrumentation.get_dispatcher(__name__)
 
 
 class PromptProgressEvent(BaseEvent):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -60,7 +60,7 @@ class LMStudio(GrammarLLM):
     after everything that had come; ``error.partial`` holds that once more.
     """
 
-    model_config = ConfigDict(defer_build=False)
+    model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=False)
 
     if TYPE_CHECKING:
 

@@ -23,7 +23,7 @@ class ServerSettings(BaseModel):
     """Where the server is, how to be let in, how long to wait, and how a model is to be loaded."""
 
     # Not built: nobody makes one, and each model has all these fields in a schema of its own.
-    model_config = ConfigDict(defer_build=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True)
 
     OWN_NAMES: ClassVar[dict[str, str]] = {"api_token": "api_key"}
     """LlamaIndex's names for settings that have other names elsewhere."""

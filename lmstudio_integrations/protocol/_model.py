@@ -64,7 +64,7 @@ class WireModel(BaseModel):
     ``NULLABLE`` names the attributes that the wire allows to be ``null``; they are written when they were set.
     """
 
-    model_config = ConfigDict(
+    model_config: ClassVar[ConfigDict] = ConfigDict(
         alias_generator=to_camel,
         populate_by_name=True,
         extra="ignore",

@@ -5,7 +5,7 @@ server, the preset or the model says". Where a setting has a checkbox, ``False``
 says what it takes; the error messages quote it.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 
@@ -78,7 +78,7 @@ _ODD_NAMES = {
 class Config(BaseModel):
     """Base of the settings; unknown names are errors."""
 
-    model_config = ConfigDict(
+    model_config: ClassVar[ConfigDict] = ConfigDict(
         alias_generator=_name, populate_by_name=True, extra="forbid", defer_build=True, protected_namespaces=()
     )
 

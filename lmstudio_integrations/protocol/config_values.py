@@ -1,7 +1,7 @@
 """The kinds of values that LM Studio's settings take, each with its limits (``kv-keys.json`` of the protocol notes)."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, StrictBool
 
@@ -38,7 +38,7 @@ def _only_false(value: Any) -> Any:
 class Setting(WireModel):
     """A setting that is an object; a misspelt key in it is an error."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
 
 Off = Annotated[Literal[False], BeforeValidator(_only_false)]

@@ -3,6 +3,8 @@
 (PROTOCOL: "llm namespace". Here the key is ``specifier``; in predictions and embeddings it is ``modelSpecifier``.)
 """
 
+from typing import ClassVar
+
 from pydantic import ConfigDict, Field, StrictBool
 
 from lmstudio_integrations.protocol._model import LenientModel, Number, WireInt, WireModel
@@ -124,7 +126,7 @@ class MemoryEstimate(LenientModel):
 class ResourceEstimate(LenientModel):
     """``estimateModelUsage``: what loading a model would take, and whether LM Studio's guardrails let it pass."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow")
 
     memory: MemoryEstimate
     passes_guardrails: bool

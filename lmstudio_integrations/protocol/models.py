@@ -87,7 +87,7 @@ class ModelInfo(LenientModel):
     ``None`` for embedding models.
     """
 
-    model_config = ConfigDict(extra="allow")
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow")
     NULLABLE: ClassVar[frozenset[str]] = frozenset({"device_identifier"})
 
     type: str = "llm"

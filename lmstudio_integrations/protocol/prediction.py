@@ -1,5 +1,7 @@
 """Predictions: how one went (PROTOCOL: "stats")."""
 
+from typing import ClassVar
+
 from pydantic import ConfigDict
 
 from lmstudio_integrations.protocol._model import LenientModel, Number, WireInt
@@ -17,7 +19,7 @@ class PredictionStats(LenientModel):
     be there. What newer servers add is kept in ``model_extra``.
     """
 
-    model_config = ConfigDict(extra="allow")
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow")
 
     stop_reason: str = "failed"
     stop_string: str | None = None

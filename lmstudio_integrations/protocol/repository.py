@@ -3,7 +3,7 @@
 Source: LM Studio's schema (``searchModels``, ``getModelDownloadOptions``, the channel ``downloadModel``).
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import ConfigDict
 
@@ -22,7 +22,7 @@ class ModelSearchResult(LenientModel):
     the search term. ``staff_pick``: LM Studio recommends it.
     """
 
-    model_config = ConfigDict(extra="allow")
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow")
 
     name: str
     identifier: dict[str, Any]
@@ -36,7 +36,7 @@ class DownloadOptionInfo(LenientModel):
     ``fit_estimation``: "fullGPUOffload", "partialGPUOffload", "fitWithoutGPU", "willNotFit", or a newer server's word.
     """
 
-    model_config = ConfigDict(extra="allow")
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow")
 
     name: str
     download_identifier: str

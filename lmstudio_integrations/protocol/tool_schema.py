@@ -22,7 +22,7 @@ from lmstudio_integrations.protocol.json_schema import (
 
 __all__ = ["tool_parameters"]
 
-logger = logging.getLogger("lmstudio_integrations")
+logger: logging.Logger = logging.getLogger("lmstudio_integrations")
 
 _CONDITIONS = ("not", "if", "then", "else", "dependentSchemas", "dependentRequired", "dependencies")
 _UNIONS = ("anyOf", "oneOf")

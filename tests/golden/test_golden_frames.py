@@ -10,6 +10,8 @@ import pytest
 from tests.golden import store
 from tests.golden.recorder import Case, record
 
+pytestmark = pytest.mark.slow  # the frames are those of the newest frameworks, so once is enough
+
 CASES = store.all_cases()
 CHANGES = store.load_changes()
 

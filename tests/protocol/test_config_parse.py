@@ -182,7 +182,8 @@ def test_the_models_themselves_know_no_misspelt_names() -> None:
     ],
 )
 def test_the_dictionaries_for_editors_have_the_same_names(cls: type[c.Config], dictionary: Any) -> None:
-    assert list(get_type_hints(dictionary)) == [field.alias for field in cls.model_fields.values()]
+    names = [name for own, field in cls.model_fields.items() for name in dict.fromkeys([field.alias, own])]
+    assert list(get_type_hints(dictionary)) == names
 
 
 @pytest.mark.parametrize("cls", [PREDICTION, LOAD, EMBEDDING, c.GpuSetting])

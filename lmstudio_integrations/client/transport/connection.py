@@ -98,7 +98,7 @@ class Connection:
         self.closed_here = False
         """Whether this side is closing it, which happens only without open calls. Nothing is sent any more: a request
         that came too late can safely be sent on another socket."""
-        self.multiplexer = Multiplexer()
+        self.multiplexer: Multiplexer = Multiplexer()
         self.retired = False
         self.heard_at = self.clock()
         self.loaded_models: dict[str, str] = {}

@@ -34,7 +34,7 @@ class _CoalesceWakeups(threading.local):
             waker.wake(loop)
 
 
-coalesce_wakeups = _CoalesceWakeups()
+coalesce_wakeups: _CoalesceWakeups = _CoalesceWakeups()
 
 
 class LoopWaker:

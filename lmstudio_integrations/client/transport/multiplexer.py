@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CLOSED", "Answer", "Closed", "Multiplexer", "PendingCall", "read_authentication"]
 
-logger = logging.getLogger("lmstudio_integrations")
+logger: logging.Logger = logging.getLogger("lmstudio_integrations")
 
 
 class Closed:
@@ -83,15 +83,15 @@ class PendingCall:
     def __init__(
         self, endpoint: str, deliver: Callable[[dict[str, Any]], object], finish: Callable[[Outcome], object]
     ) -> None:
-        self.endpoint = endpoint
+        self.endpoint: str = endpoint
         self.deliver = deliver
         self.finish = finish
-        self.id = -1
-        self.is_channel = False
-        self.answered = False
-        self.finished = False
-        self.heard = 0.0
-        self.received = 0.0
+        self.id: int = -1
+        self.is_channel: bool = False
+        self.answered: bool = False
+        self.finished: bool = False
+        self.heard: float = 0.0
+        self.received: float = 0.0
         self.last: dict[str, Any] | None = None
         self._progress: dict[str, float] = {}
 

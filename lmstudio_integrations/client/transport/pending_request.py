@@ -54,7 +54,7 @@ class PendingRequest:
         is_queued: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
         self.connection = connection
-        self.call = PendingCall(endpoint, deliver, self._finish)
+        self.call: PendingCall = PendingCall(endpoint, deliver, self._finish)
         self._first = limits.first_packet
         self._between = ("load", limits.load) if loading else ("idle", limits.idle)
         self._is_queued = is_queued

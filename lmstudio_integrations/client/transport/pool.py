@@ -70,8 +70,8 @@ class ConnectionPool:
         self._connections: dict[str, Connection] = {}
         self._connecting: dict[str, SharedConnect] = {}
         self._answered = False
-        self.uploads = UploadCache()
-        self.embedding_slots = Slots()
+        self.uploads: UploadCache = UploadCache()
+        self.embedding_slots: Slots = Slots()
         self.reports_queue = True
 
     async def connection(self, namespace: str, limits: Timeout) -> Connection:

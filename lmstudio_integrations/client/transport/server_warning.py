@@ -30,8 +30,8 @@ class ParsedWarning:
 
     def __init__(self, family: Family, endpoint: str | None, head: str) -> None:
         self.family = family
-        self.endpoint = endpoint
-        self.head = head
+        self.endpoint: str | None = endpoint
+        self.head: str = head
 
     def fits(self, endpoint: str, *, is_channel: bool) -> bool:
         """Whether a request that has had no answer may be the one."""

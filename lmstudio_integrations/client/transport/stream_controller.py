@@ -26,7 +26,7 @@ class StreamController:
         self._request: PendingRequest | None = None
         self.deliver = deliver
         self.cancelled = False
-        self.watch_queue = False
+        self.watch_queue: bool = False
 
     @property
     def orphaned(self) -> bool:

@@ -47,7 +47,7 @@ class IOThread:
     """The thread and its loop. Use ``io_thread()`` to get the process's own."""
 
     def __init__(self) -> None:
-        self.pid = os.getpid()
+        self.pid: int = os.getpid()
         self._loop = new_loop()
         self._waker = LoopWaker()
         self._pools: dict[tuple[str | None, tuple[str, str] | None], ConnectionPool] = {}

@@ -13,6 +13,6 @@ def _is_no_authentication(record: logging.LogRecord) -> bool:
     return '"authVersion"' not in message and '{"success"' not in message.replace(" ", "")
 
 
-wire_logger = logging.getLogger("lmstudio_integrations.websockets")
+wire_logger: logging.Logger = logging.getLogger("lmstudio_integrations.websockets")
 """In place of ``websockets.client``; its frames are logged at the level DEBUG."""
 wire_logger.addFilter(_is_no_authentication)

@@ -88,7 +88,7 @@ class LlamaBackend:
             "threads": threads,
             "embedding": True,
         }
-        self.process = LlamaProcess(settings)
+        self.process: LlamaProcess = LlamaProcess(settings)
         self._http: LlamaHttp | None = None
         self._slot = asyncio.Lock()
 

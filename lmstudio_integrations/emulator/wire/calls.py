@@ -54,7 +54,7 @@ class ChannelCall:
     def __init__(self, connection: CallConnection, channel_id: int, parameter: Any, faults: ChannelFaults) -> None:
         self.connection = connection
         self.state: ServerState = connection.state
-        self.namespace = connection.namespace
+        self.namespace: str = connection.namespace
         self.id = channel_id
         self.parameter = parameter
         self.cancelled = False

@@ -50,11 +50,11 @@ def _identifier(value: object, path: str) -> str | None:
 
 
 identifier: Shape = _identifier
-device = nullable(text())
-kv_config = record({"fields": array(record({"key": text()}, {"value": anything}))})
-kv_stack = record({"layers": array(record({"layerName": text(choices=LAYER_NAMES), "config": kv_config}))})
+device: Shape = nullable(text())
+kv_config: Shape = record({"fields": array(record({"key": text()}, {"value": anything}))})
+kv_stack: Shape = record({"layers": array(record({"layerName": text(choices=LAYER_NAMES), "config": kv_config}))})
 
-model_specifier = tagged(
+model_specifier: Shape = tagged(
     "type",
     {
         "query": record(
@@ -94,7 +94,7 @@ def _message(parts: dict[str, Shape]) -> Shape:
     return record({"content": array(tagged("type", parts))})
 
 
-history = record(
+history: Shape = record(
     {
         "messages": array(
             tagged(
@@ -110,7 +110,7 @@ history = record(
     }
 )
 
-tool = record(
+tool: Shape = record(
     {
         "type": constant("function"),
         "function": record(
