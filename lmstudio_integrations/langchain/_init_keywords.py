@@ -38,6 +38,7 @@ class ChatLMStudioKeywords(TypedDict, total=False):
     ttl: float | None
     context_length: int | None
     load_config: LlmLoadModelConfigDict | None
+    check_resources: bool
     on_load_progress: Callable[[float], Any] | None
     temperature: float | None
     max_tokens: int | Literal[False] | None
@@ -111,6 +112,7 @@ class LMStudioLLMKeywords(TypedDict, total=False):
     ttl: float | None
     context_length: int | None
     load_config: LlmLoadModelConfigDict | None
+    check_resources: bool
     on_load_progress: Callable[[float], Any] | None
     temperature: float | None
     max_tokens: int | Literal[False] | None
@@ -172,6 +174,7 @@ class LMStudioEmbeddingsKeywords(TypedDict, total=False):
     ttl: float | None
     context_length: int | None
     load_config: EmbeddingLoadModelConfigDict | None
+    check_resources: bool
     on_load_progress: Callable[[float], Any] | None
     query_prefix: str
     document_prefix: str

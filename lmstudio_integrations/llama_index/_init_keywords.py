@@ -33,6 +33,7 @@ class LMStudioKeywords(TypedDict, total=False):
     max_retries: int
     ttl: float | None
     load_config: LlmLoadModelConfigDict | None
+    check_resources: bool
     model: str | None
     temperature: float | None
     max_tokens: int | Literal[False] | None
@@ -103,6 +104,7 @@ class LMStudioEmbeddingKeywords(TypedDict, total=False):
     max_retries: int
     ttl: float | None
     load_config: EmbeddingLoadModelConfigDict | None
+    check_resources: bool
     query_instruction: str | None
     text_instruction: str | None
     openai_api_key: SecretStr | str | None
