@@ -1,4 +1,4 @@
-"""LangChain over LM Studio: chat model, text completion, embeddings, and a progress bar.
+"""LangChain over LM Studio: chat model, text completion, embeddings and a progress bar.
 
 Needs the extra ``langchain``: ``pip install "lmstudio-integrations[langchain]"``. ``middleware``, for agents, needs the
 package ``langchain`` too.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 try:
-    import langchain_core  # noqa: F401  # only whether it is there
+    import langchain_core  # noqa: F401  # checks that it is installed
 except ImportError as error:
     raise ImportError(
         'lmstudio_integrations.langchain needs langchain-core: pip install "lmstudio-integrations[langchain]"'
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lmstudio_integrations.langchain.chat_model import ChatLMStudio
     from lmstudio_integrations.langchain.embeddings import LMStudioEmbeddings
     from lmstudio_integrations.langchain.llm import LMStudioLLM
-else:  # a type checker would take a module's `__getattr__` for a promise of any name
+else:  # to a type checker, a module's `__getattr__` means that any name exists
     __getattr__, __dir__ = lazy(
         __name__,
         {
@@ -51,4 +51,4 @@ __all__ = [
     "ProgressBar",
 ]
 
-register()  # here, so that answers that were stored earlier are understood before a model is made
+register()  # here, so that stored messages can be read before a model object exists

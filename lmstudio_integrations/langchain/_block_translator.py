@@ -1,4 +1,4 @@
-"""The block translator: what ``AIMessage.content_blocks`` shows of an answer of ours.
+"""The block translator: ``AIMessage.content_blocks`` of an answer of LM Studio.
 
 Registered for the provider "lmstudio" (LangChain's documentation of ``block_translators``, "outside langchain-core").
 Without it langchain-core numbers blocks by their position, and a tool call after reasoning or text is merged into
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 __all__ = ["PROVIDER", "register", "translate", "translate_chunk"]
 
 PROVIDER = "lmstudio"
-"""What answers of ours have as ``model_provider`` in their metadata."""
+"""``model_provider`` in the metadata of an answer of LM Studio."""
 
 
 def translate(message: AIMessage) -> list[ContentBlock]:
-    """Blocks of a whole answer: reasoning, text, tool calls, failed tool calls."""
-    blocks = _said(message)
+    """The blocks of a complete answer: reasoning, text, tool calls, failed tool calls."""
+    blocks = _text_blocks(message)
     blocks += [
         {"type": "tool_call", "name": call["name"], "args": call["args"], "id": call["id"]}
         for call in message.tool_calls
@@ -33,10 +33,10 @@ def translate(message: AIMessage) -> list[ContentBlock]:
 
 
 def translate_chunk(message: AIMessageChunk) -> list[ContentBlock]:
-    """Blocks of a piece of an answer, or of all its pieces added up (``chunk_position`` is then "last")."""
+    """The blocks of a chunk, or of the sum of all chunks (its ``chunk_position`` is "last")."""
     if message.chunk_position == "last" or not message.tool_call_chunks:
         return translate(message)
-    blocks = _said(message)
+    blocks = _text_blocks(message)
     for call in message.tool_call_chunks:
         block: dict[str, Any] = {
             "type": "tool_call_chunk",
@@ -50,7 +50,7 @@ def translate_chunk(message: AIMessageChunk) -> list[ContentBlock]:
     return cast("list[ContentBlock]", blocks)
 
 
-def _said(message: AIMessage) -> list[dict[str, Any]]:
+def _text_blocks(message: AIMessage) -> list[dict[str, Any]]:
     """Reasoning and text."""
     blocks: list[dict[str, Any]] = []
     if reasoning := message.additional_kwargs.get("reasoning_content"):
@@ -68,5 +68,5 @@ def _said(message: AIMessage) -> list[dict[str, Any]]:
 
 
 def register() -> None:
-    """Make langchain-core use these translators."""
+    """Register the translators in langchain-core."""
     register_translator(PROVIDER, translate, translate_chunk)

@@ -2,7 +2,7 @@
 
 Measured in langchain-core 1.7: plain text carries nothing but its text (metadata on every chunk costs time and is
 merged by adding); tool calls and reasoning carry ``model_provider``, so that ``content_blocks`` of a chunk goes through
-our own translator. The client has assembled the tool calls: ids are unique, names are the tools' own, the joined
+our own translator. The client assembles the tool calls: ids are unique, names are the tools' own, the joined
 arguments are strict JSON. Name and id come with a call's first piece, calls of the answer tool are text, and a failed
 call ends in text that LangChain's lenient parser cannot repair, so that no half call is run.
 """
@@ -39,14 +39,14 @@ __all__ = ["ChunkReader", "CompletionChunkReader", "TextChunkFactory", "ToolCall
 
 
 class ChunkReader:
-    """Reads one prediction into chunks."""
+    """Converts one prediction to chunks."""
 
     def __init__(self, options: ResponseOptions) -> None:
         self._options = options
         self._calls = ToolCallAccumulator(options.answer_tool)
 
     def begin(self) -> Iterable[ChatGenerationChunk]:
-        """Nothing comes before the first event."""
+        """Nothing precedes the first event."""
         return ()
 
     def read(self, event: Any) -> Iterable[ChatGenerationChunk]:
@@ -57,7 +57,7 @@ class ChunkReader:
             if not content:
                 return ()
             if event.is_visible:
-                # With an answer tool, text is given at the end: it may stand before the document, and is then no part.
+                # With an answer tool, text follows at the end: before a document it is not part of the answer.
                 return (_text_chunk(content),) if self._options.answer_tool is None else ()
             if event.is_reasoning:
                 return (_chunk(additional_kwargs={"reasoning_content": content}),)
@@ -94,10 +94,10 @@ def _chunk(**parts: Any) -> ChatGenerationChunk:
 
 
 class CompletionChunkReader:
-    """Reads one completion into chunks; the last is empty and has ``generation_info``."""
+    """Converts one completion to chunks; the last is empty and has ``generation_info``."""
 
     def begin(self) -> Iterable[GenerationChunk]:
-        """Nothing comes before the first event."""
+        """Nothing precedes the first event."""
         return ()
 
     def read(self, event: Any) -> Iterable[GenerationChunk]:
@@ -115,7 +115,7 @@ class TextChunkFactory:
 
     LangChain keeps all chunks of a stream until its end. Measured in langchain-core 1.7, a stream of 2,000 tokens costs
     7 µs a token this way and 12 with the constructors, one of 20,000 tokens 18 and 24. Chunks share nothing mutable,
-    also no default of a field that a newer langchain-core or a subclass (``message_type``) adds.
+    not even the default of a field that a newer langchain-core or a subclass (``message_type``) adds.
     """
 
     def __init__(self, message_type: type[AIMessageChunk] = AIMessageChunk) -> None:
@@ -143,7 +143,7 @@ class ToolCallDelta:
 
 
 class ToolCallAccumulator:
-    """Converts the tool-call events of one prediction to pieces of calls, and to text for the answer tool."""
+    """Converts the tool-call events of one prediction to deltas of calls, and to text for the answer tool."""
 
     def __init__(self, answer_tool: str | None = None) -> None:
         self._answer_tool = answer_tool
@@ -155,7 +155,7 @@ class ToolCallAccumulator:
         self._shown = ""
 
     def read(self, event: Any) -> Sequence[ToolCallDelta | str]:
-        """The pieces that ``event`` gives; a plain string is a piece of the answer's text."""
+        """The deltas of ``event``; a string is text of the answer."""
         kind = type(event)
         if kind is events.ToolCallArguments:
             self._shown += event.content
@@ -196,7 +196,7 @@ class ToolCallAccumulator:
 
 
 def _unparsable_ending(args: str) -> str:
-    """What makes ``args`` unparsable even for LangChain's lenient parser: a bracket that closes nothing."""
+    """A text after which even LangChain's lenient parser cannot parse ``args``: a bracket that closes nothing."""
     # Outside of a string, within one, and within an escape, which would take the quote.
     for text in (" ]", " }", '" ]', '" }', '\\" ]', '\\" }'):
         try:

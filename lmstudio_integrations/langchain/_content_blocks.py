@@ -43,7 +43,7 @@ def block_type(block: str | Mapping[str, Any]) -> str | None:
 
 
 def read_block(block: str | Mapping[str, Any]) -> Iterator[BlockContent | None]:
-    """The contents of a block; ``None`` stands for a block of an unknown form."""
+    """The contents of a block; ``None`` if its form is unknown."""
     if isinstance(block, str):
         yield block
         return
@@ -63,7 +63,7 @@ def read_block(block: str | Mapping[str, Any]) -> Iterator[BlockContent | None]:
 
 
 def _flattened(block: Mapping[str, Any]) -> dict[str, Any]:
-    """The block with what it holds under a key of ``_NESTED`` laid over it."""
+    """The block merged with the object under a key of ``_NESTED``, whose values win."""
     flat = dict(block)
     for key in _NESTED:
         nested = block.get(key)
@@ -76,7 +76,7 @@ def _flattened(block: Mapping[str, Any]) -> dict[str, Any]:
 
 def _data(flat: Mapping[str, Any], kind: str) -> Iterator[BlockContent | None]:
     inner = flat.get("content")
-    if isinstance(inner, (str, list)):  # Anthropic: a document made of blocks
+    if isinstance(inner, (str, list)):  # Anthropic: a document that consists of blocks
         for item in [inner] if isinstance(inner, str) else inner:
             yield from read_block(item)
         return

@@ -30,7 +30,7 @@ _ROLES = {
 _CALL_BLOCKS = frozenset({"tool_call", "tool_use"})
 _FOREIGN_BLOCKS = frozenset(
     {
-        # What other providers leave in their own messages and no other model can read.
+        # Blocks of other providers that no other model can read.
         "tool_call_chunk",
         "invalid_tool_call",
         "input_json_delta",
@@ -126,7 +126,7 @@ def _add_answer(builder: HistoryBuilder, message: BaseMessage) -> None:
     if not isinstance(parts, str):
         parts, reasoning, more = _read_answer(parts, {call_id for call_id, _, _ in [*calls, *invalid]})
         calls += more
-    # Blocks and additional_kwargs may hold the same reasoning (output_version "v1").
+    # Blocks and additional_kwargs may contain the same reasoning (output_version "v1").
     reasoning = reasoning or str(kwargs.get("reasoning_content") or "")
     builder.add_assistant(
         parts,
@@ -185,7 +185,7 @@ def _reasoning_text(block: Mapping[str, Any]) -> str:
 
 
 def _add_tool_result(builder: HistoryBuilder, content: Any, call_id: str, name: str | None) -> None:
-    # Guess: the text goes as it is. LM Studio's own SDKs encode even text as JSON, which models read less well.
+    # Guess: the text is sent unchanged. LM Studio's own SDKs encode even text as JSON, which models read less well.
     if isinstance(content, str):
         builder.add_tool_result(content, call_id, name)
         return

@@ -26,7 +26,7 @@ _lock = threading.Lock()
 
 
 def _general() -> ModelProfile:
-    """What LM Studio offers for every model. Whether a model was trained for images or tools is the model's own."""
+    """What LM Studio offers for every model. Whether a model was trained for images or tools depends on the model."""
     return {
         "text_inputs": True,
         "text_outputs": True,
@@ -61,7 +61,7 @@ def profile_of(info: ModelInstanceInfo) -> ModelProfile:
 
 
 def cache_profile(server: str | None, model: str | None, info: ModelInstanceInfo) -> ModelProfile:
-    """Remember what the server says about ``model`` for objects built later, and return it."""
+    """Cache the profile of ``model`` for objects that are constructed later, and return it."""
     profile = profile_of(info)
     with _lock:
         _known[server, model] = profile
@@ -69,7 +69,7 @@ def cache_profile(server: str | None, model: str | None, info: ModelInstanceInfo
 
 
 def known_profile(server: str | None, model: str | None, context_length: int | None) -> ModelProfile:
-    """What can be said without asking."""
+    """The profile that is known without a request."""
     with _lock:
         profile: ModelProfile = {**(_known.get((server, model)) or _general())}
     if context_length is not None:

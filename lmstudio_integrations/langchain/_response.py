@@ -1,8 +1,8 @@
 """The result of a prediction -> ``AIMessage`` or ``Generation``, with usage and metadata.
 
 Usage and metadata are the same for streamed and complete responses and are given once. ``response_metadata`` holds
-``model_provider`` ("lmstudio"), ``model_name``, ``finish_reason`` (the words of OpenAI's API), ``stop_reason`` (LM
-Studio's own word), ``stats`` (LM Studio's statistics: tokens, seconds, tokens per second) and ``model_info``.
+``model_provider`` ("lmstudio"), ``model_name``, ``finish_reason`` (in the terms of OpenAI's API), ``stop_reason`` (LM
+Studio's own term), ``stats`` (LM Studio's statistics: tokens, seconds, tokens per second) and ``model_info``.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class ResponseOptions:
 
 
 class MessageReader:
-    """Reads one prediction into its ``AIMessage``: ``message`` is there once the result has been read."""
+    """Converts one prediction to its ``AIMessage``; ``message`` is set once the result has been read."""
 
     message: AIMessage
 
@@ -72,27 +72,27 @@ class MessageReader:
         self._options = options
 
     def begin(self) -> Iterable[Any]:
-        """Nothing comes before the first event."""
+        """Nothing precedes the first event."""
         return ()
 
     def read(self, event: Any) -> Iterable[Any]:
-        """Everything is in the result."""
+        """Read the result; events are ignored."""
         if type(event) is PredictionResult:
             self.message = ai_message(event, self._options)
         return ()
 
 
 class GenerationReader:
-    """Reads one completion into its ``Generation``: ``generation`` is there once the result has been read."""
+    """Converts one completion to its ``Generation``; ``generation`` is set once the result has been read."""
 
     generation: Generation
 
     def begin(self) -> Iterable[Any]:
-        """Nothing comes before the first event."""
+        """Nothing precedes the first event."""
         return ()
 
     def read(self, event: Any) -> Iterable[Any]:
-        """Everything is in the result."""
+        """Read the result; events are ignored."""
         if type(event) is PredictionResult:
             self.generation = Generation(text=event.content, generation_info=completion_info(event))
         return ()
@@ -148,10 +148,10 @@ def completion_info(result: PredictionResult) -> dict[str, Any]:
 
 
 def answer_text(result: PredictionResult, options: ResponseOptions) -> str:
-    """The answer's text if it did not come as text: from the answer tool, the reasoning, or a call that failed.
+    """The answer's text if the model did not write it as text: from the answer tool, the reasoning or a failed call.
 
-    A reasoning model under a schema may write its document in its reasoning and leave the answer empty. A call that LM
-    Studio could not parse is the answer's text if there is nothing else.
+    A reasoning model under a schema may write the document in its reasoning and leave the answer empty. A call that LM
+    Studio could not parse is the answer's text if the answer has nothing else.
     """
     if result.parsed_from_reasoning:
         return result.reasoning.strip()
@@ -165,18 +165,18 @@ def answer_text(result: PredictionResult, options: ResponseOptions) -> str:
 
 
 def gives_document(result: PredictionResult, options: ResponseOptions) -> bool:
-    """Whether the answer is a call of the answer tool. Text before it is not part of the document."""
+    """Whether the answer has a call of the answer tool. Text before the call is not part of the document."""
     return options.answer_tool is not None and any(call.name == options.answer_tool for call in result.tool_calls)
 
 
 def was_not_streamed(result: PredictionResult) -> bool:
-    """Whether ``answer_text`` was not streamed: it is in the reasoning, or a call that failed and nothing else."""
+    """Whether ``answer_text`` was not streamed: the answer has only reasoning, or only failed calls."""
     failed_only = bool(result.failed_tool_calls) and not result.content and not result.tool_calls
     return result.parsed_from_reasoning or failed_only
 
 
 def usage_of(result: PredictionResult) -> UsageMetadata | None:
-    """Token counts as LM Studio gives them; ``None`` from a server that gives none."""
+    """The token counts of LM Studio; ``None`` if the server sends none."""
     counts = result.usage
     if counts.total_tokens is None:
         return None
@@ -217,12 +217,12 @@ def finish_reason(result: PredictionResult, options: ResponseOptions) -> str:
 
 
 def generation_info(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """What tracing reads from a generation: the finish reason and the model."""
+    """The values that tracing reads from a generation: finish reason and model."""
     return {name: metadata[name] for name in ("finish_reason", "model_name")}
 
 
 def metadata_of(result: PredictionResult, options: ResponseOptions) -> dict[str, Any]:
-    """``response_metadata`` of a response. Holds floats, so it must go on one chunk only."""
+    """``response_metadata`` of a response. It has floats, so only one chunk may have it (LangChain adds them up)."""
     info = result.model_info
     made: dict[str, Any] = {
         "model_provider": PROVIDER,

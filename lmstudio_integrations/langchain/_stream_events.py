@@ -1,8 +1,8 @@
 """Events of a prediction -> LangChain's content-block protocol (``stream_events(version="v3")``), natively.
 
-Each block runs start, deltas, finish before the next begins, in the order in which the model wrote them. Progress rides
-along as events of our own, ``lmstudio-prompt-progress`` and ``lmstudio-load-progress``, which LangChain passes on as
-they are.
+A block has its start, deltas and finish before the next one starts, in the order in which the model wrote them.
+Progress has events of its own, ``lmstudio-prompt-progress`` and ``lmstudio-load-progress``, which LangChain passes on
+unchanged.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = ["StreamEventReader"]
 
 @dataclass(slots=True)
 class _Block:
-    """The block that is open. ``key`` tells blocks of one kind apart: the number of the call."""
+    """The open block. ``key`` distinguishes blocks of one kind: the number of the call."""
 
     index: int
     kind: str
@@ -47,7 +47,7 @@ class _Block:
 
 
 class StreamEventReader:
-    """Reads one prediction into the protocol's events. ``model``: the key that was asked for, if one was."""
+    """Converts one prediction to the protocol's events. ``model``: the requested key, if any."""
 
     def __init__(self, options: ResponseOptions, *, message_id: str | None, model: str | None) -> None:
         self._options = options
@@ -68,7 +68,7 @@ class StreamEventReader:
         """The protocol's events for one of the prediction's, or for its result."""
         if isinstance(event, Fragment):
             if event.content and event.is_visible and self._options.answer_tool is not None:
-                return  # given at the end, unless it turns out to stand before the document
+                return  # follows at the end, unless a document follows it
             if event.content and event.is_visible:
                 yield from self._text_events("text", event.content)
             elif event.content and event.is_reasoning:

@@ -36,9 +36,9 @@ def structured_chain(
     strict: bool | None,
     options: dict[str, Any],
 ) -> Runnable[LanguageModelInput, Any]:
-    """``model``, asked for ``schema`` in the way of ``method``, then a parser that also streams partial objects."""
+    """``model`` with ``schema`` requested by ``method``, then a parser, which streams partial objects, too."""
     if schema is None and method != "json_mode":
-        raise LMStudioValueError(f"schema=None: the method {method!r} needs a schema; json_mode does without")
+        raise LMStudioValueError(f"schema=None: method={method!r} needs a schema; only 'json_mode' does not")
     traced = {"kwargs": {"method": method, "strict": strict}, "schema": schema}
     options = {**options, "raise_incomplete": False}  # the step after the model raises, so that include_raw has it
     if schema is not None:
@@ -58,7 +58,7 @@ def structured_chain(
     elif method == "json_mode":
         response_format = {"type": "json_object"}
     else:
-        raise LMStudioValueError(f"method={method!r}: there are 'json_schema', 'function_calling' and 'json_mode'")
+        raise LMStudioValueError(f"method={method!r}: expected 'json_schema', 'function_calling' or 'json_mode'")
     bound = model.bind(response_format=response_format, **options)
     return _with_raw(bound, _text_parser(schema), None, include_raw=include_raw)
 
@@ -95,7 +95,7 @@ def _with_raw(
     *,
     include_raw: bool,
 ) -> Runnable[LanguageModelInput, Any]:
-    """With ``include_raw``: ``raw``, ``parsed``, ``parsing_error``, and nothing is raised for an unreadable answer."""
+    """With ``include_raw``: a dict of ``raw``, ``parsed`` and ``parsing_error``; nothing is raised for an answer."""
     check = _CompletenessCheck(answer_tool)
     complete: Runnable[Any, Any] = RunnableGenerator(check.pass_on, check.apass_on)
     if not include_raw:

@@ -1,10 +1,9 @@
-"""Tools, ``tool_choice`` and ``response_format``, in all the forms LangChain has -> what LM Studio is asked for.
+"""Tools, ``tool_choice`` and ``response_format``, in every form that LangChain has -> the client's options.
 
-LM Studio has tools (``llm.prediction.tools``, ``toolChoice``) and a grammar for the answer (``structured``). Both in
-one prediction exclude each other (its own SDK refuses them): under the grammar of an answer no tool call can be
-written. Where a caller wants
-both, as LangChain's agents do, the answer becomes one more tool that the model may choose, some call is required, and
-a call of that tool is handed out as the answer's text.
+LM Studio has tools (``llm.prediction.tools``, ``toolChoice``) and a grammar for the answer (``structured``). One
+prediction cannot have both (LM Studio's own SDK refuses it): the grammar of an answer leaves no room for a tool call.
+If a caller passes both, as LangChain's agents do, the answer becomes one more tool, a call is required, and the
+arguments of a call of that tool are the answer's text.
 """
 
 from __future__ import annotations
@@ -39,13 +38,13 @@ _OWN_FORMATS = {"json", "gbnf", "none"}
 
 @dataclass(frozen=True, slots=True)
 class ToolRequest:
-    """What one prediction is asked for, ready for the client's ``respond``."""
+    """Tools and schema of one prediction, as the client's ``respond`` takes them."""
 
     tools: list[dict[str, Any]] = field(default_factory=list)
     tool_choice: str | None = None
     response_format: dict[str, Any] | None = None
     answer_tool: str | None = None
-    """The tool that stands for the answer, if both tools and a schema are requested."""
+    """The tool whose arguments are the answer, if both tools and a schema are requested."""
 
 
 def openai_tools(
@@ -57,7 +56,7 @@ def openai_tools(
         made = convert_to_openai_tool(tool, strict=strict)
         if made.get("type") != "function" or not isinstance(made.get("function"), dict):
             raise LMStudioValueError(
-                f"LM Studio has no built-in tools, and {made!r} is one: pass a function with its schema"
+                f"expected a function with its schema, got the built-in tool {made!r} of another provider"
             )
         converted.append(made)
     return converted
@@ -85,7 +84,7 @@ def response_schema(response_format: Any) -> dict[str, Any] | None:
 
 
 def json_schema_of(schema: Any) -> dict[str, Any]:
-    """The JSON schema that ``schema`` stands for, references and definitions kept.
+    """``schema`` as a JSON schema, with its references and definitions.
 
     Raises ``LMStudioValueError`` for what LM Studio's grammar cannot express.
     """
@@ -98,12 +97,12 @@ def json_schema_of(schema: Any) -> dict[str, Any]:
         try:
             made = convert_to_json_schema(schema)
         except (TypeError, ValueError) as error:
-            raise LMStudioValueError(f"{schema!r} is no schema: {error}") from error
+            raise LMStudioValueError(f"expected a schema, got {schema!r}: {error}") from error
     return answer_schema(made)
 
 
 def schema_name(schema: Any) -> str:
-    """A name for ``schema`` where it has one, else "answer"."""
+    """The name of ``schema`` if it has one, else "answer"."""
     if isinstance(schema, Mapping):
         for inner in (schema, schema.get("json_schema"), schema.get("function")):
             if isinstance(inner, Mapping) and isinstance(name := inner.get("name") or inner.get("title"), str):
@@ -119,7 +118,7 @@ def _inner_schema(given: dict[str, Any]) -> dict[str, Any]:
         wrapped = wrapped.get("schema")
         if isinstance(wrapped, Mapping):
             return dict(wrapped)
-        raise LMStudioValueError(f"response_format has no 'schema' in its 'json_schema': {given!r}")
+        raise LMStudioValueError(f"expected a 'schema' in the 'json_schema' of response_format, got {given!r}")
     function = given.get("function")
     if given.get("type") == "function" and isinstance(function, Mapping):
         given = dict(function)
@@ -127,14 +126,15 @@ def _inner_schema(given: dict[str, Any]) -> dict[str, Any]:
         if "name" in given and isinstance(given.get(key), Mapping):
             return dict(given[key])
     if not given or not isinstance(given.get("type", ""), (str, list)):
-        raise LMStudioValueError(f"{given!r} is no JSON schema")
+        raise LMStudioValueError(f"expected a JSON schema, got {given!r}")
     return given
 
 
 def resolve_tools(tools: Any, tool_choice: Any, response_format: Any) -> ToolRequest:
-    """Tools and schema of one call as LM Studio can be asked for them.
+    """Tools and schema of one call, combined as LM Studio supports it.
 
-    Raises ``LMStudioValueError`` for a forced tool call together with a schema: no answer could ever follow.
+    Raises:
+        LMStudioValueError: A forced tool call together with a schema: no answer could follow.
     """
     tools = openai_tools(tools or ())
     choice = read_tool_choice(tool_choice, tools)
@@ -145,10 +145,10 @@ def resolve_tools(tools: Any, tool_choice: Any, response_format: Any) -> ToolReq
         return ToolRequest(response_format=schema)
     if choice not in {None, "auto"}:
         raise LMStudioValueError(
-            f"tool_choice={tool_choice!r} forces a tool call, and response_format asks for an answer: pass one of them"
+            f"tool_choice={tool_choice!r} forces a tool call, and response_format requires an answer: pass one of them"
         )
     if schema["type"] != "json":
-        raise LMStudioValueError("tools go together with a JSON schema, not with a GBNF grammar")
+        raise LMStudioValueError("expected a JSON schema together with tools, got a GBNF grammar: pass one of them")
     answer = _answer_tool(response_format, schema, {tool["function"]["name"] for tool in tools})
     return ToolRequest([*tools, answer], "required", None, answer["function"]["name"])
 

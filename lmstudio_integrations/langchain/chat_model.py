@@ -1,8 +1,6 @@
-"""``ChatLMStudio``: LangChain's chat model over LM Studio's own protocol. Fields and promises, no work.
+"""``ChatLMStudio``: LangChain's chat model over LM Studio's own protocol.
 
-* messages, tools, schemas and answers are converted in ``convert``; one request is put together in ``request``
-* the prediction itself runs in ``run``, over the client
-* structured output, tokens and the profile have a module each
+``_messages``, ``_tools`` and ``_response`` convert; ``_request`` builds a request and iterates over its events.
 """
 
 from __future__ import annotations
@@ -10,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from langchain_core import tools as core_tools  # the package alone: what is in it takes longer than all of ours
+from langchain_core import tools as core_tools  # only the package: its modules take longer to import than this one
 from langchain_core.language_models import LangSmithParams, LanguageModelInput, ModelProfile
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
@@ -50,47 +48,74 @@ _NOT_IN_CACHE_KEY = ("on_prompt_progress", "on_load_progress", "on_first_token",
 class ChatLMStudio(LMStudioBase, BaseChatModel):
     """A chat model that LM Studio runs.
 
-    ``ChatLMStudio(model="qwen/qwen3-4b", temperature=0)`` opens no connection; the first call does, and loads the
-    model if it is not loaded. Every setting may also be given per call (``model.invoke(…, temperature=0.7)``) or by
-    ``bind``; the call wins. An unknown keyword is a ``TypeError`` that names it.
+    Construct::
 
-    Answers have ``usage_metadata`` and, in ``response_metadata``, ``stats`` (tokens per second, time to first token in
-    seconds, …), ``model_info``, ``finish_reason`` and ``stop_reason``; when streaming, on the last chunk. Reasoning is
-    a ``reasoning`` block in ``content_blocks``.
+        from lmstudio_integrations.langchain import ChatLMStudio
 
-    Raises the errors of ``lmstudio_integrations.langchain.errors``, which are the client's and LangChain's at once.
+        model = ChatLMStudio(model="qwen/qwen3-4b", temperature=0, max_tokens=500)
+
+    No connection is opened; the first call connects, and loads the model if it is not loaded.
+
+    Call::
+
+        message = model.invoke("Why is the sky blue?")
+        print(message.content, message.usage_metadata, message.response_metadata["stats"]["tokens_per_second"])
+
+    Stream, with the progress of prompt processing::
+
+        for chunk in model.stream("Why is the sky blue?", on_prompt_progress=print):
+            print(chunk.text, end="", flush=True)
+
+    Structured output, held to the schema by LM Studio's grammar::
+
+        class Answer(BaseModel):
+            reason: str
+
+        model.with_structured_output(Answer).invoke("Why is the sky blue?").reason
+
+    Tools::
+
+        model.bind_tools([get_weather]).invoke("How warm is it in Oslo?").tool_calls
+
+    Every setting may also be passed with a call (``model.invoke(…, temperature=0.7)``) or by ``bind``; the call wins.
+    An unknown keyword is a ``TypeError`` that names it. Answers have ``usage_metadata`` and, in ``response_metadata``,
+    ``stats`` (tokens per second, seconds to the first token, …), ``model_info``, ``finish_reason`` and
+    ``stop_reason``; of a stream, the last chunk has them. Reasoning is a ``reasoning`` block in ``content_blocks``.
+
+    Raises:
+        LMStudioError: The errors of ``lmstudio_integrations.langchain.errors``, which are LangChain's as well.
     """
 
     # A misspelt setting is an error; LangChain's base would drop it.
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", defer_build=False)
 
     streaming: bool | None = None
-    """``True``: ``invoke`` streams, too (for handlers that want tokens); ``False``: ``stream`` does not."""
+    """``True``: ``invoke`` streams, too, for handlers of tokens; ``False``: ``stream`` gives one chunk."""
 
     send_reasoning: bool | None = None
-    """Whether the model's earlier reasoning goes back to it: ``True`` all of it, ``False`` none, ``None`` that of the
-    messages since the last user message, which models need between tool calls. Its template decides what it sees."""
+    """Whether the model's earlier reasoning is sent back: ``True`` all of it, ``False`` none, ``None`` that of the
+    messages since the last user message, which models need between tool calls. The chat template may drop it."""
 
     merge_messages: bool = True
     """Whether neighbouring messages of one role are merged, and late system messages with the user messages beside
     them: strict chat templates accept neither."""
 
     message_names: bool = False
-    """Whether a message's ``name`` stands before its text, for supervisors of several agents."""
+    """Whether a message's ``name`` is put before its text, for supervisors of several agents."""
 
     fetch_images: bool = False
     """Whether this process may fetch images that messages name by an http(s) address. LM Studio fetches nothing."""
 
     check_context: bool = False
-    """Whether to count a prompt's tokens before asking, and to raise ``ContextOverflowError`` if they are too many.
-    It costs three short questions per call; without it LM Studio does as ``context_overflow_policy`` says."""
+    """Whether to count a prompt's tokens before the prediction, and to raise ``ContextOverflowError`` if they are too
+    many. It costs three short requests per call; without it, LM Studio applies ``context_overflow_policy``."""
 
     if TYPE_CHECKING:
 
         def __init__(self, **keywords: Unpack[ChatLMStudioKeywords]) -> None:
             """Fields, and their names in other integrations (``compat.names``)."""
 
-    # What it is called
+    # Identity, cache and tracing
 
     @property
     def _llm_type(self) -> str:
@@ -98,7 +123,7 @@ class ChatLMStudio(LMStudioBase, BaseChatModel):
 
     @property
     def _identifying_params(self) -> Mapping[str, Any]:
-        """Everything that changes an answer, and nothing else: it is part of the cache's key."""
+        """The settings that change an answer; they are part of the cache's key."""
         return {
             **self._what_answers(),
             "send_reasoning": self.send_reasoning,
@@ -107,7 +132,7 @@ class ChatLMStudio(LMStudioBase, BaseChatModel):
         }
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
-        """The part of the cache's key that identifies the model: what determines the answer, as it is now."""
+        """The part of the cache's key for the model: the current values of everything that changes an answer."""
         changes = {name: value for name, value in kwargs.items() if name not in _NOT_IN_CACHE_KEY}
         params = {"_type": self._llm_type, **self._identifying_params, "stop": stop, **changes}
         return str(sorted(params.items()))
@@ -115,7 +140,7 @@ class ChatLMStudio(LMStudioBase, BaseChatModel):
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         return ls_params(self, "chat", stop, kwargs)
 
-    # Answering
+    # Predictions
 
     def _request(self, messages: Sequence[BaseMessage], stop: list[str] | None, changes: Mapping[str, Any]) -> Request:
         with LangChainErrors():
@@ -221,12 +246,17 @@ class ChatLMStudio(LMStudioBase, BaseChatModel):
     ) -> Runnable[LanguageModelInput, AIMessage]:
         """This model with ``tools``.
 
-        ``tool_choice``: ``None`` or "auto" leaves it to the model, "any" (also "required", ``True``) makes it call some
-        tool, a tool's name or ``{"type": "function", "function": {"name": …}}`` that one, "none" no tool.
-        ``parallel_tool_calls=False`` keeps the first call of an answer. ``strict`` is accepted: LM Studio's grammar
-        always is. ``response_format`` together with tools: the model calls a tool or gives the answer in that form.
+        Args:
+            tools: Tools in every form that LangChain converts.
+            tool_choice: ``None`` or "auto": the model decides; "any", "required" or ``True``: it has to call a tool; a
+                tool's name or ``{"type": "function", "function": {"name": …}}``: it has to call that one; "none": it
+                calls none.
+            strict: Accepted and ignored: LM Studio's grammar is always strict.
+            parallel_tool_calls: ``False`` keeps only the first call of an answer.
+            **kwargs: Keywords of every call. With ``response_format``, the model calls a tool or answers in that form.
 
-        Raises ``ValueError`` for a ``tool_choice`` that names no tool.
+        Raises:
+            ValueError: ``tool_choice`` names no tool.
         """
         with LangChainErrors():
             formatted = openai_tools(tools, strict=strict)
@@ -248,11 +278,21 @@ class ChatLMStudio(LMStudioBase, BaseChatModel):
         strict: bool | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, Any]:
-        """This model, answering in the form of ``schema``: pydantic, ``TypedDict``, JSON schema, OpenAI's forms of it.
+        """This model with answers in the form of ``schema``.
 
-        ``method``: "json_schema" has LM Studio's grammar force the form, "function_calling" forces a call of one tool,
-        "json_mode" forces JSON of any form. ``include_raw``: a dict of ``raw``, ``parsed`` and ``parsing_error``.
-        While streaming, dicts come in parts and pydantic objects as soon as they are valid.
+        Args:
+            schema: A pydantic class, a ``TypedDict``, a JSON schema, or OpenAI's form of one.
+            method: "json_schema": LM Studio's grammar enforces the schema; "function_calling": the model has to call
+                one tool; "json_mode": the grammar enforces any JSON object.
+            include_raw: Return a dict of ``raw``, ``parsed`` and ``parsing_error`` instead of raising.
+            strict: Accepted and ignored: LM Studio's grammar is always strict.
+            **kwargs: Keywords of every call.
+
+        A stream gives partial dicts, or a pydantic object whenever it is valid.
+
+        Raises:
+            LMStudioStructuredOutputError: When called: the answer is not the complete document. Also a ``ValueError``
+                and LangChain's ``OutputParserException``.
         """
         from lmstudio_integrations.langchain._structured import structured_chain
 
@@ -269,17 +309,17 @@ class ChatLMStudio(LMStudioBase, BaseChatModel):
             return self._llm().tokenize(text)
 
     def get_num_tokens(self, text: str) -> int:
-        """How many tokens ``text`` is for the model."""
+        """The number of tokens of ``text``."""
         if self.custom_get_token_ids is not None:
             return len(self.custom_get_token_ids(text))
         with LangChainErrors():
             return self._llm().count_tokens(text)
 
     def get_num_tokens_from_messages(self, messages: Sequence[BaseMessage], tools: Sequence[Any] | None = None) -> int:
-        """How many tokens the prompt has that ``messages`` (and ``tools``) become through the model's own template.
+        """The number of tokens of ``messages`` and ``tools`` in the model's own chat template.
 
-        Images are left out: LM Studio's template knows only text. Guess: tokens of the template that are no text (a
-        beginning-of-text token) count as LM Studio's documentation counts them, by ``countTokens`` of the template.
+        Images are left out: LM Studio formats only text. Guess: special tokens of the template (a beginning-of-text
+        token) count as in LM Studio's documentation, which counts the formatted template.
         """
         with LangChainErrors():
             history = to_history(messages, **self._history_options()).without_images()
@@ -292,7 +332,7 @@ class ChatLMStudio(LMStudioBase, BaseChatModel):
     def _llm(self) -> LLM:
         return self._client().llm.just_in_time(self.model, **self._load_options())
 
-    # What it can do
+    # Profile
 
     def _resolve_model_profile(self) -> ModelProfile:
         return known_profile(self.base_url, self.model, self.context_length)
@@ -302,13 +342,13 @@ class ChatLMStudio(LMStudioBase, BaseChatModel):
         cache_profile(self.base_url, model, info)
 
     def with_profile(self) -> Self:
-        """A copy that knows its ``profile`` from the server: real context length, images, tools. Loads the model."""
+        """A copy with the ``profile`` of the server: real context length, images, tools. Loads the model."""
         with LangChainErrors():
             info = self._llm().get_info()
         return self.model_copy(update={"profile": cache_profile(self.base_url, self.model, info)})
 
     async def awith_profile(self) -> Self:
-        """The same from a coroutine."""
+        """``with_profile`` for coroutines."""
         with LangChainErrors():
             llm = self._aclient().llm.just_in_time(self.model, **self._load_options())
             info = await llm.get_info()

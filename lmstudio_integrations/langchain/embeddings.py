@@ -28,12 +28,22 @@ _BATCH = 128
 class LMStudioEmbeddings(ConnectionSettings, Embeddings):
     """Embeddings by a model that LM Studio runs.
 
-    ``LMStudioEmbeddings(model="nomic-embed-text-v1.5")`` opens no connection; the first call does, and loads the model
-    if it is not loaded. Texts go as they are, never as tokens; those of one call are embedded several at once, in
-    their order.
+    ::
 
-    ``query_prefix`` and ``document_prefix`` are put before each text, for models that were trained with them
-    (nomic: "search_query: " and "search_document: "; e5: "query: " and "passage: ").
+        from lmstudio_integrations.langchain import LMStudioEmbeddings
+
+        embeddings = LMStudioEmbeddings(
+            model="nomic-embed-text-v1.5", query_prefix="search_query: ", document_prefix="search_document: "
+        )
+        vectors = embeddings.embed_documents(["The crane lifts 40 tons.", "The ferry leaves at seven."])
+        vector = embeddings.embed_query("When does the ferry leave?")
+
+    Constructing it opens no connection; the first call connects, and loads the model if it is not loaded. Texts are
+    sent as text, never as tokens, several at once; the vectors have the order of the texts. The prefixes are for models
+    that were trained with them (nomic: as above; e5: "query: " and "passage: ").
+
+    Raises:
+        LMStudioError: The errors of ``lmstudio_integrations.langchain.errors``, which are LangChain's as well.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=False)

@@ -1,8 +1,8 @@
-"""Each of the client's exceptions, once more as a child of LangChain's own: ``except`` works in either style.
+"""The client's exceptions as subclasses of LangChain's, so that either can be caught.
 
 LangChain's agents read ``is_retryable`` (``ModelRetryMiddleware``) and the class (``ContextOverflowError``); the
-fields of the client's error (``needed``, ``available``, ``partial``, ``suggestion``) are all kept, and the client's
-error is the cause.
+fields of the client's error (``needed``, ``available``, ``partial``, ``suggestion``) are copied, and the client's error
+is the cause.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ __all__ = [
 
 
 class ChatLMStudioValueError(errors.LMStudioValueError, core.ModelInvalidRequestError):
-    """Refused before anything was sent; a ``ValueError``, too."""
+    """An argument is invalid, and nothing was sent. Also a ``ValueError``."""
 
 
 class ChatLMStudioConnectionError(errors.LMStudioConnectionError, core.ModelConnectionError):
@@ -54,7 +54,7 @@ class ChatLMStudioServerNotFoundError(errors.LMStudioServerNotFoundError, ChatLM
 
 
 class ChatLMStudioDisconnectedError(errors.LMStudioDisconnectedError, ChatLMStudioConnectionError):
-    """The socket was lost while the answer was due."""
+    """The connection was lost before the answer was complete."""
 
 
 class ChatLMStudioAuthenticationError(errors.LMStudioAuthenticationError, core.ModelAuthenticationError):
@@ -62,11 +62,11 @@ class ChatLMStudioAuthenticationError(errors.LMStudioAuthenticationError, core.M
 
 
 class ChatLMStudioTimeoutError(errors.LMStudioTimeoutError, core.ModelTimeoutError):
-    """One of the time limits ran out; ``limit`` says which."""
+    """A time limit was exceeded; ``limit`` is its name."""
 
 
 class ChatLMStudioProtocolError(errors.LMStudioProtocolError, core.ModelAPIError):
-    """What came from the server cannot be understood."""
+    """The server sent something that cannot be parsed."""
 
 
 class ChatLMStudioIncompleteError(errors.LMStudioIncompleteError, ChatLMStudioProtocolError):
@@ -74,13 +74,13 @@ class ChatLMStudioIncompleteError(errors.LMStudioIncompleteError, ChatLMStudioPr
 
 
 class ChatLMStudioRequestRejectedError(errors.LMStudioRequestRejectedError, core.ModelInvalidRequestError):
-    """The server would not take the request at all."""
+    """The server rejected the request."""
 
 
 class ChatLMStudioStructuredOutputError(
     errors.LMStudioStructuredOutputError, core.OutputParserException, core.ModelError
 ):
-    """The answer is not the complete document that was asked for. Sending it again would truncate it again."""
+    """The answer is not the requested document, or not complete. A retry would most likely fail the same way."""
 
     is_retryable = False
     observation = None
@@ -88,7 +88,7 @@ class ChatLMStudioStructuredOutputError(
     send_to_llm = False
 
     def __init__(self, *args: object) -> None:
-        Exception.__init__(self, *args)  # LangChain's constructor would set its fields on an unpickled error only
+        Exception.__init__(self, *args)  # LangChain's constructor takes other arguments
 
 
 class ChatLMStudioResourcesError(errors.LMStudioResourcesError, core.ModelInvalidRequestError):
@@ -96,19 +96,19 @@ class ChatLMStudioResourcesError(errors.LMStudioResourcesError, core.ModelInvali
 
 
 class ChatLMStudioCancelledError(errors.LMStudioCancelledError, core.ModelError):
-    """Cancelled before there was any result."""
+    """The request was cancelled before it had a result."""
 
 
 class ChatLMStudioAPIError(errors.LMStudioServerError, core.ModelAPIError):
-    """LM Studio answered with an error object that has no class of its own."""
+    """LM Studio answered with an error object for which there is no other class."""
 
 
 class ChatLMStudioModelNotFoundError(errors.LMStudioModelNotFoundError, core.ModelNotFoundError):
-    """No model fits the key, identifier or query."""
+    """No model has the key or identifier, or matches the query."""
 
 
 class ChatLMStudioModelUnloadedError(errors.LMStudioModelUnloadedError, core.ModelAPIError):
-    """The model was unloaded under the request. Worth a retry only if the answer had not begun."""
+    """The model was unloaded during the request. Retryable only if the answer had not started."""
 
     @property
     def is_retryable(self) -> bool:  # type: ignore[override]  # the base has a plain class attribute
@@ -120,15 +120,15 @@ class ChatLMStudioPresetNotFoundError(errors.LMStudioPresetNotFoundError, core.M
 
 
 class ChatLMStudioContextOverflowError(errors.LMStudioContextOverflowError, core.ContextOverflowError):
-    """The prompt does not fit: ``needed`` and ``available`` are tokens, ``None`` where LM Studio does not say."""
+    """The prompt does not fit: ``needed`` and ``available`` are tokens, ``None`` if LM Studio does not say."""
 
 
 class ChatLMStudioInvalidRequestError(errors.LMStudioInvalidRequestError, core.ModelInvalidRequestError):
-    """The template, the grammar or the engine refuses the content of the request."""
+    """The chat template, the grammar or the engine rejects the content of the request."""
 
 
 class ChatLMStudioUnsupportedError(errors.LMStudioUnsupportedError, core.ModelInvalidRequestError):
-    """The engine that runs the model lacks a feature that was asked for."""
+    """The engine that runs the model lacks a requested feature."""
 
 
 # The nearest ancestor of an error decides, so the order does not matter.
@@ -156,7 +156,7 @@ _TWINS: dict[type[errors.LMStudioError], type[errors.LMStudioError]] = {
 
 
 def langchain_error(error: errors.LMStudioError) -> errors.LMStudioError:
-    """``error`` as an exception that is LangChain's, too; unchanged if it already is or has no counterpart there."""
+    """``error`` as a LangChain exception; unchanged if it is one or has no counterpart."""
     if isinstance(error, core.ModelError):
         return error
     for kind in type(error).__mro__:
@@ -170,7 +170,7 @@ def langchain_error(error: errors.LMStudioError) -> errors.LMStudioError:
 
 
 class LangChainErrors:
-    """``with LangChainErrors():`` turns the client's errors that leave the block into LangChain's, cause kept."""
+    """``with LangChainErrors():`` converts the client's errors to LangChain's; the client's error is the cause."""
 
     def __enter__(self) -> None:
         return None

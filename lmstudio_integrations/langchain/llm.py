@@ -1,4 +1,4 @@
-"""``LMStudioLLM``: text completion without a chat template. Fields and promises, no work."""
+"""``LMStudioLLM``: text completion without a chat template."""
 
 from __future__ import annotations
 
@@ -28,9 +28,18 @@ __all__ = ["LMStudioLLM"]
 
 
 class LMStudioLLM(LMStudioBase, BaseLLM):
-    """A model that continues a text as it stands. For conversations take ``ChatLMStudio``.
+    """A model that continues a text, without a chat template. For conversations use ``ChatLMStudio``.
 
-    The settings are those of ``ChatLMStudio``, and calls may change them in the same way. ``generation_info`` of a
+    ::
+
+        from lmstudio_integrations.langchain import LMStudioLLM
+
+        llm = LMStudioLLM(model="qwen/qwen3-4b", max_tokens=50)
+        print(llm.invoke("Once upon a time"))
+        for text in llm.stream("Once upon a time", temperature=0.9):
+            print(text, end="", flush=True)
+
+    The settings are those of ``ChatLMStudio``, and a call may override them in the same way. ``generation_info`` of a
     result, or of the last chunk of a stream, holds ``usage_metadata``, ``stats``, ``model_info``, ``finish_reason``
     and ``stop_reason``.
     """
@@ -39,7 +48,7 @@ class LMStudioLLM(LMStudioBase, BaseLLM):
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", defer_build=False)
 
     streaming: bool | None = None
-    """Accepted for other integrations' code: ``invoke`` and ``stream`` decide."""
+    """Accepted and ignored: ``stream`` always streams, ``invoke`` never."""
 
     if TYPE_CHECKING:
 
@@ -52,7 +61,7 @@ class LMStudioLLM(LMStudioBase, BaseLLM):
 
     @property
     def _identifying_params(self) -> Mapping[str, Any]:
-        """Everything that changes an answer; part of the cache's key."""
+        """The settings that change an answer; they are part of the cache's key."""
         return self._what_answers()
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:

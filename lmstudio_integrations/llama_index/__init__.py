@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 try:
-    import llama_index.core  # noqa: F401  # only to say what to install where it is missing
+    import llama_index.core  # noqa: F401  # checks that it is installed
 except ImportError as error:  # the extra is not installed
     raise ImportError(
         "lmstudio_integrations.llama_index needs llama-index-core (0.14.21 or newer): "
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         QueueProgressUpdate,
     )
     from lmstudio_integrations.llama_index.llm import LMStudio
-else:  # a type checker would take a module's `__getattr__` for a promise of any name
+else:  # to a type checker, a module's `__getattr__` means that any name exists
     __getattr__, __dir__ = lazy(
         __name__,
         {

@@ -1,7 +1,7 @@
-"""The calls to LM Studio behind ``LMStudio``: one loop that reads an answer, blocking and awaiting.
+"""The requests of ``LMStudio``: the loop over an answer's events, blocking and awaiting, and the model's metadata.
 
-An ``LMStudio`` holds settings and what it learnt about the model, never a socket: those belong to the client's pool,
-so copies, pickles and other threads and event loops share them.
+An ``LMStudio`` has settings and cached metadata, but no connection: connections belong to the client's pool, so that
+copies, pickles, threads and event loops share them.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ __all__ = ["LMStudioBase"]
 
 logger = logging.getLogger("lmstudio_integrations")
 
-# How long (seconds) the first look at `metadata` may block a running event loop: a query engine splits its prompts by
-# the context window that it finds there, and a wrong one makes the query fail.
+# How long (seconds) the first use of `metadata` may block a running event loop: a query engine splits its prompts by
+# its context window, and with a wrong one the query fails.
 _METADATA_SECONDS = 1.0
 
 
@@ -46,10 +46,10 @@ class LMStudioBase(PredictionSettings, FunctionCallingLLM):
     _facts_asked: bool = PrivateAttr(default=False)
     _said_tools: bool | None = PrivateAttr(default=None)
 
-    # What goes out
+    # Requests
 
     def _call_for(self, messages: Sequence[ChatMessage], options: CallOptions) -> Call:
-        """The messages are converted before anything is sent, so that an unsupported block raises at the call."""
+        """Convert the messages now, so that an unsupported block raises in the call and not in its iterator."""
         return Call(options=options, history=self._history(messages))
 
     def _history(self, messages: Sequence[ChatMessage]) -> PreparedHistory:
@@ -73,7 +73,7 @@ class LMStudioBase(PredictionSettings, FunctionCallingLLM):
     def _async_handle(self) -> AsyncLLM:
         return self._async_client().llm.just_in_time(self.model, **load_options(self))
 
-    # What comes in: the same loop twice, once with `await`. All that could differ is in `ResponseReader`.
+    # Answers: the same loop twice, once with `await`; `ResponseReader` does the rest
 
     def _answers(self, call: Call, reader: ResponseReader) -> Generator[Any, None, None]:
         model = self._client().llm.just_in_time(call.options.model, **call.options.load)
@@ -108,16 +108,16 @@ class LMStudioBase(PredictionSettings, FunctionCallingLLM):
             self._facts = facts_of(info)
         return result
 
-    # What is known about the model
+    # Metadata
 
     @property
     def metadata(self) -> LLMMetadata:
-        """What LM Studio says about the model; asked once, then remembered and kept up to date by every answer.
+        """The model's metadata from LM Studio: requested once, cached, and updated by every answer.
 
-        On a running event loop the first look waits for at most a second. If no answer has come by then, the settings
-        and LM Studio's usual values stand in until it has. ``refresh_metadata`` and
-        ``arefresh_metadata`` ask at once. Whether the model calls functions is said once and then kept to until one of
-        them is called: an agent that was built on the first answer asks again at each step.
+        On a running event loop the first use waits for at most a second. If there is no answer by then, settings and
+        defaults are used until there is. ``refresh_metadata`` and ``arefresh_metadata`` send the request again.
+        ``is_function_calling_model`` does not change until one of them is called, because an agent that was built on
+        the first value reads it again at each step.
         """
         if self._facts is None and not self._facts_asked:
             self._facts_asked = True
@@ -140,7 +140,7 @@ class LMStudioBase(PredictionSettings, FunctionCallingLLM):
         try:
             self._facts = self._ask_facts()
         except LMStudioError as error:
-            logger.debug("LM Studio could not be asked about the model: %s", error)
+            logger.debug("the metadata of the model could not be requested: %s", error)
 
     def _ask_facts(self) -> ModelFacts:
         client = self._client()
@@ -148,16 +148,16 @@ class LMStudioBase(PredictionSettings, FunctionCallingLLM):
         return choose_facts(self.model, loaded, client.system.list_downloaded_models())
 
     def refresh_metadata(self) -> LLMMetadata:
-        """Ask LM Studio about the model now. Loads nothing.
+        """Request the model's metadata now. Loads nothing.
 
         Raises:
-            LMStudioError: The server does not answer.
+            LMStudioError: The request failed.
         """
         self._facts, self._said_tools = self._ask_facts(), None
         return self.metadata
 
     async def arefresh_metadata(self) -> LLMMetadata:
-        """``refresh_metadata`` without blocking."""
+        """``refresh_metadata`` for coroutines."""
         client = self._async_client()
         loaded = [await model.get_info() for model in await client.llm.list_loaded()]
         self._facts = choose_facts(self.model, loaded, await client.system.list_downloaded_models())

@@ -145,8 +145,8 @@ def _tags(information: Mapping[str, Any]) -> tuple[str, str] | None:
 def _add_tool_result(builder: HistoryBuilder, message: ChatMessage, text: str | None) -> None:
     """Add a tool's result; its name comes from the call that its id belongs to.
 
-    The text goes as it is. LM Studio's own SDKs encode what a tool returns as JSON, text too; LlamaIndex's tools have
-    made text of it already, and it should look the same to this model as to any other.
+    The text is sent unchanged. LM Studio's own SDKs encode a tool's result as JSON, even text; LlamaIndex's tools
+    return text already, and this model gets the same text as any other.
     """
     call_id = message.additional_kwargs.get("tool_call_id")
     call_id = call_id if isinstance(call_id, str) else None
@@ -169,13 +169,13 @@ def _add_tool_result(builder: HistoryBuilder, message: ChatMessage, text: str | 
 
 
 def _leaves(blocks: Iterable[Any]) -> Iterator[Any]:
-    """The blocks that hold content themselves: containers are opened, cache hints dropped."""
+    """The blocks with content of their own: containers are replaced by their content, cache hints dropped."""
     for block in blocks:
         if isinstance(block, CitableBlock):
             yield from _leaves(block.content)
         elif isinstance(block, CitationBlock):
             yield from _leaves([block.cited_content])
-        elif not isinstance(block, CachePoint):  # LM Studio reuses every common beginning of prompts unasked
+        elif not isinstance(block, CachePoint):  # LM Studio always reuses the common beginning of prompts
             yield block
 
 
@@ -199,7 +199,7 @@ def _read(block: Any) -> str | ImagePart | Attachment:
 
 
 def _content(data: Any) -> str | bytes | None:
-    """A block's data for ``read_attachment``. LlamaIndex keeps bytes as base64; a stream stays where it was."""
+    """A block's data for ``read_attachment``. LlamaIndex keeps bytes as base64; a stream is rewound."""
     if isinstance(data, IOBase):
         data.seek(0)
         content: bytes = data.read()
@@ -229,7 +229,7 @@ def _legacy_calls(calls: Any) -> Iterator[ToolCallRecord]:
         function = _member(call, "function")
         name = _member(function, "name") if function is not None else None
         if not isinstance(name, str):
-            raise LMStudioValueError(f"additional_kwargs['tool_calls'] holds {call!r}, which names no function")
+            raise LMStudioValueError(f"expected a function's name in additional_kwargs['tool_calls'], got {call!r}")
         call_id = _member(call, "id")
         yield (call_id if isinstance(call_id, str) else None), name, _member(function, "arguments")
 

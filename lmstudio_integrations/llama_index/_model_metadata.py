@@ -1,4 +1,4 @@
-"""What is known about the model behind an ``LMStudio``, for ``metadata``. Pure."""
+"""What is known about a model -> LlamaIndex's ``LLMMetadata``. Pure."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 __all__ = ["ModelFacts", "choose_facts", "facts_of", "metadata_of"]
 
 DEFAULT_LOADED_CONTEXT = 4096
-"""Guess: the context length that LM Studio loads a model with if nobody says otherwise."""
+"""Guess: the context length with which LM Studio loads a model by default."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """``context_length`` in tokens; ``loaded`` tells whether it is the loaded instance's own or only expected."""
+    """``context_length`` in tokens; ``loaded``: it is the loaded instance's, and not only expected."""
 
     name: str | None = None
     context_length: int | None = None
@@ -39,7 +39,7 @@ def facts_of(instance: Any) -> ModelFacts:
 
 
 def choose_facts(model: str | None, loaded: Iterable[Any], downloaded: Iterable[Any]) -> ModelFacts:
-    """The facts of ``model``: of its loaded instance, else what can be said of the downloaded one."""
+    """The facts of ``model``: of its loaded instance, else of the downloaded model."""
     for instance in loaded:
         if model is None or model in (instance.identifier, instance.model_key):
             return facts_of(instance)
@@ -55,11 +55,10 @@ def choose_facts(model: str | None, loaded: Iterable[Any], downloaded: Iterable[
 
 
 def metadata_of(settings: PredictionSettings, facts: ModelFacts) -> LLMMetadata:
-    """``LLMMetadata`` from what is set and what is known.
+    """``LLMMetadata`` from the settings and the facts.
 
-    The loaded instance's context length counts first, then ``context_window``, then what is expected.
-    ``num_output`` is ``max_tokens`` (LlamaIndex's default, 256, without a limit), at most half of the context, so that
-    there is always room for a prompt.
+    The context length is the loaded instance's, else ``context_window``, else the expected one. ``num_output`` is
+    ``max_tokens`` (without a limit LlamaIndex's default, 256), but at most half of the context, so that a prompt fits.
     """
     context = facts.context_length if facts.loaded else None
     context = context or settings.context_window or facts.context_length or DEFAULT_LOADED_CONTEXT
@@ -68,8 +67,8 @@ def metadata_of(settings: PredictionSettings, facts: ModelFacts) -> LLMMetadata:
         wanted = DEFAULT_NUM_OUTPUTS
     tools = settings.is_function_calling_model
     if tools is None:
-        # LM Studio gives tools to every model, through a prompt where the template has none (its documentation on tool
-        # use); so only a clear "no" counts as one.
+        # LM Studio offers tools to every model, by a prompt if the template has none (documentation on tool use), so
+        # only a clear "no" counts.
         tools = facts.trained_for_tools is not False
     return LLMMetadata(
         context_window=context,

@@ -74,15 +74,15 @@ class Call:
 
 
 def call_options(settings: PredictionSettings, given: Mapping[str, Any]) -> CallOptions:
-    """The settings with the keywords of one call laid over them.
+    """The settings, overridden by the keywords of one call.
 
-    Keywords bear the names of the settings (synonyms too); besides them ``tools`` (OpenAI form), ``tool_choice``,
+    Keywords have the names of the settings (or synonyms); further ones are ``tools`` (OpenAI form), ``tool_choice``,
     ``response_format`` (JSON schema), ``raise_incomplete`` (``False``: an incomplete structured answer is returned
     as it is), ``allow_parallel_tool_calls``, ``raw_completion``, ``cancel`` and ``config`` (LM Studio's names, wins
     over everything).
 
     Raises:
-        LMStudioValueError: A keyword that is none of these, a tool choice that names no tool.
+        LMStudioValueError: An unknown keyword; a tool choice that names no tool.
     """
     call = translate_call(given, _SETTINGS | _CALL_ONLY, settings.OWN_NAMES)
     merged = {name: call[name] if name in call else getattr(settings, name) for name in _SETTINGS}

@@ -65,10 +65,10 @@ _COMPLETION_RESPONSES = ModelTemplate(
 
 
 class ResponseReader:
-    """Reads one prediction into responses of one ``kind``, and into instrumentation events of one span.
+    """Converts one prediction to responses of one ``kind``, and to instrumentation events of one span.
 
     ``complete_only``: only the last response is wanted, so none is made before it. ``span_id`` is that of the public
-    method; ``model`` is the model that was asked for.
+    method; ``model`` is the requested model.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class ResponseReader:
 
 @dataclass(slots=True)
 class _Call:
-    """A tool call as far as it has come. ``arguments`` is JSON text while it grows, then the parsed object."""
+    """A tool call so far. ``arguments`` is JSON text while it streams, then the parsed object."""
 
     id: str
     name: str = ""
@@ -143,14 +143,14 @@ class _Call:
         return ToolCallBlock(tool_call_id=self.id, tool_name=self.name, tool_kwargs=deepcopy(self.arguments))
 
     def legacy(self) -> dict[str, Any]:
-        """The same in OpenAI's shape: parts of LlamaIndex read only ``additional_kwargs["tool_calls"]``."""
+        """The call in OpenAI's form: parts of LlamaIndex read only ``additional_kwargs["tool_calls"]``."""
         text = self.arguments if isinstance(self.arguments, str) else json.dumps(self.arguments, ensure_ascii=False)
         return {"id": self.id, "type": "function", "function": {"name": self.name, "arguments": text}}
 
 
 @dataclass(slots=True)
 class ResponseBuilder:
-    """The response as far as it has been received.
+    """The response so far.
 
     ``required_tools``: names of the tools that have required parameters.
     """
@@ -164,7 +164,7 @@ class ResponseBuilder:
     _calls: dict[int, _Call] = field(default_factory=dict)
 
     def take(self, event: Event) -> str | None:
-        """The visible text that ``event`` adds; ``""`` if it changes the answer otherwise, ``None`` if it does not."""
+        """The visible text that ``event`` adds; ``""`` if it changes something else, ``None`` if it changes nothing."""
         if isinstance(event, Fragment):
             kind = event.reasoning_type
             if kind == "none":
@@ -344,7 +344,7 @@ def raw_of(result: PredictionResult) -> dict[str, Any]:
     """``raw`` of the last response: a plain dict that can be stored as JSON.
 
     ``model`` (instance identifier), ``model_key``, ``finish_reason``, ``usage``, ``stats`` and ``model_info`` (LM
-    Studio's figures under snake_case names; ``stats["stop_reason"]`` is its own word for the finish reason);
+    Studio's figures under snake_case names; ``stats["stop_reason"]`` is its own term for the finish reason);
     ``failed_tool_calls`` and ``parsed_from_reasoning`` only if there are any. There is no ``stop_reason`` beside
     ``finish_reason``, because tracing (OpenInference) would take it for the finish reason.
     """

@@ -1,4 +1,4 @@
-"""Structured answers through LM Studio's grammar: the model can only write what the schema allows.
+"""Structured answers by LM Studio's grammar, which lets the model write only what the schema allows.
 
 With ``pydantic_program_mode`` at its default the four ``structured_predict`` forms send the class's JSON schema as the
 grammar. The other modes (``FUNCTION``, ``LLM``, …) are LlamaIndex's own programs.
@@ -31,7 +31,7 @@ _M = TypeVar("_M", bound=BaseModel)
 def parse_document(response: ChatResponse, output_cls: type[_M]) -> _M:
     """The object of a finished answer.
 
-    Reasoning models at times write the document in their reasoning and leave the answer empty; then it is read there.
+    A reasoning model may write the document in its reasoning and leave the answer empty; it is read there, then.
 
     Raises:
         ValueError: The answer is no document of that class.
@@ -47,7 +47,7 @@ def parse_document(response: ChatResponse, output_cls: type[_M]) -> _M:
 
 
 class PartialObjects:
-    """A document that grows: the object so far, whenever it has changed. Never raises on what is still incomplete."""
+    """The object of a document that streams, whenever it has changed. An incomplete document raises nothing."""
 
     def __init__(self, output_cls: type[BaseModel]) -> None:
         self._output_cls = output_cls
@@ -55,7 +55,7 @@ class PartialObjects:
         self._seen: Any = None
 
     def take(self, text: str) -> Any:
-        """An ``output_cls`` if the text so far makes one, else a model with whatever fields there are, or ``None``."""
+        """An ``output_cls`` if the text so far is one, else a model with the fields so far, or ``None``."""
         try:
             value = pydantic_core.from_json(text, allow_partial="trailing-strings")
         except ValueError:
@@ -82,7 +82,7 @@ class _Formatted:
 
 
 class GrammarLLM(LMStudioBase):
-    """The part of ``LMStudio`` that gives structured answers."""
+    """``LMStudio``'s structured answers."""
 
     def _mode(self, mode: PydanticProgramMode) -> bool:
         return self.pydantic_program_mode == mode
@@ -91,13 +91,13 @@ class GrammarLLM(LMStudioBase):
         self, output_cls: type[BaseModel], prompt: BasePromptTemplate, llm_kwargs: dict[str, Any] | None, args: Any
     ) -> tuple[list[ChatMessage], dict[str, Any]]:
         messages = self._extend_messages(prompt.format_messages(llm=self, **args))
-        # Keywords that only tool calling knows; LlamaIndex's own programs drop them, too.
-        tool_words = {"tool_required", "tool_choice", "allow_parallel_tool_calls"}
-        kwargs = {name: value for name, value in (llm_kwargs or {}).items() if name not in tool_words}
+        # LlamaIndex's own programs drop these keywords of tool calling, too.
+        tool_keywords = {"tool_required", "tool_choice", "allow_parallel_tool_calls"}
+        kwargs = {name: value for name, value in (llm_kwargs or {}).items() if name not in tool_keywords}
         return messages, {**kwargs, "response_format": output_cls}
 
     def _function_program(self, output_cls: type[Any], prompt: BasePromptTemplate) -> FunctionCallingProgram[Any]:
-        """LlamaIndex's program, with the tool required also while streaming, which it does not ask for by itself."""
+        """LlamaIndex's program with a required tool, which LlamaIndex itself does not require in a stream."""
         return FunctionCallingProgram.from_defaults(
             output_cls=output_cls, prompt=prompt, llm=self, tool_choice="required"
         )
@@ -108,7 +108,7 @@ class GrammarLLM(LMStudioBase):
         """An ``output_cls`` as the answer to the prompt.
 
         Raises:
-            ValueError: The schema cannot be expressed, or the answer was cut off.
+            ValueError: The schema is not supported, or the answer is incomplete.
         """
         if not self._mode(PydanticProgramMode.DEFAULT):
             made: _M = super().structured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
@@ -122,12 +122,12 @@ class GrammarLLM(LMStudioBase):
     async def astructured_predict(
         self, output_cls: type[_M], prompt: PromptTemplate, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
     ) -> _M:
-        """``structured_predict`` without blocking."""
+        """``structured_predict`` for coroutines."""
         output: _M
         if self._mode(PydanticProgramMode.FUNCTION):
             _start(output_cls, prompt, prompt_args)
             program = self._function_program(output_cls, prompt)
-            # The program's awaiting form leaves the system prompt out, so it gets messages that have it.
+            # The program's async form omits the system prompt, so it gets messages that include it.
             ready = _Formatted(self._extend_messages(prompt.format_messages(llm=self, **prompt_args)))
             program.prompt = cast("BasePromptTemplate", ready)
             output = cast("_M", await program.acall(llm_kwargs=llm_kwargs))
@@ -148,7 +148,7 @@ class GrammarLLM(LMStudioBase):
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
     ) -> Generator[Any, None, None]:
-        """The objects of ``stream_structured_predict``: each more complete than the last, the last one whole."""
+        """The objects of ``stream_structured_predict``; the last is complete."""
         if self._mode(PydanticProgramMode.FUNCTION):
             return self._function_program(output_cls, prompt).stream_call(llm_kwargs=llm_kwargs, **prompt_args)
         if not self._mode(PydanticProgramMode.DEFAULT):

@@ -1,4 +1,4 @@
-"""Tools out, tool calls in: LlamaIndex's forms and OpenAI's, which the client takes. Pure."""
+"""LlamaIndex's tools -> OpenAI's form; tool calls of a response -> LlamaIndex's. Pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = [
 
 
 def wire_tools(tools: Sequence[Any]) -> list[dict[str, Any]]:
-    """Tools in OpenAI's form, whatever they came as: LlamaIndex tools, or mappings that are passed through.
+    """Tools in OpenAI's form. They may be LlamaIndex's tools, or mappings, which are copied.
 
     The name is the tool's own: agents look tools up by it.
     """
@@ -36,7 +36,7 @@ def wire_tools(tools: Sequence[Any]) -> list[dict[str, Any]]:
 def _described(tool: BaseTool) -> dict[str, Any]:
     metadata = getattr(tool, "metadata", None)
     if metadata is None:
-        raise LMStudioValueError(f"{tool!r} is no tool: pass LlamaIndex tools (FunctionTool.from_defaults(…))")
+        raise LMStudioValueError(f"expected a LlamaIndex tool (FunctionTool.from_defaults(…)) or a dict, got {tool!r}")
     described: dict[str, Any] = metadata.to_openai_tool(skip_length_check=True)
     described["function"]["name"] = metadata.get_name()
     return described
@@ -61,7 +61,7 @@ def has_required_parameters(tool: Mapping[str, Any]) -> bool:
 
 
 def conversation(user_msg: str | ChatMessage | None, chat_history: Sequence[ChatMessage] | None) -> list[ChatMessage]:
-    """History and new message as a new list; the caller's own stays as it is."""
+    """History and new message as a new list; the caller's list is not changed."""
     messages = list(chat_history or ())
     if user_msg is not None:
         if isinstance(user_msg, str):
@@ -71,7 +71,7 @@ def conversation(user_msg: str | ChatMessage | None, chat_history: Sequence[Chat
 
 
 def tool_selections(response: ChatResponse) -> list[ToolSelection]:
-    """The calls of a response, finished or still growing; what the arguments lack so far is left out."""
+    """The calls of a response, complete or partial; of partial arguments, what is certain."""
     return [
         ToolSelection(
             tool_id=block.tool_call_id or f"call_{index}",
@@ -83,7 +83,7 @@ def tool_selections(response: ChatResponse) -> list[ToolSelection]:
 
 
 def arguments_so_far(arguments: Any) -> dict[str, Any]:
-    """Arguments as an object. JSON text that is cut off gives what is certain; nonsense gives nothing. Never raises."""
+    """Arguments as an object. Truncated JSON gives what is certain, and anything else ``{}``. Never raises."""
     if isinstance(arguments, Mapping):
         return dict(arguments)
     if not isinstance(arguments, str) or not arguments.strip():

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["LMStudioEmbedding"]
 
 ANY_MODEL = "unknown"
-"""What LlamaIndex calls a model without a name; here it means any embedding model that is loaded."""
+"""LlamaIndex's name of a model without a name; here, any embedding model that is loaded."""
 
 
-# LlamaIndex wraps overridden methods in spans as well, so the wrapper of its own ones would make a second span.
+# LlamaIndex wraps overridden methods in spans as well, so calling its wrapped methods would make a second span.
 _BLOCKING_BATCH: Callable[..., list[Embedding]] = inspect.unwrap(BaseEmbedding.get_text_embedding_batch)
 _AWAITING_BATCH: Callable[..., Awaitable[list[Embedding]]] = inspect.unwrap(BaseEmbedding.aget_text_embedding_batch)
 
@@ -40,9 +40,11 @@ class LMStudioEmbedding(ServerSettings, BaseEmbedding):
         )
         index = VectorStoreIndex.from_documents(documents, embed_model=embed)
 
-    ``model_name`` (or ``model``) left out means any embedding model that is loaded. LM Studio embeds one text per
-    call; the client sends a batch's calls at once, a bounded number of them unanswered at any time, and returns the
-    vectors in the order of the texts. All methods raise the client's errors (``lmstudio_integrations.errors``).
+    Without ``model_name`` (or ``model``), any embedding model that is loaded is used. LM Studio embeds one text per
+    request; the client sends up to 128 requests at once per server, and the vectors have the order of the texts.
+
+    Raises:
+        LMStudioError: All methods raise the client's errors (``lmstudio_integrations.errors``).
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=False)
@@ -117,8 +119,8 @@ class LMStudioEmbedding(ServerSettings, BaseEmbedding):
 
 
 def instructed(instruction: str | None, text: str) -> str:
-    """The text with its instruction before it; one space between them unless the instruction ends with its own."""
+    """The text after its instruction, separated by one space unless the instruction ends with white space."""
     if not instruction:
         return text
-    glue = "" if instruction[-1].isspace() else " "
-    return f"{instruction}{glue}{text}"
+    separator = "" if instruction[-1].isspace() else " "
+    return f"{instruction}{separator}{text}"

@@ -49,15 +49,16 @@ class LMStudio(GrammarLLM):
         print(response.raw["stats"]["tokens_per_second"], response.raw["usage"]["completion_tokens"])
 
     A model that is not loaded is loaded by the first call (``LoadProgressEvent``), and unloaded by LM Studio after
-    ``ttl`` seconds of idleness. Every chat and complete method takes the settings' names as keywords for one call, and
+    ``ttl`` seconds of idleness. Every chat and complete method takes the settings as keywords for one call, and also
     ``tools`` (OpenAI form), ``tool_choice``, ``response_format`` (JSON schema), ``raw_completion``, ``cancel`` (a
-    ``CancelToken``) and ``config`` (LM Studio's own names) besides. Unknown keywords are errors.
+    ``CancelToken``) and ``config`` (LM Studio's own names). Unknown keywords are errors.
 
     The last response of every call has ``raw`` with ``usage``, ``stats``, ``finish_reason`` and ``model_info``; while a
-    model reasons, ``additional_kwargs["thinking_delta"]`` holds what came, and a ``ThinkingBlock`` all of it.
+    model reasons, ``additional_kwargs["thinking_delta"]`` is the new reasoning, and a ``ThinkingBlock`` all of it.
 
-    All methods raise the client's errors (``lmstudio_integrations.errors``). In a stream they reach whoever iterates,
-    after everything that had come; ``error.partial`` holds that once more.
+    Raises:
+        LMStudioError: All methods raise the client's errors (``lmstudio_integrations.errors``). A stream raises them
+            after the responses that were received; ``error.partial`` is the answer so far.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=False)
@@ -134,18 +135,18 @@ class LMStudio(GrammarLLM):
     def _completion_call(self, prompt: str, formatted: bool, kwargs: dict[str, Any]) -> Call:
         options = call_options(self, kwargs)
         if not isinstance(prompt, str):
-            raise LMStudioValueError(f"a completion continues a text, not {type(prompt).__name__}: pass a str")
+            raise LMStudioValueError(f"expected the prompt as a str, got {type(prompt).__name__}")
         if not options.raw_completion:
             return self._call_for([ChatMessage(role=MessageRole.USER, content=prompt)], options)
         if "tools" in options.arguments:
-            raise LMStudioValueError("a raw completion has no chat template, so it takes no tools: use chat")
+            raise LMStudioValueError("raw_completion has no chat template for tools: use chat")
         text = prompt if formatted or self.completion_to_prompt is None else self.completion_to_prompt(prompt)
         return Call(options=options, prompt=text)
 
     def _reader(
         self, kind: Literal["chat", "completion"], options: CallOptions, *, complete_only: bool = False
     ) -> ResponseReader:
-        """Made in the body of the public method, where its span is the active one."""
+        """Called in the body of the public method, where the method's span is the active one."""
         return ResponseReader(
             kind,
             span_id=active_span_id.get(),
@@ -181,15 +182,15 @@ class LMStudio(GrammarLLM):
     def get_tool_calls_from_response(
         self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
     ) -> list[ToolSelection]:
-        """The tool calls of a response, whole or still growing.
+        """The tool calls of a response, complete or partial.
 
         Raises:
-            ValueError: There is none, and ``error_on_no_tool_call`` is set.
+            ValueError: There are none, and ``error_on_no_tool_call`` is set.
         """
         selections = tool_selections(response)
         if not selections and error_on_no_tool_call:
             failed = (response.raw or {}).get("failed_tool_calls") if isinstance(response.raw, dict) else None
-            detail = f"; a call that could not be read: {failed}" if failed else f": {response.message.content!r}"
+            detail = f"; a call that could not be parsed: {failed}" if failed else f": {response.message.content!r}"
             raise ValueError(f"the model called no tool{detail}")
         return selections
 
@@ -201,17 +202,17 @@ class LMStudio(GrammarLLM):
         return LMStudioTokenizer(self)
 
     def tokenize(self, text: str) -> list[int]:
-        """Token ids of ``text``. Loads the model if need be."""
+        """The token ids of ``text``. Loads the model if it is not loaded."""
         return self._handle().tokenize(text)
 
     async def atokenize(self, text: str) -> list[int]:
-        """``tokenize`` without blocking."""
+        """``tokenize`` for coroutines."""
         return await self._async_handle().tokenize(text)
 
     def count_tokens(self, messages: str | Sequence[ChatMessage], tools: Sequence[Any] | None = None) -> int:
-        """Tokens of a text, or of a conversation in the model's chat template with its tools.
+        """The number of tokens of a text, or of a conversation with its tools in the model's chat template.
 
-        Exact for text: LM Studio formats and counts. Images count as nothing here, the model decides about them.
+        Exact for text: LM Studio formats and counts. Images are left out.
         """
         model = self._handle()
         if isinstance(messages, str):
@@ -220,7 +221,7 @@ class LMStudio(GrammarLLM):
         return model.count_tokens(formatted)
 
     async def acount_tokens(self, messages: str | Sequence[ChatMessage], tools: Sequence[Any] | None = None) -> int:
-        """``count_tokens`` without blocking."""
+        """``count_tokens`` for coroutines."""
         model = self._async_handle()
         if isinstance(messages, str):
             return await model.count_tokens(messages)
@@ -232,6 +233,6 @@ class LMStudio(GrammarLLM):
 
 
 async def _only(answers: AsyncGenerator[Any, None]) -> Any:
-    """The one response of a call that wanted only the finished one."""
+    """The only response of a call that was made with ``complete_only``."""
     (response,) = [response async for response in answers]
     return response

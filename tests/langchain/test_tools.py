@@ -165,8 +165,8 @@ def test_gbnf_grammar_is_unchanged() -> None:
         ({"type": "object", "if": {}, "then": {}}, "'if'"),
         ({"type": "object", "properties": {"a": {"$ref": "#/$defs/gone"}}}, "gone"),
         ({"type": "object", "properties": {"a": {"$ref": "https://example.org/a.json"}}}, "example.org"),
-        ({}, "no JSON schema"),
-        ({"type": 3}, "no JSON schema"),
+        ({}, "expected a JSON schema, got"),
+        ({"type": 3}, "expected a JSON schema, got"),
     ],
 )
 def test_unsupported_schema_raises(schema: dict[str, Any], named: str) -> None:

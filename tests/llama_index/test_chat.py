@@ -169,13 +169,13 @@ def test_raw_prompt_is_formatted_once(server: Emulator) -> None:
 
 
 def test_raw_completion_with_tools_raises(llm: LMStudio) -> None:
-    with pytest.raises(LMStudioValueError, match="no tools"):
+    with pytest.raises(LMStudioValueError, match="no chat template for tools"):
         llm.complete("x", raw_completion=True, tools=[{"type": "function", "function": {"name": "f"}}])
 
 
 @pytest.mark.parametrize("prompt", [None, ["a"], b"a"])
 def test_completion_of_a_prompt_that_is_no_text_raises(llm: LMStudio, prompt: Any) -> None:
-    with pytest.raises(LMStudioValueError, match="continues a text"):
+    with pytest.raises(LMStudioValueError, match="expected the prompt as a str, got"):
         llm.complete(prompt)
 
 

@@ -44,7 +44,7 @@ def test_tool_keeps_its_own_name() -> None:
 
 
 def test_object_that_is_no_tool_raises() -> None:
-    with pytest.raises(LMStudioValueError, match="no tool"):
+    with pytest.raises(LMStudioValueError, match="expected a LlamaIndex tool"):
         wire_tools([add])
 
 
