@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, TypeVar
@@ -100,6 +101,29 @@ class PredictionOptions(CompletionOptions, total=False):
 
 
 _OPTIONS = frozenset(PredictionOptions.__annotations__)
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def shows_options(options: type[CompletionOptions]) -> Callable[[F], F]:
+    """Make ``inspect.signature``, and so ``help`` and completion in notebooks, show each keyword of ``**options``.
+
+    Type checkers know them from ``Unpack``.
+    """
+
+    def decorate(method: F) -> F:
+        signature = inspect.signature(method)
+        given = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
+        keywords = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+            for name, kind in options.__annotations__.items()
+        ]
+        method.__signature__ = signature.replace(parameters=[*given, *keywords])  # type: ignore[attr-defined]
+        return method
+
+    return decorate
+
+
 _TEMPLATE_OPTIONS = {
     "omitBosToken": "omit_bos_token",
     "omitEosToken": "omit_eos_token",

@@ -23,6 +23,7 @@ from lmstudio_integrations.client._base import (
     ask_api_host,
     ask_local_api_host,
     namespaces,
+    shows_options,
 )
 from lmstudio_integrations.client.act import act_steps, drive_async
 from lmstudio_integrations.client.aio_repository import AsyncAvailableModel, AsyncModelDownloadOption, AsyncRepository
@@ -117,6 +118,7 @@ class AsyncLLM(_AsyncModel):
         config: ReportedLlmLoadConfig = await _wait(self._ask(self._calls.get_load_config()))
         return config
 
+    @shows_options(PredictionOptions)
     async def respond(self, history: History | None = None, **options: Unpack[PredictionOptions]) -> PredictionResult:
         """Answer a chat: text, a JSON history, a list of messages or a ``Chat``.
 
@@ -126,17 +128,20 @@ class AsyncLLM(_AsyncModel):
         async with await self.respond_stream(history, **options) as stream:
             return await stream.result()
 
+    @shows_options(PredictionOptions)
     async def respond_stream(
         self, history: History | None = None, **options: Unpack[PredictionOptions]
     ) -> AsyncPredictionStream:
         """The same as a stream. Returns at once; connecting, loading and their errors come with the first read."""
         return self._start(AsyncPredictionStream, history, options, raw=False)
 
+    @shows_options(CompletionOptions)
     async def complete(self, prompt: str, **options: Unpack[CompletionOptions]) -> PredictionResult:
         """Continue a text without a chat template."""
         async with await self.complete_stream(prompt, **options) as stream:
             return await stream.result()
 
+    @shows_options(CompletionOptions)
     async def complete_stream(self, prompt: str, **options: Unpack[CompletionOptions]) -> AsyncPredictionStream:
         """The same as a stream."""
         return self._start(AsyncPredictionStream, prompt, options, raw=True)

@@ -22,6 +22,7 @@ from lmstudio_integrations.client._base import (
     ask_api_host,
     ask_local_api_host,
     namespaces,
+    shows_options,
 )
 from lmstudio_integrations.client.act import act_steps, drive
 from lmstudio_integrations.client.callbacks import check_callback, refuse_coroutine
@@ -115,6 +116,7 @@ class LLM(_Model):
         config: ReportedLlmLoadConfig = _wait(self._ask(self._calls.get_load_config()))
         return config
 
+    @shows_options(PredictionOptions)
     def respond(self, history: History | None = None, **options: Unpack[PredictionOptions]) -> PredictionResult:
         """Answer a chat: text, a JSON history, a list of messages or a ``Chat``.
 
@@ -124,15 +126,18 @@ class LLM(_Model):
         with self.respond_stream(history, **options) as stream:
             return stream.result()
 
+    @shows_options(PredictionOptions)
     def respond_stream(self, history: History | None = None, **options: Unpack[PredictionOptions]) -> PredictionStream:
         """The same as a stream. Returns at once; connecting, loading and their errors come with the first read."""
         return self._start(PredictionStream, history, options, raw=False)
 
+    @shows_options(CompletionOptions)
     def complete(self, prompt: str, **options: Unpack[CompletionOptions]) -> PredictionResult:
         """Continue a text without a chat template."""
         with self.complete_stream(prompt, **options) as stream:
             return stream.result()
 
+    @shows_options(CompletionOptions)
     def complete_stream(self, prompt: str, **options: Unpack[CompletionOptions]) -> PredictionStream:
         """The same as a stream."""
         return self._start(PredictionStream, prompt, options, raw=True)

@@ -116,6 +116,23 @@ def test_every_option_of_a_prediction_is_declared_once() -> None:
     assert set(CallbackOptions.__annotations__) == set(Callbacks.__dataclass_fields__)
 
 
+@pytest.mark.parametrize("kind", [sync.LLM, aio.AsyncLLM])
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("respond", PredictionOptions),
+        ("respond_stream", PredictionOptions),
+        ("complete", CompletionOptions),
+        ("complete_stream", CompletionOptions),
+    ],
+)
+def test_signature_shows_every_option(kind: Any, method: str, options: Any) -> None:
+    parameters = inspect.signature(getattr(kind, method)).parameters
+    keywords = [name for name, one in parameters.items() if one.kind is one.KEYWORD_ONLY]
+    assert keywords == list(options.__annotations__)
+    assert {"config", "on_message", "response_format"} <= set(keywords)
+
+
 @pytest.mark.parametrize("name", client.__all__)
 def test_what_adapters_need_can_be_imported_from_the_client(name: str) -> None:
     assert hasattr(client, name)
