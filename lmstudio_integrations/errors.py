@@ -10,7 +10,8 @@
     ├── LMStudioAuthenticationError                the server refused the token or the client
     ├── LMStudioTimeoutError (TimeoutError)        one of the time limits ran out
     ├── LMStudioProtocolError                      the server broke its own protocol
-    │   └── LMStudioIncompleteError                a channel ended without its final packet
+    │   ├── LMStudioIncompleteError                a channel ended without its final packet
+    │   └── LMStudioLimitError                     a message or an answer exceeds what this package holds
     ├── LMStudioRequestRejectedError               the server would not take the request at all
     ├── LMStudioStructuredOutputError (ValueError) the answer is not the complete document that was asked for
     ├── LMStudioCancelledError                     cancelled before there was any result
@@ -45,6 +46,7 @@ __all__ = [
     "LMStudioError",
     "LMStudioIncompleteError",
     "LMStudioInvalidRequestError",
+    "LMStudioLimitError",
     "LMStudioModelNotFoundError",
     "LMStudioModelUnloadedError",
     "LMStudioPresetNotFoundError",
@@ -115,6 +117,10 @@ class LMStudioProtocolError(LMStudioError):
 
 class LMStudioIncompleteError(LMStudioProtocolError):
     """The server closed a channel without its final packet: the response is incomplete."""
+
+
+class LMStudioLimitError(LMStudioProtocolError):
+    """More arrived than this package holds in memory: one message, one answer, or what a consumer did not read."""
 
 
 class LMStudioRequestRejectedError(LMStudioError):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from .server import Disturbance, Place, Stop, fragment, frame_bytes, success
+from .server import Disturbance, Place, RawServer, Stop, fragment, frame_bytes, success
 
 __all__ = ["CHANNEL", "FAULTS", "Effect", "Fault"]
 
@@ -90,14 +90,16 @@ async def _half_open(place: Place) -> None:
 
 
 async def _stop(place: Place) -> None:
+    place.server.stopping += 1
     place.server.spawn(_stop_and_return(place.server))
     raise Stop
 
 
-async def _stop_and_return(server: Any) -> None:
+async def _stop_and_return(server: RawServer) -> None:
     await asyncio.sleep(_BEFORE_RESET)
     await server.stop_listening()
     await server.restart_after(RESTART_SECONDS)
+    server.stopping -= 1
 
 
 def _saying(*messages: Any, opcode: int = 1) -> Disturbance:

@@ -269,8 +269,7 @@ def fuzz_live(seed: int, count: int) -> dict[str, Any]:
         server.mutate = None
         url = f"{server.url}/round{number}"
         watch.wrong += asyncio.run(_works(url))
-        for round_number in range(number + 1):
-            watch.wrong += leftovers.after(f"{server.url}/round{round_number}")
+        watch.wrong += leftovers.after(*(f"{server.url}/round{one}" for one in range(number + 1)))
     return _figures(watch, seed, early, resident())
 
 

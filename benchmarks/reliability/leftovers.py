@@ -30,7 +30,7 @@ class _Complaints(logging.Handler):
 
 
 class Leftovers:
-    """Finds what is left after a call. Use it around many; ``after(url)`` looks once."""
+    """Finds what is left after a call. Use it around many; ``after(*urls)`` looks once."""
 
     def __init__(self) -> None:
         self._complaints = _Complaints()
@@ -38,14 +38,15 @@ class Leftovers:
             logging.getLogger(name).addHandler(self._complaints)
         self._threads = {thread.name for thread in threading.enumerate()}
 
-    def after(self, url: str, seconds: float = 8.0) -> list[str]:
-        """Close the sockets to ``url``; every thing that is still there after ``seconds``, in words."""
-        Client(url).close()
+    def after(self, *urls: str, seconds: float = 8.0) -> list[str]:
+        """Close the sockets to ``urls``; every thing that is still there after ``seconds``, in words."""
+        for url in urls:
+            Client(url).close()
         io = io_thread()
         found = [f"task: {task}" for task in io.submit(_settle(seconds)).result(seconds + 5)]
         found += [f"consumer: {consumer!r}" for consumer in list(io._consumers)]
         for (base, *_), pool in list(io._pools.items()):
-            if base == url:
+            if base in urls:
                 found += [f"connection: {name}" for name in pool._connections]
                 found += [f"attempt to connect: {name}" for name in pool._connecting]
                 del io._pools[next(key for key, value in io._pools.items() if value is pool)]

@@ -155,6 +155,8 @@ def _run(server: RawServer, leftovers: Leftovers, cell: Cell, url: str) -> str:
         if not (may_fail and isinstance(again.error, errors.LMStudioTimeoutError)):
             problem = problem or f"the next call: {_words(again)}"
             break
+    while server.stopping:
+        time.sleep(0.05)
     left = leftovers.after(url)
     if not server.wait_closed(8.0):
         left.append(f"{len(server.peers)} sockets at the server")

@@ -13,7 +13,7 @@ import socket
 import struct
 import threading
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -103,7 +103,7 @@ class Plan:
     hits: int = 0
 
 
-@dataclass
+@dataclass(eq=False)
 class Place:
     """Where a disturbance happens: on a socket, and on one of its channels or calls if there is one yet."""
 
@@ -251,12 +251,14 @@ class RawServer:
     def __init__(self, *, pace: float = 0.0) -> None:
         self.plan: Plan | None = None
         self.pace = pace
-        self.fragments: Callable[[Message], tuple[str, ...]] = lambda creation: FRAGMENTS
+        self.stopping = 0
+        self.fragments: Callable[[Message], Iterable[str]] = lambda creation: FRAGMENTS
         self.instance: Callable[[str], Message] = instance
         self.mutate: Callable[[Any], bytes | None] | None = None
         self.counts: Counter[str] = Counter()
         self.embedded: Counter[str] = Counter()
         self.peers: set[Peer] = set()
+        self.open_channels: set[Place] = set()
         self.port = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="raw-server", daemon=True)
@@ -373,7 +375,7 @@ class RawServer:
             return
         if kind == "channelCreate":
             place = Place(self, peer, message["channelId"], endpoint=message["endpoint"])
-            work = self._load if message["endpoint"] in ("getOrLoad", "loadModel") else self._predict
+            work = self._load if message["endpoint"] in ("getOrLoad", "loadModel") else self._open
             peer.cancelled[message["channelId"]] = asyncio.Event()
             task = self.spawn(self._quietly(work(place, message["creationParameter"])))
         elif kind == "rpcCall":
@@ -421,6 +423,13 @@ class RawServer:
             await place.send({"type": "loadSuccess", "info": info})
         await self.at("load_final", place)
         await place.close()
+
+    async def _open(self, place: Place, creation: Message) -> None:
+        self.open_channels.add(place)
+        try:
+            await self._predict(place, creation)
+        finally:
+            self.open_channels.discard(place)
 
     async def _predict(self, place: Place, creation: Message) -> None:
         assert place.id is not None

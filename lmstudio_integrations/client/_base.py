@@ -481,10 +481,16 @@ def namespaces(namespace: str | None) -> tuple[str, ...]:
 class BasePredictionStream:
     """A prediction under way: what both kinds of streams know and can do without waiting."""
 
-    def __init__(self, reader: PredictionReader, callbacks: Callbacks, deliver: Callable[[Any], object]) -> None:
+    def __init__(
+        self,
+        reader: PredictionReader,
+        callbacks: Callbacks,
+        deliver: Callable[[Any], object],
+        unread: Callable[[], int],
+    ) -> None:
         self._reader = reader
         self._callbacks = callbacks
-        self._controller = StreamController(io_thread(), deliver)
+        self._controller = StreamController(io_thread(), deliver, unread)
         self._closed = False
 
     @property

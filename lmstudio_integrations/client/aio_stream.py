@@ -40,7 +40,7 @@ class AsyncPredictionStream(BasePredictionStream):
 
     def __init__(self, reader: PredictionReader, callbacks: Callbacks) -> None:
         self._mailbox = AsyncMailbox(asyncio.get_running_loop())
-        super().__init__(reader, callbacks, self._mailbox.put)
+        super().__init__(reader, callbacks, self._mailbox.put, self._mailbox.items.__len__)
 
     async def _read(self, only_fragments: bool) -> AsyncIterator[Any]:
         reader, callbacks, items = self._reader, self._callbacks, self._mailbox.items

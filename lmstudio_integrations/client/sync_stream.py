@@ -31,7 +31,7 @@ class PredictionStream(BasePredictionStream):
         self._mailbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         # Another thread may wait for the result meanwhile: what one takes out, it must have read before the other does.
         self._one_at_a_time = threading.Lock()
-        super().__init__(reader, callbacks, self._mailbox.put)
+        super().__init__(reader, callbacks, self._mailbox.put, self._mailbox.qsize)
 
     def _read(self, only_fragments: bool) -> Iterator[Any]:
         reader, callbacks = self._reader, self._callbacks

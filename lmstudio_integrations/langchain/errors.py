@@ -25,6 +25,7 @@ __all__ = [
     "ChatLMStudioDisconnectedError",
     "ChatLMStudioIncompleteError",
     "ChatLMStudioInvalidRequestError",
+    "ChatLMStudioLimitError",
     "ChatLMStudioModelNotFoundError",
     "ChatLMStudioModelUnloadedError",
     "ChatLMStudioPresetNotFoundError",
@@ -71,6 +72,10 @@ class ChatLMStudioProtocolError(errors.LMStudioProtocolError, core.ModelAPIError
 
 class ChatLMStudioIncompleteError(errors.LMStudioIncompleteError, ChatLMStudioProtocolError):
     """The server ended the answer without its final packet."""
+
+
+class ChatLMStudioLimitError(errors.LMStudioLimitError, ChatLMStudioProtocolError):
+    """More arrived than this package holds in memory."""
 
 
 class ChatLMStudioRequestRejectedError(errors.LMStudioRequestRejectedError, core.ModelInvalidRequestError):
@@ -141,6 +146,7 @@ _TWINS: dict[type[errors.LMStudioError], type[errors.LMStudioError]] = {
     errors.LMStudioTimeoutError: ChatLMStudioTimeoutError,
     errors.LMStudioProtocolError: ChatLMStudioProtocolError,
     errors.LMStudioIncompleteError: ChatLMStudioIncompleteError,
+    errors.LMStudioLimitError: ChatLMStudioLimitError,
     errors.LMStudioRequestRejectedError: ChatLMStudioRequestRejectedError,
     errors.LMStudioStructuredOutputError: ChatLMStudioStructuredOutputError,
     errors.LMStudioResourcesError: ChatLMStudioResourcesError,

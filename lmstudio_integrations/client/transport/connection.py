@@ -13,12 +13,14 @@ from websockets.exceptions import (
     InvalidHandshake,
     InvalidMessage,
     InvalidStatus,
+    PayloadTooBig,
     ProxyError,
     WebSocketException,
 )
 from websockets.protocol import State
 
 from lmstudio_integrations.client.settings import is_local
+from lmstudio_integrations.client.transport import bounds
 from lmstudio_integrations.client.transport.multiplexer import Multiplexer, read_authentication
 from lmstudio_integrations.client.transport.websocket import MessageConnection
 from lmstudio_integrations.client.transport.wire_log import wire_logger
@@ -126,7 +128,7 @@ class Connection:
                 url,
                 create_connection=MessageConnection,
                 compression=None,
-                max_size=None,
+                max_size=bounds.MAX_MESSAGE_BYTES,
                 open_timeout=None,
                 ping_interval=_PING_INTERVAL,
                 ping_timeout=_PING_TIMEOUT,
@@ -193,6 +195,8 @@ class Connection:
             self.multiplexer.connection_lost(self._lost)
 
     def _lost(self) -> LMStudioError:
+        if isinstance(self._socket.protocol.parser_exc, PayloadTooBig):
+            return bounds.too_large_message(self._name)
         error = LMStudioDisconnectedError(
             f"the connection to {self._name} was lost while an answer was due (close code {self._socket.close_code}). "
             "LM Studio may have been stopped or restarted; the next request opens a new connection."

@@ -137,6 +137,7 @@ class Executor:
             prediction.endpoint,
             deliver=controller.deliver,
             is_queued=lambda: self._is_queued(connection, identifier),
+            unread=controller.unread,
         )
         controller.attach(request)
         watch = None

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic_core import from_json
 
+from lmstudio_integrations.client.transport.bounds import CHECK_BYTES
 from lmstudio_integrations.client.transport.server_warning import is_late_cancel, parse_warning, shorten
 from lmstudio_integrations.errors import (
     LMStudioAuthenticationError,
@@ -63,7 +64,9 @@ class PendingCall:
 
     ``answered`` is set by the first frame that has its id; ``last`` is the latest packet and ``received`` when it came
     (``time.monotonic`` seconds). ``heard`` is when the latest sign of life came: any fragment or tool-call packet, but
-    of loading and prompt processing only what is new. Packets of unknown types are no sign of life.
+    of loading and prompt processing only what is new. Packets of unknown types are no sign of life. ``size`` is what
+    has arrived, in bytes, and ``packets`` how many packets; ``on_size()`` is called each time it has grown by
+    a mebibyte, and says whether it has ended the call.
     """
 
     __slots__ = (
@@ -77,7 +80,11 @@ class PendingCall:
         "id",
         "is_channel",
         "last",
+        "next_check",
+        "on_size",
+        "packets",
         "received",
+        "size",
     )
 
     def __init__(
@@ -93,6 +100,10 @@ class PendingCall:
         self.heard: float = 0.0
         self.received: float = 0.0
         self.last: dict[str, Any] | None = None
+        self.size = 0
+        self.packets = 0
+        self.next_check = CHECK_BYTES
+        self.on_size: Callable[[], bool] | None = None
         self._progress: dict[str, float] = {}
 
     def is_sign_of_life(self, packet: dict[str, Any]) -> bool:
@@ -236,6 +247,12 @@ class Multiplexer:
                 self._receive_rare(frame)
             return
         call.answered = True
+        call.packets += 1
+        call.size += len(data)
+        if call.size >= call.next_check:
+            call.next_check = call.size + CHECK_BYTES
+            if call.on_size is not None and call.on_size():
+                return
         if type(packet) is dict:
             call.last = packet
             call.received = time.monotonic()

@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from lmstudio_integrations.client.transport.bounds import size_error
 from lmstudio_integrations.client.transport.multiplexer import Answer, Outcome, PendingCall
 from lmstudio_integrations.client.transport.retry import NotSentError
 from lmstudio_integrations.errors import LMStudioError, LMStudioTimeoutError, LMStudioValueError
@@ -41,6 +42,7 @@ class PendingRequest:
 
     ``loading``: the call loads a model, so the limit between packets is ``load`` instead of ``idle``. ``is_queued``
     asks the server whether the request waits behind others; if so, the limit for the first packet starts again.
+    ``unread``: how many delivered packets the consumer has not taken yet.
     """
 
     def __init__(
@@ -52,9 +54,12 @@ class PendingRequest:
         deliver: Deliver = discard,
         loading: bool = False,
         is_queued: Callable[[], Awaitable[bool]] | None = None,
+        unread: Callable[[], int] = lambda: 0,
     ) -> None:
         self.connection = connection
         self.call: PendingCall = PendingCall(endpoint, deliver, self._finish)
+        self.call.on_size = self._check_size
+        self._unread = unread
         self._first = limits.first_packet
         self._between = ("load", limits.load) if loading else ("idle", limits.idle)
         self._is_queued = is_queued
@@ -197,6 +202,14 @@ class PendingRequest:
             self._expire(due)
             return
         self._check()
+
+    def _check_size(self) -> bool:
+        """End the call if it is too large, and say so."""
+        error = size_error(self.call.endpoint, self.call.size, self.call.packets, self._unread())
+        if error is not None:
+            self._stop()
+            self._finish(error)
+        return error is not None
 
     def _expire(self, due: tuple[float, str, float]) -> None:
         _, limit, seconds = due

@@ -9,6 +9,8 @@ from lmstudio_integrations.client.transport.pending_request import Deliver, disc
 from lmstudio_integrations.errors import LMStudioCancelledError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lmstudio_integrations.client.transport.pending_request import PendingRequest
     from lmstudio_integrations.client.transport.thread import IOThread
 
@@ -18,13 +20,15 @@ __all__ = ["StreamController"]
 class StreamController:
     """``cancel`` and ``abandon`` may be called on any thread and in a finalizer; the rest runs on the I/O thread."""
 
-    __slots__ = ("__weakref__", "_io_thread", "_request", "_task", "cancelled", "deliver", "watch_queue")
+    __slots__ = ("__weakref__", "_io_thread", "_request", "_task", "cancelled", "deliver", "unread", "watch_queue")
 
-    def __init__(self, io_thread: IOThread, deliver: Deliver) -> None:
+    def __init__(self, io_thread: IOThread, deliver: Deliver, unread: Callable[[], int] = lambda: 0) -> None:
         self._io_thread = io_thread
         self._task: asyncio.Task[Any] | None = None
         self._request: PendingRequest | None = None
         self.deliver = deliver
+        self.unread = unread
+        """How many delivered packets the consumer has not taken yet."""
         self.cancelled = False
         self.watch_queue: bool = False
 
