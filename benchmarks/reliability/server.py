@@ -196,6 +196,10 @@ class Peer:
 
     async def send(self, message: Any) -> None:
         """A message as one text frame."""
+        if self.server.alter is not None:
+            for altered in self.server.alter(message):
+                await self.frame(json.dumps(altered, ensure_ascii=False).encode())
+            return
         if self.server.mutate is not None and (data := self.server.mutate(message)) is not None:
             await self.frame(data)
             return
@@ -255,6 +259,7 @@ class RawServer:
         self.fragments: Callable[[Message], Iterable[str]] = lambda creation: FRAGMENTS
         self.instance: Callable[[str], Message] = instance
         self.mutate: Callable[[Any], bytes | None] | None = None
+        self.alter: Callable[[Any], list[Message]] | None = None
         self.counts: Counter[str] = Counter()
         self.embedded: Counter[str] = Counter()
         self.peers: set[Peer] = set()
@@ -442,6 +447,8 @@ class RawServer:
         for number, content in enumerate(self.fragments(creation)):
             if number == 3:
                 await self.at("fragments", place)
+            if number % 20 == 19:
+                await asyncio.sleep(0)  # a cancel may have come
             if self.pace:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(cancelled.wait(), self.pace)
