@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import socket
 import struct
 import threading
@@ -83,6 +84,11 @@ def vector(text: str) -> list[float]:
     return [len(text) / 1024, *(text.encode()[index % len(text.encode())] / 256 for index in range(DIMENSIONS - 1))]
 
 
+_silent = logging.getLogger("raw-server")
+_silent.addHandler(logging.NullHandler())
+_silent.propagate = False
+
+
 class Stop(Exception):  # noqa: N818  # no error: control flow of the server
     """Nothing more on this channel, or for this call."""
 
@@ -151,7 +157,7 @@ class Peer:
         self.silent = False
         self.byte_by_byte = False
         self.cancelled: dict[int, asyncio.Event] = {}
-        self._protocol = ServerProtocol(max_size=None)
+        self._protocol = ServerProtocol(max_size=None, logger=_silent)
 
     async def upgrade(self) -> None:
         """Answer the WebSocket handshake."""

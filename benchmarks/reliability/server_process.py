@@ -1,7 +1,7 @@
-"""The raw server as a process of its own, to be killed: ``python -m benchmarks.reliability.server_process PORT PACE LOG``.
+"""The raw server as a process of its own, to be killed.
 
-Answers a prompt with ``answer_of(prompt)``. Prints its port. Appends a line of JSON to LOG for each answer that it begins
-and finishes.
+``python -m benchmarks.reliability.server_process PORT PACE LOG HOLD`` prints its port. It answers a prompt with
+``answer_of(prompt)``, and appends a line of JSON to LOG for each answer that it begins and finishes.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class ServerProcess:
             time.sleep(0.01)
 
     def restart_when(self, kind: str, count: int, away: float = 0.5) -> threading.Thread:
-        """In a thread: kill it once so many were asked, begun or finished, and start it again ``away`` seconds later."""
+        """In a thread: kill it once so many were asked, begun or finished; start it again after ``away`` seconds."""
 
         def run() -> None:
             self.when(kind, count)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, TypeVar
@@ -16,7 +17,13 @@ from lmstudio_integrations.client.act import ActOptions
 from lmstudio_integrations.client.callbacks import CallbackOptions, Callbacks
 from lmstudio_integrations.client.cancellation import CancelToken
 from lmstudio_integrations.client.prediction import PredictionReader
-from lmstudio_integrations.client.settings import Timeout, parse_address, parse_token
+from lmstudio_integrations.client.settings import (
+    Timeout,
+    check_encryption,
+    parse_address,
+    parse_ssl_context,
+    parse_token,
+)
 from lmstudio_integrations.client.transport.executor import Executor, RequestLimits
 from lmstudio_integrations.client.transport.pending_request import discard
 from lmstudio_integrations.client.transport.stream_controller import StreamController
@@ -26,6 +33,9 @@ from lmstudio_integrations.protocol.history import AssistantMessage, TextPart, T
 from lmstudio_integrations.protocol.models import ModelInfo
 
 if TYPE_CHECKING:
+    from os import PathLike
+    from ssl import SSLContext
+
     from pydantic import SecretStr
 
     from lmstudio_integrations.client.chat import History
@@ -135,6 +145,7 @@ class BaseClient:
     """A server's address, an identity, time limits. Cheap: no socket and no thread before the first request."""
 
     _default_timeout: ClassVar[Timeout] = Timeout()
+    _address: str | None = None
 
     def __init__(
         self,
@@ -144,24 +155,35 @@ class BaseClient:
         api_token: SecretStr | str | None = None,
         timeout: float | Timeout | Mapping[str, float | None] | None = None,
         max_retries: int = 1,
+        ssl_context: SSLContext | str | PathLike[str] | None = None,
     ) -> None:
+        try:
+            authentication = parse_token(api_token)
+        finally:
+            del api_token  # error trackers record the local variables of a traceback
         if url is not None and api_host is not None:
             raise LMStudioValueError("url and api_host are one address under two names: pass one")
+        try:
+            address = parse_address(url if api_host is None else api_host)
+        finally:
+            del url, api_host  # where people put tokens by mistake
         given = None if timeout is None else Timeout.of(timeout)
-        self._set_up(
-            parse_address(url if api_host is None else api_host),
-            parse_token(api_token),
-            given,
-            check_retries(max_retries),
-        )
+        self._set_up(address, authentication, given, check_retries(max_retries), parse_ssl_context(ssl_context))
+        check_encryption(self._address, self._authentication)
 
     def _set_up(
-        self, address: str | None, authentication: Authentication | None, timeout: Timeout | None, max_retries: int
+        self,
+        address: str | None,
+        authentication: Authentication | None,
+        timeout: Timeout | None,
+        max_retries: int,
+        ssl_context: SSLContext | str | None,
     ) -> None:
         self._address = address
         self._authentication = authentication
         self._timeout = timeout
         self._max_retries = max_retries
+        self._ssl_context = ssl_context
         self._streams: WeakSet[BasePredictionStream] = WeakSet()
         self._closed = False
 
@@ -184,10 +206,13 @@ class BaseClient:
 
     def __getstate__(self) -> dict[str, Any]:
         # A pickle travels and is kept, so the token is not in it: the other side reads its own environment.
-        return {"url": self._address, "timeout": self._timeout, "max_retries": self._max_retries}
+        # Nor is an ssl.SSLContext, which cannot be pickled; the path of a CA's file is.
+        state = {"url": self._address, "timeout": self._timeout, "max_retries": self._max_retries}
+        return state | ({"ssl_context": self._ssl_context} if isinstance(self._ssl_context, str) else {})
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self._set_up(state["url"], parse_token(), state["timeout"], state["max_retries"])
+        ssl_context = state.get("ssl_context")
+        self._set_up(state["url"], parse_token(), state["timeout"], state["max_retries"], ssl_context)
 
     def __copy__(self) -> Self:
         return self._again()
@@ -198,12 +223,12 @@ class BaseClient:
 
     def _again(self) -> Self:
         made = object.__new__(type(self))
-        made._set_up(self._address, self._authentication, self._timeout, self._max_retries)
+        made._set_up(self._address, self._authentication, self._timeout, self._max_retries, self._ssl_context)
         return made
 
     def _pool(self) -> ConnectionPool:
         """On the loop: the way to the server."""
-        return io_thread().pool(self._address, self._authentication)
+        return io_thread().pool(self._address, self._authentication, self._ssl_context)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -478,6 +503,12 @@ def namespaces(namespace: str | None) -> tuple[str, ...]:
     return (namespace,)
 
 
+def _is_interrupted() -> bool:
+    """Whether Ctrl-C, a task's cancellation or ``SystemExit`` is being handled: the program may be about to end."""
+    error = sys.exception()
+    return error is not None and not isinstance(error, (Exception, GeneratorExit))
+
+
 class BasePredictionStream:
     """A prediction under way: what both kinds of streams know and can do without waiting."""
 
@@ -515,13 +546,13 @@ class BasePredictionStream:
 
     def _cancel(self) -> None:
         if not self._reader.ended:
-            self._controller.cancel()
+            self._controller.cancel(at_once=_is_interrupted())
 
     def close(self) -> None:
         """Cancel if it has not ended, and discard what has not been read: there is no result then."""
         if not self._reader.ended:
             self._closed = True
-            self._controller.abandon()
+            self._controller.abandon(at_once=_is_interrupted())
 
     def __del__(self) -> None:
         # A finalizer may run on any thread, in the middle of anything: this only posts.

@@ -18,6 +18,7 @@ from lmstudio_integrations.protocol.auth import Authentication, token_authentica
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from ssl import SSLContext
 
 __all__ = ["DEFAULT_PORTS", "USER_PORT", "Timeout", "parse_address", "parse_token"]
 
@@ -36,6 +37,7 @@ _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 # The paths of LM Studio's REST and OpenAI-compatible endpoints, which users have at hand.
 _REST_PATH = re.compile(r"/(?:v1|api/v[01])(?:/.*)?/?$")
 _NEVER_IN_URL = re.compile(r"[\x00-\x20\x7f\\\"<>^`{|}]")
+_LIKE_A_TOKEN = "sk-lm-"  # noqa: S105  # how all of them begin
 _LIMITS = ("connect", "first_packet", "idle", "total", "load", "reconnect")
 
 
@@ -116,6 +118,9 @@ def parse_address(url: Any) -> str | None:
             return None
     if not isinstance(url, str) or not url.strip():
         raise LMStudioValueError(f"{url!r} is no address: pass one like 'ws://localhost:1234' or 'localhost:1234'")
+    if _LIKE_A_TOKEN in url:
+        del url
+        raise LMStudioValueError("the address holds an API token: pass the token as api_token, and the address alone")
     return _parse_address(str(url).strip())
 
 
@@ -166,19 +171,22 @@ def parse_token(api_token: Any = None) -> Authentication | None:
     not repeat it; text that does not begin with ``sk-lm-`` is no token (users of the OpenAI-compatible endpoint pass
     such text for "none"): it is ignored with a warning, and the environment is not read.
     """
-    if hasattr(api_token, "get_secret_value"):
-        api_token = api_token.get_secret_value()
-    if api_token is None:
-        # Stripped, because a variable that is read from a file ends in a line break.
-        api_token = next(filter(None, (os.environ.get(name, "").strip() for name in TOKEN_VARIABLES)), None)
-    if api_token is None:
-        return None
-    if not isinstance(api_token, str):
-        raise LMStudioValueError(f"expected the API token as a string, got {type(api_token).__name__}")
-    if not api_token.strip().startswith("sk-lm-"):
-        _warn_of_placeholder()
-        return None
-    return token_authentication(api_token)
+    try:
+        if hasattr(api_token, "get_secret_value"):
+            api_token = api_token.get_secret_value()
+        if api_token is None:
+            # Stripped, because a variable that is read from a file ends in a line break.
+            api_token = next(filter(None, (os.environ.get(name, "").strip() for name in TOKEN_VARIABLES)), None)
+        if api_token is None:
+            return None
+        if not isinstance(api_token, str):
+            raise LMStudioValueError(f"expected the API token as a string, got {type(api_token).__name__}")
+        if not api_token.strip().startswith(_LIKE_A_TOKEN):
+            _warn_of_placeholder()
+            return None
+        return token_authentication(api_token)
+    finally:
+        del api_token  # error trackers record the local variables of a traceback
 
 
 @cache
@@ -188,6 +196,40 @@ def _warn_of_placeholder() -> None:
         "the API key does not begin with 'sk-lm-', so it is not an LM Studio API token and is ignored; "
         "a server that requires authentication will refuse the connection"
     )
+
+
+def check_encryption(base: str | None, authentication: Authentication | None) -> None:
+    """Warn, once for each address, before an API token goes to another machine without encryption."""
+    if authentication is not None and base is not None and base.startswith("ws://") and not is_local(base):
+        _warn_of_plain_text(base)
+
+
+@lru_cache(maxsize=256)
+def _warn_of_plain_text(base: str) -> None:
+    logger.warning(
+        "the connection to %s is not encrypted, and the API token is sent over it: anyone on the network between can "
+        "read the token. Use wss:// through a proxy that speaks TLS, or a tunnel.",
+        base,
+    )
+
+
+def parse_ssl_context(value: Any) -> SSLContext | str | None:
+    """How ``wss://`` verifies: an ``ssl.SSLContext``, or the path of a file or folder with CA certificates (PEM).
+
+    ``None`` is Python's default, the certificates of the system. Raises ``LMStudioValueError`` for anything else.
+    """
+    if value is None:
+        return None
+    if isinstance(value, (str, os.PathLike)):
+        path = os.fspath(value)
+        if not isinstance(path, str) or not os.path.exists(path):
+            raise LMStudioValueError(f"ssl_context={value!r}: expected an existing file or folder with CA certificates")
+        return path
+    from ssl import SSLContext  # with TLS, a large part of what this package takes to import
+
+    if isinstance(value, SSLContext):
+        return value
+    raise LMStudioValueError(f"ssl_context: expected an ssl.SSLContext or a path, got {type(value).__name__}")
 
 
 LOST_TOKEN = SecretStr("")

@@ -49,6 +49,9 @@ class ConnectionSettings(BaseModel):
     max_retries: int = Field(default=2, ge=0)
     """How often a request is sent again that failed on the network before the server had begun to answer."""
 
+    ssl_context: Any = Field(default=None, exclude=True, repr=False)
+    """How ``wss://`` is verified: the path of a file or folder with CA certificates (PEM), or an ``ssl.SSLContext``."""
+
     ttl: float | None = Field(default=3600, gt=0)
     """Seconds of idleness after which LM Studio unloads a model that it loaded for this object; ``None``: never."""
 
@@ -99,10 +102,13 @@ class ConnectionSettings(BaseModel):
         return changes[name] if name in changes else getattr(self, name)
 
     def _client(self) -> Client:
-        return Client(self.base_url, api_token=self._token(), timeout=self.timeout, max_retries=self.max_retries)
+        return Client(self.base_url, api_token=self._token(), **self._connection_settings())
 
     def _aclient(self) -> AsyncClient:
-        return AsyncClient(self.base_url, api_token=self._token(), timeout=self.timeout, max_retries=self.max_retries)
+        return AsyncClient(self.base_url, api_token=self._token(), **self._connection_settings())
+
+    def _connection_settings(self) -> dict[str, Any]:
+        return {"timeout": self.timeout, "max_retries": self.max_retries, "ssl_context": self.ssl_context}
 
     def _token(self) -> str | None:
         return token_of(self.api_token)

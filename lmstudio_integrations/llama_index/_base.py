@@ -62,10 +62,10 @@ class LMStudioBase(PredictionSettings, FunctionCallingLLM):
         )
 
     def _client(self) -> Client:
-        return Client(self.base_url, api_token=self.token, timeout=self.timeout, max_retries=self.max_retries)
+        return Client(self.base_url, api_token=self.token, **self.connection_settings)
 
     def _async_client(self) -> AsyncClient:
-        return AsyncClient(self.base_url, api_token=self.token, timeout=self.timeout, max_retries=self.max_retries)
+        return AsyncClient(self.base_url, api_token=self.token, **self.connection_settings)
 
     def _handle(self) -> LLM:
         return self._client().llm.just_in_time(self.model, **load_options(self))

@@ -63,13 +63,13 @@ class LMStudioEmbedding(ServerSettings, BaseEmbedding):
         return "LMStudioEmbedding"
 
     def _model(self) -> EmbeddingModel:
-        client = Client(self.base_url, api_token=self.token, timeout=self.timeout, max_retries=self.max_retries)
+        client = Client(self.base_url, api_token=self.token, **self.connection_settings)
         return client.embedding.just_in_time(
             self._key(), ttl=self.ttl, config=self._load_config(), check_resources=self.check_resources
         )
 
     def _amodel(self) -> AsyncEmbeddingModel:
-        client = AsyncClient(self.base_url, api_token=self.token, timeout=self.timeout, max_retries=self.max_retries)
+        client = AsyncClient(self.base_url, api_token=self.token, **self.connection_settings)
         return client.embedding.just_in_time(
             self._key(), ttl=self.ttl, config=self._load_config(), check_resources=self.check_resources
         )

@@ -51,6 +51,13 @@ class ServerSettings(BaseModel):
         description="How often to try again after a lost connection or an unloaded model, as long as no part of the "
         "answer has come. A prediction that has begun is never repeated.",
     )
+    ssl_context: Any = Field(
+        default=None,
+        exclude=True,
+        repr=False,
+        description="How wss:// is verified: the path of a file or folder with CA certificates (PEM), or an "
+        "ssl.SSLContext. None: the certificates of the system. Not in to_dict(): it belongs to a machine.",
+    )
     ttl: float | None = Field(
         default=3600,
         gt=0,
@@ -93,6 +100,11 @@ class ServerSettings(BaseModel):
         if self.api_key is not None:
             state["__dict__"] = {**state["__dict__"], "api_key": LOST_TOKEN}
         return state
+
+    @property
+    def connection_settings(self) -> dict[str, Any]:
+        """Keywords for the client, apart from the address and the token."""
+        return {"timeout": self.timeout, "max_retries": self.max_retries, "ssl_context": self.ssl_context}
 
     @property
     def token(self) -> str | None:

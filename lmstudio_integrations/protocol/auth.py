@@ -20,11 +20,30 @@ TOKEN_PATTERN = re.compile(r"sk-lm-([A-Za-z0-9]{8}):([A-Za-z0-9]{20})", re.ASCII
 
 
 class Authentication(WireModel):
-    """Client: its identity. Uploaded files belong to the identifier; its first passkey is binding."""
+    """Client: its identity. Uploaded files belong to the identifier; its first passkey is binding.
+
+    It shows nothing of itself, as it stands in local variables and dictionary keys that error trackers record.
+    """
 
     auth_version: Literal[1] = 1
-    client_identifier: Annotated[str, Field(max_length=256)]
+    client_identifier: Annotated[str, Field(max_length=256, repr=False)]
     client_passkey: Annotated[str, Field(max_length=256, repr=False)]
+
+    def __hash__(self) -> int:
+        return hash((self.client_identifier, self.client_passkey))
+
+    def __repr__(self) -> str:
+        return "Authentication(…)"
+
+    __str__ = __repr__
+
+    def is_in(self, words: str) -> bool:
+        """Whether ``words`` hold a part of it."""
+        return self.client_identifier in words or self.client_passkey in words
+
+    def remove_from(self, words: str) -> str:
+        """``words`` with each part of it replaced by "…"."""
+        return words.replace(self.client_passkey, "…").replace(self.client_identifier, "…")
 
 
 def _is_true(value: Any) -> bool:
@@ -50,6 +69,7 @@ def token_authentication(token: str) -> Authentication:
         LMStudioValueError: not of the form ``sk-lm-<8 characters>:<20 characters>``. Never repeats the token.
     """
     found = TOKEN_PATTERN.fullmatch(str(token))
+    del token  # error trackers record the local variables of a traceback
     if found is None:
         raise LMStudioValueError(
             "The API token is not of the form sk-lm-xxxxxxxx:xxxxxxxxxxxxxxxxxxxx "

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import ssl
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,7 @@ from websockets.protocol import State
 
 from lmstudio_integrations.client.settings import is_local
 from lmstudio_integrations.client.transport import bounds
+from lmstudio_integrations.client.transport.daemon import run_in_daemon_thread
 from lmstudio_integrations.client.transport.multiplexer import Multiplexer, read_authentication
 from lmstudio_integrations.client.transport.websocket import MessageConnection
 from lmstudio_integrations.client.transport.wire_log import wire_logger
@@ -30,16 +33,18 @@ from lmstudio_integrations.errors import (
     LMStudioError,
     LMStudioServerNotFoundError,
     LMStudioTimeoutError,
+    LMStudioValueError,
 )
 from lmstudio_integrations.protocol.envelopes import encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+    from ssl import SSLContext
 
     from lmstudio_integrations.client.transport.multiplexer import PendingCall
     from lmstudio_integrations.protocol.auth import Authentication
 
-__all__ = ["HOW_TO_START", "ConnectProgress", "Connection"]
+__all__ = ["HOW_TO_START", "ConnectProgress", "Connection", "load_certificates"]
 
 HOW_TO_START = (
     "Start LM Studio's server: in the app under Developer, or with the command 'lms server start'. "
@@ -86,15 +91,44 @@ class _ConnectWithoutRedirects(connect):
         return exc
 
 
+async def _send_authentication(socket: MessageConnection, authentication: Authentication, url: str) -> bytes:
+    """Send the authentication; the reply.
+
+    Error trackers record local variables and causes. What is raised has no traceback into functions that hold the
+    frame, and no cause if the server's reason for closing repeats the token.
+    """
+    try:
+        await socket.send(encode(authentication.to_wire()))
+        return await socket.recv(decode=False)
+    except ConnectionClosed as error:
+        closed = None if authentication.is_in(str(error)) else error.with_traceback(None)
+    raise LMStudioDisconnectedError(f"{url} closed the connection during the authentication") from closed
+
+
+async def load_certificates(path: str) -> SSLContext:
+    """TLS that trusts the CA certificates (PEM) of a file or folder, and no others."""
+
+    def load() -> SSLContext:
+        if os.path.isdir(path):
+            return ssl.create_default_context(capath=path)
+        return ssl.create_default_context(cafile=path)
+
+    try:
+        return await run_in_daemon_thread(load, "lmstudio-certificates")
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        raise LMStudioValueError(f"ssl_context={path!r} cannot be read as CA certificates (PEM): {error}") from error
+
+
 class Connection:
     """A live socket. ``multiplexer`` routes what arrives on it."""
 
     clock: Callable[[], float] = staticmethod(time.time)
     """Seconds. The wall clock, because the monotonic one may stand still while a machine sleeps."""
 
-    def __init__(self, socket: MessageConnection, name: str) -> None:
+    def __init__(self, socket: MessageConnection, name: str, authentication: Authentication) -> None:
         self._socket = socket
         self._name = name
+        self._authentication = authentication
         self._background_tasks: set[asyncio.Task[None]] = set()
         self._probing: asyncio.Task[bool] | None = None
         self.closed_here = False
@@ -113,9 +147,16 @@ class Connection:
 
     @classmethod
     async def open(
-        cls, base: str, namespace: str, authentication: Authentication, opening: ConnectProgress
+        cls,
+        base: str,
+        namespace: str,
+        authentication: Authentication,
+        opening: ConnectProgress,
+        tls: SSLContext | None = None,
     ) -> Connection:
         """Connect and authenticate, without a time limit; ``opening`` records how far it has come.
+
+        ``tls``: how a ``wss://`` address is verified, ``None`` for Python's default.
 
         Raises ``LMStudioServerNotFoundError``, ``LMStudioConnectionError`` (``LMStudioDisconnectedError`` if the
         server closed the socket meanwhile), ``LMStudioAuthenticationError`` or ``LMStudioProtocolError``.
@@ -123,6 +164,7 @@ class Connection:
         url = opening.url = f"{base}/{namespace}"
         opening.awaited = "the connection"
         socket: MessageConnection | None = None
+        options: dict[str, Any] = {} if tls is None else {"ssl": tls}
         try:
             connected = await _ConnectWithoutRedirects(
                 url,
@@ -136,17 +178,18 @@ class Connection:
                 logger=wire_logger,
                 # The environment's proxy is for other machines.
                 proxy=None if is_local(base) else True,
+                **options,
             )
             assert isinstance(connected, MessageConnection)
             socket = connected
             opening.awaited, opening.heard = "the reply to the authentication", "the WebSocket handshake"
-            await socket.send(encode(authentication.to_wire()))
             # Nothing may be sent before this reply: LM Studio would discard it silently.
-            read_authentication(await socket.recv(decode=False), authentication)
-            return cls(socket, url)
+            read_authentication(await _send_authentication(socket, authentication, url), authentication)
+            return cls(socket, url, authentication)
+        except LMStudioError:
+            raise  # some of them are OSErrors
         except ConnectionClosed as error:
-            stage = "handshake" if socket is None else "authentication"
-            raise LMStudioDisconnectedError(f"{url} closed the connection during the {stage}") from error
+            raise LMStudioDisconnectedError(f"{url} closed the connection during the handshake") from error
         except InvalidStatus as error:
             raise LMStudioConnectionError(
                 f"{url} answered with HTTP status {error.response.status_code}, not as LM Studio: check the "
@@ -169,8 +212,6 @@ class Connection:
             ) from error
         except (WebSocketException, ValueError, LookupError, ImportError, RuntimeError) as error:
             # A host name that cannot be encoded, a proxy that needs another package.
-            if isinstance(error, LMStudioError):
-                raise
             raise LMStudioConnectionError(f"{url} cannot be reached: {error}") from error
         finally:
             if socket is not None and socket.on_message is None:
@@ -202,7 +243,8 @@ class Connection:
             "LM Studio may have been stopped or restarted; the next request opens a new connection."
         )
         if self._socket.state is State.CLOSED:
-            error.__cause__ = self._socket.protocol.close_exc
+            closed = self._socket.protocol.close_exc
+            error.__cause__ = None if self._authentication.is_in(str(closed)) else closed
         return error
 
     async def alive(self) -> bool:

@@ -62,11 +62,11 @@ class Answer:
 class PendingCall:
     """One request and its answer: an RPC or a channel.
 
-    ``answered`` is set by the first frame that has its id; ``last`` is the latest packet and ``received`` when it came
-    (``time.monotonic`` seconds). ``heard`` is when the latest sign of life came: any fragment or tool-call packet, but
-    of loading and prompt processing only what is new. Packets of unknown types are no sign of life. ``size`` is what
-    has arrived, in bytes, and ``packets`` how many packets; ``on_size()`` is called each time it has grown by
-    a mebibyte, and says whether it has ended the call.
+    ``answered`` is set by the first frame that has its id; ``last`` is the latest packet, ``received`` when it came
+    (``time.monotonic`` seconds) and ``interval`` how long after the one before. ``heard`` is when the latest sign of
+    life came: any fragment or tool-call packet, but of loading and prompt processing only what is new. Packets of
+    unknown types are no sign of life. ``size`` is what has arrived, in bytes, and ``packets`` how many packets;
+    ``on_size()`` is called each time it has grown by a mebibyte, and says whether it has ended the call.
     """
 
     __slots__ = (
@@ -78,6 +78,7 @@ class PendingCall:
         "finished",
         "heard",
         "id",
+        "interval",
         "is_channel",
         "last",
         "next_check",
@@ -99,6 +100,7 @@ class PendingCall:
         self.finished: bool = False
         self.heard: float = 0.0
         self.received: float = 0.0
+        self.interval: float = 0.0
         self.last: dict[str, Any] | None = None
         self.size = 0
         self.packets = 0
@@ -255,14 +257,16 @@ class Multiplexer:
                 return
         if type(packet) is dict:
             call.last = packet
-            call.received = time.monotonic()
+            now = time.monotonic()
+            call.interval = now - call.received
+            call.received = now
             kind = packet.get("type")
             if kind == "fragment":
-                call.heard = call.received
+                call.heard = now
                 call.deliver(packet)
                 return
             if call.is_sign_of_life(packet):
-                call.heard = call.received
+                call.heard = now
             call.deliver(packet)
             if kind in _FINAL_PACKETS.get(call.endpoint, ()) and not call.finished:
                 # Not only at the channel's close: a server that keeps sending would hold the socket open.
@@ -363,17 +367,25 @@ def read_authentication(data: str | bytes, authentication: Authentication) -> No
 
     Raises ``LMStudioAuthenticationError`` with the server's words, ``LMStudioProtocolError`` for anything else.
     """
+    error = _authentication_error(data, authentication)
+    del data  # it may repeat what was sent, and error trackers record the local variables of a traceback
+    if error is not None:
+        raise error
+
+
+def _authentication_error(data: str | bytes, authentication: Authentication) -> LMStudioError | None:
     try:
         reply = AuthenticationReply.model_validate(from_json(data))
     except ValueError:
-        raise LMStudioProtocolError(
+        return LMStudioProtocolError(
             "what answered does not speak LM Studio's protocol: no reply to the authentication"
-        ) from None
-    if not reply.success:
-        # The reason may repeat what was sent.
-        words = (reply.error or "no reason given").replace(authentication.client_passkey, "…")[:_SHOWN_REASON]
-        kind = "guest" if authentication.client_identifier.startswith("guest:") else "API token"
-        raise LMStudioAuthenticationError(
-            f"LM Studio refused the {kind}: {words}\n"
-            "Pass a token of this LM Studio as api_token, or set LMSTUDIO_API_TOKEN (in LM Studio under Developer)."
         )
+    if reply.success:
+        return None
+    # The reason may repeat what was sent.
+    words = authentication.remove_from(reply.error or "no reason given")[:_SHOWN_REASON]
+    kind = "guest" if authentication.client_identifier.startswith("guest:") else "API token"
+    return LMStudioAuthenticationError(
+        f"LM Studio refused the {kind}: {words}\n"
+        "Pass a token of this LM Studio as api_token, or set LMSTUDIO_API_TOKEN (in LM Studio under Developer)."
+    )

@@ -23,9 +23,10 @@ Deliver = Callable[[Any], object]
 # How long (seconds) a cancelled call may take to end before it is given up.
 _AFTER_CANCEL = 10.0
 
-# A cancel waits until nothing has arrived on its channel for the first time (seconds), but no longer than the second.
-# An answer whose rest is on its way ends by itself meanwhile. LM Studio warns of a cancel that comes after the end, and
-# sends at most five warnings per socket, so that the socket would have to be replaced.
+# While packets come faster than a model makes them (seconds between two), the rest of the answer may be on its way. A
+# cancel then waits until the channel is quiet, but not longer than the latest time. LM Studio warns of a cancel that
+# comes after the end, and sends at most five warnings per socket, so that the socket would have to be replaced.
+_BURST_INTERVAL = 0.005
 _QUIET_BEFORE_CANCEL = 0.01
 _LATEST_CANCEL = 0.05
 
@@ -123,19 +124,23 @@ class PendingRequest:
             )
         return self.connection.post(frame)
 
-    def cancel(self) -> None:
+    def cancel(self, *, at_once: bool = False) -> None:
         """Ask the server to stop, unless the end arrives first. Its last packets are awaited for 10 s at most."""
         if self._cancelled is None and self.call.is_channel and not self.call.finished:
             self._cancelled = time.monotonic()
-            self._cancel_when_quiet()
+            if at_once:
+                self._post_cancel()
+            else:
+                self._cancel_when_quiet()
             if self._timer is not None:
                 self._timer.cancel()
             self._check()
 
     def _cancel_when_quiet(self) -> None:
         assert self._cancelled is not None
-        wait = min(self.call.received + _QUIET_BEFORE_CANCEL, self._cancelled + _LATEST_CANCEL) - time.monotonic()
-        if wait <= 0:
+        due = min(self.call.received + _QUIET_BEFORE_CANCEL, self._cancelled + _LATEST_CANCEL)
+        wait = due - time.monotonic()
+        if wait <= 0 or self.call.interval > _BURST_INTERVAL:
             self._post_cancel()
         else:
             self._cancel_timer = self._loop.call_later(wait, self._cancel_when_quiet)

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from lmstudio_integrations.client.transport.batch_rpc import Slots
-from lmstudio_integrations.client.transport.connection import Connection, ConnectProgress
+from lmstudio_integrations.client.transport.connection import Connection, ConnectProgress, load_certificates
 from lmstudio_integrations.client.transport.discovery import discover
 from lmstudio_integrations.client.transport.retry import reconnect_delays
 from lmstudio_integrations.client.transport.single_flight import SingleFlight
@@ -24,6 +24,8 @@ from lmstudio_integrations.errors import (
 from lmstudio_integrations.protocol.auth import Authentication, guest_authentication
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from lmstudio_integrations.client.settings import Timeout
 
 __all__ = ["ConnectionPool", "UploadCache"]
@@ -58,10 +60,14 @@ class ConnectionPool:
     """``base`` is the server's address; ``None`` looks for LM Studio on this machine.
 
     ``authentication``: ``None`` is a guest, whose random identity is replaced once if the server refuses it.
+    ``ssl_context`` is what ``parse_ssl_context`` returns.
     """
 
-    def __init__(self, base: str | None, authentication: Authentication | None) -> None:
+    def __init__(
+        self, base: str | None, authentication: Authentication | None, ssl_context: SSLContext | str | None = None
+    ) -> None:
         self._base = base
+        self._ssl_context = ssl_context
         self._found: str | None = None
         self._is_guest = authentication is None
         # One identity for all namespaces: LM Studio keeps uploaded files per identity.
@@ -121,18 +127,21 @@ class ConnectionPool:
         return await self._connect(self._found, namespace, progress)
 
     async def _connect(self, base: str, namespace: str, progress: ConnectProgress) -> Connection:
+        if isinstance(self._ssl_context, str):
+            self._ssl_context = await load_certificates(self._ssl_context)
+        tls = self._ssl_context if base.startswith("wss://") else None
         try:
             # A server that restarts closes new sockets, and may be back at once.
             with contextlib.suppress(LMStudioDisconnectedError):
-                return await Connection.open(base, namespace, self._authentication, progress)
-            return await Connection.open(base, namespace, self._authentication, progress)
+                return await Connection.open(base, namespace, self._authentication, progress, tls)
+            return await Connection.open(base, namespace, self._authentication, progress, tls)
         except LMStudioAuthenticationError:
             if not self._is_guest or self._guest_renewed:
                 raise
         self._guest_renewed = True
         self._authentication = guest_authentication()
         self.uploads.clear()
-        return await Connection.open(base, namespace, self._authentication, progress)
+        return await Connection.open(base, namespace, self._authentication, progress, tls)
 
     def forget_attempt(self, namespace: str, attempt: SharedConnect) -> None:
         """An attempt has ended: the next caller starts another."""

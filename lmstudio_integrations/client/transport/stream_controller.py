@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lmstudio_integrations.client.transport.pending_request import Deliver, discard
@@ -37,30 +38,33 @@ class StreamController:
         """Whether nothing more will be delivered, because the I/O thread has ended."""
         return self._io_thread.gone
 
-    def cancel(self) -> None:
-        """Ask the server to stop. What it had produced still arrives, with its statistics."""
-        self._io_thread.post(self._cancel)
+    def cancel(self, *, at_once: bool = False) -> None:
+        """Ask the server to stop. What it had produced still arrives, with its statistics.
 
-    def abandon(self) -> None:
+        ``at_once``: also while packets come in a burst, as this process may be about to end.
+        """
+        self._io_thread.post(partial(self._cancel, at_once))
+
+    def abandon(self, *, at_once: bool = False) -> None:
         """Cancel, and discard what still arrives."""
-        self._io_thread.post(self._abandon)
+        self._io_thread.post(partial(self._abandon, at_once))
 
-    def _cancel(self) -> None:
+    def _cancel(self, at_once: bool) -> None:
         if self.cancelled:
             return
         self.cancelled = True
         if self._request is not None:
-            self._request.cancel()
+            self._request.cancel(at_once=at_once)
         elif self._task is not None:
             self._task.cancel()
 
-    def _abandon(self) -> None:
+    def _abandon(self, at_once: bool) -> None:
         # Another thread may be waiting for the next packet.
         self.deliver(LMStudioCancelledError("the stream was closed before its end"))
         self.deliver = discard
         if self._request is not None:
             self._request.call.deliver = discard
-        self._cancel()
+        self._cancel(at_once)
 
     def deliver_progress(self, packet: object) -> None:
         """Deliver a packet of a load, unless the stream was abandoned meanwhile."""

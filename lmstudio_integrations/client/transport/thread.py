@@ -21,9 +21,12 @@ from lmstudio_integrations.errors import LMStudioConnectionError, LMStudioDiscon
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+    from ssl import SSLContext
 
     from lmstudio_integrations.client.transport.pool import ConnectionPool
     from lmstudio_integrations.protocol.auth import Authentication
+
+    PoolKey = tuple[str | None, Authentication | None, SSLContext | str | None]
 
 __all__ = ["Consumer", "IOThread", "io_thread"]
 
@@ -50,7 +53,7 @@ class IOThread:
         self.pid: int = os.getpid()
         self._loop = new_loop()
         self._waker = LoopWaker()
-        self._pools: dict[tuple[str | None, tuple[str, str] | None], ConnectionPool] = {}
+        self._pools: dict[PoolKey, ConnectionPool] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._consumers: set[Consumer] = set()
         self._lock = threading.Lock()
@@ -74,12 +77,11 @@ class IOThread:
         """Whether nothing more will come from it: Python is exiting, or this is the child of a fork."""
         return self._stopped or self.pid != os.getpid()
 
-    def pool(self, base: str | None, authentication: Authentication | None) -> ConnectionPool:
+    def pool(
+        self, base: str | None, authentication: Authentication | None, ssl_context: SSLContext | str | None = None
+    ) -> ConnectionPool:
         """The pool of a server; call it on the loop only."""
-        key = (
-            base,
-            None if authentication is None else (authentication.client_identifier, authentication.client_passkey),
-        )
+        key = (base, authentication, ssl_context)
         pool = self._pools.get(key)
         if pool is None:
             # Here and not above: websockets and TLS are a third of what importing this package would take. On this
@@ -87,7 +89,7 @@ class IOThread:
             with _process.importing:
                 from lmstudio_integrations.client.transport.pool import ConnectionPool
 
-            pool = self._pools[key] = ConnectionPool(base, authentication)
+            pool = self._pools[key] = ConnectionPool(base, authentication, ssl_context)
         return pool
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:

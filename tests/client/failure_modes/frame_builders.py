@@ -64,7 +64,7 @@ def connections(url: str) -> dict[str, Connection]:
 
     async def look() -> dict[str, Connection]:
         found = {}
-        for (base, _), link in io_thread()._pools.items():
+        for (base, *_), link in io_thread()._pools.items():
             if base == url:
                 found.update(link._connections)
         return found

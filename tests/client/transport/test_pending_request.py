@@ -59,6 +59,7 @@ async def test_cancel_is_not_sent_if_the_end_arrives_meanwhile(monkeypatch: pyte
     wire = Wire()
     request, task = await _opened(wire)
     wire.arrive(fragment("one"))
+    request.call.interval = 0.0
     request.cancel()
     wire.arrive(fragment("two"))
     wire.arrive(success())
@@ -85,6 +86,20 @@ async def test_cancel_is_sent_after_quiet_or_at_the_latest_time(short: str, monk
     wire = Wire()
     request, task = await _opened(wire)
     wire.arrive(fragment("one"))
+    request.call.interval = 0.0
+    request.cancel()
+    assert wire.cancels == 1
+    wire.arrive(success())
+    await task
+
+
+async def test_cancel_is_sent_at_once_if_packets_come_at_a_models_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pending_request, "_QUIET_BEFORE_CANCEL", 30.0)
+    monkeypatch.setattr(pending_request, "_LATEST_CANCEL", 30.0)
+    wire = Wire()
+    request, task = await _opened(wire)
+    wire.arrive(fragment("one"))
+    request.call.interval = 0.02
     request.cancel()
     assert wire.cancels == 1
     wire.arrive(success())
@@ -97,6 +112,7 @@ async def test_cancel_that_waits_is_sent_when_its_task_is_cancelled(monkeypatch:
     wire = Wire()
     request, task = await _opened(wire)
     wire.arrive(fragment("one"))
+    request.call.interval = 0.0
     request.cancel()
     assert wire.cancels == 0
     task.cancel()
