@@ -24,6 +24,7 @@ from websockets.protocol import State
 from lmstudio_integrations.client.settings import is_local
 from lmstudio_integrations.client.transport import bounds
 from lmstudio_integrations.client.transport.daemon import run_in_daemon_thread
+from lmstudio_integrations.client.transport.discovery import HOW_TO_START
 from lmstudio_integrations.client.transport.multiplexer import Multiplexer, read_authentication
 from lmstudio_integrations.client.transport.websocket import MessageConnection
 from lmstudio_integrations.client.transport.wire_log import wire_logger
@@ -44,12 +45,7 @@ if TYPE_CHECKING:
     from lmstudio_integrations.client.transport.multiplexer import PendingCall
     from lmstudio_integrations.protocol.auth import Authentication
 
-__all__ = ["HOW_TO_START", "ConnectProgress", "Connection", "load_certificates"]
-
-HOW_TO_START = (
-    "Start LM Studio's server: in the app under Developer, or with the command 'lms server start'. "
-    "For a server elsewhere pass its address (base_url or url), or set LMSTUDIO_BASE_URL."
-)
+__all__ = ["ConnectProgress", "Connection", "load_certificates"]
 
 # A socket on which nothing has arrived for so long (seconds) is pinged before it is used: after a machine has slept, a
 # dead socket looks alive. The ping costs one round trip.

@@ -10,10 +10,15 @@ import json
 from urllib.parse import urlsplit
 
 from lmstudio_integrations.client.settings import DEFAULT_PORTS, USER_PORT
-from lmstudio_integrations.client.transport.connection import HOW_TO_START
 from lmstudio_integrations.errors import LMStudioServerNotFoundError
 
-__all__ = ["discover", "find_local", "greets", "is_lm_studio"]
+__all__ = ["HOW_TO_START", "discover", "find_local", "greets", "is_lm_studio"]
+
+HOW_TO_START = (
+    "Start LM Studio's server: in the app under Developer, or with the command 'lms server start'. "
+    "For a server elsewhere pass its address (base_url or url), or set LMSTUDIO_BASE_URL."
+)
+
 
 _PROBE_SECONDS = 1.0
 _REMOTE_SECONDS = 4.0
