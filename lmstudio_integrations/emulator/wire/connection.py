@@ -106,6 +106,7 @@ class Connection:
 
     async def _warn(self, kind: str, warning: str) -> None:
         """Send a warning. LM Studio sends five per socket and then none."""
+        warning = warning.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # it repeats what was sent
         if self._warnings < MAX_WARNINGS:
             self._warnings += 1
             await self.send(envelopes.CommunicationWarning(warning=warning, kind=kind).to_wire())
