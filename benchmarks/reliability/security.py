@@ -350,8 +350,12 @@ def _tls(context: ssl.SSLContext, port: int) -> Iterator[int]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True, name="Thread-tls")
     thread.start()
+    tasks: set[asyncio.Task[Any]] = set()
 
     async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        current = asyncio.current_task()
+        assert current is not None
+        tasks.add(current)
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
 
         async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
@@ -360,18 +364,29 @@ def _tls(context: ssl.SSLContext, port: int) -> Iterator[int]:
                     sink.write(data)
             sink.close()
 
-        await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
+        far_writer.transport.abort()
+        writer.transport.abort()
 
     async def listen() -> asyncio.Server:
         return await asyncio.start_server(forward, "127.0.0.1", 0, ssl=context)
+
+    async def end() -> None:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # aborted transports close in the next round
 
     server = asyncio.run_coroutine_threadsafe(listen(), loop).result(5)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
-        loop.call_soon_threadsafe(server.close)
+        asyncio.run_coroutine_threadsafe(end(), loop).result(5)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(5)
+        loop.close()
 
 
 def _behind_tls(use: Callable[[str, Path, str], None], name: str = "localhost") -> None:

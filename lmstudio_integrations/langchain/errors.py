@@ -75,7 +75,9 @@ class ChatLMStudioIncompleteError(errors.LMStudioIncompleteError, ChatLMStudioPr
 
 
 class ChatLMStudioLimitError(errors.LMStudioLimitError, ChatLMStudioProtocolError):
-    """More arrived than this package holds in memory."""
+    """More arrived than this package holds in memory. It would again."""
+
+    is_retryable = False
 
 
 class ChatLMStudioRequestRejectedError(errors.LMStudioRequestRejectedError, core.ModelInvalidRequestError):

@@ -26,6 +26,7 @@ SAMPLES = [
     ),
     (errors.LMStudioProtocolError("x"), core.ModelAPIError, Exception, True),
     (errors.LMStudioIncompleteError("x"), core.ModelAPIError, errors.LMStudioProtocolError, True),
+    (errors.LMStudioLimitError("too large"), core.ModelAPIError, errors.LMStudioProtocolError, False),
     (errors.LMStudioStructuredOutputError("x"), core.ModelError, ValueError, False),
     (errors.LMStudioRequestRejectedError("x"), core.ModelInvalidRequestError, Exception, False),
     (errors.LMStudioResourcesError("x"), core.ModelInvalidRequestError, Exception, False),

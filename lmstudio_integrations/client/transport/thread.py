@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from lmstudio_integrations.client.transport.event_loop import new_loop
 from lmstudio_integrations.client.transport.loop_waker import LoopWaker
-from lmstudio_integrations.errors import LMStudioConnectionError, LMStudioDisconnectedError
+from lmstudio_integrations.errors import LMStudioConnectionError, LMStudioDisconnectedError, LMStudioError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -140,6 +140,12 @@ class IOThread:
 
     def _call(self, start: Callable[[], object], coroutine: Coroutine[Any, Any, Any]) -> None:
         """Call ``start`` on the loop. The lock ensures that the thread does not stop between the check and the call."""
+        if threading.get_ident() == self._thread.ident:
+            coroutine.close()
+            raise LMStudioError(
+                "this request was made on the I/O thread of lmstudio_integrations, which would wait for itself. "
+                "A logging handler runs there: make requests on another thread, for example behind a QueueHandler."
+            )
         with self._lock:
             if not self.gone:
                 self._waker.schedule(self._loop, start)
