@@ -17,6 +17,10 @@ _OURS = ("lmstudio-engine", "lmstudio-io", "raw-server", "chaos-proxy")
 _FRAMEWORKS = ("asyncio_", "ThreadPoolExecutor", "Thread-")
 
 
+# asyncio's, for each pong that websockets writes into a socket that was lost in the same read of many pings.
+_PONGS = "socket.send() raised exception."
+
+
 class _Complaints(logging.Handler):
     """Messages of asyncio and the WebSocket library about what was not handled."""
 
@@ -25,7 +29,7 @@ class _Complaints(logging.Handler):
         self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.threadName not in ("raw-server", "chaos-proxy"):
+        if record.threadName not in ("raw-server", "chaos-proxy") and record.getMessage() != _PONGS:
             self.lines.append(f"{record.name}: {record.getMessage()[:200]} {record.exc_info and record.exc_info[1]!r}")
 
 

@@ -7,6 +7,7 @@ wrong cell, and one for the sum.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -228,6 +229,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     part, parts = map(int, options.part.split("/"))
     words = options.only.split(",")
     chosen = [cell for cell in cells() if all(word in str(cell) for word in words)][part::parts][options.skip :]
+    with contextlib.suppress(ImportError):  # imported here, so that no cell's time limits count it
+        import lmstudio_integrations.langchain.chat_model
+        import lmstudio_integrations.llama_index.llm  # noqa: F401
     done = right = 0
     for verdict in run_cells(chosen):
         done += 1
