@@ -112,6 +112,16 @@ def _llama_index_flexible() -> None:
     assert callable(FunctionCallingProgram.from_defaults)
 
 
+def _llama_index_batch() -> None:
+    from llama_index.core.base.embeddings.base import BaseEmbedding
+
+    for name in ("get_text_embedding_batch", "aget_text_embedding_batch"):
+        wrapper = getattr(BaseEmbedding, name)
+        function = inspect.unwrap(wrapper)
+        assert function is not wrapper
+        assert list(inspect.signature(function).parameters)[:3] == ["self", "texts", "show_progress"]
+
+
 def _workflow_context() -> None:
     from workflows.runtime.types.results import InternalContextVar
 
@@ -149,6 +159,7 @@ INTERFACES: dict[str, Callable[[], None]] = {
     'langchain-core: block indexes "lc_tc_"': _langchain_tool_call_index,
     "llama-index-core: `active_span_id`": _llama_index_span,
     "llama-index-core: `create_flexible_model`, `FunctionCallingProgram`": _llama_index_flexible,
+    "llama-index-core: the functions within the wrappers of `BaseEmbedding.get_text_embedding_batch`": _llama_index_batch,
     "llama-index-workflows: `InternalContextVar`": _workflow_context,
     "asyncio: `loop.getaddrinfo` is replaced": _asyncio_getaddrinfo,
 }
