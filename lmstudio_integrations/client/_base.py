@@ -16,6 +16,7 @@ from lmstudio_integrations.client import requests
 from lmstudio_integrations.client.act import ActOptions
 from lmstudio_integrations.client.callbacks import CallbackOptions, Callbacks
 from lmstudio_integrations.client.cancellation import CancelToken
+from lmstudio_integrations.client.long_texts import LongTexts, SplitText, check_long_texts
 from lmstudio_integrations.client.prediction import PredictionReader
 from lmstudio_integrations.client.settings import (
     Timeout,
@@ -24,6 +25,7 @@ from lmstudio_integrations.client.settings import (
     parse_ssl_context,
     parse_token,
 )
+from lmstudio_integrations.client.transport.daemon import run_in_daemon_thread
 from lmstudio_integrations.client.transport.executor import Executor, RequestLimits
 from lmstudio_integrations.client.transport.pending_request import discard
 from lmstudio_integrations.client.transport.stream_controller import StreamController
@@ -327,15 +329,26 @@ class BaseModelHandle:
     def _unload(self) -> Future[None]:
         return self._client._ask(requests.unload(self._reference.namespace, self.identifier, self.device))
 
-    def _embed(self, texts: Iterable[str]) -> Future[list[Any]]:
+    def _embed(self, texts: Iterable[str], long_texts: LongTexts) -> Future[requests.Embedded]:
         """Start to embed texts; the results are for ``requests.read_embeddings``."""
         self._client._check_open()
-        parameters = requests.embeddings(self._reference.namespace, _texts(texts, "embed"))
+        check_long_texts(long_texts)
+        given = list(_texts(texts, "embed"))
+        parameters = requests.embeddings(self._reference.namespace, given)
+        suspects = [] if long_texts == "unchecked" else requests.long_texts(given)
 
-        async def run() -> list[Any]:
+        async def run() -> requests.Embedded:
             if not parameters:  # nothing to embed: do not load the model
-                return []
-            return await self._client._executor(self._reference).batch("embedString", parameters)
+                return requests.Embedded([])
+            split: list[SplitText] = []
+            if suspects:
+                executor = self._client._executor(self._reference)
+                split = await executor.fit_texts(suspects, split=long_texts == "split")
+            sent = parameters
+            if split:
+                sent = await run_in_daemon_thread(lambda: requests.insert_parts(parameters, split), "lmstudio-texts")
+            results = await self._client._executor(self._reference).batch("embedString", sent)
+            return requests.Embedded(results, split)
 
         return io_thread().submit(run())
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from lmstudio_integrations.client.act import ActResult, InvalidToolRequestHandler, PredictionRoundResult
     from lmstudio_integrations.client.cancellation import CancelToken
     from lmstudio_integrations.client.history import PreparedHistory
+    from lmstudio_integrations.client.long_texts import LongTexts
     from lmstudio_integrations.client.result import PredictionResult
     from lmstudio_integrations.client.settings import Timeout
     from lmstudio_integrations.client.tool_functions import ToolInput
@@ -272,14 +273,21 @@ class AsyncEmbeddingModel(_AsyncModel):
         return config
 
     @overload
-    async def embed(self, input: str) -> list[float]: ...  # type: ignore[overload-overlap]  # as above
+    async def embed(self, input: str, *, long_texts: LongTexts = ...) -> list[float]: ...  # type: ignore[overload-overlap]  # as above
     @overload
-    async def embed(self, input: Iterable[str]) -> list[list[float]]: ...
-    async def embed(self, input: str | Iterable[str]) -> list[float] | list[list[float]]:
-        """The embedding of a text, or of each of several in their order, some of them at once."""
+    async def embed(self, input: Iterable[str], *, long_texts: LongTexts = ...) -> list[list[float]]: ...
+    async def embed(
+        self, input: str | Iterable[str], *, long_texts: LongTexts = "error"
+    ) -> list[float] | list[list[float]]:
+        """The embedding of a text, or of each of several in their order, some of them at once.
+
+        ``long_texts``: a text that has more tokens than the model's context is an error that names its number
+        ("error"), or is embedded in parts whose vectors are averaged ("split"), or is sent as it is ("unchecked": LM
+        Studio then embeds its beginning). Only texts of more than 254 bytes cost further requests for it.
+        """
         if isinstance(input, str):
-            return requests.read_embeddings(await _wait(self._embed([input])))[0]
-        return requests.read_embeddings(await _wait(self._embed(input)))
+            return requests.read_embeddings(await _wait(self._embed([input], long_texts)))[0]
+        return requests.read_embeddings(await _wait(self._embed(input, long_texts)))
 
 
 class AsyncDownloadedLlm(BaseDownloadedModel):

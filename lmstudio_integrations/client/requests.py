@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from lmstudio_integrations.client.chat import as_history, encode_history
 from lmstudio_integrations.client.history import PreparedHistory
 from lmstudio_integrations.client.images import ImageFile, ImagePart
+from lmstudio_integrations.client.long_texts import SMALLEST_CONTEXT, SplitText, may_exceed, merge_vectors
 from lmstudio_integrations.errors import LMStudioModelNotFoundError, LMStudioProtocolError, LMStudioValueError
 from lmstudio_integrations.protocol import model_calls
 from lmstudio_integrations.protocol._model import to_jsonable
@@ -525,10 +526,39 @@ def read_embedding(result: Any) -> list[float]:
     return EmbedStringResult.model_validate(result).embedding
 
 
-def read_embeddings(results: list[Any]) -> list[list[float]]:
-    """The results of ``embedString``. Raises ``LMStudioProtocolError``."""
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """The results of ``embedString``; those of a text in ``split`` are the results of its parts."""
+
+    results: list[Any]
+    split: list[SplitText] = field(default_factory=list)
+
+
+def long_texts(texts: Sequence[str]) -> list[SplitText]:
+    """The texts that may be longer than the context of some embedding model."""
+    return [SplitText(number, [text]) for number, text in enumerate(texts) if may_exceed(text, SMALLEST_CONTEXT)]
+
+
+def count_all(specifier: Specifier, texts: Sequence[str]) -> tuple[list[Call[int]], list[Parameter]]:
+    """The calls that count the tokens of texts, and their parameters."""
+    calls = [specifier.count_tokens(text) for text in texts]
+    return calls, [call.parameter for call in calls if call.parameter is not None]
+
+
+def insert_parts(parameters: list[Parameter], split: Sequence[SplitText]) -> list[Parameter]:
+    """``parameters`` with those of a split text's parts in the place of the text's."""
+    parts = {text.number: [_embedding(part) for part in text.parts] for text in split}
+    return [part for number, parameter in enumerate(parameters) for part in parts.get(number, (parameter,))]
+
+
+def read_embeddings(embedded: Embedded) -> list[list[float]]:
+    """One vector for each text. Raises ``LMStudioProtocolError``."""
     call: Call[list[float]] = Call("embedding", "embedString", None, read_embedding)
-    return [call.answer(result) for result in results]
+    vectors = [call.answer(result) for result in embedded.results]
+    for text in embedded.split:  # in their order, so that the vectors before it are one for each text
+        end = text.number + len(text.parts)
+        vectors[text.number : end] = [merge_vectors(vectors[text.number : end], text.tokens)]
+    return vectors
 
 
 def _string(text: object, what: str = "the text") -> str:

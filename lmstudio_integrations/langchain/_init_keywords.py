@@ -178,6 +178,7 @@ class LMStudioEmbeddingsKeywords(TypedDict, total=False):
     on_load_progress: Callable[[float], Any] | None
     query_prefix: str
     document_prefix: str
+    long_texts: Literal["error", "split", "unchecked"]
     validate_model_on_init: bool
     show_progress: bool
     api_key: SecretStr | str | Callable[[], str | SecretStr] | None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from langchain_core.embeddings import Embeddings
 from pydantic import ConfigDict, model_validator
 
+from lmstudio_integrations.client.long_texts import LongTexts
 from lmstudio_integrations.client.progress_bar import ProgressBars
 from lmstudio_integrations.compat.embedding_texts import check_texts
 from lmstudio_integrations.langchain._profile import check_model
@@ -54,6 +55,10 @@ class LMStudioEmbeddings(ConnectionSettings, Embeddings):
     document_prefix: str = ""
     """Put before each text of ``embed_documents``."""
 
+    long_texts: LongTexts = "error"
+    """A text that has more tokens than the model's context is a ``ContextOverflowError`` with its number ("error"), or
+    is embedded in parts whose vectors are averaged ("split"), or is sent as it is ("unchecked")."""
+
     validate_model_on_init: bool = False
     """Whether constructing the object asks the server for the model, and raises
     ``ChatLMStudioModelNotFoundError`` if there is none of that name."""
@@ -96,14 +101,14 @@ class LMStudioEmbeddings(ConnectionSettings, Embeddings):
         model = self._client().embedding.just_in_time(self.model, **self._load_options())
         vectors: list[list[float]] = []
         for batch in self._batches(texts):
-            vectors += model.embed(batch)
+            vectors += model.embed(batch, long_texts=self.long_texts)
         return vectors
 
     async def _aembed(self, texts: list[str]) -> list[list[float]]:
         model = self._aclient().embedding.just_in_time(self.model, **self._load_options())
         vectors: list[list[float]] = []
         for batch in self._batches(texts):
-            vectors += await model.embed(batch)
+            vectors += await model.embed(batch, long_texts=self.long_texts)
         return vectors
 
     def _batches(self, texts: list[str]) -> Iterator[list[str]]:

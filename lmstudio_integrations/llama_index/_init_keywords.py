@@ -107,6 +107,7 @@ class LMStudioEmbeddingKeywords(TypedDict, total=False):
     check_resources: bool
     query_instruction: str | None
     text_instruction: str | None
+    long_texts: Literal["error", "split", "unchecked"]
     openai_api_key: SecretStr | str | None
     api_base: str | None
     openai_api_base: str | None

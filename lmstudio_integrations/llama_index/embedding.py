@@ -10,6 +10,7 @@ from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
 from pydantic import ConfigDict, Field
 
 from lmstudio_integrations import AsyncClient, Client
+from lmstudio_integrations.client.long_texts import LongTexts
 from lmstudio_integrations.compat.embedding_texts import check_texts
 from lmstudio_integrations.llama_index.settings import ServerSettings
 
@@ -58,6 +59,12 @@ class LMStudioEmbedding(ServerSettings, BaseEmbedding):
         def __init__(self, **keywords: Unpack[LMStudioEmbeddingKeywords]) -> None:
             """Fields, and their names in other integrations (``compat.names``)."""
 
+    long_texts: LongTexts = Field(
+        default="error",
+        description="A text that has more tokens than the model's context is an error with its number ('error'), or is "
+        "embedded in parts whose vectors are averaged ('split'), or is sent as it is ('unchecked').",
+    )
+
     @classmethod
     def class_name(cls) -> str:
         return "LMStudioEmbedding"
@@ -82,10 +89,10 @@ class LMStudioEmbedding(ServerSettings, BaseEmbedding):
         return None if self.model_name == ANY_MODEL else self.model_name
 
     def _embed(self, texts: list[str]) -> list[Embedding]:
-        return self._model().embed(texts)
+        return self._model().embed(texts, long_texts=self.long_texts)
 
     async def _aembed(self, texts: list[str]) -> list[Embedding]:
-        return await self._amodel().embed(texts)
+        return await self._amodel().embed(texts, long_texts=self.long_texts)
 
     def get_text_embedding_batch(
         self, texts: Iterable[str], show_progress: bool = False, **kwargs: Any

@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lmstudio_integrations.client import requests
 from lmstudio_integrations.client.events import QueueProgress
+from lmstudio_integrations.client.long_texts import may_exceed
 from lmstudio_integrations.client.transport.batch_rpc import BatchRpc
 from lmstudio_integrations.client.transport.daemon import run_in_daemon_thread
 from lmstudio_integrations.client.transport.loading import download_model, ensure_loaded, load_model
@@ -36,6 +38,7 @@ from lmstudio_integrations.protocol.envelopes import encode
 
 if TYPE_CHECKING:
     from lmstudio_integrations.client.images import ImageFile, ImagePart
+    from lmstudio_integrations.client.long_texts import SplitText
     from lmstudio_integrations.client.requests import Call, ModelReference, Parameter, Prediction
     from lmstudio_integrations.client.settings import Timeout
     from lmstudio_integrations.client.transport.connection import Connection
@@ -161,6 +164,29 @@ class Executor:
         """
         batch = BatchRpc(endpoint, parameters, self._limits, self._pool.embedding_slots, self._model.device)
         return await self._within_total(self._attempts(batch.run, batch=batch))
+
+    async def fit_texts(self, texts: Sequence[SplitText], *, split: bool) -> list[SplitText]:
+        """Count the tokens of texts to embed; with ``split``, halve those that are longer than the context.
+
+        Returns the texts that were split.
+
+        Raises:
+            LMStudioContextOverflowError: A text is too long; the message has its number.
+        """
+        specifier = requests.Specifier(self._model.namespace, self._model.identifier)
+        context_length = (await self.call(specifier.get_info())).context_length
+        remaining = [text for text in texts if context_length and may_exceed(text.parts[0], context_length)]
+        while remaining:
+            make_calls = partial(requests.count_all, specifier, [part for text in remaining for part in text.parts])
+            calls, parameters = await run_in_daemon_thread(make_calls, "lmstudio-texts")
+            results = await self.batch("countTokens", parameters)
+            counts = iter([call.answer(result) for call, result in zip(calls, results, strict=True)])
+            remaining = [
+                text
+                for text in remaining
+                if not text.read_counts([next(counts) for _ in text.parts], context_length, split=split)
+            ]
+        return [text for text in texts if len(text.parts) > 1]
 
     # Attempts
 
