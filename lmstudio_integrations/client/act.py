@@ -24,8 +24,6 @@ from lmstudio_integrations.protocol.history import (
     TextPart,
     ToolCallRequest,
     ToolCallRequestPart,
-    ToolCallResultPart,
-    ToolMessage,
 )
 
 if TYPE_CHECKING:
@@ -38,8 +36,10 @@ _MAX_UNPARSABLE_ROUNDS = 2
 
 __all__ = ["ActOptions", "ActResult", "InvalidToolRequestHandler", "PredictionRoundResult", "act_steps"]
 
-InvalidToolRequestHandler: TypeAlias = "Callable[[LMStudioToolCallError, ToolCallRequest | None], Any]"
-"""``handle_invalid_tool_request(error, request)``.
+InvalidToolRequestHandler: TypeAlias = (
+    "Callable[[LMStudioToolCallError, ToolCallRequest | None], str | Awaitable[str | None] | None]"
+)
+"""``handle_invalid_tool_request(error, request)``; in async code it may be a coroutine function.
 
 It returns the text for the model, or ``None`` for the error's own text, or raises: that ends ``act``. A ``request`` of
 ``None`` means that ``act`` ends with ``error`` in any case.
@@ -222,7 +222,8 @@ class _Act:
         results = yield from self._run(made)
         self._add(made, results)
         yield from self._message(_assistant_message(made))
-        yield from self._message(_tool_message(results))
+        for message in _result_messages(results):
+            yield from self._message(message)
         return True
 
     def _predict(self, index: int, *, is_last: bool) -> Generator[Step, Any, PredictionResult]:
@@ -343,10 +344,10 @@ class _Act:
             yield CallBack(handle, (error, None))
         raise error
 
-    def _message(self, message: AssistantMessage | ToolMessage) -> Generator[Step, Any, None]:
-        self._chat.append(message)
+    def _message(self, message: AssistantMessage | Mapping[str, Any]) -> Generator[Step, Any, None]:
+        appended = self._chat.append(message)
         if (on_message := self._options.on_message) is not None:
-            yield CallBack(on_message, (message,))
+            yield CallBack(on_message, (appended,))
 
     def _add(self, result: PredictionRoundResult, results: Sequence[_CallResult]) -> None:
         """Take a round into the history of the next one."""
@@ -397,13 +398,12 @@ def _assistant_message(result: PredictionRoundResult) -> AssistantMessage:
     )
 
 
-def _tool_message(results: Sequence[_CallResult]) -> ToolMessage:
-    return ToolMessage(
-        content=[
-            ToolCallResultPart(content=item.output.text, tool_call_id=item.call.id, name=item.call.name)
-            for item in results
-        ]
-    )
+def _result_messages(results: Sequence[_CallResult]) -> list[dict[str, Any]]:
+    """The tool message of a round; if tools returned images, the two messages that show them, too."""
+    builder = HistoryBuilder()
+    for item in results:
+        builder.add_tool_result(item.output.text, item.call.id, item.call.name, item.output.images)
+    return builder.build().messages
 
 
 def drive(steps: Steps, predict: Callable[[PreparedHistory, Mapping[str, Any]], PredictionResult]) -> ActResult:

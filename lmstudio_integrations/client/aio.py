@@ -53,7 +53,7 @@ if TYPE_CHECKING:
         ReportedLlmLoadConfig,
         ReportedPredictionConfig,
     )
-    from lmstudio_integrations.protocol.history import AssistantMessage, FilePart, ToolMessage
+    from lmstudio_integrations.protocol.history import AssistantMessage, FilePart, ToolMessage, UserMessage
     from lmstudio_integrations.protocol.model_calls import ProcessingState, ResourceEstimate
     from lmstudio_integrations.protocol.models import ModelInstanceInfo
     from lmstudio_integrations.protocol.system import Version
@@ -156,7 +156,7 @@ class AsyncLLM(_AsyncModel):
         max_parallel_tool_calls: int | None = 1,
         config: LlmPredictionConfig | LlmPredictionConfigDict | None = None,
         preset: str | None = None,
-        on_message: Callable[[AssistantMessage | ToolMessage], object] | None = None,
+        on_message: Callable[[AssistantMessage | ToolMessage | UserMessage], object] | None = None,
         on_first_token: Callable[[int], object] | None = None,
         on_prediction_fragment: Callable[[Fragment, int], object] | None = None,
         on_round_start: Callable[[int], object] | None = None,
@@ -184,7 +184,8 @@ class AsyncLLM(_AsyncModel):
             max_parallel_tool_calls: How many tools of one round run at once. ``None``: by the number of processors.
             config: Settings of every prediction, as in ``respond``.
             preset: The name of a preset.
-            on_message: Gets each ``AssistantMessage``, and a ``ToolMessage`` with the results of each round.
+            on_message: Gets each ``AssistantMessage``, and a ``ToolMessage`` with the results of each round; images of
+                tools follow in a ``UserMessage``.
             on_first_token: Gets the round's index, before the round's first fragment or tool call.
             on_prediction_fragment: Gets each ``Fragment`` and the round's index.
             on_round_start: Gets the round's index, before its prediction.

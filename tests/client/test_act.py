@@ -559,8 +559,11 @@ def test_image_of_a_tool_follows_in_a_user_message(front: Front, lmstudio_emulat
         """Look."""
         return ["a photo", ImagePart(PNG, "dot.png")]
 
-    act(front, [look])
+    chat = Chat.from_history("Look.")
+    result = act(front, [look], chat, on_message=chat.append)
     assert tool_results(lmstudio_emulator) == ['"a photo"']
+    assert chat == result.chat
+    assert [message.role for message in chat] == ["user", "assistant", "tool", "assistant", "user", "assistant"]
     assert [message["role"] for message in histories(lmstudio_emulator)[-1]][-3:] == ["tool", "assistant", "user"]
     assert histories(lmstudio_emulator)[-1][-1]["content"][-1]["name"] == "dot.png"
 
