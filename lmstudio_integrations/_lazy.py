@@ -13,7 +13,7 @@ __all__ = ["lazy"]
 def lazy(
     package: str, homes: Mapping[str, str], submodules: Iterable[str] = ()
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """``__getattr__`` and ``__dir__`` for ``package``. ``homes``: each name, and the submodule that has it.
+    """``__getattr__`` and ``__dir__`` (the public names) for ``package``. ``homes``: each name, and its submodule.
 
     Those submodules, and ``submodules`` besides, can be had as attributes, as if the package had imported them itself.
     """
@@ -31,6 +31,7 @@ def lazy(
         return value
 
     def names() -> list[str]:
-        return sorted({*vars(sys.modules[package]), *homes, *modules})
+        public = (module for module in modules if not module.startswith("_"))
+        return sorted({*vars(sys.modules[package])["__all__"], *public})
 
     return find, names

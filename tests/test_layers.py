@@ -177,3 +177,9 @@ def _reachable(start: str, graph: dict[str, set[str]]) -> set[str]:
 
 def test_modules_do_not_import_each_other_in_a_circle() -> None:
     assert _import_circles() == []
+
+
+def test_dir_of_the_package_lists_the_public_names_only() -> None:
+    import lmstudio_integrations
+
+    assert dir(lmstudio_integrations) == sorted(lmstudio_integrations.__all__)

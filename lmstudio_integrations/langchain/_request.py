@@ -22,6 +22,7 @@ from lmstudio_integrations.langchain.settings import GenerationSettings
 __all__ = [
     "CALL_KEYWORDS",
     "CHAT_KEYWORDS",
+    "TEXT_KEYWORDS",
     "Reader",
     "Request",
     "apredict",
@@ -54,6 +55,9 @@ CALL_KEYWORDS = frozenset(
 
 # langchain-core itself passes this one.
 _TOLERATED = frozenset({"ls_structured_output_format"})
+
+TEXT_KEYWORDS = CALL_KEYWORDS | {"response_format", "raise_incomplete"}
+"""Keywords of a text-completion model's call."""
 
 CHAT_KEYWORDS = (
     CALL_KEYWORDS | _TOLERATED | {"tools", "tool_choice", "parallel_tool_calls", "response_format", "raise_incomplete"}
@@ -150,7 +154,7 @@ def text_request(
         TypeError: An unknown keyword.
         LMStudioValueError: A schema or setting that LM Studio cannot take.
     """
-    changes = call_keywords(changes, CALL_KEYWORDS | {"response_format", "raise_incomplete"})
+    changes = call_keywords(changes, TEXT_KEYWORDS)
     options = _options(settings, stop, changes)
     options["response_format"] = resolve_tools(None, None, changes.get("response_format")).response_format
     return Request(

@@ -19,7 +19,7 @@ from lmstudio_integrations.langchain._tools import json_schema_of, schema_name
 from lmstudio_integrations.langchain.errors import LangChainErrors
 
 if TYPE_CHECKING:
-    from langchain_core.language_models import LanguageModelInput
+    from langchain_core.language_models.base import LanguageModelInput
     from langchain_core.language_models.chat_models import BaseChatModel
 
     from lmstudio_integrations.langchain.settings import Method

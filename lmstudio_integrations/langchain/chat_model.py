@@ -35,9 +35,11 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+    from langchain_core.messages import AIMessage, AIMessageChunk
+    from langchain_core.runnables import RunnableConfig
     from langchain_protocol.protocol import MessagesData
 
-    from lmstudio_integrations.langchain._init_keywords import ChatLMStudioKeywords
+    from lmstudio_integrations.langchain._keywords import ChatCallKeywords, ChatLMStudioKeywords
     from lmstudio_integrations.langchain._stream_events import StreamEventReader
 
 __all__ = ["ChatLMStudio"]
@@ -114,6 +116,46 @@ class ChatLMStudio(LMStudioBase, BaseChatModel):
 
         def __init__(self, **keywords: Unpack[ChatLMStudioKeywords]) -> None:
             """Fields, and their names in other integrations (``compat.names``)."""
+
+        def invoke(  # type: ignore[override]  # the base class takes any keyword
+            self,
+            input: LanguageModelInput,
+            config: RunnableConfig | None = None,
+            *,
+            stop: list[str] | None = None,
+            **kwargs: Unpack[ChatCallKeywords],
+        ) -> AIMessage:
+            """As in LangChain; ``kwargs`` are settings of this call."""
+
+        async def ainvoke(  # type: ignore[override]  # the base class takes any keyword
+            self,
+            input: LanguageModelInput,
+            config: RunnableConfig | None = None,
+            *,
+            stop: list[str] | None = None,
+            **kwargs: Unpack[ChatCallKeywords],
+        ) -> AIMessage:
+            """As in LangChain; ``kwargs`` are settings of this call."""
+
+        def stream(  # type: ignore[override]  # the base class takes any keyword
+            self,
+            input: LanguageModelInput,
+            config: RunnableConfig | None = None,
+            *,
+            stop: list[str] | None = None,
+            **kwargs: Unpack[ChatCallKeywords],
+        ) -> Iterator[AIMessageChunk]:
+            """As in LangChain; ``kwargs`` are settings of this call."""
+
+        def astream(  # type: ignore[override]  # the base class takes any keyword
+            self,
+            input: LanguageModelInput,
+            config: RunnableConfig | None = None,
+            *,
+            stop: list[str] | None = None,
+            **kwargs: Unpack[ChatCallKeywords],
+        ) -> AsyncIterator[AIMessageChunk]:
+            """As in LangChain; ``kwargs`` are settings of this call."""
 
     # Identity, cache and tracing
 

@@ -18,7 +18,7 @@ from lmstudio_integrations.langchain.settings import ConnectionSettings
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from lmstudio_integrations.langchain._init_keywords import LMStudioEmbeddingsKeywords
+    from lmstudio_integrations.langchain._keywords import LMStudioEmbeddingsKeywords
 
 __all__ = ["LMStudioEmbeddings"]
 

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+    from langchain_core.language_models.base import LanguageModelInput
+    from langchain_core.runnables import RunnableConfig
 
-    from lmstudio_integrations.langchain._init_keywords import LMStudioLLMKeywords
+    from lmstudio_integrations.langchain._keywords import LLMCallKeywords, LMStudioLLMKeywords
 
 __all__ = ["LMStudioLLM"]
 
@@ -54,6 +56,46 @@ class LMStudioLLM(LMStudioBase, BaseLLM):
 
         def __init__(self, **keywords: Unpack[LMStudioLLMKeywords]) -> None:
             """Fields, and their names in other integrations (``compat.names``)."""
+
+        def invoke(  # type: ignore[override]  # the base class takes any keyword
+            self,
+            input: LanguageModelInput,
+            config: RunnableConfig | None = None,
+            *,
+            stop: list[str] | None = None,
+            **kwargs: Unpack[LLMCallKeywords],
+        ) -> str:
+            """As in LangChain; ``kwargs`` are settings of this call."""
+
+        async def ainvoke(  # type: ignore[override]  # the base class takes any keyword
+            self,
+            input: LanguageModelInput,
+            config: RunnableConfig | None = None,
+            *,
+            stop: list[str] | None = None,
+            **kwargs: Unpack[LLMCallKeywords],
+        ) -> str:
+            """As in LangChain; ``kwargs`` are settings of this call."""
+
+        def stream(  # type: ignore[override]  # the base class takes any keyword
+            self,
+            input: LanguageModelInput,
+            config: RunnableConfig | None = None,
+            *,
+            stop: list[str] | None = None,
+            **kwargs: Unpack[LLMCallKeywords],
+        ) -> Iterator[str]:
+            """As in LangChain; ``kwargs`` are settings of this call."""
+
+        def astream(  # type: ignore[override]  # the base class takes any keyword
+            self,
+            input: LanguageModelInput,
+            config: RunnableConfig | None = None,
+            *,
+            stop: list[str] | None = None,
+            **kwargs: Unpack[LLMCallKeywords],
+        ) -> AsyncIterator[str]:
+            """As in LangChain; ``kwargs`` are settings of this call."""
 
     @property
     def _llm_type(self) -> str:

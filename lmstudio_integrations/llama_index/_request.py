@@ -14,7 +14,7 @@ from lmstudio_integrations.compat.tool_choice import tool_name
 from lmstudio_integrations.llama_index._tools import chosen_tool, has_required_parameters, wire_tools
 from lmstudio_integrations.llama_index.settings import PredictionSettings
 
-__all__ = ["Call", "CallOptions", "call_options", "load_options"]
+__all__ = ["CALL_KEYWORDS", "Call", "CallOptions", "call_options", "load_options"]
 
 _SETTINGS = {
     *SAMPLING,
@@ -39,6 +39,8 @@ _CALL_ONLY = {
     "config",
     "cancel",
 }
+CALL_KEYWORDS = frozenset(_SETTINGS | _CALL_ONLY)
+"""Keywords of every call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ def call_options(settings: PredictionSettings, given: Mapping[str, Any]) -> Call
     Raises:
         LMStudioValueError: An unknown keyword; a tool choice that names no tool.
     """
-    call = translate_call(given, _SETTINGS | _CALL_ONLY, settings.OWN_NAMES)
+    call = translate_call(given, CALL_KEYWORDS, settings.OWN_NAMES)
     merged = {name: call[name] if name in call else getattr(settings, name) for name in _SETTINGS}
     values: dict[str, Any] = {name: merged[name] for name in SAMPLING}
     further = {**settings.additional_kwargs, **(call.get("additional_kwargs") or {})}

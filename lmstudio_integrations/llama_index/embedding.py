@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from lmstudio_integrations import AsyncEmbeddingModel, EmbeddingLoadModelConfigDict, EmbeddingModel
-    from lmstudio_integrations.llama_index._init_keywords import LMStudioEmbeddingKeywords
+    from lmstudio_integrations.llama_index._keywords import LMStudioEmbeddingKeywords
 
 __all__ = ["LMStudioEmbedding"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from llama_index.core.base.llms.types import (
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from llama_index.core.tools.types import BaseTool
 
-    from lmstudio_integrations.llama_index._init_keywords import LMStudioKeywords
+    from lmstudio_integrations.llama_index._keywords import CallKeywords, LMStudioKeywords
 
 __all__ = ["LMStudio"]
 
@@ -86,53 +86,61 @@ class LMStudio(GrammarLLM):
     # Chat
 
     @llm_chat_callback()
-    def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+    def chat(self, messages: Sequence[ChatMessage], **kwargs: Unpack[CallKeywords]) -> ChatResponse:
         call = self._call_for(messages, call_options(self, kwargs))
         (response,) = self._answers(call, self._reader("chat", call.options, complete_only=True))
         return cast("ChatResponse", response)
 
     @llm_chat_callback()
-    async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+    async def achat(self, messages: Sequence[ChatMessage], **kwargs: Unpack[CallKeywords]) -> ChatResponse:
         call = self._call_for(messages, call_options(self, kwargs))
         return cast(
             "ChatResponse", await _only(self._aanswers(call, self._reader("chat", call.options, complete_only=True)))
         )
 
     @llm_chat_callback()
-    def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
+    def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Unpack[CallKeywords]) -> ChatResponseGen:
         call = self._call_for(messages, call_options(self, kwargs))
         return self._answers(call, self._reader("chat", call.options))
 
     @llm_chat_callback()
-    async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
+    async def astream_chat(
+        self, messages: Sequence[ChatMessage], **kwargs: Unpack[CallKeywords]
+    ) -> ChatResponseAsyncGen:
         call = self._call_for(messages, call_options(self, kwargs))
         return self._aanswers(call, self._reader("chat", call.options))
 
     # Completion: a chat of one user message, or the bare text (`raw_completion`)
 
     @llm_completion_callback()
-    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+    def complete(self, prompt: str, formatted: bool = False, **kwargs: Unpack[CallKeywords]) -> CompletionResponse:
         call = self._completion_call(prompt, formatted, kwargs)
         (response,) = self._answers(call, self._reader("completion", call.options, complete_only=True))
         return cast("CompletionResponse", response)
 
     @llm_completion_callback()
-    async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+    async def acomplete(
+        self, prompt: str, formatted: bool = False, **kwargs: Unpack[CallKeywords]
+    ) -> CompletionResponse:
         call = self._completion_call(prompt, formatted, kwargs)
         answers = self._aanswers(call, self._reader("completion", call.options, complete_only=True))
         return cast("CompletionResponse", await _only(answers))
 
     @llm_completion_callback()
-    def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
+    def stream_complete(
+        self, prompt: str, formatted: bool = False, **kwargs: Unpack[CallKeywords]
+    ) -> CompletionResponseGen:
         call = self._completion_call(prompt, formatted, kwargs)
         return self._answers(call, self._reader("completion", call.options))
 
     @llm_completion_callback()
-    async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
+    async def astream_complete(
+        self, prompt: str, formatted: bool = False, **kwargs: Unpack[CallKeywords]
+    ) -> CompletionResponseAsyncGen:
         call = self._completion_call(prompt, formatted, kwargs)
         return self._aanswers(call, self._reader("completion", call.options))
 
-    def _completion_call(self, prompt: str, formatted: bool, kwargs: dict[str, Any]) -> Call:
+    def _completion_call(self, prompt: str, formatted: bool, kwargs: Mapping[str, Any]) -> Call:
         options = call_options(self, kwargs)
         if not isinstance(prompt, str):
             raise LMStudioValueError(f"expected the prompt as a str, got {type(prompt).__name__}")

@@ -89,7 +89,7 @@ def test_settings_and_call_keywords_equal_the_chat_models(
 
 def test_unknown_keyword_raises_and_is_named(llm: Callable[..., LMStudioLLM]) -> None:
     with pytest.raises(TypeError, match="'tools'"):
-        llm().invoke("x", tools=[])
+        llm().invoke("x", tools=[])  # type: ignore[call-arg]  # on purpose
 
 
 def test_errors_are_errors_of_langchain(llm: Callable[..., LMStudioLLM], lmstudio_emulator: Emulator) -> None:

@@ -35,8 +35,7 @@ def client_alone() -> str:
     result = model.respond(chat, config={"temperature": 0.2, "maxTokens": 300, "stopStrings": ["\n"]})
     chat.add_assistant_response(result)
     print(result.stats.tokens_per_second, result.stats.stop_reason, result.model_info.identifier)
-    parsed = model.respond("When?", response_format=Sailing).parsed
-    print(parsed.destination, parsed.hour)
+    print(Sailing.model_validate(model.respond("When?", response_format=Sailing).parsed))
     stream = model.respond_stream(chat, on_prompt_processing_progress=show, on_first_token=first_token)
     for fragment in stream:
         print(fragment.content, fragment.reasoning_type)
@@ -75,7 +74,8 @@ def langchain() -> Iterator[str]:
         on_load_progress=show,
         on_first_token=first_token,
     )
-    message: AIMessage = model.invoke([SystemMessage("Be brief."), HumanMessage("Why?")], temperature=0.5)
+    message: AIMessage = model.invoke([SystemMessage("Be brief."), HumanMessage("Why?")], temperature=0.5, stop=["x"])
+    model.invoke("Why?", max_completion_tokens=3, response_format=Sailing, cancel=CancelToken(), tool_choice="any")
     print(message.text, other.invoke("Why?", config={"callbacks": [ProgressBar()]}).usage_metadata)
     for chunk in model.stream("Why is the sky blue?"):
         yield chunk.text

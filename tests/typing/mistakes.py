@@ -1,4 +1,7 @@
-"""Mistakes of users: every line with the comment ``MISTAKE`` must be flagged by pyright, basedpyright and mypy."""
+"""Mistakes of users: every line with the comment ``MISTAKE`` must be flagged by pyright, basedpyright and mypy.
+
+LlamaIndex's decorators hide the keywords of ``chat`` and ``complete`` from mypy: ``MISTAKE for pyright``.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,11 @@ def langchain() -> None:
     ChatLMStudio(model="x", prediction_config={"topKSamplin": 3})  # MISTAKE
     ChatLMStudio(model="x", on_prompt_progress=no_argument)  # MISTAKE
     ChatLMStudio(model="x", on_first_token=two_arguments)  # MISTAKE
+    ChatLMStudio(model="x").invoke("Why?", temprature=0.5)  # MISTAKE
+    ChatLMStudio(model="x").invoke("Why?", temperature="hot")  # MISTAKE
+    ChatLMStudio(model="x").stream("Why?", max_token=5)  # MISTAKE
     LMStudioLLM(model="x", max_token=5)  # MISTAKE
+    LMStudioLLM(model="x").invoke("Once", max_token=5)  # MISTAKE
     LMStudioEmbeddings(model="x", load_config={"numExperts": 3})  # MISTAKE
 
 
@@ -57,5 +64,7 @@ def llama_index() -> None:
     LMStudio(model="x", temperature="hot")  # MISTAKE
     LMStudio(model="x", load_config={"gpus": 1})  # MISTAKE
     LMStudio(model="x", additional_kwargs={"topKSamplin": 3})  # MISTAKE
+    LMStudio(model="x").complete("Why?", max_token=5)  # MISTAKE for pyright
+    LMStudio(model="x").stream_chat([], temperature="hot")  # MISTAKE for pyright
     LMStudioEmbedding(model="x", batch=3)  # MISTAKE
     LMStudioEmbedding(model="x", load_config={"numExperts": 3})  # MISTAKE
