@@ -64,7 +64,9 @@ def test_queue_is_not_asked_for_if_no_handler_takes_custom_events(
     lmstudio_emulator.script(Reply("Hi", progress=(), hold=gate, hold_after=0))
     chain = RunnableLambda(lambda x: x) | ChatLMStudio(model="emulator/chat", base_url=lmstudio_emulator.url)
     answers: list[Any] = []
-    caller = threading.Thread(target=lambda: answers.append(chain.invoke("x", {"callbacks": [HearsNothing()]})))
+    caller = threading.Thread(
+        target=lambda: answers.append(chain.invoke("x", {"callbacks": [HearsNothing()]})), daemon=True
+    )
     caller.start()
     with pytest.raises(TimeoutError):
         lmstudio_emulator.wait_for(lambda frame: frame.message.get("endpoint") == "getInstanceProcessingState", 0.3)

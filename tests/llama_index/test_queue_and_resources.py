@@ -65,7 +65,7 @@ def test_queue_is_not_asked_for_without_a_handler(
     gate = ThreadsafeEvent()
     server.script(Reply("Hi", progress=(), hold=gate, hold_after=0))
     answers: list[Any] = []
-    caller = threading.Thread(target=lambda: answers.append(llm.chat(ASK)))
+    caller = threading.Thread(target=lambda: answers.append(llm.chat(ASK)), daemon=True)
     caller.start()
     with pytest.raises(TimeoutError):
         server.wait_for(lambda frame: frame.message.get("endpoint") == "getInstanceProcessingState", 0.3)
