@@ -239,6 +239,8 @@ def _settings_of(name: str, value: Any, known: Collection[str], own: Mapping[str
     if name in known:
         if name in ("reasoning", "thinking") and isinstance(value, Mapping):  # ChatOpenAI's {"effort": "low"}
             return {name: _effort(value.get("effort")).get("reasoning")}
+        if name == "context_window" and value == -1:  # LlamaIndex's Ollama: as the model says
+            return {name: None}
         return {name: value}
     if name in own:
         return {own[name]: value}

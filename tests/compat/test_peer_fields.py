@@ -80,3 +80,7 @@ def test_response_format_in_a_constructor_says_where_it_belongs() -> None:
 def test_reasoning_as_an_effort_is_that_effort() -> None:
     assert ChatLMStudio(reasoning={"effort": "low"}).reasoning == 1024
     assert ChatLMStudio(reasoning={}).reasoning is None
+
+
+def test_context_window_of_minus_one_is_left_to_the_model() -> None:
+    assert LMStudio(context_window=-1).context_window is None
