@@ -393,7 +393,7 @@ def test_prompt_that_fills_the_context_raises_with_check_context(front: Front, l
 def test_a_closed_stream_has_no_result_even_if_the_whole_answer_has_come(
     lmstudio_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(StreamController, "abandon", lambda control: None)  # as if the server had been faster
+    monkeypatch.setattr(StreamController, "abandon", lambda control, at_once: None)  # as if the server had been faster
     lmstudio_emulator.script(Reply("one two three"))
     with Client(lmstudio_emulator.url) as client:
         stream = client.llm.just_in_time("emulator/chat").respond_stream("Hi")
@@ -406,7 +406,7 @@ def test_a_closed_stream_has_no_result_even_if_the_whole_answer_has_come(
 async def test_a_closed_awaiting_stream_has_no_result_even_if_the_whole_answer_has_come(
     lmstudio_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(StreamController, "abandon", lambda control: None)
+    monkeypatch.setattr(StreamController, "abandon", lambda control, at_once: None)
     lmstudio_emulator.script(Reply("one two three"))
     async with AsyncClient(lmstudio_emulator.url) as client:
         stream = await client.llm.just_in_time("emulator/chat").respond_stream("Hi")
