@@ -96,7 +96,8 @@ def _matrix(python: str, loop: str, parts: int) -> dict[str, Any]:
         "loop": loop,
         "cells": sum(one["of"] for one in sums),
         "right": sum(one["right"] for one in sums),
-        "wrong": [line for line in lines if "cell" in line],
+        "first wrong": [line for line in lines if "cell" in line],
+        "wrong": [line for line in lines if line.get("again") and line["problem"]],
         "minutes": round((time.monotonic() - started) / 60, 1),
     }
 

@@ -32,6 +32,9 @@ TEXT = "".join(FRAGMENTS)
 def chat_model(**settings):
     from lmstudio_integrations.langchain import ChatLMStudio
     return ChatLMStudio(model="some/chat", base_url=url, **settings)
+def prompt():
+    from langchain_core.prompts import ChatPromptTemplate
+    return ChatPromptTemplate.from_template("{text}")
 def llm():
     from lmstudio_integrations.llama_index import LMStudio
     return LMStudio(model="some/chat", base_url=url, context_window=99)
@@ -124,6 +127,8 @@ _INTERRUPTED = {
     "Client.respond_stream": '[None for piece in model.respond_stream("Hi")]',
     "AsyncClient.respond": 'asyncio.run(AsyncClient(url).llm.just_in_time("some/chat").respond("Hi"))',
     "ChatLMStudio.invoke": 'chat_model().invoke("Hi")',
+    "ChatLMStudio.batch": 'chat_model().batch(["Hi"] * 20, config={"max_concurrency": 4})',
+    "(prompt | ChatLMStudio).batch": '(prompt() | chat_model()).batch(["a", "b", "c"])',
     "ChatLMStudio.stream": '[None for chunk in chat_model().stream("Hi")]',
     "ChatLMStudio.ainvoke": 'asyncio.run(chat_model().ainvoke("Hi"))',
     "LMStudio.complete": 'llm().complete("Hi")',

@@ -46,6 +46,9 @@ def _rows(section: str, outcome: dict[str, Any]) -> Iterator[str]:
     if section == "matrix":
         for run in outcome["runs"]:
             right = f"{run['right']:,} of {run['cells']:,} cells"
+            if run["first wrong"]:
+                again = len(run["first wrong"]) - len(run["wrong"])
+                right += f"; of the {len(run['first wrong'])} others, run once more, {again}"
             yield f"| {name} | {run['loop']}'s loop | {right} | {outcome['date']}, {run['python']} | {run['minutes']} |"
     elif section == "chaos":
         for kind in ("prediction", "embedding"):

@@ -12,6 +12,7 @@ from lmstudio_integrations.client import AsyncClient, AsyncPredictionStream, Cli
 from lmstudio_integrations.client.history import HistoryOptions
 from lmstudio_integrations.compat.names import translate_call
 from lmstudio_integrations.compat.prediction_settings import SAMPLING, prediction_config
+from lmstudio_integrations.langchain._batch import batch_token
 from lmstudio_integrations.langchain._messages import to_history
 from lmstudio_integrations.langchain._progress import PROGRESS_EVENTS, ProgressDispatcher
 from lmstudio_integrations.langchain._response import ResponseOptions
@@ -180,7 +181,7 @@ def _options(settings: GenerationSettings, stop: list[str] | None, changes: Mapp
         "draft_model": settings._pick("draft_model", changes),
         "timeout": changes.get("timeout"),
         "max_retries": changes.get("max_retries"),
-        "cancel": changes.get("cancel"),
+        "cancel": changes.get("cancel") or batch_token.get(),
         "on_prompt_processing_progress": settings._pick("on_prompt_progress", changes),
         "on_load_progress": settings._pick("on_load_progress", changes),
         "on_first_token": settings._pick("on_first_token", changes),

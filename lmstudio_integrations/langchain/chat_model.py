@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from langchain_core import tools as core_tools  # only the package: its modules take longer to import than this one
@@ -13,7 +14,7 @@ from langchain_core.language_models import LangSmithParams, LanguageModelInput, 
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
-from langchain_core.runnables import Runnable
+from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.utils.utils import LC_ID_PREFIX
 from pydantic import ConfigDict
 
@@ -22,6 +23,7 @@ from lmstudio_integrations.client import LLM
 from lmstudio_integrations.client.history import HistoryOptions
 from lmstudio_integrations.compat.tool_choice import read_tool_choice
 from lmstudio_integrations.langchain._base import LMStudioBase, ls_params
+from lmstudio_integrations.langchain._batch import run_interruptibly
 from lmstudio_integrations.langchain._chunks import ChunkReader
 from lmstudio_integrations.langchain._messages import to_history
 from lmstudio_integrations.langchain._profile import cache_profile, known_profile
@@ -276,6 +278,18 @@ class ChatLMStudio(LMStudioBase, BaseChatModel):
         return {"token_usage": total, "model_name": outputs[0]["model_name"] if outputs else self.model}
 
     # Tools and structured output
+
+    def batch(
+        self,
+        inputs: list[LanguageModelInput],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> list[AIMessage]:
+        """LangChain's ``batch``. Ctrl-C cancels the calls that have begun, at the server too."""
+        ask = partial(super().batch, inputs, config, return_exceptions=return_exceptions, **kwargs)
+        return ask() if len(inputs) < 2 else run_interruptibly(ask, kwargs.get("cancel"))
 
     def bind_tools(
         self,
