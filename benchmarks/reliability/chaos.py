@@ -104,8 +104,8 @@ class ChaosProxy:
         self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, other: asyncio.StreamWriter, rng: random.Random
     ) -> None:
         """One direction, until its end or what ``rng`` has in store for it."""
-        end = rng.choices(("none", "reset", "half-close", "swallow"), (2, 4, 2, 0.4))[0]
-        left = int(rng.expovariate(1 / 30_000)) + 300 if end != "none" else 2**60
+        end = rng.choices(("reset", "half-close", "swallow"), (60, 39, 1))[0]
+        left = int(rng.expovariate(1 / 60_000)) + 300
         slow = rng.random() < 0.1
         with contextlib.suppress(ConnectionError, OSError):
             while data := await source.read(rng.choice((7, 512, 65536))):

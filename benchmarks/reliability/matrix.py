@@ -233,6 +233,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = [cell for cell in cells() if all(word in str(cell) for word in words)][part::parts][options.skip :]
     with contextlib.suppress(ImportError):  # imported here, so that no cell's time limits count it
         import lmstudio_integrations.langchain.chat_model
+        import lmstudio_integrations.langchain.embeddings
+        import lmstudio_integrations.langchain.llm
+        import lmstudio_integrations.llama_index.embedding
         import lmstudio_integrations.llama_index.llm  # noqa: F401
     done = right = 0
     wrong: list[Cell] = []
