@@ -54,7 +54,7 @@ def run_checks(section: str) -> dict[str, Any]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run sections and print a line of JSON for each."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.reliability.checks", description=__doc__)
-    parser.add_argument("section", nargs="*", choices=SECTIONS)
+    parser.add_argument("section", nargs="*", help=f"default: {', '.join(SECTIONS)}")
     options = parser.parse_args(arguments)
     for section in options.section or SECTIONS:
         print(json.dumps({section: run_checks(section)}, ensure_ascii=False), flush=True)  # noqa: T201  # for the runner
