@@ -47,6 +47,7 @@ class ChatLMStudioKeywords(TypedDict, total=False):
     api_token: SecretStr | str | Callable[[], str | SecretStr] | None
     timeout: float | Timeout | Mapping[str, float | None] | None
     max_retries: int
+    ssl_context: Any
     ttl: float | None
     context_length: int | None
     load_config: LlmLoadModelConfigDict | None
@@ -121,6 +122,7 @@ class LMStudioLLMKeywords(TypedDict, total=False):
     api_token: SecretStr | str | Callable[[], str | SecretStr] | None
     timeout: float | Timeout | Mapping[str, float | None] | None
     max_retries: int
+    ssl_context: Any
     ttl: float | None
     context_length: int | None
     load_config: LlmLoadModelConfigDict | None
@@ -183,6 +185,7 @@ class LMStudioEmbeddingsKeywords(TypedDict, total=False):
     api_token: SecretStr | str | Callable[[], str | SecretStr] | None
     timeout: float | Timeout | Mapping[str, float | None] | None
     max_retries: int
+    ssl_context: Any
     ttl: float | None
     context_length: int | None
     load_config: EmbeddingLoadModelConfigDict | None

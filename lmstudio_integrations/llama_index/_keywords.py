@@ -37,6 +37,7 @@ class LMStudioKeywords(TypedDict, total=False):
     api_key: SecretStr | str | None
     timeout: float | dict[str, float | None] | Timeout | None
     max_retries: int
+    ssl_context: Any
     ttl: float | None
     load_config: LlmLoadModelConfigDict | None
     check_resources: bool
@@ -108,6 +109,7 @@ class LMStudioEmbeddingKeywords(TypedDict, total=False):
     api_key: SecretStr | str | None
     timeout: float | dict[str, float | None] | Timeout | None
     max_retries: int
+    ssl_context: Any
     ttl: float | None
     load_config: EmbeddingLoadModelConfigDict | None
     check_resources: bool
