@@ -107,6 +107,22 @@ def _client_tools(url: str, limits: Timeout, seen: Seen) -> None:
     seen.answer = (result.content, call.name, call.arguments)
 
 
+def _act_tool(called: list[dict[str, Any]]) -> Callable[..., str]:
+    def look_up(query: str, limit: int = 1) -> str:
+        """Looks something up."""
+        called.append({"query": query, "limit": limit})
+        return "found"
+
+    return look_up
+
+
+def _act(url: str, limits: Timeout, seen: Seen) -> None:
+    called: list[dict[str, Any]] = []
+    result = _client(limits, url).act("Hi", [_act_tool(called)])
+    if result.rounds == 2 and len(called) == 1 and result.content == TEXT:
+        seen.answer = (result.results[0].content, TOOL, called[0])
+
+
 def _embed(url: str, limits: Timeout, seen: Seen) -> None:
     seen.answer = Client(url, timeout=limits).embedding.just_in_time(EMBEDDER).embed(TEXTS)
 
@@ -142,6 +158,13 @@ async def _aclient_tools(url: str, limits: Timeout, seen: Seen) -> None:
     result = await _aclient(limits, url).respond("Hi", tools=[_DEFINITION])
     (call,) = result.tool_calls
     seen.answer = (result.content, call.name, call.arguments)
+
+
+async def _aact(url: str, limits: Timeout, seen: Seen) -> None:
+    called: list[dict[str, Any]] = []
+    result = await _aclient(limits, url).act("Hi", [_act_tool(called)])
+    if result.rounds == 2 and len(called) == 1 and result.content == TEXT:
+        seen.answer = (result.results[0].content, TOOL, called[0])
 
 
 async def _aembed(url: str, limits: Timeout, seen: Seen) -> None:
@@ -309,6 +332,7 @@ WAYS: tuple[Way, ...] = (
     Way("Client.respond_stream.events", "chat", _respond_events, streams=True),
     Way("Client.complete", "chat", _complete),
     Way("Client.respond with tools", "tools", _client_tools),
+    Way("Client.act", "tools", _act),
     Way("Client.embed", "embed", _embed),
     Way("Client.llm.model", "load", _load),
     Way("Client.count_tokens", "rpc", _count),
@@ -316,6 +340,7 @@ WAYS: tuple[Way, ...] = (
     Way("AsyncClient.respond_stream", "chat", _awaiting(_arespond_stream), streams=True),
     Way("AsyncClient.complete", "chat", _awaiting(_acomplete)),
     Way("AsyncClient.respond with tools", "tools", _awaiting(_aclient_tools)),
+    Way("AsyncClient.act", "tools", _awaiting(_aact)),
     Way("AsyncClient.embed", "embed", _awaiting(_aembed)),
     Way("AsyncClient.llm.model", "load", _awaiting(_aload)),
     Way("AsyncClient.count_tokens", "rpc", _awaiting(_acount)),
