@@ -6,23 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from lmstudio_integrations.errors import LMStudioValueError
+from lmstudio_integrations.protocol.config_keys import COMMON_NAMES
 
 __all__ = ["SAMPLING", "check_max_tokens", "merged_config", "prediction_config"]
 
-SAMPLING = {
-    "temperature": "temperature",
-    "max_tokens": "maxTokens",
-    "stop": "stopStrings",
-    "top_p": "topPSampling",
-    "top_k": "topKSampling",
-    "min_p": "minPSampling",
-    "repeat_penalty": "repeatPenalty",
-    "presence_penalty": "presencePenalty",
-    "frequency_penalty": "frequencyPenalty",
-    "seed": "seed",
-    "logprobs": "logProbs",
-    "context_overflow_policy": "contextOverflowPolicy",
-}
+SAMPLING = COMMON_NAMES
 """Fields of the models whose value is the value of one of LM Studio's settings."""
 
 

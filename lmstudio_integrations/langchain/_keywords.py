@@ -54,20 +54,20 @@ class ChatLMStudioKeywords(TypedDict, total=False):
     check_resources: bool
     on_load_progress: Callable[[float], Any] | None
     temperature: float | None
+    context_overflow_policy: Literal["stopAtLimit", "truncateMiddle", "rollingWindow"] | None
     max_tokens: int | Literal[False] | None
     stop: str | list[str] | None
-    top_p: float | Literal[False] | None
     top_k: int | None
-    min_p: float | Literal[False] | None
     repeat_penalty: float | Literal[False] | None
     presence_penalty: float | Literal[False] | None
     frequency_penalty: float | Literal[False] | None
+    min_p: float | Literal[False] | None
+    top_p: float | Literal[False] | None
     logprobs: bool | int | None
     seed: int | Literal[False] | None
     reasoning: bool | int | Literal["on", "off"] | Mapping[str, Any] | None
     draft_model: str | None
     preset: str | None
-    context_overflow_policy: Literal["stopAtLimit", "truncateMiddle", "rollingWindow"] | None
     prediction_config: LlmPredictionConfigDict | None
     on_prompt_progress: Callable[[float], Any] | None
     on_first_token: Callable[[], Any] | None
@@ -129,20 +129,20 @@ class LMStudioLLMKeywords(TypedDict, total=False):
     check_resources: bool
     on_load_progress: Callable[[float], Any] | None
     temperature: float | None
+    context_overflow_policy: Literal["stopAtLimit", "truncateMiddle", "rollingWindow"] | None
     max_tokens: int | Literal[False] | None
     stop: str | list[str] | None
-    top_p: float | Literal[False] | None
     top_k: int | None
-    min_p: float | Literal[False] | None
     repeat_penalty: float | Literal[False] | None
     presence_penalty: float | Literal[False] | None
     frequency_penalty: float | Literal[False] | None
+    min_p: float | Literal[False] | None
+    top_p: float | Literal[False] | None
     logprobs: bool | int | None
     seed: int | Literal[False] | None
     reasoning: bool | int | Literal["on", "off"] | Mapping[str, Any] | None
     draft_model: str | None
     preset: str | None
-    context_overflow_policy: Literal["stopAtLimit", "truncateMiddle", "rollingWindow"] | None
     prediction_config: LlmPredictionConfigDict | None
     on_prompt_progress: Callable[[float], Any] | None
     on_first_token: Callable[[], Any] | None

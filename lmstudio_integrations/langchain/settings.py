@@ -13,8 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 
 from lmstudio_integrations import AsyncClient, Client, ModelInstanceInfo, Timeout
 from lmstudio_integrations.client.settings import LOST_TOKEN, token_of
+from lmstudio_integrations.compat.common_settings import CommonSettings
 from lmstudio_integrations.compat.names import translate_constructor
-from lmstudio_integrations.compat.prediction_settings import SAMPLING, check_max_tokens
+from lmstudio_integrations.compat.prediction_settings import SAMPLING
 
 __all__ = ["ConnectionSettings", "GenerationSettings", "Method", "Reasoning"]
 
@@ -114,41 +115,11 @@ class ConnectionSettings(BaseModel):
         return token_of(self.api_token)
 
 
-class GenerationSettings(ConnectionSettings):
-    """How the model answers. ``None`` leaves a setting to the preset, the model or LM Studio; ``False`` is off."""
+class GenerationSettings(CommonSettings, ConnectionSettings):
+    """How the model answers: the settings of both adapters (``CommonSettings``), and these.
 
-    temperature: float | None = None
-    """0.0 and up; 0.0 always takes the likeliest token."""
-
-    max_tokens: int | Literal[False] | None = None
-    """The most tokens to generate; ``None``, -1 and ``False`` are no limit."""
-
-    stop: str | list[str] | None = None
-    """Texts that end the answer and are not part of it; a call's own ``stop`` replaces them."""
-
-    top_p: float | Literal[False] | None = None
-    """Nucleus sampling, 0.0 to 1.0."""
-
-    top_k: int | None = None
-    """Sample among the likeliest k tokens, -1 to 500."""
-
-    min_p: float | Literal[False] | None = None
-    """Drop tokens less likely than this share of the likeliest, 0.0 to 1.0."""
-
-    repeat_penalty: float | Literal[False] | None = None
-    """1.0 is none."""
-
-    presence_penalty: float | Literal[False] | None = None
-    """0.0 is none."""
-
-    frequency_penalty: float | Literal[False] | None = None
-    """0.0 is none."""
-
-    logprobs: bool | int | None = None
-    """How many candidates to report for each token, 0 to 100; ``True`` is 1."""
-
-    seed: int | Literal[False] | None = None
-    """The same seed gives the same tokens, as far as the engine allows."""
+    ``None`` leaves a setting to the preset, the model or LM Studio; ``False`` is off.
+    """
 
     reasoning: Reasoning | None = None
     """Thinking of models that can switch it: on, off, or a budget in tokens; ``None``: as the model likes."""
@@ -159,10 +130,6 @@ class GenerationSettings(ConnectionSettings):
     preset: str | None = None
     """Name or identifier of a preset in LM Studio."""
 
-    context_overflow_policy: Literal["stopAtLimit", "truncateMiddle", "rollingWindow"] | None = None
-    """What happens when the context is full. ``None``: an answer stops there and a prompt that is too long is a
-    ``ContextOverflowError`` ("stopAtLimit"), unless a preset decides; LM Studio's own default cuts out the middle."""
-
     prediction_config: Mapping[str, Any] | None = None
     """Other prediction settings under LM Studio's names (``presencePenalty``, ``cpuThreads``, …)."""
 
@@ -171,12 +138,6 @@ class GenerationSettings(ConnectionSettings):
 
     on_first_token: Callable[[], Any] | None = Field(default=None, exclude=True, repr=False)
     """Called once, when the answer begins."""
-
-    @field_validator("max_tokens")
-    @classmethod
-    def _check_max_tokens(cls, value: int | None) -> int | None:
-        check_max_tokens(value)
-        return value
 
     def _what_answers(self) -> dict[str, Any]:
         """The settings that change an answer, as far as they are set: no time limits, no callbacks."""

@@ -41,23 +41,23 @@ class LMStudioKeywords(TypedDict, total=False):
     ttl: float | None
     load_config: LlmLoadModelConfigDict | None
     check_resources: bool
-    model: str | None
     temperature: float | None
+    context_overflow_policy: Literal["stopAtLimit", "truncateMiddle", "rollingWindow"] | None
     max_tokens: int | Literal[False] | None
     stop: str | list[str] | None
-    top_p: float | None
     top_k: int | None
-    min_p: float | None
-    repeat_penalty: float | None
-    presence_penalty: float | None
-    frequency_penalty: float | None
-    seed: int | None
+    repeat_penalty: float | Literal[False] | None
+    presence_penalty: float | Literal[False] | None
+    frequency_penalty: float | Literal[False] | None
+    min_p: float | Literal[False] | None
+    top_p: float | Literal[False] | None
     logprobs: bool | int | None
+    seed: int | Literal[False] | None
+    model: str | None
     thinking: bool | int | Literal["on", "off"] | Mapping[str, Any] | None
     draft_model: str | None
     preset: str | None
     context_window: int | None
-    context_overflow_policy: Literal["stopAtLimit", "truncateMiddle", "rollingWindow"] | None
     check_context: bool
     raw_completion: bool
     send_reasoning: bool | None
@@ -82,7 +82,7 @@ class LMStudioKeywords(TypedDict, total=False):
     num_predict: int | Literal[False] | None
     num_output: int | Literal[False] | None
     stop_sequences: str | list[str] | None
-    repetition_penalty: float | None
+    repetition_penalty: float | Literal[False] | None
     model_kwargs: LlmPredictionConfigDict
     extra_body: LlmPredictionConfigDict
     options: LlmPredictionConfigDict

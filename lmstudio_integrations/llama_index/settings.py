@@ -7,14 +7,14 @@ name is an error.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from lmstudio_integrations import Timeout
 from lmstudio_integrations.client.settings import LOST_TOKEN, token_of
+from lmstudio_integrations.compat.common_settings import CommonSettings
 from lmstudio_integrations.compat.names import translate_constructor
-from lmstudio_integrations.compat.prediction_settings import check_max_tokens
 
 __all__ = ["PredictionSettings", "ServerSettings"]
 
@@ -112,8 +112,11 @@ class ServerSettings(BaseModel):
         return token_of(self.api_key)
 
 
-class PredictionSettings(ServerSettings):
-    """What a language model needs beyond that. ``None`` leaves a setting to LM Studio's own configuration."""
+class PredictionSettings(CommonSettings, ServerSettings):
+    """What a language model needs beyond that, and the settings of both adapters (``CommonSettings``).
+
+    ``None`` leaves a setting to LM Studio's own configuration.
+    """
 
     OWN_NAMES: ClassVar[dict[str, str]] = {
         "api_token": "api_key",
@@ -126,21 +129,6 @@ class PredictionSettings(ServerSettings):
     model: str | None = Field(
         default=None, description="Model key or instance identifier. None: any model that is loaded."
     )
-    temperature: float | None = Field(default=None, ge=0, description="0.0 and up.")
-    max_tokens: int | Literal[False] | None = Field(
-        default=None, description="Most tokens to generate; None, -1 and False are no limit."
-    )
-    stop: list[str] | None = Field(default=None, description="Texts at which to stop; they are not in the answer.")
-    top_p: float | None = Field(default=None, ge=0, le=1, description="0.0 to 1.0.")
-    top_k: int | None = Field(default=None, ge=-1, le=500)
-    min_p: float | None = Field(default=None, ge=0, le=1, description="0.0 to 1.0.")
-    repeat_penalty: float | None = Field(default=None, description="1.0 is none.")
-    presence_penalty: float | None = Field(default=None, description="0.0 is none.")
-    frequency_penalty: float | None = Field(default=None, description="0.0 is none.")
-    seed: int | None = None
-    logprobs: bool | int | None = Field(
-        default=None, ge=0, le=100, description="How many candidates to report for each token (0 to 100); True is 1."
-    )
     thinking: bool | int | None = Field(
         default=None,
         description="True or False switches the reasoning of a model that can do both; a number is its budget "
@@ -152,11 +140,6 @@ class PredictionSettings(ServerSettings):
         default=None,
         ge=1,
         description="Context length in tokens to load the model with. metadata tells what the loaded model has.",
-    )
-    context_overflow_policy: Literal["stopAtLimit", "truncateMiddle", "rollingWindow"] | None = Field(
-        default=None,
-        description="What to do when prompt and answer outgrow the context. None: stopAtLimit (a prompt that is too "
-        "long is an error), unless a preset decides; LM Studio's own, truncateMiddle, loses text without a word.",
     )
     check_context: bool = Field(
         default=False,
@@ -196,9 +179,3 @@ class PredictionSettings(ServerSettings):
     @classmethod
     def _one_stop_is_a_list(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
-
-    @field_validator("max_tokens")
-    @classmethod
-    def _check_max_tokens(cls, value: int | None) -> int | None:
-        check_max_tokens(value)
-        return value

@@ -73,7 +73,7 @@ def test_a_misspelt_name_in_gpu_is_named_too() -> None:
 
 
 def test_a_name_like_none_lists_what_there_is() -> None:
-    with pytest.raises(LMStudioValueError, match="there are temperature, maxTokens"):
+    with pytest.raises(LMStudioValueError, match="there are temperature, contextOverflowPolicy"):
         c.parse_config(PREDICTION, {"qqqqqqq": 1})
     with pytest.raises(LMStudioValueError, match="no setting 5"):
         c.parse_config(PREDICTION, {5: 1})  # type: ignore[dict-item]
