@@ -1,7 +1,7 @@
 """Write what type checkers must find as source from the table of settings, ``protocol/config_keys.py``.
 
 ``python tools/generate_settings.py`` writes ``protocol/config_models.py``, ``protocol/config_dicts.py`` and
-``compat/common_settings.py``; ``--check`` exits with 1 if one of them is not up to date.
+``client/common_settings.py``; ``--check`` exits with 1 if one of them is not up to date.
 """
 
 # ruff: noqa: T201  # a command line program prints
@@ -94,9 +94,18 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from lmstudio_integrations.compat.prediction_settings import check_max_tokens
+from lmstudio_integrations.errors import LMStudioValueError
+from lmstudio_integrations.protocol.config_keys import COMMON_NAMES
 
-__all__ = ["CommonSettings"]
+__all__ = ["COMMON_NAMES", "CommonSettings", "check_max_tokens"]
+
+
+def check_max_tokens(value: object) -> None:
+    """Raise ``LMStudioValueError`` unless it is at least 1, or a form of "no limit"."""
+    if value is None or value is False or value == -1:
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise LMStudioValueError(f"max_tokens={value!r}: expected at least 1, or -1, False or None for no limit")
 
 
 class CommonSettings(BaseModel):
@@ -255,7 +264,7 @@ def dicts(table: Any) -> str:
 
 
 def common(table: Any) -> str:
-    """The source of ``compat/common_settings``."""
+    """The source of ``client/common_settings``."""
     rows: Iterable[KeyRow] = table.PREDICTION_SETTINGS
     lines = []
     for row in rows:
@@ -267,7 +276,7 @@ def common(table: Any) -> str:
         doc = f"{row.doc} Takes {row.text}.{_default(row)}" + (f" {row.common_doc}" if row.common_doc else "")
         arguments = ["default=None", *([bounds] if bounds else []), f"description={_wrapped(doc)}"]
         lines.append(f"    {row.common}: {annotation} | None = Field({', '.join(arguments)})")
-    return _formatted(_COMMON_HEAD + "\n".join(lines) + _COMMON_END, PACKAGE / "compat" / "common_settings.py")
+    return _formatted(_COMMON_HEAD + "\n".join(lines) + _COMMON_END, PACKAGE / "client" / "common_settings.py")
 
 
 def _wrapped(text: str) -> str:
@@ -295,7 +304,7 @@ def files() -> dict[Path, str]:
     return {
         PACKAGE / "protocol" / "config_models.py": models(table),
         PACKAGE / "protocol" / "config_dicts.py": dicts(table),
-        PACKAGE / "compat" / "common_settings.py": common(table),
+        PACKAGE / "client" / "common_settings.py": common(table),
     }
 
 

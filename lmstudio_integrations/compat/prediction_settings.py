@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lmstudio_integrations.client.common_settings import COMMON_NAMES, check_max_tokens
 from lmstudio_integrations.errors import LMStudioValueError
-from lmstudio_integrations.protocol.config_keys import COMMON_NAMES
 
-__all__ = ["SAMPLING", "check_max_tokens", "merged_config", "prediction_config"]
+__all__ = ["SAMPLING", "merged_config", "prediction_config"]
 
 SAMPLING = COMMON_NAMES
 """Fields of the models whose value is the value of one of LM Studio's settings."""
@@ -44,12 +44,6 @@ def merged_config(given: Mapping[str, Any] | None) -> dict[str, Any]:
     return made
 
 
-def check_max_tokens(value: Any) -> Any:
-    """``value`` itself. Raises ``LMStudioValueError`` unless it is at least 1, or a form of "no limit"."""
-    _value("max_tokens", value)
-    return value
-
-
 def _value(name: str, value: Any) -> Any:
     """The value that LM Studio takes; ``None`` leaves the setting out."""
     if name == "stop":
@@ -57,8 +51,7 @@ def _value(name: str, value: Any) -> Any:
     if name == "max_tokens":
         if value is False or value == -1:
             return False  # no limit
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise LMStudioValueError(f"max_tokens={value!r}: expected at least 1, or -1, False or None for no limit")
+        check_max_tokens(value)
     if name == "logprobs":
         return 1 if value is True else (None if value is False else value)
     return value

@@ -12,8 +12,8 @@ from langchain_core.utils.utils import secret_from_env
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from lmstudio_integrations import AsyncClient, Client, ModelInstanceInfo, Timeout
+from lmstudio_integrations.client.common_settings import CommonSettings
 from lmstudio_integrations.client.settings import LOST_TOKEN, token_of
-from lmstudio_integrations.compat.common_settings import CommonSettings
 from lmstudio_integrations.compat.names import translate_constructor
 from lmstudio_integrations.compat.prediction_settings import SAMPLING
 

@@ -138,27 +138,27 @@ class CallKeywords(TypedDict, total=False):
     context_overflow_policy: Literal["stopAtLimit", "truncateMiddle", "rollingWindow"] | None
     context_window: int | None
     draft_model: str | None
-    frequency_penalty: float | None
+    frequency_penalty: float | Literal[False] | None
     load_config: LlmLoadModelConfigDict | None
     logprobs: bool | int | None
     max_retries: int
     max_tokens: int | Literal[False] | None
-    min_p: float | None
+    min_p: float | Literal[False] | None
     model: str | None
-    presence_penalty: float | None
+    presence_penalty: float | Literal[False] | None
     preset: str | None
     raise_incomplete: bool
     raw_completion: bool
-    repeat_penalty: float | None
+    repeat_penalty: float | Literal[False] | None
     response_format: Any
-    seed: int | None
+    seed: int | Literal[False] | None
     temperature: float | None
     thinking: bool | int | Literal["on", "off"] | Mapping[str, Any] | None
     timeout: float | dict[str, float | None] | Timeout | None
     tool_choice: Any
     tools: Sequence[Any] | None
     top_k: int | None
-    top_p: float | None
+    top_p: float | Literal[False] | None
     ttl: float | None
     cancellation: CancelToken | None
     context_length: int | None
@@ -177,7 +177,7 @@ class CallKeywords(TypedDict, total=False):
     parallel_tool_calls: bool | None
     prediction_config: LlmPredictionConfigDict
     reasoning: bool | int | Literal["on", "off"] | Mapping[str, Any] | None
-    repetition_penalty: float | None
+    repetition_penalty: float | Literal[False] | None
     request_timeout: float | dict[str, float | None] | Timeout | None
     keep_alive: float | str | None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high"] | None

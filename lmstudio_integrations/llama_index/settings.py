@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from lmstudio_integrations import Timeout
+from lmstudio_integrations.client.common_settings import CommonSettings
 from lmstudio_integrations.client.settings import LOST_TOKEN, token_of
-from lmstudio_integrations.compat.common_settings import CommonSettings
 from lmstudio_integrations.compat.names import translate_constructor
 
 __all__ = ["PredictionSettings", "ServerSettings"]

@@ -2,8 +2,8 @@
 
 One row per setting, in the order in which they are sent. Everything else that lists settings is derived: ``config_kv``
 reads the table, and ``tools/generate_settings.py`` writes from it what type checkers must find as source:
-``config_models``, ``config_dicts`` and ``compat/common_settings``. A new setting is a new row and a run of that script
-(and then of ``tools/generate_init_keywords.py``, for the keywords of the adapters' constructors).
+``config_models``, ``config_dicts`` and ``client/common_settings``. A new setting is a new row and a run of that script
+(and then of ``tools/generate_keywords.py``, for the keywords of the adapters' constructors).
 
 ``CHECKBOX`` settings travel as ``{"checked": bool, "value": …}``: a value ``v`` as ``{true, v}``, ``False`` as
 ``{false, unchecked_value}``. The unchecked values are those of the official JavaScript SDK.

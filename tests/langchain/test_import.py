@@ -104,7 +104,7 @@ def test_type_hints_of_public_methods_resolve() -> None:
 
 
 def test_import_builds_models_but_not_their_shared_bases() -> None:
-    assert run(UNBUILT).split("\n")[:-1] == ["True False False", "True False", "True False False", "True False False"]
+    assert run(UNBUILT).split("\n")[:-1] == ["True False False False", "True False", *["True False False False"] * 2]
 
 
 def test_concurrent_first_imports_get_one_class() -> None:

@@ -4,9 +4,18 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from lmstudio_integrations.compat.prediction_settings import check_max_tokens
+from lmstudio_integrations.errors import LMStudioValueError
+from lmstudio_integrations.protocol.config_keys import COMMON_NAMES
 
-__all__ = ["CommonSettings"]
+__all__ = ["COMMON_NAMES", "CommonSettings", "check_max_tokens"]
+
+
+def check_max_tokens(value: object) -> None:
+    """Raise ``LMStudioValueError`` unless it is at least 1, or a form of "no limit"."""
+    if value is None or value is False or value == -1:
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise LMStudioValueError(f"max_tokens={value!r}: expected at least 1, or -1, False or None for no limit")
 
 
 class CommonSettings(BaseModel):
