@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lmstudio_integrations.protocol.config_keys import EMBEDDING_LOAD_KEYS, LLM_LOAD_KEYS, PREDICTION_KEYS, KeyRow
-from tests.protocol.test_config_wire import KEYS_PATH, needs_shared
+from tests.frame_validation.shared import KEYS_PATH, needs_shared
 from tools import generate_settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -133,12 +133,14 @@ def test_an_added_row_reaches_config_adapters_types_and_wire(tmp_path: Path) -> 
     table.write_text(text.replace(head, NEW_ROW), "utf-8")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     environment.pop("LMSTUDIO_BASE_URL", None)
+    output = ""
     for command in (["tools/generate_settings.py"], ["tools/generate_keywords.py"], ["-c", USE]):
         done = subprocess.run(
             [sys.executable, *command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
+        output = done.stdout
+    found = json.loads(output.splitlines()[-1])
     ticked = [{"checked": True, "value": value} for value in (0.2, 0.3, 0.4, 0.5, 0.6)]
     assert found["sent"] == [{"checked": True, "value": 0.1}, {"checked": False, "value": 0.5}, *ticked]
     assert found["refused"] == "'mirrorSampling' must be a number from 0 to 1, or false to switch it off, not 2."
