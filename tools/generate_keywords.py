@@ -5,13 +5,9 @@ fields and their types are those of the pydantic classes; the synonyms are those
 class has. Pydantic's own constructor is all that a type checker would see otherwise, without the synonyms.
 """
 
-# ruff: noqa: T201  # a command line program prints
-
 from __future__ import annotations
 
-import argparse
 import collections.abc
-import subprocess
 import sys
 import types
 from collections.abc import Iterable
@@ -21,8 +17,10 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGE = ROOT / "lmstudio_integrations"
 sys.path.insert(0, str(ROOT))
+from tools.generated_files import formatted, write_or_check  # noqa: E402  # a script has no other way to its neighbour
+
+PACKAGE = ROOT / "lmstudio_integrations"
 
 _CONFIG = "lmstudio_integrations"
 # Fields whose constructor takes more, or says more precisely what it takes, than the field's type.
@@ -176,7 +174,7 @@ def source(
         "",
         "",
     ]
-    return _formatted("\n".join(head) + "\n\n\n".join(bodies) + "\n", PACKAGE / adapter / "_keywords.py")
+    return formatted("\n".join(head) + "\n\n\n".join(bodies) + "\n", PACKAGE / adapter / "_keywords.py")
 
 
 def _given(text: str, imports: _Imports) -> str:
@@ -194,14 +192,6 @@ def _given(text: str, imports: _Imports) -> str:
     ):
         if word in text:
             imports.add(module, word)
-    return text
-
-
-def _formatted(text: str, path: Path) -> str:
-    for arguments in (["format", "-q"], ["check", "--fix", "-q"], ["format", "-q"]):
-        command = [sys.executable, "-m", "ruff", *arguments, "--stdin-filename", str(path), "-"]
-        done = subprocess.run(command, input=text, capture_output=True, text=True, check=True, cwd=ROOT)  # noqa: S603
-        text = done.stdout
     return text
 
 
@@ -233,23 +223,9 @@ def files() -> dict[Path, str]:
     }
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Write the files, or compare them. 1 if ``--check`` finds one that is not up to date."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="compare, write nothing")
-    check = parser.parse_args().check
-    stale = 0
-    for path, text in files().items():
-        current = path.read_text("utf-8") if path.exists() else ""
-        if current == text:
-            continue
-        if check:
-            stale += 1
-            print(f"{path.relative_to(ROOT)} is not up to date: run python tools/{Path(__file__).name}")
-        else:
-            path.write_text(text, "utf-8", newline="\n")
-            print(f"wrote {path.relative_to(ROOT)}")
-    return int(stale > 0)
+    return write_or_check(files(), Path(__file__).name, __doc__, arguments)
 
 
 if __name__ == "__main__":

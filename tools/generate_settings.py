@@ -4,14 +4,10 @@
 ``client/common_settings.py``; ``--check`` exits with 1 if one of them is not up to date.
 """
 
-# ruff: noqa: T201  # a command line program prints
-
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import re
-import subprocess
 import sys
 import textwrap
 from collections.abc import Iterable
@@ -22,6 +18,9 @@ if TYPE_CHECKING:
     from lmstudio_integrations.protocol.config_keys import KeyRow
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+from tools.generated_files import formatted, write_or_check  # noqa: E402  # a script has no other way to its neighbour
+
 PACKAGE = ROOT / "lmstudio_integrations"
 TABLE = PACKAGE / "protocol" / "config_keys.py"
 
@@ -210,7 +209,7 @@ def models(table: Any) -> str:
         limited="\n".join(f"{name} = {source}" for name, source in sorted(limited.items())),
         odd="{" + ", ".join(f'"{name}": "{user}"' for name, user in odd.items()) + "}",
     )
-    return _formatted(f"{head}\n\n{text}", PACKAGE / "protocol" / "config_models.py")
+    return formatted(f"{head}\n\n{text}", PACKAGE / "protocol" / "config_models.py")
 
 
 def _model_field(name: str, annotation: str, text: str, doc: str) -> list[str]:
@@ -260,7 +259,7 @@ def dicts(table: Any) -> str:
             lines.append("    raw: Mapping[str, Any]")
         bodies.append("\n".join(lines))
     text = "\n\n\n".join([_DICTS_HEAD.rstrip(), *bodies]) + "\n"
-    return _formatted(text, PACKAGE / "protocol" / "config_dicts.py")
+    return formatted(text, PACKAGE / "protocol" / "config_dicts.py")
 
 
 def common(table: Any) -> str:
@@ -276,7 +275,7 @@ def common(table: Any) -> str:
         doc = f"{row.doc} Takes {row.text}.{_default(row)}" + (f" {row.common_doc}" if row.common_doc else "")
         arguments = ["default=None", *([bounds] if bounds else []), f"description={_wrapped(doc)}"]
         lines.append(f"    {row.common}: {annotation} | None = Field({', '.join(arguments)})")
-    return _formatted(_COMMON_HEAD + "\n".join(lines) + _COMMON_END, PACKAGE / "client" / "common_settings.py")
+    return formatted(_COMMON_HEAD + "\n".join(lines) + _COMMON_END, PACKAGE / "client" / "common_settings.py")
 
 
 def _wrapped(text: str) -> str:
@@ -290,14 +289,6 @@ def _wrapped(text: str) -> str:
     return f"({text})" if len(lines) > 1 else text
 
 
-def _formatted(text: str, path: Path) -> str:
-    for arguments in (["format", "-q"], ["check", "--fix", "-q"], ["format", "-q"]):
-        command = [sys.executable, "-m", "ruff", *arguments, "--stdin-filename", str(path), "-"]
-        done = subprocess.run(command, input=text, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT)  # noqa: S603
-        text = done.stdout
-    return text
-
-
 def files() -> dict[Path, str]:
     """The path and the content of each generated file."""
     table = _table()
@@ -308,23 +299,9 @@ def files() -> dict[Path, str]:
     }
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Write the files, or compare them. 1 if ``--check`` finds one that is not up to date."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="compare, write nothing")
-    check = parser.parse_args().check
-    stale = 0
-    for path, text in files().items():
-        current = path.read_text("utf-8") if path.exists() else ""
-        if current == text:
-            continue
-        if check:
-            stale += 1
-            print(f"{path.relative_to(ROOT)} is not up to date: run python tools/{Path(__file__).name}")
-        else:
-            path.write_text(text, "utf-8", newline="\n")
-            print(f"wrote {path.relative_to(ROOT)}")
-    return int(stale > 0)
+    return write_or_check(files(), Path(__file__).name, __doc__, arguments)
 
 
 if __name__ == "__main__":
