@@ -31,7 +31,7 @@ PREDICTION_SETTINGS: tuple[KeyRow, ...] = (
     ),
 """
 USE = """
-import asyncio, json
+import json
 import lmstudio_integrations as lms
 from lmstudio_integrations.emulator import Emulator
 from lmstudio_integrations.langchain import ChatLMStudio, LMStudioLLM, _keywords as langchain
