@@ -14,6 +14,8 @@ from lmstudio_integrations.client import LoadProgress, PromptProgress
 from lmstudio_integrations.client.progress_bar import ProgressBars
 from tests.fresh import run
 
+pytest.importorskip("tqdm", reason="progress bars need the extra `progress`")
+
 HALF = PromptProgress(0.5, cached_tokens=10, total_tokens=100, processed_tokens=50)
 
 
