@@ -95,7 +95,7 @@ def test_loading_counts_to_the_total_and_not_to_the_idle_limit(server: Emulator,
     gate = ThreadsafeEvent()
     server.load_hold = gate
     stream = client.llm.just_in_time(UNLOADED).respond_stream(
-        "hi", timeout=Timeout(idle=0.05, total=0.4, first_packet=None)
+        "hi", timeout=Timeout(idle=0.05, total=2.0, first_packet=None)
     )
     loading = server.wait_for(opens("getOrLoad"))
     with pytest.raises(LMStudioTimeoutError) as caught:
