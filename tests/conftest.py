@@ -7,6 +7,7 @@ valid unless a fault was asked of it.
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -90,3 +91,18 @@ def _emulators_speak_the_protocol(request: pytest.FixtureRequest, watched_emulat
         watched_emulators.check(client=client)
     finally:
         watched_emulators.forget()
+
+
+@pytest.fixture(autouse=True)
+def _ports_are_unknown_to_the_client() -> None:
+    """Each test starts as in a new process, where no address has answered and no image was uploaded.
+
+    The kernel may give a server the port of an earlier test's server. To the client, which keeps what it knows of an
+    address, it would be that server after a restart, and it would connect again and again for many seconds.
+    """
+    thread = sys.modules.get("lmstudio_integrations.client.transport.thread")
+    engine = None if thread is None else thread._process.engine
+    if engine is not None:
+        for pool in list(engine._pools.values()):
+            pool._answered = False
+            pool.uploads.clear()

@@ -388,22 +388,23 @@ class RawServer:
             place = Place(self, peer, message["channelId"], endpoint=message["endpoint"])
             work = self._load if message["endpoint"] in ("getOrLoad", "loadModel") else self._open
             peer.cancelled[message["channelId"]] = asyncio.Event()
-            task = self.spawn(self._quietly(work(place, message["creationParameter"])))
+            task = self.spawn(self._quietly(work, place, message["creationParameter"]))
         elif kind == "rpcCall":
             place = Place(self, peer, message["callId"], is_rpc=True, endpoint=message["endpoint"])
             if message["endpoint"] == "embedString":
-                await self._quietly(self._embed(place, message["parameter"]))
+                await self._quietly(self._embed, place, message["parameter"])
                 return
-            task = self.spawn(self._quietly(self._answer(place, message.get("parameter"))))
+            task = self.spawn(self._quietly(self._answer, place, message.get("parameter")))
         else:
             return
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
     @staticmethod
-    async def _quietly(work: Coroutine[Any, Any, None]) -> None:
+    async def _quietly(work: Callable[[Place, Any], Coroutine[Any, Any, None]], place: Place, parameter: Any) -> None:
+        # The coroutine is made here: a task that is cancelled before its first step would leave it never awaited.
         with contextlib.suppress(ConnectionError, OSError, Stop):
-            await work
+            await work(place, parameter)
 
     async def at(self, moment: str, place: Place) -> None:
         """Disturb, if the plan says so."""
