@@ -19,9 +19,9 @@ from langchain_core.utils.json import parse_partial_json
 
 from lmstudio_integrations.client import Fragment, LoadProgress, PredictionResult, PromptProgress, QueueProgress, events
 from lmstudio_integrations.client.model_template import ModelTemplate
+from lmstudio_integrations.compat.prediction_request import ResponseOptions
 from lmstudio_integrations.langchain._response import (
     PROVIDER,
-    ResponseOptions,
     answer_text,
     completion_info,
     generation_info,

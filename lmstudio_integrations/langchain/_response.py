@@ -8,7 +8,6 @@ Studio's own term), ``stats`` (LM Studio's statistics: tokens, seconds, tokens p
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage
@@ -19,7 +18,7 @@ from langchain_core.outputs import Generation
 from lmstudio_integrations.client import PredictionResult
 from lmstudio_integrations.client.events import TokenLogProb
 from lmstudio_integrations.client.history import DEFAULT_REASONING_TAGS
-from lmstudio_integrations.client.schemas import raise_for_incomplete_result
+from lmstudio_integrations.compat.prediction_request import ResponseOptions
 from lmstudio_integrations.langchain._block_translator import PROVIDER
 
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ __all__ = [
     "PROVIDER",
     "GenerationReader",
     "MessageReader",
-    "ResponseOptions",
     "ai_message",
     "answer_text",
     "completion_info",
@@ -42,25 +40,6 @@ __all__ = [
     "usage_of",
     "was_not_streamed",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class ResponseOptions:
-    """What was requested of one response.
-
-    ``answer_tool``: the tool whose arguments are the text of the answer. ``is_forced_call``: a tool call was requested.
-    ``raise_incomplete``: an incomplete document or forced call is an error.
-    """
-
-    answer_tool: str | None = None
-    is_forced_call: bool = False
-    raise_incomplete: bool = True
-
-    def check(self, result: PredictionResult) -> PredictionResult:
-        """``result`` itself. Raises ``LMStudioStructuredOutputError`` if it is incomplete and may not be."""
-        if self.raise_incomplete:
-            raise_for_incomplete_result(result, answer_tool=self.answer_tool, forced_call=self.is_forced_call)
-        return result
 
 
 class MessageReader:

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from lmstudio_integrations.client import Fragment, LoadProgress, PredictionResult, PromptProgress, QueueProgress
+from lmstudio_integrations.compat.prediction_request import ResponseOptions
 from lmstudio_integrations.langchain._chunks import ToolCallAccumulator, ToolCallDelta
 from lmstudio_integrations.langchain._progress import progress_data, progress_name
 from lmstudio_integrations.langchain._response import (
     PROVIDER,
-    ResponseOptions,
     answer_text,
     gives_document,
     metadata_of,

@@ -21,13 +21,14 @@ from pydantic import ConfigDict
 from lmstudio_integrations import ModelInstanceInfo
 from lmstudio_integrations.client import LLM
 from lmstudio_integrations.client.history import HistoryOptions
+from lmstudio_integrations.compat.prediction_request import PredictionRequest
 from lmstudio_integrations.compat.tool_choice import read_tool_choice
 from lmstudio_integrations.langchain._base import LMStudioBase, ls_params
 from lmstudio_integrations.langchain._batch import run_interruptibly
 from lmstudio_integrations.langchain._chunks import ChunkReader
 from lmstudio_integrations.langchain._messages import to_history
 from lmstudio_integrations.langchain._profile import cache_profile, known_profile
-from lmstudio_integrations.langchain._request import Request, apredict, chat_request, predict
+from lmstudio_integrations.langchain._request import apredict, chat_request, predict
 from lmstudio_integrations.langchain._response import MessageReader, generation_info, token_usage
 from lmstudio_integrations.langchain._tools import openai_tools
 from lmstudio_integrations.langchain.errors import LangChainErrors
@@ -186,7 +187,9 @@ class ChatLMStudio(LMStudioBase, BaseChatModel):
 
     # Predictions
 
-    def _request(self, messages: Sequence[BaseMessage], stop: list[str] | None, changes: Mapping[str, Any]) -> Request:
+    def _request(
+        self, messages: Sequence[BaseMessage], stop: list[str] | None, changes: Mapping[str, Any]
+    ) -> PredictionRequest:
         with LangChainErrors():
             return chat_request(
                 self,
@@ -422,7 +425,7 @@ def _result(message: AIMessage) -> ChatResult:
 
 
 def _stream_event_reader(
-    request: Request, run_manager: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun | None
+    request: PredictionRequest, run_manager: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun | None
 ) -> StreamEventReader:
     """A reader whose message has the id that langchain-core gives the messages of a run."""
     from lmstudio_integrations.langchain._stream_events import StreamEventReader

@@ -11,9 +11,10 @@ from langchain_core.language_models.llms import BaseLLM
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 from pydantic import ConfigDict
 
+from lmstudio_integrations.compat.prediction_request import PredictionRequest
 from lmstudio_integrations.langchain._base import LMStudioBase, ls_params
 from lmstudio_integrations.langchain._chunks import CompletionChunkReader
-from lmstudio_integrations.langchain._request import Request, apredict, predict, text_request
+from lmstudio_integrations.langchain._request import apredict, predict, text_request
 from lmstudio_integrations.langchain._response import GenerationReader
 from lmstudio_integrations.langchain.errors import LangChainErrors
 
@@ -109,7 +110,7 @@ class LMStudioLLM(LMStudioBase, BaseLLM):
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         return ls_params(self, "llm", stop, kwargs)
 
-    def _request(self, prompt: str, stop: list[str] | None, changes: Mapping[str, Any]) -> Request:
+    def _request(self, prompt: str, stop: list[str] | None, changes: Mapping[str, Any]) -> PredictionRequest:
         with LangChainErrors():
             return text_request(self, prompt, stop, changes)
 

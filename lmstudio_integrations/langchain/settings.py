@@ -15,6 +15,7 @@ from lmstudio_integrations import AsyncClient, Client, ModelInstanceInfo, Timeou
 from lmstudio_integrations.client.common_settings import CommonSettings
 from lmstudio_integrations.client.settings import LOST_TOKEN, token_of
 from lmstudio_integrations.compat.names import translate_constructor
+from lmstudio_integrations.compat.prediction_request import load_options
 from lmstudio_integrations.compat.prediction_settings import SAMPLING
 
 __all__ = ["ConnectionSettings", "GenerationSettings", "Method", "Reasoning"]
@@ -57,7 +58,8 @@ class ConnectionSettings(BaseModel):
     """Seconds of idleness after which LM Studio unloads a model that it loaded for this object; ``None``: never."""
 
     context_length: int | None = Field(default=None, ge=1)
-    """Context length (tokens) to load the model with. A model that is loaded already stays as it is."""
+    """Context length (tokens) to load the model with, if ``load_config`` has none. A model that is loaded already stays
+    as it is."""
 
     load_config: Mapping[str, Any] | None = None
     """Other load options under LM Studio's names (``gpu``, ``flashAttention``, …), snake_case or camelCase."""
@@ -88,15 +90,13 @@ class ConnectionSettings(BaseModel):
             state["__dict__"] = {**state["__dict__"], "api_token": LOST_TOKEN}
         return state
 
-    def _load_options(self, **changes: Any) -> dict[str, Any]:
-        """``ttl`` and ``config`` for the client's ``just_in_time``; ``changes`` of a call win over the fields."""
-        config = dict(self._pick("load_config", changes) or {})
-        context_length = self._pick("context_length", changes)
-        if context_length is not None:
-            config.pop("context_length", None)
-            config["contextLength"] = context_length
-        options = {"ttl": self._pick("ttl", changes), "config": config or None}
-        return options | ({"check_resources": True} if self.check_resources else {})
+    def _load_options(self) -> dict[str, Any]:
+        """``ttl``, ``config`` and ``check_resources`` for the client's ``just_in_time``."""
+        return load_options(self._setting)
+
+    def _setting(self, name: str) -> Any:
+        """The value of a field; ``None`` if the class has no such field."""
+        return getattr(self, name, None)
 
     def _pick(self, name: str, changes: Mapping[str, Any]) -> Any:
         """The value of a setting: the call's, even ``None``, else the field's."""

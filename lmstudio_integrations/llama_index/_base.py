@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.llms.types import ChatMessage, LLMMetadata
@@ -19,10 +19,11 @@ from pydantic import PrivateAttr
 from lmstudio_integrations import AsyncClient, Client
 from lmstudio_integrations.client.history import PreparedHistory
 from lmstudio_integrations.compat.context_length import warn_of_context_length
+from lmstudio_integrations.compat.prediction_request import PredictionRequest, load_options
 from lmstudio_integrations.errors import LMStudioError
 from lmstudio_integrations.llama_index._messages import to_history
 from lmstudio_integrations.llama_index._model_metadata import ModelFacts, choose_facts, facts_of, metadata_of
-from lmstudio_integrations.llama_index._request import Call, CallOptions, load_options
+from lmstudio_integrations.llama_index._request import chat_request
 from lmstudio_integrations.llama_index.events import has_listener
 from lmstudio_integrations.llama_index.settings import PredictionSettings
 
@@ -48,9 +49,9 @@ class LMStudioBase(PredictionSettings, FunctionCallingLLM):
 
     # Requests
 
-    def _call_for(self, messages: Sequence[ChatMessage], options: CallOptions) -> Call:
+    def _request(self, messages: Sequence[ChatMessage], call: Mapping[str, Any]) -> PredictionRequest:
         """Convert the messages now, so that an unsupported block raises in the call and not in its iterator."""
-        return Call(options=options, history=self._history(messages))
+        return chat_request(self, call, self._history(messages))
 
     def _history(self, messages: Sequence[ChatMessage]) -> PreparedHistory:
         return to_history(
@@ -68,45 +69,33 @@ class LMStudioBase(PredictionSettings, FunctionCallingLLM):
         return AsyncClient(self.base_url, api_token=self.token, **self.connection_settings)
 
     def _handle(self) -> LLM:
-        return self._client().llm.just_in_time(self.model, **load_options(self))
+        return self._client().llm.just_in_time(self.model, **load_options(self.setting))
 
     def _async_handle(self) -> AsyncLLM:
-        return self._async_client().llm.just_in_time(self.model, **load_options(self))
+        return self._async_client().llm.just_in_time(self.model, **load_options(self.setting))
 
     # Answers: the same loop twice, once with `await`; `ResponseReader` does the rest
 
-    def _answers(self, call: Call, reader: ResponseReader) -> Generator[Any, None, None]:
-        model = self._client().llm.just_in_time(call.options.model, **call.options.load)
-        ask = model.respond_stream if call.prompt is None else model.complete_stream
-        with ask(call.subject, **self._arguments(call)) as stream:
+    def _answers(self, request: PredictionRequest, reader: ResponseReader) -> Generator[Any, None, None]:
+        with request.start(self._client(), watch_queue=has_listener()) as stream:
             for event in stream.events():
                 yield from reader.read(event)
-            yield from reader.read(self._learn_from(stream.result(), call.options))
+            yield from reader.read(self._learn_from(stream.result(), request))
 
-    async def _aanswers(self, call: Call, reader: ResponseReader) -> AsyncGenerator[Any, None]:
-        model = self._async_client().llm.just_in_time(call.options.model, **call.options.load)
-        ask = model.respond_stream if call.prompt is None else model.complete_stream
-        async with await ask(call.subject, **self._arguments(call)) as stream:
+    async def _aanswers(self, request: PredictionRequest, reader: ResponseReader) -> AsyncGenerator[Any, None]:
+        async with await request.astart(self._async_client(), watch_queue=has_listener()) as stream:
             async for event in stream.events():
                 for response in reader.read(event):
                     yield response
-            for response in reader.read(self._learn_from(await stream.result(), call.options)):
+            for response in reader.read(self._learn_from(await stream.result(), request)):
                 yield response
 
-    def _arguments(self, call: Call) -> dict[str, Any]:
-        """The keywords of ``respond_stream`` or ``complete_stream``."""
-        watch = {"watch_queue": has_listener()}
-        if call.prompt is not None:
-            return call.options.arguments | watch
-        limits = {"check_context": self.check_context, "fetch_images": self.fetch_images}
-        return call.options.arguments | limits | watch
-
-    def _learn_from(self, result: PredictionResult, options: CallOptions) -> PredictionResult:
+    def _learn_from(self, result: PredictionResult, request: PredictionRequest) -> PredictionResult:
         info = result.model_info
-        warn_of_context_length(info.identifier, options.context_window, info.context_length)
-        if options.model == self.model:
+        warn_of_context_length(info.identifier, request.context_length, info.context_length)
+        if request.model == self.model:
             self._facts = facts_of(info)
-        return result
+        return request.response.check(result)
 
     # Metadata
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 from lmstudio_integrations.client.history import PreparedHistory
 from lmstudio_integrations.compat.names import translate_call
-from lmstudio_integrations.compat.prediction_settings import SAMPLING, merged_config, prediction_config
+from lmstudio_integrations.compat.prediction_request import PredictionRequest, prediction_request
+from lmstudio_integrations.compat.prediction_settings import SAMPLING
 from lmstudio_integrations.compat.tool_choice import tool_name
+from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.llama_index._tools import chosen_tool, has_required_parameters, wire_tools
 from lmstudio_integrations.llama_index.settings import PredictionSettings
 
-__all__ = ["CALL_KEYWORDS", "Call", "CallOptions", "call_options", "load_options"]
+__all__ = ["CALL_KEYWORDS", "call_keywords", "chat_request", "completion_request", "required_tools"]
 
 _SETTINGS = {
     *SAMPLING,
@@ -43,40 +43,8 @@ CALL_KEYWORDS = frozenset(_SETTINGS | _CALL_ONLY)
 """Keywords of every call."""
 
 
-@dataclass(frozen=True, slots=True)
-class CallOptions:
-    """One call: its model, the options of ``just_in_time``, and those of ``respond_stream`` or ``complete_stream``."""
-
-    model: str | None
-    load: dict[str, Any] = field(default_factory=dict)
-    arguments: dict[str, Any] = field(default_factory=dict)
-    context_window: int | None = None
-    raw_completion: bool = False
-    required_tools: frozenset[str] = frozenset()
-    raise_incomplete: bool = True
-
-    @property
-    def is_forced_call(self) -> bool:
-        """Whether the model has to call a tool."""
-        return self.arguments.get("tool_choice") not in (None, "auto", "none")
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request: a conversation, or (``prompt``) a text to continue without a chat template."""
-
-    options: CallOptions
-    history: PreparedHistory = field(default_factory=PreparedHistory)
-    prompt: str | None = None
-
-    @property
-    def subject(self) -> Any:
-        """The first argument of the client's method."""
-        return self.history if self.prompt is None else self.prompt
-
-
-def call_options(settings: PredictionSettings, given: Mapping[str, Any]) -> CallOptions:
-    """The settings, overridden by the keywords of one call.
+def call_keywords(settings: PredictionSettings, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The keywords of one call, under the common names of both adapters.
 
     Keywords have the names of the settings (or synonyms); further ones are ``tools`` (OpenAI form), ``tool_choice``,
     ``response_format`` (JSON schema), ``raise_incomplete`` (``False``: an incomplete structured answer is returned
@@ -84,52 +52,37 @@ def call_options(settings: PredictionSettings, given: Mapping[str, Any]) -> Call
     over everything).
 
     Raises:
-        LMStudioValueError: An unknown keyword; a tool choice that names no tool.
+        LMStudioValueError: An unknown keyword.
     """
+    common = {own: name for name, own in settings.OWN_NAMES.items()}
     call = translate_call(given, CALL_KEYWORDS, settings.OWN_NAMES)
-    merged = {name: call[name] if name in call else getattr(settings, name) for name in _SETTINGS}
-    values: dict[str, Any] = {name: merged[name] for name in SAMPLING}
-    further = {**settings.additional_kwargs, **(call.get("additional_kwargs") or {})}
-    values |= {"reasoning": merged["thinking"], "prediction_config": further}
-    config = prediction_config(values, preset=True) | merged_config(call.get("config"))
-    if merged["preset"] is None:
-        config.setdefault("contextOverflowPolicy", "stopAtLimit")
-    arguments: dict[str, Any] = {"config": config or None, "timeout": call.get("timeout")}
-    arguments["cancel"] = call.get("cancel")
-    arguments["max_retries"] = call.get("max_retries")
-    arguments["parallel_tool_calls"] = call.get("allow_parallel_tool_calls")
-    arguments |= {name: merged[name] for name in ("preset", "draft_model") if merged[name] is not None}
-    arguments |= _tool_arguments(call)
-    if call.get("response_format") is not None:
-        arguments["response_format"] = call["response_format"]
-    return CallOptions(
-        model=merged["model"],
-        load=load_options(settings, call),
-        context_window=merged["context_window"],
-        arguments={name: value for name, value in arguments.items() if value is not None},
-        raw_completion=bool(call.get("raw_completion", settings.raw_completion)),
-        raise_incomplete=bool(call.get("raise_incomplete", True)),
-        required_tools=frozenset(
-            tool_name(tool) for tool in arguments.get("tools") or () if has_required_parameters(tool)
-        ),
-    )
+    return {common.get(name, name): value for name, value in call.items()}
 
 
-def load_options(settings: PredictionSettings, call: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
-    """How to load the model, as the client's ``just_in_time`` takes it; ``context_window`` is its ``contextLength``."""
-    config = dict(settings.load_config) | dict(call.get("load_config") or {})
-    context_window = call.get("context_window", settings.context_window)
-    if "context_window" in call:
-        config.pop("context_length", None)
-        config["contextLength"] = context_window
-    elif context_window is not None and "context_length" not in config:
-        config.setdefault("contextLength", context_window)
-    options = {"ttl": call.get("ttl", settings.ttl), "config": config or None}
-    return options | ({"check_resources": True} if settings.check_resources else {})
+def chat_request(settings: PredictionSettings, call: Mapping[str, Any], history: PreparedHistory) -> PredictionRequest:
+    """The request of one call with a conversation; ``call`` is what ``call_keywords`` returns.
+
+    Raises:
+        LMStudioValueError: A tool, tool choice, schema or setting that LM Studio cannot take.
+    """
+    options = _options(call) | {"check_context": settings.check_context, "fetch_images": settings.fetch_images}
+    return prediction_request(settings.setting, call, history, **options)
 
 
-def _tool_arguments(call: Mapping[str, Any]) -> dict[str, Any]:
+def completion_request(settings: PredictionSettings, call: Mapping[str, Any], prompt: str) -> PredictionRequest:
+    """The request of one call whose prompt is sent as it is, without a chat template; raises as ``chat_request``."""
+    options = _options(call)
+    if "tools" in options:
+        raise LMStudioValueError("raw_completion has no chat template for tools: use chat")
+    return prediction_request(settings.setting, call, prompt, **options)
+
+
+def required_tools(request: PredictionRequest) -> frozenset[str]:
+    """The names of the tools that have required parameters."""
+    return frozenset(tool_name(tool) for tool in request.options.get("tools", ()) if has_required_parameters(tool))
+
+
+def _options(call: Mapping[str, Any]) -> dict[str, Any]:
+    options: dict[str, Any] = {name: call.get(name) for name in ("parallel_tool_calls", "response_format")}
     tools = wire_tools(call.get("tools") or ())
-    if not tools:
-        return {}
-    return {"tools": tools, "tool_choice": chosen_tool(call.get("tool_choice"), tools)}
+    return {**options, "tools": tools, "tool_choice": chosen_tool(call.get("tool_choice"), tools)} if tools else options

@@ -35,7 +35,6 @@ from lmstudio_integrations import (
     ToolCallStart,
 )
 from lmstudio_integrations.client.model_template import ModelTemplate
-from lmstudio_integrations.client.schemas import raise_for_incomplete_result
 from lmstudio_integrations.llama_index.events import PredictionStatsEvent, dispatcher, report_progress
 
 if TYPE_CHECKING:
@@ -78,28 +77,17 @@ class ResponseReader:
         span_id: str | None,
         model: str | None,
         required_tools: frozenset[str] = frozenset(),
-        is_forced_call: bool = False,
-        raise_incomplete: bool = True,
         complete_only: bool = False,
     ) -> None:
         self.model = model
-        self._is_forced_call = is_forced_call
-        self._raise_incomplete = raise_incomplete
         self._builder = ResponseBuilder(required_tools)
         self._chat = kind == "chat"
         self._span_id = span_id
         self._complete_only = complete_only
 
     def read(self, event: Event | PredictionResult) -> Iterable[Any]:
-        """The responses that an event gives, mostly one and often none; the result gives the last.
-
-        Raises ``LMStudioModelUnloadedError`` or ``LMStudioServerError`` if a failure ended the prediction, and
-        ``LMStudioStructuredOutputError`` if a structured answer or a forced call is incomplete.
-        """
+        """The responses that an event gives, mostly one and often none; the result gives the last."""
         if type(event) is PredictionResult:
-            event.raise_for_stop_reason()
-            if self._raise_incomplete:
-                raise_for_incomplete_result(event, forced_call=self._is_forced_call)
             return (self._last(event),)
         delta = self._builder.take(event)  # type: ignore[arg-type]  # it is an event
         if delta is None:

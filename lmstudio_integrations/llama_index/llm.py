@@ -21,8 +21,9 @@ from llama_index.core.llms.llm import ToolSelection
 from pydantic import ConfigDict
 
 from lmstudio_integrations.client.history import PreparedHistory
+from lmstudio_integrations.compat.prediction_request import PredictionRequest
 from lmstudio_integrations.errors import LMStudioValueError
-from lmstudio_integrations.llama_index._request import Call, CallOptions, call_options
+from lmstudio_integrations.llama_index._request import call_keywords, completion_request, required_tools
 from lmstudio_integrations.llama_index._response import ResponseReader
 from lmstudio_integrations.llama_index._structured import GrammarLLM
 from lmstudio_integrations.llama_index._tokenizer import LMStudioTokenizer
@@ -87,81 +88,77 @@ class LMStudio(GrammarLLM):
 
     @llm_chat_callback()
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Unpack[CallKeywords]) -> ChatResponse:
-        call = self._call_for(messages, call_options(self, kwargs))
-        (response,) = self._answers(call, self._reader("chat", call.options, complete_only=True))
+        request = self._request(messages, call_keywords(self, kwargs))
+        (response,) = self._answers(request, self._reader("chat", request, complete_only=True))
         return cast("ChatResponse", response)
 
     @llm_chat_callback()
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Unpack[CallKeywords]) -> ChatResponse:
-        call = self._call_for(messages, call_options(self, kwargs))
+        request = self._request(messages, call_keywords(self, kwargs))
         return cast(
-            "ChatResponse", await _only(self._aanswers(call, self._reader("chat", call.options, complete_only=True)))
+            "ChatResponse", await _only(self._aanswers(request, self._reader("chat", request, complete_only=True)))
         )
 
     @llm_chat_callback()
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Unpack[CallKeywords]) -> ChatResponseGen:
-        call = self._call_for(messages, call_options(self, kwargs))
-        return self._answers(call, self._reader("chat", call.options))
+        request = self._request(messages, call_keywords(self, kwargs))
+        return self._answers(request, self._reader("chat", request))
 
     @llm_chat_callback()
     async def astream_chat(
         self, messages: Sequence[ChatMessage], **kwargs: Unpack[CallKeywords]
     ) -> ChatResponseAsyncGen:
-        call = self._call_for(messages, call_options(self, kwargs))
-        return self._aanswers(call, self._reader("chat", call.options))
+        request = self._request(messages, call_keywords(self, kwargs))
+        return self._aanswers(request, self._reader("chat", request))
 
     # Completion: a chat of one user message, or the bare text (`raw_completion`)
 
     @llm_completion_callback()
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Unpack[CallKeywords]) -> CompletionResponse:
-        call = self._completion_call(prompt, formatted, kwargs)
-        (response,) = self._answers(call, self._reader("completion", call.options, complete_only=True))
+        request = self._completion_request(prompt, formatted, kwargs)
+        (response,) = self._answers(request, self._reader("completion", request, complete_only=True))
         return cast("CompletionResponse", response)
 
     @llm_completion_callback()
     async def acomplete(
         self, prompt: str, formatted: bool = False, **kwargs: Unpack[CallKeywords]
     ) -> CompletionResponse:
-        call = self._completion_call(prompt, formatted, kwargs)
-        answers = self._aanswers(call, self._reader("completion", call.options, complete_only=True))
+        request = self._completion_request(prompt, formatted, kwargs)
+        answers = self._aanswers(request, self._reader("completion", request, complete_only=True))
         return cast("CompletionResponse", await _only(answers))
 
     @llm_completion_callback()
     def stream_complete(
         self, prompt: str, formatted: bool = False, **kwargs: Unpack[CallKeywords]
     ) -> CompletionResponseGen:
-        call = self._completion_call(prompt, formatted, kwargs)
-        return self._answers(call, self._reader("completion", call.options))
+        request = self._completion_request(prompt, formatted, kwargs)
+        return self._answers(request, self._reader("completion", request))
 
     @llm_completion_callback()
     async def astream_complete(
         self, prompt: str, formatted: bool = False, **kwargs: Unpack[CallKeywords]
     ) -> CompletionResponseAsyncGen:
-        call = self._completion_call(prompt, formatted, kwargs)
-        return self._aanswers(call, self._reader("completion", call.options))
+        request = self._completion_request(prompt, formatted, kwargs)
+        return self._aanswers(request, self._reader("completion", request))
 
-    def _completion_call(self, prompt: str, formatted: bool, kwargs: Mapping[str, Any]) -> Call:
-        options = call_options(self, kwargs)
+    def _completion_request(self, prompt: str, formatted: bool, kwargs: Mapping[str, Any]) -> PredictionRequest:
+        call = call_keywords(self, kwargs)
         if not isinstance(prompt, str):
             raise LMStudioValueError(f"expected the prompt as a str, got {type(prompt).__name__}")
-        if not options.raw_completion:
-            return self._call_for([ChatMessage(role=MessageRole.USER, content=prompt)], options)
-        if "tools" in options.arguments:
-            raise LMStudioValueError("raw_completion has no chat template for tools: use chat")
+        if not call.get("raw_completion", self.raw_completion):
+            return self._request([ChatMessage(role=MessageRole.USER, content=prompt)], call)
         text = prompt if formatted or self.completion_to_prompt is None else self.completion_to_prompt(prompt)
-        return Call(options=options, prompt=text)
+        return completion_request(self, call, text)
 
     def _reader(
-        self, kind: Literal["chat", "completion"], options: CallOptions, *, complete_only: bool = False
+        self, kind: Literal["chat", "completion"], request: PredictionRequest, *, complete_only: bool = False
     ) -> ResponseReader:
         """Called in the body of the public method, where the method's span is the active one."""
         return ResponseReader(
             kind,
             span_id=active_span_id.get(),
-            model=options.model,
-            required_tools=options.required_tools,
-            is_forced_call=options.is_forced_call,
-            raise_incomplete=options.raise_incomplete,
+            model=request.model,
+            required_tools=required_tools(request),
             complete_only=complete_only,
         )
 

@@ -101,6 +101,10 @@ class ServerSettings(BaseModel):
             state["__dict__"] = {**state["__dict__"], "api_key": LOST_TOKEN}
         return state
 
+    def setting(self, name: str) -> Any:
+        """The value of a field by its common name (``compat.prediction_request``); ``None`` if there is none."""
+        return getattr(self, self.OWN_NAMES.get(name, name), None)
+
     @property
     def connection_settings(self) -> dict[str, Any]:
         """Keywords for the client, apart from the address and the token."""

@@ -12,9 +12,10 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 
+from lmstudio_integrations.compat.prediction_request import ResponseOptions
 from lmstudio_integrations.langchain._block_translator import register
 from lmstudio_integrations.langchain._chunks import ChunkReader
-from lmstudio_integrations.langchain._response import MessageReader, ResponseOptions
+from lmstudio_integrations.langchain._response import MessageReader
 from tests.packet_builders import (
     complete_success,
     events_and_result,

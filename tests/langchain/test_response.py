@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from lmstudio_integrations.client.result import PredictionResult
-from lmstudio_integrations.langchain._response import ResponseOptions, finish_reason, metadata_of, usage_of
+from lmstudio_integrations.compat.prediction_request import ResponseOptions
+from lmstudio_integrations.langchain._response import finish_reason, metadata_of, usage_of
 from tests.packet_builders import (
     complete_success,
     events_and_result,

@@ -9,7 +9,7 @@ from langchain_core.language_models.chat_model_stream import ChatModelStream
 from langchain_core.messages import AIMessage
 from langchain_tests.utils.stream_lifecycle import assert_valid_event_stream
 
-from lmstudio_integrations.langchain._response import ResponseOptions
+from lmstudio_integrations.compat.prediction_request import ResponseOptions
 from lmstudio_integrations.langchain._stream_events import StreamEventReader
 from tests.langchain.test_chunks import EVERYTHING
 from tests.packet_builders import (

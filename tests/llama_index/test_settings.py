@@ -16,10 +16,12 @@ from llama_index.core.base.llms.types import ChatMessage
 from pydantic import ValidationError
 
 from lmstudio_integrations import Timeout
+from lmstudio_integrations.client.history import PreparedHistory
+from lmstudio_integrations.compat.prediction_request import PredictionRequest, load_options
 from lmstudio_integrations.emulator import EmulatedModel, Emulator, Reply
 from lmstudio_integrations.llama_index import LMStudio
 from lmstudio_integrations.llama_index._model_metadata import ModelFacts, metadata_of
-from lmstudio_integrations.llama_index._request import call_options, load_options
+from lmstudio_integrations.llama_index._request import call_keywords, chat_request
 from tests.llama_index.conftest import Collected
 from tests.llama_index.wire import calls, creations, settings
 
@@ -86,15 +88,19 @@ def test_invalid_value_raises_in_the_constructor(bad: dict[str, Any]) -> None:
         LMStudio(**bad)
 
 
+def request_of(llm: LMStudio, call: dict[str, Any]) -> PredictionRequest:
+    return chat_request(llm, call_keywords(llm, call), PreparedHistory())
+
+
 def test_thinking_is_a_switch_or_a_budget() -> None:
     def config(llm: LMStudio) -> dict[str, Any]:
-        made: dict[str, Any] = call_options(llm, {}).arguments["config"]
+        made: dict[str, Any] = request_of(llm, {}).options["config"]
         return {name: made[name] for name in made if name != "contextOverflowPolicy"}
 
     assert config(LMStudio(thinking=True)) == {"enableThinking": True}
     assert config(LMStudio(thinking=1)) == {"enableThinking": True, "reasoningBudget": 1}
     with pytest.raises(ValueError, match="budget"):
-        call_options(LMStudio(), {"thinking": -1})
+        request_of(LMStudio(), {"thinking": -1})
 
 
 def test_context_window_is_sent_as_context_length(server: Emulator) -> None:
@@ -112,9 +118,9 @@ def test_context_window_is_sent_as_context_length(server: Emulator) -> None:
 
 def test_context_length_of_load_config_wins() -> None:
     llm = LMStudio(context_window=8192, load_config={"contextLength": 1024})
-    assert load_options(llm)["config"] == {"contextLength": 1024}
+    assert load_options(llm.setting)["config"] == {"contextLength": 1024}
     both = LMStudio(context_window=8192, load_config={"context_length": 1024})
-    assert load_options(both)["config"] == {"context_length": 1024}
+    assert load_options(both.setting)["config"] == {"contextLength": 1024}
 
 
 def test_timeout_is_a_number_a_mapping_or_a_timeout() -> None:
@@ -314,4 +320,4 @@ def test_import_without_llama_index_names_the_extra() -> None:
 )
 def test_call_may_say_how_the_model_is_loaded(call: dict[str, Any], load: dict[str, Any]) -> None:
     settings = LMStudio(context_window=2048, load_config={"gpu": 1})  # type: ignore[arg-type]  # misspelt on purpose
-    assert call_options(settings, call).load == load
+    assert request_of(settings, call).load == load
