@@ -29,6 +29,7 @@ _TYPES = {
     "api_key": "SecretStr | str | None",
     "prediction_config": "LlmPredictionConfigDict | None",
     "additional_kwargs": "LlmPredictionConfigDict",
+    "headers": "Mapping[str, str | SecretStr] | None",
     "load_config": "{load} | None",
     "reasoning": 'bool | int | Literal["on", "off"] | Mapping[str, Any] | None',
     "stop": "str | list[str] | None",
@@ -54,6 +55,7 @@ _CONVERTED = {
     "reasoning_effort": ("reasoning", 'Literal["none", "minimal", "low", "medium", "high"] | None'),
     "top_logprobs": ("logprobs", "int | None"),
     "is_chat_model": ("raw_completion", "bool"),
+    "client_kwargs": ("headers", "Mapping[str, Any] | None"),
 }
 
 

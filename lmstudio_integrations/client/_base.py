@@ -18,12 +18,14 @@ from lmstudio_integrations.client.callbacks import CallbackOptions, Callbacks
 from lmstudio_integrations.client.cancellation import CancelToken
 from lmstudio_integrations.client.long_texts import LongTexts, SplitText, check_long_texts
 from lmstudio_integrations.client.prediction import PredictionReader
+from lmstudio_integrations.client.server_headers import ServerHeaders, lost_headers, parse_server, restore_headers
 from lmstudio_integrations.client.settings import (
+    LOST_TOKEN,
     Timeout,
     check_encryption,
-    parse_address,
     parse_ssl_context,
     parse_token,
+    token_of,
 )
 from lmstudio_integrations.client.transport.daemon import run_in_daemon_thread
 from lmstudio_integrations.client.transport.executor import Executor, RequestLimits
@@ -158,6 +160,7 @@ class BaseClient:
         timeout: float | Timeout | Mapping[str, float | None] | None = None,
         max_retries: int = 1,
         ssl_context: SSLContext | str | PathLike[str] | None = None,
+        headers: Mapping[str, SecretStr | str] | None = None,
     ) -> None:
         try:
             authentication = parse_token(api_token)
@@ -166,12 +169,13 @@ class BaseClient:
         if url is not None and api_host is not None:
             raise LMStudioValueError("url and api_host are one address under two names: pass one")
         try:
-            address = parse_address(url if api_host is None else api_host)
+            address, parsed = parse_server(url if api_host is None else api_host, headers)
         finally:
-            del url, api_host  # where people put tokens by mistake
+            del url, api_host, headers  # where people put tokens by mistake
         given = None if timeout is None else Timeout.of(timeout)
-        self._set_up(address, authentication, given, check_retries(max_retries), parse_ssl_context(ssl_context))
-        check_encryption(self._address, self._authentication)
+        tls = parse_ssl_context(ssl_context)
+        self._set_up(address, authentication, given, check_retries(max_retries), tls, parsed)
+        check_encryption(self._address, self._authentication, self._headers)
 
     def _set_up(
         self,
@@ -180,12 +184,15 @@ class BaseClient:
         timeout: Timeout | None,
         max_retries: int,
         ssl_context: SSLContext | str | None,
+        headers: ServerHeaders | None,
     ) -> None:
         self._address = address
         self._authentication = authentication
         self._timeout = timeout
         self._max_retries = max_retries
         self._ssl_context = ssl_context
+        self._headers = headers
+        self._lost: tuple[bool, tuple[str, ...]] = (False, ())
         self._streams: WeakSet[BasePredictionStream] = WeakSet()
         self._closed = False
 
@@ -207,14 +214,19 @@ class BaseClient:
         return f"{type(self).__name__}({self._address!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        # A pickle travels and is kept, so the token is not in it: the other side reads its own environment.
-        # Nor is an ssl.SSLContext, which cannot be pickled; the path of a CA's file is.
-        state = {"url": self._address, "timeout": self._timeout, "max_retries": self._max_retries}
+        # A pickle travels and is kept, so no secret is in it: the other side reads its own environment, and says so
+        # if it lacks one. Nor is an ssl.SSLContext, which cannot be pickled; the path of a CA's file is.
+        state: dict[str, Any] = {"url": self._address, "timeout": self._timeout, "max_retries": self._max_retries}
+        had_token, names = self._lost
+        had_token = had_token or self._authentication is not None
+        names = names if self._headers is None else self._headers.names
+        state["secrets"] = (had_token, names)
         return state | ({"ssl_context": self._ssl_context} if isinstance(self._ssl_context, str) else {})
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         ssl_context = state.get("ssl_context")
-        self._set_up(state["url"], parse_token(), state["timeout"], state["max_retries"], ssl_context)
+        self._set_up(state["url"], parse_token(), state["timeout"], state["max_retries"], ssl_context, None)
+        self._lost = state["secrets"]
 
     def __copy__(self) -> Self:
         return self._again()
@@ -225,16 +237,30 @@ class BaseClient:
 
     def _again(self) -> Self:
         made = object.__new__(type(self))
-        made._set_up(self._address, self._authentication, self._timeout, self._max_retries, self._ssl_context)
+        made._set_up(
+            self._address,
+            self._authentication,
+            self._timeout,
+            self._max_retries,
+            self._ssl_context,
+            self._headers,
+        )
+        made._lost = self._lost
         return made
 
     def _pool(self) -> ConnectionPool:
         """On the loop: the way to the server."""
-        return io_thread().pool(self._address, self._authentication, self._ssl_context)
+        return io_thread().pool(self._address, self._authentication, self._ssl_context, self._headers)
 
     def _check_open(self) -> None:
         if self._closed:
             raise LMStudioConnectionError("this client has been closed: make a new one")
+        had_token, names = self._lost
+        if had_token and self._authentication is None:
+            token_of(LOST_TOKEN)
+            self._authentication = parse_token()
+        if names and self._headers is None:
+            self._headers = restore_headers(self._address, lost_headers(names))
 
     def _ask(self, call: requests.Call[T], model: requests.ModelReference | None = None) -> Future[T]:
         """Start an RPC."""
@@ -486,12 +512,12 @@ class BaseDownloadedModel(ModelInfo):
 
 def ask_api_host(api_host: str) -> Future[bool]:
     """Start to ask whether LM Studio answers at an address."""
-    address = parse_address(api_host)
+    address, headers = parse_server(api_host)
 
     async def run() -> bool:
         from lmstudio_integrations.client.transport.discovery import is_lm_studio  # with it all of websockets
 
-        return address is not None and await is_lm_studio(address)
+        return address is not None and await is_lm_studio(address, headers or ())
 
     return io_thread().submit(run())
 

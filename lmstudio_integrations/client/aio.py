@@ -544,6 +544,8 @@ class AsyncClient(BaseClient):
     reads ``LMSTUDIO_BASE_URL``, then looks for LM Studio on this machine. ``api_token``: a string or a pydantic
     ``SecretStr``; ``None`` reads ``LMSTUDIO_API_TOKEN``, then ``LM_API_TOKEN``. ``timeout``: seconds or ``Timeout``.
     ``ssl_context``: for ``wss://``, the path of a file or folder with CA certificates (PEM), or an ``ssl.SSLContext``.
+    ``headers``: names and values for a reverse proxy that demands them, sent with each connection and shown nowhere;
+    for basic authentication write ``https://user:password@host``.
 
     Making one costs nothing: sockets are opened by the first request and shared by all clients of one address and
     token in the process. Leaving an ``async with`` block, or ``close()``, cancels this client's streams and closes the

@@ -21,6 +21,8 @@ from lmstudio_integrations.client.sync import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from os import PathLike
+    from ssl import SSLContext
 
     from pydantic import SecretStr
 
@@ -50,12 +52,22 @@ def configure_default_client(
     *,
     timeout: float | Timeout | Mapping[str, float | None] | None = None,
     max_retries: int = 1,
+    ssl_context: SSLContext | str | PathLike[str] | None = None,
+    headers: Mapping[str, SecretStr | str] | None = None,
 ) -> None:
     """Choose the server, the token and the limits of the module-level functions, as ``Client`` does.
 
     It may be called again: the client of before is left to those that hold it.
     """
-    _configured[:] = [Client(api_host, api_token=api_token, timeout=timeout, max_retries=max_retries)]
+    client = Client(
+        api_host,
+        api_token=api_token,
+        timeout=timeout,
+        max_retries=max_retries,
+        ssl_context=ssl_context,
+        headers=headers,
+    )
+    _configured[:] = [client]
 
 
 def get_default_client(api_host: str | None = None) -> Client:

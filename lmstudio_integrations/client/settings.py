@@ -108,8 +108,8 @@ def parse_address(url: Any) -> str | None:
     """The base URL of the server's WebSockets, ``ws[s]://host:port[/prefix]``, or ``None`` to look for LM Studio here.
 
     Takes ``ws://``, ``wss://``, ``http://``, ``https://`` and bare ``host:port``, with a path prefix (a reverse proxy)
-    but no query, fragment or user; a missing port is the default of the scheme, and 1234 without a scheme. ``None``
-    reads ``LMSTUDIO_BASE_URL``. Paths of its REST and OpenAI-compatible
+    but no query, fragment or user (``parse_server`` removes a user before); a missing port is the default of the
+    scheme, and 1234 without a scheme. ``None`` reads ``LMSTUDIO_BASE_URL``. Paths of its REST and OpenAI-compatible
     endpoints (``/v1/…``, ``/api/v0/…``, ``/api/v1/…``) are cut off.
     """
     if url is None:
@@ -118,10 +118,15 @@ def parse_address(url: Any) -> str | None:
             return None
     if not isinstance(url, str) or not url.strip():
         raise LMStudioValueError(f"{url!r} is no address: pass one like 'ws://localhost:1234' or 'localhost:1234'")
+    refuse_token_in_address(url)
+    return _parse_address(str(url).strip())
+
+
+def refuse_token_in_address(url: str) -> None:
+    """Raise ``LMStudioValueError`` if the address holds an API token, without repeating it."""
     if _LIKE_A_TOKEN in url:
         del url
         raise LMStudioValueError("the address holds an API token: pass the token as api_token, and the address alone")
-    return _parse_address(str(url).strip())
 
 
 @lru_cache(maxsize=64)
@@ -137,7 +142,12 @@ def _parse_address(text: str) -> str:
     if parts.scheme not in _SCHEMES:
         raise LMStudioValueError(f"{shown!r}: LM Studio is reached through {', '.join(_SCHEMES)}, not {parts.scheme!r}")
     if parts.username is not None or parts.password is not None:
-        raise LMStudioValueError("an address must not hold a user or password: pass a token as api_token")
+        raise LMStudioValueError(
+            "an address with a user needs a password, too: http://user:password@host, with %40 for an @ in them. "
+            "A token of LM Studio is passed as api_token"
+        )
+    if "@" in parts.path:  # the rest of a password, if a "/" stands in it
+        raise LMStudioValueError("an address must not have an @ after the host: write / in a password as %2F")
     if parts.query or parts.fragment or not parts.hostname or _NEVER_IN_URL.search(text):
         raise LMStudioValueError(f"{shown!r} is no address: a host, a port and a path prefix are all that it may hold")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
@@ -198,18 +208,24 @@ def _warn_of_placeholder() -> None:
     )
 
 
-def check_encryption(base: str | None, authentication: Authentication | None) -> None:
-    """Warn, once for each address, before an API token goes to another machine without encryption."""
-    if authentication is not None and base is not None and base.startswith("ws://") and not is_local(base):
-        _warn_of_plain_text(base)
+def check_encryption(base: str | None, authentication: Authentication | None, headers: object = None) -> None:
+    """Warn, once for each address, before an API token or headers go to another machine without encryption."""
+    if base is None or not base.startswith("ws://") or is_local(base):
+        return
+    if authentication is not None:
+        _warn_of_plain_text(base, "the API token is", "the token")
+    if headers is not None:
+        _warn_of_plain_text(base, "the headers for its proxy are", "them")
 
 
 @lru_cache(maxsize=256)
-def _warn_of_plain_text(base: str) -> None:
+def _warn_of_plain_text(base: str, sent: str, read: str) -> None:
     logger.warning(
-        "the connection to %s is not encrypted, and the API token is sent over it: anyone on the network between can "
-        "read the token. Use wss:// through a proxy that speaks TLS, or a tunnel.",
+        "the connection to %s is not encrypted, and %s sent over it: anyone on the network between can "
+        "read %s. Use wss:// through a proxy that speaks TLS, or a tunnel.",
         base,
+        sent,
+        read,
     )
 
 

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
+from lmstudio_integrations.client.server_headers import basic_authorization
 from lmstudio_integrations.compat.prediction_settings import SAMPLING
 from lmstudio_integrations.errors import LMStudioValueError
 
@@ -39,6 +40,7 @@ SYNONYMS: dict[str, str] = {
     "model_name": "model",
     "model_id": "model",
     "request_timeout": "timeout",
+    "default_headers": "headers",
     "keep_alive": "ttl",
     "num_ctx": "context_length",
     "n_ctx": "context_length",
@@ -90,7 +92,6 @@ IGNORED_IN_CONSTRUCTOR = frozenset(
         "async_client",
         "async_client_kwargs",
         "client",
-        "client_kwargs",
         "default_query",
         "http_async_client",
         "http_client",
@@ -152,8 +153,6 @@ REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "audio_config": ((), "LM Studio's models answer with text"),
     "truncation": (("disabled",), "pass context_overflow_policy='truncateMiddle' or 'rollingWindow'"),
     "context_management": ((), "pass context_overflow_policy='truncateMiddle' or 'rollingWindow'"),
-    "default_headers": ((), "this client sends no headers of its own: put them into the reverse proxy"),
-    "headers": ((), "this client sends no headers of its own: put them into the reverse proxy"),
     "dimensions": ((), "LM Studio returns the vectors as the model makes them: cut and normalise them afterwards"),
 }
 """Settings that would change the answer and that LM Studio does not have: values that change nothing, and what to do
@@ -217,21 +216,35 @@ def _translate(
                 logger.warning("the setting %r has no meaning for LM Studio and is ignored", name)
             continue
         else:
-            raise error(unknown_name(name, {*known, *SYNONYMS, *_CONVERTED}, what))
+            raise error(_unknown(name, known, what))
         for setting, item in pairs.items():
             if setting not in known:
                 if warn and _is_empty(item):
                     continue
-                if setting == "response_format":
-                    raise error(f"{name!r} is a keyword of each call, not a {what}: pass or bind response_format=…")
-                raise error(unknown_name(name, known, what))
-            if setting in made and made[setting] != item:
+                raise error(_misplaced(setting, name, known, what))
+            if item is None and setting in made:
+                continue
+            if made.get(setting) is not None and made[setting] != item:
                 raise LMStudioValueError(
                     f"{named[setting]!r} and {name!r} are one setting under two names: pass one of them"
                 )
             made[setting] = item
             named[setting] = name
     return made
+
+
+def _unknown(name: str, known: Collection[str], what: str) -> str:
+    """The message for a name that is known nowhere, or ``headers`` in a call."""
+    return _misplaced(name, name, {*known, *SYNONYMS, *_CONVERTED}, what)
+
+
+def _misplaced(setting: str, name: str, known: Collection[str], what: str) -> str:
+    """The message for ``name`` if its ``setting`` is not among ``known``."""
+    if setting == "headers":
+        return f"{name!r} is no {what}: headers belong to the connection, so pass them to the constructor"
+    if setting == "response_format":
+        return f"{name!r} is a keyword of each call, not a {what}: pass or bind response_format=…"
+    return unknown_name(name, known, what)
 
 
 def _settings_of(name: str, value: Any, known: Collection[str], own: Mapping[str, str]) -> dict[str, Any]:
@@ -304,7 +317,21 @@ def _is_chat_model(value: Any) -> dict[str, Any]:
     return {"raw_completion": not value}
 
 
+def _client_kwargs(value: Any) -> dict[str, Any]:
+    """What ChatOllama passes to httpx: its headers and basic authentication mean the same here."""
+    found: dict[str, Any] = {}
+    for name, item in (value or {}).items():
+        if name == "headers":
+            found["headers"] = {**found.get("headers", {}), **item}
+        elif name == "auth" and isinstance(item, tuple) and len(item) == 2:
+            found["headers"] = {**found.get("headers", {}), "Authorization": basic_authorization(*item)}
+        else:
+            logger.warning("client_kwargs has %r, which has no meaning for this client and is ignored", name)
+    return found
+
+
 _CONVERTED: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "client_kwargs": _client_kwargs,
     "keep_alive": _keep_alive,
     "format": _format,
     "json_mode": _json_mode,

@@ -42,6 +42,7 @@ class ChatLMStudioKeywords(TypedDict, total=False):
     disable_streaming: bool | Literal["tool_calling"]
     output_version: str | None
     profile: ModelProfile | None
+    headers: Mapping[str, str | SecretStr] | None
     model: str | None
     base_url: str | None
     api_token: SecretStr | str | Callable[[], str | SecretStr] | None
@@ -87,6 +88,7 @@ class ChatLMStudioKeywords(TypedDict, total=False):
     model_name: str | None
     model_id: str | None
     request_timeout: float | Timeout | Mapping[str, float | None] | None
+    default_headers: Mapping[str, str | SecretStr] | None
     num_ctx: int | None
     n_ctx: int | None
     context_window: int | None
@@ -105,6 +107,7 @@ class ChatLMStudioKeywords(TypedDict, total=False):
     keep_alive: float | str | None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high"] | None
     top_logprobs: int | None
+    client_kwargs: Mapping[str, Any] | None
 
 
 class LMStudioLLMKeywords(TypedDict, total=False):
@@ -117,6 +120,7 @@ class LMStudioLLMKeywords(TypedDict, total=False):
     tags: list[str] | None
     metadata: dict[str, Any] | None
     custom_get_token_ids: Callable[[str], list[int]] | None
+    headers: Mapping[str, str | SecretStr] | None
     model: str | None
     base_url: str | None
     api_token: SecretStr | str | Callable[[], str | SecretStr] | None
@@ -157,6 +161,7 @@ class LMStudioLLMKeywords(TypedDict, total=False):
     model_name: str | None
     model_id: str | None
     request_timeout: float | Timeout | Mapping[str, float | None] | None
+    default_headers: Mapping[str, str | SecretStr] | None
     num_ctx: int | None
     n_ctx: int | None
     context_window: int | None
@@ -175,11 +180,13 @@ class LMStudioLLMKeywords(TypedDict, total=False):
     keep_alive: float | str | None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high"] | None
     top_logprobs: int | None
+    client_kwargs: Mapping[str, Any] | None
 
 
 class LMStudioEmbeddingsKeywords(TypedDict, total=False):
     """The keywords of ``LMStudioEmbeddings(…)``: its fields, and their names in other integrations."""
 
+    headers: Mapping[str, str | SecretStr] | None
     model: str | None
     base_url: str | None
     api_token: SecretStr | str | Callable[[], str | SecretStr] | None
@@ -205,11 +212,13 @@ class LMStudioEmbeddingsKeywords(TypedDict, total=False):
     model_name: str | None
     model_id: str | None
     request_timeout: float | Timeout | Mapping[str, float | None] | None
+    default_headers: Mapping[str, str | SecretStr] | None
     num_ctx: int | None
     n_ctx: int | None
     context_window: int | None
     show_progress_bar: bool
     keep_alive: float | str | None
+    client_kwargs: Mapping[str, Any] | None
 
 
 class ChatCallKeywords(TypedDict, total=False):

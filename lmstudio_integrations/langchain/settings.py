@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal
 
 from langchain_core.utils.utils import secret_from_env
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from lmstudio_integrations import AsyncClient, Client, ModelInstanceInfo, Timeout
 from lmstudio_integrations.client.common_settings import CommonSettings
+from lmstudio_integrations.client.header_settings import HeaderSettings, hide_user
 from lmstudio_integrations.client.settings import LOST_TOKEN, token_of
 from lmstudio_integrations.compat.names import translate_constructor
 from lmstudio_integrations.compat.prediction_request import load_options
@@ -25,7 +26,7 @@ Method = Literal["json_schema", "function_calling", "json_mode"]
 """The ways of ``with_structured_output``."""
 
 
-class ConnectionSettings(BaseModel):
+class ConnectionSettings(HeaderSettings):
     """Where LM Studio is, which model, and how it is loaded if it is not there yet."""
 
     # Not built: nobody makes one, and each model has all these fields in a schema of its own.
@@ -37,7 +38,8 @@ class ConnectionSettings(BaseModel):
     """Model key or instance identifier (also ``model_name``); ``None``: any model that is loaded."""
 
     base_url: str | None = None
-    """``ws://``, ``http://`` or ``host:port``; ``None``: ``LMSTUDIO_BASE_URL``, else LM Studio's usual ports."""
+    """``ws://``, ``http://`` or ``host:port``; ``None``: ``LMSTUDIO_BASE_URL``, else LM Studio's usual ports. A user
+    and password for a reverse proxy (``https://user:password@host``) are moved into ``headers``."""
 
     api_token: SecretStr | None = Field(
         default_factory=secret_from_env(["LMSTUDIO_API_TOKEN", "LM_API_TOKEN"], default=None)
@@ -75,7 +77,7 @@ class ConnectionSettings(BaseModel):
     @classmethod
     def _translate_names(cls, values: Any) -> Any:
         """Names that other integrations have for the same things; a misspelt one is an error."""
-        return translate_constructor(values, cls.model_fields, {}) if isinstance(values, dict) else values
+        return hide_user(translate_constructor(values, cls.model_fields, {})) if isinstance(values, dict) else values
 
     @field_validator("api_token", mode="before")
     @classmethod
@@ -109,7 +111,12 @@ class ConnectionSettings(BaseModel):
         return AsyncClient(self.base_url, api_token=self._token(), **self._connection_settings())
 
     def _connection_settings(self) -> dict[str, Any]:
-        return {"timeout": self.timeout, "max_retries": self.max_retries, "ssl_context": self.ssl_context}
+        return {
+            "timeout": self.timeout,
+            "max_retries": self.max_retries,
+            "ssl_context": self.ssl_context,
+            "headers": self._server_headers(),
+        }
 
     def _token(self) -> str | None:
         return token_of(self.api_token)

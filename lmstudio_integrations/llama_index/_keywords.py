@@ -33,6 +33,7 @@ class LMStudioKeywords(TypedDict, total=False):
     output_parser: BaseOutputParser | None
     pydantic_program_mode: PydanticProgramMode
     query_wrapper_prompt: BasePromptTemplate | None
+    headers: Mapping[str, str | SecretStr] | None
     base_url: str | None
     api_key: SecretStr | str | None
     timeout: float | dict[str, float | None] | Timeout | None
@@ -74,6 +75,7 @@ class LMStudioKeywords(TypedDict, total=False):
     model_name: str | None
     model_id: str | None
     request_timeout: float | dict[str, float | None] | Timeout | None
+    default_headers: Mapping[str, str | SecretStr] | None
     num_ctx: int | None
     n_ctx: int | None
     max_completion_tokens: int | Literal[False] | None
@@ -94,6 +96,7 @@ class LMStudioKeywords(TypedDict, total=False):
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high"] | None
     top_logprobs: int | None
     is_chat_model: bool
+    client_kwargs: Mapping[str, Any] | None
 
 
 class LMStudioEmbeddingKeywords(TypedDict, total=False):
@@ -105,6 +108,7 @@ class LMStudioEmbeddingKeywords(TypedDict, total=False):
     num_workers: int | None
     embeddings_cache: Any | None
     rate_limiter: Any | None
+    headers: Mapping[str, str | SecretStr] | None
     base_url: str | None
     api_key: SecretStr | str | None
     timeout: float | dict[str, float | None] | Timeout | None
@@ -123,9 +127,11 @@ class LMStudioEmbeddingKeywords(TypedDict, total=False):
     host: str | None
     model_id: str
     request_timeout: float | dict[str, float | None] | Timeout | None
+    default_headers: Mapping[str, str | SecretStr] | None
     api_token: SecretStr | str | None
     model: str
     keep_alive: float | str | None
+    client_kwargs: Mapping[str, Any] | None
 
 
 class CallKeywords(TypedDict, total=False):

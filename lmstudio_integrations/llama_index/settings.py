@@ -9,17 +9,18 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from lmstudio_integrations import Timeout
 from lmstudio_integrations.client.common_settings import CommonSettings
+from lmstudio_integrations.client.header_settings import HeaderSettings, hide_user
 from lmstudio_integrations.client.settings import LOST_TOKEN, token_of
 from lmstudio_integrations.compat.names import translate_constructor
 
 __all__ = ["PredictionSettings", "ServerSettings"]
 
 
-class ServerSettings(BaseModel):
+class ServerSettings(HeaderSettings):
     """Where the server is, how to be let in, how long to wait, and how a model is to be loaded."""
 
     # Not built: nobody makes one, and each model has all these fields in a schema of its own.
@@ -31,7 +32,8 @@ class ServerSettings(BaseModel):
     base_url: str | None = Field(
         default=None,
         description="Address of LM Studio, such as 'ws://localhost:1234'; http://…/v1 is understood. "
-        "None: LMSTUDIO_BASE_URL, else LM Studio's usual ports on this machine.",
+        "None: LMSTUDIO_BASE_URL, else LM Studio's usual ports on this machine. A user and password for a reverse "
+        "proxy (https://user:password@host) are moved into headers.",
     )
     api_key: SecretStr | str | None = Field(
         default=None,
@@ -80,7 +82,7 @@ class ServerSettings(BaseModel):
         if not isinstance(data, dict):
             return data
         values = {name: value for name, value in data.items() if name != "class_name"}  # a stored form has it
-        return translate_constructor(values, cls.model_fields, cls.OWN_NAMES)
+        return hide_user(translate_constructor(values, cls.model_fields, cls.OWN_NAMES))
 
     @field_validator("api_key")
     @classmethod
@@ -108,7 +110,12 @@ class ServerSettings(BaseModel):
     @property
     def connection_settings(self) -> dict[str, Any]:
         """Keywords for the client, apart from the address and the token."""
-        return {"timeout": self.timeout, "max_retries": self.max_retries, "ssl_context": self.ssl_context}
+        return {
+            "timeout": self.timeout,
+            "max_retries": self.max_retries,
+            "ssl_context": self.ssl_context,
+            "headers": self._server_headers(),
+        }
 
     @property
     def token(self) -> str | None:

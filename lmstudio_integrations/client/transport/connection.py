@@ -29,6 +29,7 @@ from lmstudio_integrations.client.transport.multiplexer import Multiplexer, read
 from lmstudio_integrations.client.transport.websocket import MessageConnection
 from lmstudio_integrations.client.transport.wire_log import wire_logger
 from lmstudio_integrations.errors import (
+    LMStudioAuthenticationError,
     LMStudioConnectionError,
     LMStudioDisconnectedError,
     LMStudioError,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from ssl import SSLContext
 
+    from lmstudio_integrations.client.server_headers import ServerHeaders
     from lmstudio_integrations.client.transport.multiplexer import PendingCall
     from lmstudio_integrations.protocol.auth import Authentication
 
@@ -59,6 +61,19 @@ _PING_TIMEOUT = 60.0
 # How long (seconds) the server may take to answer a close frame, and to read it: it may not read any more.
 _CLOSE_TIMEOUT = 1.0
 _CLOSE = 2.0
+
+
+_ACCESS_REFUSED = (401, 403)
+
+
+def _access_refused(url: str, status: int, headers: ServerHeaders | None) -> LMStudioAuthenticationError:
+    """LM Studio itself refuses a client within the WebSocket, so an HTTP status comes from something before it."""
+    sent = "without headers" if headers is None else f"with the headers {', '.join(headers.names)}"
+    return LMStudioAuthenticationError(
+        f"{url} answered with HTTP status {status} to a request {sent}: a reverse proxy demands others. Pass "
+        "headers={'Authorization': …}, or the address as https://user:password@host. An LM Studio API token is no "
+        "header: it is passed as api_token"
+    )
 
 
 class ConnectProgress:
@@ -149,10 +164,11 @@ class Connection:
         authentication: Authentication,
         opening: ConnectProgress,
         tls: SSLContext | None = None,
+        headers: ServerHeaders | None = None,
     ) -> Connection:
         """Connect and authenticate, without a time limit; ``opening`` records how far it has come.
 
-        ``tls``: how a ``wss://`` address is verified, ``None`` for Python's default.
+        ``tls``: how a ``wss://`` address is verified, ``None`` for Python's default. ``headers``: for a reverse proxy.
 
         Raises ``LMStudioServerNotFoundError``, ``LMStudioConnectionError`` (``LMStudioDisconnectedError`` if the
         server closed the socket meanwhile), ``LMStudioAuthenticationError`` or ``LMStudioProtocolError``.
@@ -174,6 +190,8 @@ class Connection:
                 logger=wire_logger,
                 # The environment's proxy is for other machines.
                 proxy=None if is_local(base) else True,
+                # Not a list, whose values error trackers would show.
+                additional_headers=headers,
                 **options,
             )
             assert isinstance(connected, MessageConnection)
@@ -187,6 +205,8 @@ class Connection:
         except ConnectionClosed as error:
             raise LMStudioDisconnectedError(f"{url} closed the connection during the handshake") from error
         except InvalidStatus as error:
+            if error.response.status_code in _ACCESS_REFUSED:
+                raise _access_refused(url, error.response.status_code, headers) from error
             raise LMStudioConnectionError(
                 f"{url} answered with HTTP status {error.response.status_code}, not as LM Studio: check the "
                 "address, and the proxy in between if there is one"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from lmstudio_integrations.client.settings import DEFAULT_PORTS, USER_PORT
@@ -25,16 +26,26 @@ _REMOTE_SECONDS = 4.0
 _HOST = "127.0.0.1"
 
 
-async def greets(host: str, port: int, seconds: float = _PROBE_SECONDS, *, prefix: str = "", tls: bool = False) -> bool:
-    """Whether LM Studio answers at ``host:port`` within ``seconds``; ``prefix`` comes before the path."""
+async def greets(
+    host: str,
+    port: int,
+    seconds: float = _PROBE_SECONDS,
+    *,
+    prefix: str = "",
+    tls: bool = False,
+    headers: Iterable[tuple[str, str]] = (),
+) -> bool:
+    """Whether LM Studio answers at ``host:port`` within ``seconds``; ``prefix`` comes before the path.
+
+    ``headers`` are for a reverse proxy.
+    """
     try:
         async with asyncio.timeout(seconds):
             reader, writer = await asyncio.open_connection(host, port, ssl=tls or None)
             try:
-                writer.write(
-                    f"GET {prefix}/lmstudio-greeting HTTP/1.1\r\nHost: {host}:{port}\r\n"
-                    "Connection: close\r\n\r\n".encode()
-                )
+                lines = [f"GET {prefix}/lmstudio-greeting HTTP/1.1", f"Host: {host}:{port}", "Connection: close"]
+                lines += [f"{name}: {value}" for name, value in headers]
+                writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
                 head = await reader.readuntil(b"\r\n\r\n")
                 status = head.split(b" ", 2)[1:2]
                 body = await reader.readuntil(b"}")
@@ -48,12 +59,17 @@ async def greets(host: str, port: int, seconds: float = _PROBE_SECONDS, *, prefi
         return False
 
 
-async def is_lm_studio(address: str) -> bool:
-    """Whether LM Studio answers at a base URL as ``parse_address`` makes them."""
+async def is_lm_studio(address: str, headers: Iterable[tuple[str, str]] = ()) -> bool:
+    """Whether LM Studio answers at a base URL as ``parse_address`` makes them; ``headers`` are for a reverse proxy."""
     parts = urlsplit(address)
     tls = parts.scheme == "wss"
     return await greets(
-        parts.hostname or "", parts.port or (443 if tls else 80), prefix=parts.path, tls=tls, seconds=_REMOTE_SECONDS
+        parts.hostname or "",
+        parts.port or (443 if tls else 80),
+        prefix=parts.path,
+        tls=tls,
+        seconds=_REMOTE_SECONDS,
+        headers=headers,
     )
 
 

@@ -10,6 +10,8 @@ import contextlib
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+from websockets.exceptions import InvalidStatus
+
 from lmstudio_integrations.client.transport.batch_rpc import Slots
 from lmstudio_integrations.client.transport.connection import Connection, ConnectProgress, load_certificates
 from lmstudio_integrations.client.transport.discovery import discover
@@ -26,6 +28,7 @@ from lmstudio_integrations.protocol.auth import Authentication, guest_authentica
 if TYPE_CHECKING:
     from ssl import SSLContext
 
+    from lmstudio_integrations.client.server_headers import ServerHeaders
     from lmstudio_integrations.client.settings import Timeout
 
 __all__ = ["ConnectionPool", "UploadCache"]
@@ -60,14 +63,19 @@ class ConnectionPool:
     """``base`` is the server's address; ``None`` looks for LM Studio on this machine.
 
     ``authentication``: ``None`` is a guest, whose random identity is replaced once if the server refuses it.
-    ``ssl_context`` is what ``parse_ssl_context`` returns.
+    ``ssl_context`` is what ``parse_ssl_context`` returns. ``headers`` are for a reverse proxy in front of the server.
     """
 
     def __init__(
-        self, base: str | None, authentication: Authentication | None, ssl_context: SSLContext | str | None = None
+        self,
+        base: str | None,
+        authentication: Authentication | None,
+        ssl_context: SSLContext | str | None = None,
+        headers: ServerHeaders | None = None,
     ) -> None:
         self._base = base
         self._ssl_context = ssl_context
+        self._headers = headers
         self._found: str | None = None
         self._is_guest = authentication is None
         # One identity for all namespaces: LM Studio keeps uploaded files per identity.
@@ -133,15 +141,16 @@ class ConnectionPool:
         try:
             # A server that restarts closes new sockets, and may be back at once.
             with contextlib.suppress(LMStudioDisconnectedError):
-                return await Connection.open(base, namespace, self._authentication, progress, tls)
-            return await Connection.open(base, namespace, self._authentication, progress, tls)
-        except LMStudioAuthenticationError:
-            if not self._is_guest or self._guest_renewed:
+                return await Connection.open(base, namespace, self._authentication, progress, tls, self._headers)
+            return await Connection.open(base, namespace, self._authentication, progress, tls, self._headers)
+        except LMStudioAuthenticationError as error:
+            by_proxy = isinstance(error.__cause__, InvalidStatus)
+            if not self._is_guest or self._guest_renewed or by_proxy:
                 raise
         self._guest_renewed = True
         self._authentication = guest_authentication()
         self.uploads.clear()
-        return await Connection.open(base, namespace, self._authentication, progress, tls)
+        return await Connection.open(base, namespace, self._authentication, progress, tls, self._headers)
 
     def forget_attempt(self, namespace: str, attempt: SharedConnect) -> None:
         """An attempt has ended: the next caller starts another."""

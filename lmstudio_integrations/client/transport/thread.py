@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from ssl import SSLContext
 
+    from lmstudio_integrations.client.server_headers import ServerHeaders
     from lmstudio_integrations.client.transport.pool import ConnectionPool
     from lmstudio_integrations.protocol.auth import Authentication
 
-    PoolKey = tuple[str | None, Authentication | None, SSLContext | str | None]
+    PoolKey = tuple[str | None, Authentication | None, SSLContext | str | None, ServerHeaders | None]
 
 __all__ = ["Consumer", "IOThread", "io_thread"]
 
@@ -78,10 +79,14 @@ class IOThread:
         return self._stopped or self.pid != os.getpid()
 
     def pool(
-        self, base: str | None, authentication: Authentication | None, ssl_context: SSLContext | str | None = None
+        self,
+        base: str | None,
+        authentication: Authentication | None,
+        ssl_context: SSLContext | str | None = None,
+        headers: ServerHeaders | None = None,
     ) -> ConnectionPool:
         """The pool of a server; call it on the loop only."""
-        key = (base, authentication, ssl_context)
+        key = (base, authentication, ssl_context, headers)
         pool = self._pools.get(key)
         if pool is None:
             # Here and not above: websockets and TLS are a third of what importing this package would take. On this
@@ -89,7 +94,7 @@ class IOThread:
             with _process.importing:
                 from lmstudio_integrations.client.transport.pool import ConnectionPool
 
-            pool = self._pools[key] = ConnectionPool(base, authentication, ssl_context)
+            pool = self._pools[key] = ConnectionPool(base, authentication, ssl_context, headers)
         return pool
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:

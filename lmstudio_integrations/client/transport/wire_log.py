@@ -1,23 +1,32 @@
-"""What the WebSocket library may log of our frames: nothing that may hold the API token."""
+"""What the WebSocket library may log of our frames: nothing that may hold the API token or a header's secret."""
 
 from __future__ import annotations
 
 import logging
+import re
 
 __all__ = ["wire_logger"]
 
+_HEADER = re.compile(r"> ([!#$%&'*+.^_`|~0-9A-Za-z-]+): ")
+_OF_THE_HANDSHAKE = frozenset({"connection", "host", "upgrade", "user-agent"})
 
-def _without_token(record: logging.LogRecord) -> bool:
-    """Drop the authentication and its reply, which may repeat it, and the reason of a close frame."""
+
+def _without_secrets(record: logging.LogRecord) -> bool:
+    """Drop the authentication and its reply, which may repeat it, the reason of a close frame and users' headers."""
     message = record.getMessage()
     # Long frames are logged in part, so only heads are read.
     if '"authVersion"' in message or '{"success"' in message.replace(" ", "") or "sk-lm-" in message:
         return False
     if " CLOSE " in message[:10]:
         record.msg, record.args = message.partition(")")[0] + ")", ()
+    header = _HEADER.match(message)
+    if header is not None:
+        name = header[1].lower()
+        if name not in _OF_THE_HANDSHAKE and not name.startswith("sec-websocket-"):
+            record.msg, record.args = f"> {header[1]}: …", ()
     return True
 
 
 wire_logger: logging.Logger = logging.getLogger("lmstudio_integrations.websockets")
 """In place of ``websockets.client``; its frames are logged at the level DEBUG."""
-wire_logger.addFilter(_without_token)
+wire_logger.addFilter(_without_secrets)
