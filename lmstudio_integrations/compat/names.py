@@ -153,7 +153,7 @@ REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "audio_config": ((), "LM Studio's models answer with text"),
     "truncation": (("disabled",), "pass context_overflow_policy='truncateMiddle' or 'rollingWindow'"),
     "context_management": ((), "pass context_overflow_policy='truncateMiddle' or 'rollingWindow'"),
-    "dimensions": ((), "LM Studio returns the vectors as the model makes them: cut and normalise them afterwards"),
+    "dimensions": ((), "only embeddings have dimensions"),
 }
 """Settings that would change the answer and that LM Studio does not have: values that change nothing, and what to do
 instead. Empty values are ignored, too."""

@@ -201,6 +201,7 @@ class LMStudioEmbeddingsKeywords(TypedDict, total=False):
     query_prefix: str
     document_prefix: str
     long_texts: Literal["error", "split", "unchecked"]
+    dimensions: int | None
     validate_model_on_init: bool
     show_progress: bool
     api_key: SecretStr | str | Callable[[], str | SecretStr] | None

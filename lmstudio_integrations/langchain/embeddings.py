@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from langchain_core.embeddings import Embeddings
-from pydantic import ConfigDict, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from lmstudio_integrations.client.long_texts import LongTexts
 from lmstudio_integrations.client.progress_bar import ProgressBars
 from lmstudio_integrations.compat.embedding_texts import check_texts
+from lmstudio_integrations.compat.embedding_vectors import shorten_vectors
 from lmstudio_integrations.langchain._profile import check_model
 from lmstudio_integrations.langchain.errors import LangChainErrors
 from lmstudio_integrations.langchain.settings import ConnectionSettings
@@ -59,6 +60,10 @@ class LMStudioEmbeddings(ConnectionSettings, Embeddings):
     """A text that has more tokens than the model's context is a ``ContextOverflowError`` with its number ("error"), or
     is embedded in parts whose vectors are averaged ("split"), or is sent as it is ("unchecked")."""
 
+    dimensions: int | None = Field(default=None, ge=1)
+    """How many numbers each vector has, scaled to length 1: the first of those that the model makes. Only for models
+    that were trained for it (Matryoshka), such as nomic-embed-text-v1.5 and Qwen3-Embedding; ``None``: all."""
+
     validate_model_on_init: bool = False
     """Whether constructing the object asks the server for the model, and raises
     ``ChatLMStudioModelNotFoundError`` if there is none of that name."""
@@ -101,14 +106,14 @@ class LMStudioEmbeddings(ConnectionSettings, Embeddings):
         model = self._client().embedding.just_in_time(self.model, **self._load_options())
         vectors: list[list[float]] = []
         for batch in self._batches(texts):
-            vectors += model.embed(batch, long_texts=self.long_texts)
+            vectors += shorten_vectors(model.embed(batch, long_texts=self.long_texts), self.dimensions)
         return vectors
 
     async def _aembed(self, texts: list[str]) -> list[list[float]]:
         model = self._aclient().embedding.just_in_time(self.model, **self._load_options())
         vectors: list[list[float]] = []
         for batch in self._batches(texts):
-            vectors += await model.embed(batch, long_texts=self.long_texts)
+            vectors += shorten_vectors(await model.embed(batch, long_texts=self.long_texts), self.dimensions)
         return vectors
 
     def _batches(self, texts: list[str]) -> Iterator[list[str]]:

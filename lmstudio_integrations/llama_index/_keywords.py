@@ -120,6 +120,7 @@ class LMStudioEmbeddingKeywords(TypedDict, total=False):
     query_instruction: str | None
     text_instruction: str | None
     long_texts: Literal["error", "split", "unchecked"]
+    dimensions: int | None
     openai_api_key: SecretStr | str | None
     api_base: str | None
     openai_api_base: str | None

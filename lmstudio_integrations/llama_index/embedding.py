@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field
 from lmstudio_integrations import AsyncClient, Client
 from lmstudio_integrations.client.long_texts import LongTexts
 from lmstudio_integrations.compat.embedding_texts import check_texts
+from lmstudio_integrations.compat.embedding_vectors import shorten_vectors
 from lmstudio_integrations.llama_index.settings import ServerSettings
 
 if TYPE_CHECKING:
@@ -65,6 +66,14 @@ class LMStudioEmbedding(ServerSettings, BaseEmbedding):
         "embedded in parts whose vectors are averaged ('split'), or is sent as it is ('unchecked').",
     )
 
+    dimensions: int | None = Field(
+        default=None,
+        ge=1,
+        description="How many numbers each vector has, scaled to length 1: the first of those that the model makes. "
+        "Only for models that were trained for it (Matryoshka), such as nomic-embed-text-v1.5 and Qwen3-Embedding. "
+        "None: all.",
+    )
+
     @classmethod
     def class_name(cls) -> str:
         return "LMStudioEmbedding"
@@ -89,10 +98,10 @@ class LMStudioEmbedding(ServerSettings, BaseEmbedding):
         return None if self.model_name == ANY_MODEL else self.model_name
 
     def _embed(self, texts: list[str]) -> list[Embedding]:
-        return self._model().embed(texts, long_texts=self.long_texts)
+        return shorten_vectors(self._model().embed(texts, long_texts=self.long_texts), self.dimensions)
 
     async def _aembed(self, texts: list[str]) -> list[Embedding]:
-        return await self._amodel().embed(texts, long_texts=self.long_texts)
+        return shorten_vectors(await self._amodel().embed(texts, long_texts=self.long_texts), self.dimensions)
 
     def get_text_embedding_batch(
         self, texts: Iterable[str], show_progress: bool = False, **kwargs: Any
