@@ -7,7 +7,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, ForwardRef, Self, TypeAlias, TypeVar
 from weakref import WeakSet
 
 from pydantic import PrivateAttr
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from lmstudio_integrations.client.chat import History
     from lmstudio_integrations.client.result import PredictionResult
+    from lmstudio_integrations.client.schemas import ResponseFormat
     from lmstudio_integrations.client.transport.pool import ConnectionPool
     from lmstudio_integrations.protocol.auth import Authentication
     from lmstudio_integrations.protocol.config import EmbeddingLoadModelConfig, LlmLoadModelConfig, LlmPredictionConfig
@@ -75,10 +76,9 @@ EmbeddingLoadConfig: TypeAlias = "EmbeddingLoadModelConfig | EmbeddingLoadModelC
 
 
 class CompletionOptions(CallbackOptions, total=False):
-    """What ``complete`` and ``complete_stream`` take besides the prompt.
+    """What ``complete`` and ``complete_stream`` take besides the prompt and ``response_format``.
 
     ``config``: settings under LM Studio's names (camelCase or snake_case), or ``LlmPredictionConfig``.
-    ``response_format``: a pydantic class, a JSON schema, or ``{"type": "gbnf", "gbnfGrammar": …}``.
     ``preset``: the name of a preset. ``draft_model``: key of the model for speculative decoding.
     ``timeout``: seconds or a ``Timeout``, for this prediction alone. ``max_retries``: how often the request may be sent
     again (default: the client's). ``cancel``: a ``CancelToken``. ``watch_queue``: whether ``events()`` has a
@@ -86,7 +86,6 @@ class CompletionOptions(CallbackOptions, total=False):
     """
 
     config: LlmPredictionConfig | LlmPredictionConfigDict | None
-    response_format: Any
     preset: str | None
     draft_model: str | None
     timeout: float | Timeout | Mapping[str, float | None] | None
@@ -96,7 +95,7 @@ class CompletionOptions(CallbackOptions, total=False):
 
 
 class PredictionOptions(CompletionOptions, total=False):
-    """What ``respond`` and ``respond_stream`` take besides the history.
+    """What ``respond`` and ``respond_stream`` take besides the history and ``response_format``.
 
     ``input``: the history, in place of the first argument.
     ``tools``: definitions, OpenAI's form or ``{"name", "description", "parameters"}``. ``tool_choice``: ``"auto"``,
@@ -106,7 +105,7 @@ class PredictionOptions(CompletionOptions, total=False):
     ``fetch_images``: whether this process may fetch images that the history names by an http(s) address.
     """
 
-    input: History
+    input: History | None
     tools: Sequence[Mapping[str, Any]] | None
     tool_choice: str | None
     parallel_tool_calls: bool | None
@@ -122,16 +121,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 def shows_options(options: type[CompletionOptions]) -> Callable[[F], F]:
     """Make ``inspect.signature``, and so ``help`` and completion in notebooks, show each keyword of ``**options``.
 
-    Type checkers know them from ``Unpack``.
+    Type checkers and editors know them from ``Unpack``.
     """
+
+    def keyword(name: str, kind: ForwardRef) -> inspect.Parameter:
+        default = None if kind.__forward_arg__.endswith("| None") else False
+        return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind.__forward_arg__)
 
     def decorate(method: F) -> F:
         signature = inspect.signature(method)
         given = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
-        keywords = [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
-            for name, kind in options.__annotations__.items()
-        ]
+        keywords = [keyword(name, kind) for name, kind in options.__annotations__.items()]
         method.__signature__ = signature.replace(parameters=[*given, *keywords])  # type: ignore[attr-defined]
         return method
 
@@ -401,7 +401,15 @@ class BaseModelHandle:
             given.get("omit_eos_token") if omit_eos_token is None else omit_eos_token,
         )
 
-    def _start(self, make: Callable[..., S], history: Any, options: Mapping[str, Any], *, raw: bool) -> S:
+    def _start(
+        self,
+        make: Callable[..., S],
+        history: Any,
+        options: Mapping[str, Any],
+        response_format: ResponseFormat | None = None,
+        *,
+        raw: bool,
+    ) -> S:
         """Check everything, then start a prediction; its packets go to the stream that ``make`` makes."""
         self._client._check_open()
         given = dict(options)
@@ -419,7 +427,7 @@ class BaseModelHandle:
         parallel = given.pop("parallel_tool_calls", None) is not False
         if cancel is not None:
             cancel.raise_if_cancelled()
-        prediction = requests.prediction(history, raw_prompt=raw, **given)
+        prediction = requests.prediction(history, raw_prompt=raw, response_format=response_format, **given)
         reader = PredictionReader(
             structured=prediction.structured,
             tool_names=prediction.tool_names,
@@ -618,7 +626,7 @@ class BasePredictionStream:
         parts += [ToolCallRequestPart(tool_call_request=call) for call in result.tool_calls]
         return AssistantMessage(content=parts)
 
-    def _finished(self) -> PredictionResult:
+    def _finished(self) -> PredictionResult[Any]:
         if self._reader.error is not None:
             raise self._reader.error
         if self._reader.result is None:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Generator
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Generic, Self, cast
 
 from lmstudio_integrations.client._base import BasePredictionStream
 from lmstudio_integrations.client.aio_waiting import run
 from lmstudio_integrations.client.prediction import Event, Fragment
+from lmstudio_integrations.client.result import Parsed_co, PredictionResult
 from lmstudio_integrations.client.transport.mailbox import AsyncMailbox
 from lmstudio_integrations.client.transport.multiplexer import CLOSED
 
 if TYPE_CHECKING:
     from lmstudio_integrations.client.callbacks import Callbacks
     from lmstudio_integrations.client.prediction import PredictionReader
-    from lmstudio_integrations.client.result import PredictionResult
 
 __all__ = ["AsyncPredictionStream"]
 
@@ -30,8 +30,10 @@ class _Done:
 _DONE = _Done()
 
 
-class AsyncPredictionStream(BasePredictionStream):
+class AsyncPredictionStream(BasePredictionStream, Generic[Parsed_co]):
     """A prediction under way. ``async for`` its ``Fragment``s, then await ``result()``.
+
+    ``AsyncPredictionStream[X]`` has a result whose ``parsed`` is an ``X``.
 
     ``break``, ``cancel()``, ``close()``, ``aclose()``, leaving an ``async with`` block, cancelling the task and garbage
     collection all reach the server as a cancel. Errors are as in ``PredictionStream``. Callbacks may be plain
@@ -74,7 +76,7 @@ class AsyncPredictionStream(BasePredictionStream):
         """Everything that happens: fragments, progress, tool calls. Use it in place of iterating the stream."""
         return self._read(False)
 
-    def result(self) -> PredictionResult:
+    def result(self) -> PredictionResult[Parsed_co]:
         """The complete result: awaitable at any time, and there at once when the stream has been read to its end.
 
         ``await stream.result()`` waits for the end if need be; after the last fragment ``stream.result()`` does, too,
@@ -82,9 +84,9 @@ class AsyncPredictionStream(BasePredictionStream):
         """
         if self._reader.error is not None or self._reader.result is not None:
             return self._finished()
-        return cast("PredictionResult", self.wait_for_result())
+        return cast("PredictionResult[Parsed_co]", self.wait_for_result())
 
-    async def wait_for_result(self) -> PredictionResult:
+    async def wait_for_result(self) -> PredictionResult[Parsed_co]:
         """The complete result, waiting for the end if need be. Raises what ended the prediction instead."""
         async for _ in self._read(False):
             pass

@@ -16,8 +16,8 @@ from lmstudio_integrations.client.sync import (
     DownloadedEmbeddingModel,
     DownloadedLlm,
     EmbeddingModel,
-    LoadProgressCallback,
 )
+from lmstudio_integrations.client.sync_models import LoadProgressCallback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,19 +5,37 @@ from __future__ import annotations
 import json
 from collections.abc import Generator
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Generic, Self
 
-from lmstudio_integrations.errors import LMStudioModelUnloadedError, LMStudioServerError
+from pydantic import TypeAdapter, ValidationError
+
+from lmstudio_integrations.client.schemas import raise_for_incomplete_answer, without_code_fence
+from lmstudio_integrations.errors import (
+    LMStudioModelUnloadedError,
+    LMStudioServerError,
+    LMStudioStructuredOutputError,
+    LMStudioValueError,
+)
 from lmstudio_integrations.protocol._model import to_jsonable
 from lmstudio_integrations.protocol.config_reported import ReportedLlmLoadConfig, ReportedPredictionConfig
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
     from lmstudio_integrations.client.events import PromptProgress, TokenLogProb, ToolCallFailed
     from lmstudio_integrations.protocol.history import ToolCallRequest
     from lmstudio_integrations.protocol.models import ModelInstanceInfo
     from lmstudio_integrations.protocol.prediction import PredictionStats
 
-__all__ = ["PartialPrediction", "PredictionResult", "Usage", "read_structured"]
+    T = TypeVar("T")
+    Parsed_co = TypeVar("Parsed_co", covariant=True, default=Any)  # ``PredictionResult`` alone is of any type
+else:  # defaults of type variables are for type checkers: Python has them from 3.13 on
+    from typing import TypeVar
+
+    T = TypeVar("T")
+    Parsed_co = TypeVar("Parsed_co", covariant=True)
+
+__all__ = ["PartialPrediction", "PredictionResult", "Usage", "raise_for_incomplete_result", "read_structured"]
 
 _FINISH_REASONS = {
     "eosFound": "stop",
@@ -46,11 +64,14 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PredictionResult:
+class PredictionResult(Generic[Parsed_co]):
     """The complete answer (LM Studio's documentation, "Chat Completion", section "Prediction results").
 
+    ``PredictionResult[X]`` is a result whose ``parsed`` is an ``X``.
+
     * ``content``: the visible text; reasoning, its tags and structural text are not in it.
-    * ``parsed``: the document as a dict (or list) for a structured answer, else the same text as ``content``.
+    * ``parsed``: the document as a dict (or list) for a structured answer, else the same text as ``content``. With a
+      ``TypedDict`` as ``response_format`` it has that type. ``parsed_as(Book)`` is an object of a class instead.
     * ``structured``: whether ``parsed`` is a document. If one was asked for but the answer is not JSON (for one,
       because the token limit truncated it), this is ``False`` and ``parse_error`` has the reason.
     * ``parsed_from_reasoning``: the document was found in the model's reasoning, and there was no visible text.
@@ -70,7 +91,7 @@ class PredictionResult:
     """
 
     content: str
-    parsed: Any
+    parsed: Parsed_co
     structured: bool
     stats: PredictionStats
     model_info: ModelInstanceInfo
@@ -110,6 +131,28 @@ class PredictionResult:
             cached_tokens=cached if prompt is None or cached is None else min(cached, prompt),
             reasoning_tokens=reasoning if completion is None or reasoning is None else min(reasoning, completion),
         )
+
+    def parsed_as(self, kind: type[T]) -> T:
+        """The structured answer as an object of ``kind``, validated by pydantic.
+
+        ``kind`` is a pydantic class, a dataclass, a ``TypedDict``, ``list[X]`` and so on::
+
+            book = model.respond("A book", response_format=Book).parsed_as(Book)
+
+        Raises:
+            LMStudioStructuredOutputError: The answer is incomplete (the message names the limit), or does not fit.
+            LMStudioValueError: No structured answer was asked for.
+        """
+        if not self.structured and self.parse_error is None:
+            raise LMStudioValueError("this is not a structured answer: ask for one with response_format=")
+        raise_for_incomplete_result(self)
+        try:
+            text = self.reasoning if self.parsed_from_reasoning else self.content
+            return TypeAdapter(kind).validate_json(without_code_fence(text))
+        except ValidationError as error:
+            raise LMStudioStructuredOutputError(
+                f"the structured answer does not fit {getattr(kind, '__name__', kind)}: {error}"
+            ) from error
 
     def raise_for_stop_reason(self) -> Self:
         """Return the result itself, or raise if its stop reason is a failure.
@@ -163,6 +206,22 @@ class PartialPrediction:
     tool_calls: list[ToolCallRequest]
     failed_tool_calls: list[ToolCallFailed]
     prompt_progress: PromptProgress | None
+
+
+def raise_for_incomplete_result(
+    result: PredictionResult, *, answer_tool: str | None = None, forced_call: bool = False
+) -> None:
+    """``raise_for_incomplete_answer`` for a result, if it was to be a document or a forced tool call."""
+    document = answer_tool is not None or result.structured or result.parse_error is not None
+    if document or forced_call:
+        raise_for_incomplete_answer(
+            str(result.stats.stop_reason or ""),
+            result.reasoning if result.parsed_from_reasoning else result.content,
+            [call.name for call in result.tool_calls],
+            [f"{failed.error.title}; got {failed.raw_content!r:.200}" for failed in result.failed_tool_calls],
+            document=document,
+            answer_tool=answer_tool,
+        )
 
 
 def read_structured(asked: bool, content: str, reasoning: str) -> tuple[bool, Any, bool, str | None]:

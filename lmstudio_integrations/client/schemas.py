@@ -4,16 +4,47 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from lmstudio_integrations.errors import LMStudioStructuredOutputError
 from lmstudio_integrations.protocol.structured import answer_schema
 
 if TYPE_CHECKING:
-    from lmstudio_integrations.client.result import PredictionResult
+    from pydantic import RootModel
 
-__all__ = ["answer_schema", "raise_for_incomplete_answer", "raise_for_incomplete_result", "without_code_fence"]
+__all__ = [
+    "AnySchema",
+    "Document",
+    "ModelSchema",
+    "ResponseFormat",
+    "SchemaClass",
+    "answer_schema",
+    "raise_for_incomplete_answer",
+    "without_code_fence",
+]
+
+
+Document = TypeVar("Document", bound=Mapping[str, object])
+"""A ``TypedDict``."""
+
+
+@runtime_checkable
+class ModelSchema(Protocol):
+    """A class that has a JSON Schema, such as a pydantic class: what ``response_format`` takes."""
+
+    @classmethod
+    def model_json_schema(cls) -> dict[str, Any]:
+        """The JSON Schema."""
+        ...
+
+
+SchemaClass: TypeAlias = type[ModelSchema] | ModelSchema
+"""What describes a JSON object: a pydantic class, or anything else with ``model_json_schema()``."""
+AnySchema: TypeAlias = "Mapping[str, Any] | type[RootModel[Any]]"
+"""What describes any JSON document: a JSON Schema, LM Studio's or OpenAI's form of it, a pydantic ``RootModel``."""
+ResponseFormat: TypeAlias = "SchemaClass | AnySchema | type[Mapping[str, object]]"
+"""What ``response_format`` takes; the class of a mapping is a ``TypedDict``."""
 
 _FENCE = re.compile(r"\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*", re.DOTALL | re.IGNORECASE)
 _ENDINGS = {
@@ -23,22 +54,6 @@ _ENDINGS = {
     "modelUnloaded": "the model was unloaded",
     "failed": "the engine failed",
 }
-
-
-def raise_for_incomplete_result(
-    result: PredictionResult, *, answer_tool: str | None = None, forced_call: bool = False
-) -> None:
-    """``raise_for_incomplete_answer`` for a result, if it was to be a document or a forced tool call."""
-    document = answer_tool is not None or result.structured or result.parse_error is not None
-    if document or forced_call:
-        raise_for_incomplete_answer(
-            str(result.stats.stop_reason or ""),
-            result.reasoning if result.parsed_from_reasoning else result.content,
-            [call.name for call in result.tool_calls],
-            [f"{failed.error.title}; got {failed.raw_content!r:.200}" for failed in result.failed_tool_calls],
-            document=document,
-            answer_tool=answer_tool,
-        )
 
 
 def raise_for_incomplete_answer(

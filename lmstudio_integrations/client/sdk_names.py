@@ -6,11 +6,10 @@ has more classes than this package, the name is an alias of their common class.
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
-
 import pydantic
 
 from lmstudio_integrations.client.events import Fragment
+from lmstudio_integrations.client.schemas import ModelSchema
 from lmstudio_integrations.errors import (
     LMStudioConnectionError,
     LMStudioError,
@@ -83,13 +82,3 @@ class LMStudioUnknownMessageWarning(LMStudioError, UserWarning):  # noqa: N818  
 
 class BaseModel(pydantic.BaseModel):
     """A base for classes of structured answers: pydantic's own. ``respond(response_format=…)`` takes either."""
-
-
-@runtime_checkable
-class ModelSchema(Protocol):
-    """A class that has a JSON Schema, such as a pydantic class: what ``response_format`` takes."""
-
-    @classmethod
-    def model_json_schema(cls) -> dict[str, Any]:
-        """The JSON Schema."""
-        ...

@@ -5,21 +5,23 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Generic, Self
 
 from lmstudio_integrations.client._base import BasePredictionStream
 from lmstudio_integrations.client.prediction import Event, Fragment
+from lmstudio_integrations.client.result import Parsed_co, PredictionResult
 
 if TYPE_CHECKING:
     from lmstudio_integrations.client.callbacks import Callbacks
     from lmstudio_integrations.client.prediction import PredictionReader
-    from lmstudio_integrations.client.result import PredictionResult
 
 __all__ = ["PredictionStream"]
 
 
-class PredictionStream(BasePredictionStream):
+class PredictionStream(BasePredictionStream, Generic[Parsed_co]):
     """A prediction under way. Iterate for its ``Fragment``s, then ask for ``result()``.
+
+    ``PredictionStream[X]`` has a result whose ``parsed`` is an ``X``.
 
     ``break``, ``cancel()``, ``close()``, leaving a ``with`` block, Ctrl-C and garbage collection all reach the server
     as a cancel. Errors are those of ``lmstudio_integrations.errors``; one that ends an answer has what had come before
@@ -67,7 +69,7 @@ class PredictionStream(BasePredictionStream):
         """Everything that happens: fragments, progress, tool calls. Use it in place of iterating the stream."""
         return self._read(False)
 
-    def result(self) -> PredictionResult:
+    def result(self) -> PredictionResult[Parsed_co]:
         """The complete result, waiting for the end if need be. Raises what ended the prediction instead."""
         for _ in self._read(False):
             pass

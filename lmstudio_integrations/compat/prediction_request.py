@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from lmstudio_integrations.client import AsyncClient, AsyncPredictionStream, Client, PredictionResult, PredictionStream
-from lmstudio_integrations.client.schemas import raise_for_incomplete_result
+from lmstudio_integrations.client.result import raise_for_incomplete_result
 from lmstudio_integrations.compat.prediction_settings import SAMPLING, merged_config, prediction_config
 
 __all__ = ["PredictionRequest", "ResponseOptions", "Setting", "load_options", "prediction_request"]

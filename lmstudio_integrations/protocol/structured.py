@@ -6,6 +6,9 @@ The answer arrives as ordinary text; the client parses it.
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import TypeAdapter
+from pydantic.errors import PydanticUserError
+
 from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.protocol.json_schema import (
     check_references,
@@ -23,8 +26,9 @@ STRUCTURED_KEY = "llm.prediction.structured"
 def structured_value(response_format: Any) -> dict[str, Any]:
     """The wire form of a ``response_format``.
 
-    Accepts ``None`` (free text), a pydantic class or anything else with ``model_json_schema()``, a JSON Schema, LM
-    Studio's own form ``{"type": "json"|"gbnf"|"none", …}``, and OpenAI's ``json_schema``, ``json_object`` and ``text``.
+    Accepts ``None`` (free text), a pydantic class or anything else with ``model_json_schema()``, a ``TypedDict``, a
+    JSON Schema, LM Studio's own form ``{"type": "json"|"gbnf"|"none", …}``, and OpenAI's ``json_schema``,
+    ``json_object`` and ``text``.
 
     Raises:
         LMStudioValueError: anything else, or a schema that JSON cannot hold.
@@ -34,10 +38,12 @@ def structured_value(response_format: Any) -> dict[str, Any]:
     make_schema = getattr(response_format, "model_json_schema", None)
     if callable(make_schema):
         return _json(make_schema(), checked_afterwards=True)
+    if isinstance(response_format, type) and hasattr(response_format, "__required_keys__"):
+        return _json(_typed_dict_schema(response_format))
     if not isinstance(response_format, Mapping):
         raise LMStudioValueError(
-            "response_format must be a pydantic class, an object with model_json_schema(), a JSON Schema or "
-            f'{{"type": "json"|"gbnf"|"none", …}}, not {type(response_format).__name__}.'
+            "response_format must be a pydantic class, a TypedDict, an object with model_json_schema(), a JSON Schema "
+            f'or {{"type": "json"|"gbnf"|"none", …}}, not {type(response_format).__name__}.'
         )
     kind = response_format.get("type")
     if kind == "none" or kind == "text":
@@ -88,6 +94,13 @@ def answer_schema(schema: Any, *, checked_afterwards: bool = False) -> dict[str,
             )
 
     return enforceable(copied, on_unsupported=refuse)
+
+
+def _typed_dict_schema(kind: Any) -> dict[str, Any]:
+    try:
+        return TypeAdapter(kind).json_schema()
+    except PydanticUserError as error:  # on Python 3.11 pydantic needs typing_extensions' TypedDict
+        raise LMStudioValueError(f"response_format={kind.__name__} has no JSON Schema: {error}") from error
 
 
 def _openai_schema(response_format: Mapping[str, Any]) -> Any:

@@ -93,4 +93,4 @@ def test_the_configuration_type_that_the_page_names_is_there(lmstudio_emulator: 
         assert model.respond("Hi", config=config).stats.predicted_tokens_count == 2
         assert model.respond("Hi", config={"maxTokens": 2}).stats.predicted_tokens_count == 2
         with pytest.raises(LMStudioValueError, match="maxTokens"):
-            model.respond("Hi", config={"maxToken": 2})  # type: ignore[arg-type]  # misspelt on purpose
+            model.respond("Hi", config={"maxToken": 2})  # type: ignore[call-overload]  # misspelt on purpose

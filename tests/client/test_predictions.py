@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
+from typing_extensions import TypedDict
 
 from lmstudio_integrations import (
     AsyncClient,
@@ -41,6 +42,11 @@ EXACT = "Grüße, 世界! 😀\n  two\tlines e\u0301"
 
 
 class Person(BaseModel):
+    name: str
+    age: int
+
+
+class PersonDict(TypedDict):
     name: str
     age: int
 
@@ -149,7 +155,7 @@ def test_a_draft_model_is_named(front: Front, lmstudio_emulator: Emulator) -> No
     assert fields == [{"key": "llm.prediction.speculativeDecoding.draftModel", "value": "emulator/chat-2"}]
 
 
-@pytest.mark.parametrize("response_format", [Person, Person.model_json_schema(), {"type": "json_object"}])
+@pytest.mark.parametrize("response_format", [Person, PersonDict, Person.model_json_schema(), {"type": "json_object"}])
 def test_a_document_that_was_asked_for_is_parsed(
     front: Front, lmstudio_emulator: Emulator, response_format: Any
 ) -> None:

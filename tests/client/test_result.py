@@ -4,12 +4,32 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
+from typing_extensions import TypedDict
 
+from lmstudio_integrations import LMStudioStructuredOutputError, LMStudioValueError
 from lmstudio_integrations.client.result import PredictionResult, read_structured
 from tests.packet_builders import fragment, read_all, success
+
+
+class Person(BaseModel):
+    name: str
+    born: date
+
+
+class PersonDict(TypedDict):
+    name: str
+
+
+@dataclass
+class PersonData:
+    name: str
+    born: date
 
 
 def result_of(*packets: Any, structured: bool = False) -> PredictionResult:
@@ -75,3 +95,37 @@ def test_the_plain_dicts_of_a_result_are_json() -> None:
     json.dumps(
         [result.load_config, result.prediction_config, result.stats.model_dump(), result.model_info.model_dump()]
     )
+
+
+ZOE = '{"name": "Zoë", "born": "2019-05-01"}'
+
+
+@pytest.mark.parametrize("kind", [Person, PersonData])
+def test_parsed_as_makes_an_object_of_a_class(kind: Any) -> None:
+    result = result_of(fragment(ZOE), structured=True)
+    assert result.parsed_as(kind) == kind(name="Zoë", born=date(2019, 5, 1))
+    assert result.parsed == {"name": "Zoë", "born": "2019-05-01"}  # LM Studio's documentation promises a dictionary
+
+
+def test_parsed_as_makes_what_a_typed_dict_or_a_list_describes() -> None:
+    assert result_of(fragment(ZOE), structured=True).parsed_as(PersonDict) == {"name": "Zoë"}
+    assert result_of(fragment("[1, 2]"), structured=True).parsed_as(list[int]) == [1, 2]
+
+
+def test_parsed_as_reads_the_document_in_the_reasoning_if_there_is_no_answer() -> None:
+    result = result_of(fragment(ZOE, "reasoning"), structured=True)
+    assert result.parsed_as(Person).name == "Zoë"
+
+
+def test_parsed_as_reads_a_document_within_a_code_fence() -> None:
+    result = result_of(fragment(f"```json\n{ZOE}\n```"), structured=True)
+    assert (result.structured, result.parsed_as(Person).name) == (False, "Zoë")
+
+
+def test_parsed_as_refuses_an_incomplete_or_other_document_and_plain_text() -> None:
+    with pytest.raises(LMStudioStructuredOutputError, match="expected a JSON document"):
+        result_of(fragment('{"name":"Zo'), structured=True).parsed_as(Person)
+    with pytest.raises(LMStudioStructuredOutputError, match=r"does not fit Person: .*\s*born"):
+        result_of(fragment('{"name":"Zoë"}'), structured=True).parsed_as(Person)
+    with pytest.raises(LMStudioValueError, match="response_format="):
+        result_of(fragment(ZOE)).parsed_as(Person)

@@ -129,8 +129,12 @@ def test_every_option_of_a_prediction_is_declared_once() -> None:
 def test_signature_shows_every_option(kind: Any, method: str, options: Any) -> None:
     parameters = inspect.signature(getattr(kind, method)).parameters
     keywords = [name for name, one in parameters.items() if one.kind is one.KEYWORD_ONLY]
-    assert keywords == list(options.__annotations__)
-    assert {"config", "on_message", "response_format"} <= set(keywords)
+    assert keywords == ["response_format", *options.__annotations__]
+    assert {"config", "on_message"} <= set(keywords)
+    assert parameters["config"].annotation == "LlmPredictionConfig | LlmPredictionConfigDict | None"
+    assert {name for name in keywords if parameters[name].default is False} == {
+        name for name in keywords if parameters[name].annotation == "bool"
+    }
 
 
 @pytest.mark.parametrize("name", client.__all__)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NotRequired
 
 import pytest
 from pydantic import BaseModel
+from typing_extensions import TypedDict
 
 from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.protocol.structured import structured_field, structured_value
@@ -103,3 +105,25 @@ def test_the_schema_that_was_given_is_not_shared_with_what_is_sent() -> None:
 def test_schemas_that_the_official_sdks_sent_are_sent_alike(name: str) -> None:
     for sent in transcripts.settings(name, "predict"):
         assert structured_value(sent["llm.prediction.structured"]) == closed(sent["llm.prediction.structured"])
+
+
+class BookDict(TypedDict):
+    title: str
+    year: NotRequired[int]
+
+
+def test_typed_dict_is_sent_as_its_schema() -> None:
+    value = structured_value(BookDict)
+    assert value["type"] == "json"
+    assert value["jsonSchema"]["properties"].keys() == {"title", "year"}
+    assert value["jsonSchema"]["required"] == ["title"]
+    assert value["jsonSchema"]["additionalProperties"] is False
+
+
+class Unknown(TypedDict):
+    value: Callable[[], int]
+
+
+def test_typed_dict_without_a_schema_is_refused() -> None:
+    with pytest.raises(LMStudioValueError, match="Unknown has no JSON Schema"):
+        structured_value(Unknown)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from typing import Any, TypedDict, assert_type
 
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from llama_index.core.llms import ChatMessage
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, RootModel, SecretStr
 
 import lmstudio_integrations as lms
-from lmstudio_integrations import AsyncClient, CancelToken, Chat, Client, PredictionResult, Timeout
+from lmstudio_integrations import AsyncClient, CancelToken, Chat, Client, PredictionResult, PredictionStream, Timeout
 from lmstudio_integrations.emulator import Emulator, Reply, ToolCall
 from lmstudio_integrations.langchain import ChatLMStudio, LMStudioEmbeddings, LMStudioLLM, ProgressBar
 from lmstudio_integrations.llama_index import LMStudio, LMStudioEmbedding, ProgressBarEventHandler
@@ -18,6 +19,15 @@ from lmstudio_integrations.llama_index import LMStudio, LMStudioEmbedding, Progr
 class Sailing(BaseModel):
     destination: str
     hour: int
+
+
+class Hours(RootModel[list[int]]):
+    """A document that is a list."""
+
+
+class Harbour(TypedDict):
+    name: str
+    depth: float
 
 
 def show(progress: float) -> None:
@@ -41,6 +51,34 @@ def client_alone() -> str:
         print(fragment.content, fragment.reasoning_type)
     final: PredictionResult = stream.result()
     return final.content
+
+
+def documents() -> Sailing:
+    """``parsed`` has the type of the ``response_format``; an incomplete document is text."""
+    model = lms.llm("qwen/qwen3-4b")
+    harbour = model.respond("Which harbour?", response_format=Harbour).parsed
+    assert_type(harbour, Harbour | str)
+    if not isinstance(harbour, str):
+        assert_type(harbour["depth"], float)
+    assert_type(model.respond_stream("Which?", response_format=Harbour).result().parsed, Harbour | str)
+    assert_type(model.complete("Which?", response_format=Harbour).parsed, Harbour | str)
+    assert_type(model.respond("When?", response_format=Sailing).parsed, dict[str, Any] | str)
+    assert_type(model.respond("When?", response_format=Hours).parsed, Any)
+    assert_type(model.respond("When?", response_format={"type": "object"}).parsed, Any)
+    assert_type(model.respond("When?").parsed, dict[str, Any] | str)
+    assert_type(model.respond("Which?", response_format=Harbour).parsed_as(Harbour), Harbour)
+    result: PredictionResult = model.respond("When?", response_format=Sailing)
+    stream: PredictionStream[Harbour | str] = model.respond_stream("Which?", response_format=Harbour)
+    stream.close()
+    return result.parsed_as(Sailing)
+
+
+async def documents_awaiting() -> None:
+    model = await AsyncClient().llm.model()
+    assert_type((await model.respond("Which?", response_format=Harbour)).parsed, Harbour | str)
+    stream = await model.respond_stream("Which?", response_format=Harbour)
+    assert_type((await stream.result()).parsed, Harbour | str)
+    assert_type((await stream.result()).parsed_as(Sailing), Sailing)
 
 
 def client_with_limits() -> list[float]:

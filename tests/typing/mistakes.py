@@ -5,10 +5,16 @@ LlamaIndex's decorators hide the keywords of ``chat`` and ``complete`` from mypy
 
 from __future__ import annotations
 
+from pydantic import BaseModel
+
 import lmstudio_integrations as lms
 from lmstudio_integrations import AsyncClient, Chat, Client
 from lmstudio_integrations.langchain import ChatLMStudio, LMStudioEmbeddings, LMStudioLLM
 from lmstudio_integrations.llama_index import LMStudio, LMStudioEmbedding
+
+
+class Sailing(BaseModel):
+    hour: int
 
 
 def no_argument() -> None: ...
@@ -23,6 +29,9 @@ def client_alone() -> None:
     model.respond("Why?", config={"maxToken": 3})  # MISTAKE
     model.respond("Why?", config={"temperature": "hot"})  # MISTAKE
     model.respond(7)  # MISTAKE
+    model.respond("Why?", response_format=7)  # MISTAKE
+    model.respond("Why?", response_format=dict[str, int]()).parsed_as(7)  # MISTAKE
+    model.respond("Why?", response_format=Sailing).parsed["hour"]  # MISTAKE
     model.respond("Why?", temperature=0.5)  # MISTAKE
     model.respond("Why?", on_first_token=two_arguments)  # MISTAKE
     model.respond_stream("Why?", on_prompt_processing_progress=no_argument)  # MISTAKE

@@ -75,7 +75,7 @@ def test_a_callback_that_raises_is_a_cancel_and_its_error_arrives(server: Emulat
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        model.respond("hi", **{name: fail})  # type: ignore[arg-type]
+        model.respond("hi", **{name: fail})  # type: ignore[call-overload]
     cancelled(server)
     assert model.respond("hi").content
 
