@@ -73,8 +73,9 @@ class PredictionRequest:
     async def astart(self, client: AsyncClient, *, watch_queue: bool) -> AsyncPredictionStream:
         """``start`` for coroutines."""
         llm = client.llm.just_in_time(self.model, **self.load)
-        stream = llm.complete_stream if isinstance(self.subject, str) else llm.respond_stream
-        return await stream(self.subject, **self.options, watch_queue=watch_queue)
+        start = llm.complete_stream if isinstance(self.subject, str) else llm.respond_stream
+        stream: AsyncPredictionStream = await start(self.subject, **self.options, watch_queue=watch_queue)
+        return stream
 
 
 def prediction_request(
