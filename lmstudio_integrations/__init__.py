@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from lmstudio_integrations._lazy import lazy
 from lmstudio_integrations._version import __version__
-from lmstudio_integrations.client.act import ActResult, PredictionRoundResult
+from lmstudio_integrations.client.act_options import ActResult, PredictionRoundResult
 from lmstudio_integrations.client.aio import (
     AsyncClient,
     AsyncDownloadedEmbeddingModel,

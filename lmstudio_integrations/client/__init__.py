@@ -10,6 +10,7 @@ What adapters need is here: the two clients, what they take (``Chat``, ``History
 from __future__ import annotations
 
 from lmstudio_integrations.client._base import CompletionOptions, PredictionOptions
+from lmstudio_integrations.client.act_options import ActOptions
 from lmstudio_integrations.client.aio import AsyncClient, AsyncEmbeddingModel, AsyncLLM, AsyncPredictionStream
 from lmstudio_integrations.client.callbacks import CallbackOptions
 from lmstudio_integrations.client.cancellation import CancelToken
@@ -34,6 +35,7 @@ from lmstudio_integrations.client.sync import LLM, Client, EmbeddingModel, Predi
 
 __all__ = [
     "LLM",
+    "ActOptions",
     "AsyncClient",
     "AsyncEmbeddingModel",
     "AsyncLLM",

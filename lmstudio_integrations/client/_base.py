@@ -13,7 +13,7 @@ from weakref import WeakSet
 from pydantic import PrivateAttr
 
 from lmstudio_integrations.client import requests
-from lmstudio_integrations.client.act import ActOptions
+from lmstudio_integrations.client.act_options import ActOptions, ActSettings
 from lmstudio_integrations.client.callbacks import CallbackOptions, Callbacks
 from lmstudio_integrations.client.cancellation import CancelToken
 from lmstudio_integrations.client.long_texts import LongTexts, SplitText, check_long_texts
@@ -114,18 +114,19 @@ class PredictionOptions(CompletionOptions, total=False):
 
 
 _OPTIONS = frozenset(PredictionOptions.__annotations__)
+_ACT_OPTIONS = frozenset(ActOptions.__annotations__)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def shows_options(options: type[CompletionOptions]) -> Callable[[F], F]:
+def shows_options(options: type[CompletionOptions | ActOptions], **defaults: object) -> Callable[[F], F]:
     """Make ``inspect.signature``, and so ``help`` and completion in notebooks, show each keyword of ``**options``.
 
-    Type checkers and editors know them from ``Unpack``.
+    Type checkers and editors know them from ``Unpack``. ``defaults``: those that are neither ``None`` nor ``False``.
     """
 
     def keyword(name: str, kind: ForwardRef) -> inspect.Parameter:
-        default = None if kind.__forward_arg__.endswith("| None") else False
+        default = defaults.get(name, None if kind.__forward_arg__.endswith("| None") else False)
         return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind.__forward_arg__)
 
     def decorate(method: F) -> F:
@@ -415,7 +416,7 @@ class BaseModelHandle:
         given = dict(options)
         for name in given:
             if name not in _OPTIONS:
-                raise TypeError(_unknown_option(name))
+                raise TypeError(_unknown_option(name, _OPTIONS))
         if (synonym := given.pop("input", None)) is not None:
             if history is not None:
                 raise TypeError("history and input are one argument under two names: pass one")
@@ -448,12 +449,15 @@ class BaseModelHandle:
         self._client._streams.add(stream)
         return stream
 
-    def _act_options(self, **given: Any) -> ActOptions:
+    def _act_settings(self, options: Mapping[str, Any]) -> ActSettings:
         """The options of ``act``: its own, and those that each round passes on to ``respond``."""
-        max_retries = given.get("max_retries")
-        limits = self._limits({"timeout": given.pop("timeout"), "max_retries": max_retries})
-        own = {name: given.pop(name) for name in ActOptions.__dataclass_fields__ if name in given}
-        return ActOptions(**own, timeout=limits.timeout, prediction=given)
+        given = dict(options)
+        for name in given:
+            if name not in _ACT_OPTIONS:
+                raise TypeError(_unknown_option(name, _ACT_OPTIONS))
+        limits = self._limits({"timeout": given.pop("timeout", None), "max_retries": given.get("max_retries")})
+        own = {name: given.pop(name) for name in ActSettings.__dataclass_fields__ if name in given}
+        return ActSettings(**own, timeout=limits.timeout, prediction=given)
 
     def _limits(self, options: dict[str, Any]) -> RequestLimits:
         """The limits of one call, taken out of its options; those not given are the client's."""
@@ -478,15 +482,15 @@ def _texts(texts: Any, method: str) -> Iterable[Any]:
     return texts
 
 
-def _unknown_option(name: str) -> str:
+def _unknown_option(name: str, options: frozenset[str]) -> str:
     from lmstudio_integrations.protocol.config import LlmPredictionConfig
 
     settings = {key for field, info in LlmPredictionConfig.model_fields.items() for key in (field, info.alias)}
     if name in settings:
         return f"{name!r} is a setting: pass it in config={{{name!r}: …}}"
-    near = difflib.get_close_matches(name, _OPTIONS, 1)
+    near = difflib.get_close_matches(name, options, 1)
     return f"there is no argument {name!r}" + (
-        f"; did you mean {near[0]!r}?" if near else f": there are {sorted(_OPTIONS)}"
+        f"; did you mean {near[0]!r}?" if near else f": there are {sorted(options)}"
     )
 
 

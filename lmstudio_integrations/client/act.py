@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from lmstudio_integrations.client.callbacks import check_callback, refuse_coroutine
+from lmstudio_integrations.client.act_options import ActResult, ActSettings, PredictionRoundResult
 from lmstudio_integrations.client.chat import Chat, as_history
 from lmstudio_integrations.client.history import HistoryBuilder, PreparedHistory
-from lmstudio_integrations.client.result import PredictionResult, Usage
+from lmstudio_integrations.client.result import PredictionResult
 from lmstudio_integrations.client.tool_functions import ActTool, ToolInput, ToolOutput, act_tools
 from lmstudio_integrations.client.tool_runs import ToolOutcome, ToolRun, run_tools, run_tools_async
 from lmstudio_integrations.errors import LMStudioTimeoutError, LMStudioToolCallError, LMStudioValueError
@@ -29,105 +30,18 @@ from lmstudio_integrations.protocol.history import (
 if TYPE_CHECKING:
     from lmstudio_integrations.client.cancellation import CancelToken
     from lmstudio_integrations.client.events import ToolCallFailed
-    from lmstudio_integrations.client.settings import Timeout
 
+_TOOL_CALL_CALLBACKS = (
+    "on_tool_call_start",
+    "on_tool_call_name",
+    "on_tool_call_arguments",
+    "on_tool_call_end",
+    "on_tool_call_failed",
+)
 # After that many rounds in sequence without a tool call that LM Studio could parse, a further one ends ``act``.
 _MAX_UNPARSABLE_ROUNDS = 2
 
-__all__ = ["ActOptions", "ActResult", "InvalidToolRequestHandler", "PredictionRoundResult", "act_steps"]
-
-InvalidToolRequestHandler: TypeAlias = (
-    "Callable[[LMStudioToolCallError, ToolCallRequest | None], str | Awaitable[str | None] | None]"
-)
-"""``handle_invalid_tool_request(error, request)``; in async code it may be a coroutine function.
-
-It returns the text for the model, or ``None`` for the error's own text, or raises: that ends ``act``. A ``request`` of
-``None`` means that ``act`` ends with ``error`` in any case.
-"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PredictionRoundResult(PredictionResult):
-    """The result of one round of ``act``; ``round_index`` counts from 0."""
-
-    round_index: int = 0
-
-    @classmethod
-    def from_result(cls, result: PredictionResult, round_index: int) -> PredictionRoundResult:
-        """``result`` with the number of its round."""
-        values = {item.name: getattr(result, item.name) for item in fields(PredictionResult)}
-        return cls(**values, round_index=round_index)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActResult:
-    """The outcome of ``act``.
-
-    ``rounds``: how many predictions there were. ``total_time_seconds``: from the call to its end, tools included.
-    ``results``: the result of each round. ``chat``: the conversation with everything that the rounds added to it.
-    ``print(result)`` prints the last answer.
-    """
-
-    rounds: int
-    total_time_seconds: float
-    results: tuple[PredictionRoundResult, ...] = field(default=(), repr=False)
-    chat: Chat = field(default_factory=Chat, repr=False, compare=False)
-
-    @property
-    def content(self) -> str:
-        """The text of the last round."""
-        return self.results[-1].content if self.results else ""
-
-    @property
-    def finish_reason(self) -> str:
-        """Why the last round ended, as ``PredictionResult.finish_reason`` says it."""
-        return self.results[-1].finish_reason if self.results else "stop"
-
-    @property
-    def usage(self) -> Usage:
-        """The token counts of all rounds together; a count that a round lacks is left out."""
-        rounds = [result.usage for result in self.results]
-        counts = {
-            item.name: [value for usage in rounds if (value := getattr(usage, item.name)) is not None]
-            for item in fields(Usage)
-        }
-        return Usage(**{name: sum(values) if values else None for name, values in counts.items()})
-
-    def __str__(self) -> str:
-        return self.content
-
-
-@dataclass(kw_only=True)
-class ActOptions:
-    """What ``act`` was called with, callbacks included. ``prediction`` is passed on to each round."""
-
-    max_prediction_rounds: int | None = None
-    max_parallel_tool_calls: int | None = 1
-    on_message: Callable[..., Any] | None = None
-    on_first_token: Callable[..., Any] | None = None
-    on_prediction_fragment: Callable[..., Any] | None = None
-    on_round_start: Callable[..., Any] | None = None
-    on_round_end: Callable[..., Any] | None = None
-    on_prediction_completed: Callable[..., Any] | None = None
-    on_prompt_processing_progress: Callable[..., Any] | None = None
-    on_load_progress: Callable[..., Any] | None = None
-    handle_invalid_tool_request: InvalidToolRequestHandler | None = None
-    cancel: CancelToken | None = None
-    timeout: Timeout
-    prediction: Mapping[str, Any]
-
-    def check(self, *, blocking: bool) -> None:
-        """Raise ``LMStudioValueError`` for a limit below 1 and for a callback that cannot be called."""
-        for name in ("max_prediction_rounds", "max_parallel_tool_calls"):
-            value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise LMStudioValueError(f"{name}={value!r}: expected an integer of at least 1, or None")
-        for item in fields(self):
-            if item.name.startswith(("on_", "handle_")):
-                callback = getattr(self, item.name)
-                check_callback(item.name, callback)
-                if blocking:
-                    refuse_coroutine(item.name, callback)
+__all__ = ["act_steps", "drive", "drive_async"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +74,7 @@ Step: TypeAlias = "Predict | RunTools | CallBack"
 Steps: TypeAlias = "Generator[Step, Any, ActResult]"
 
 
-def act_steps(chat: Any, tools: Iterable[ToolInput], options: ActOptions, *, blocking: bool) -> Steps:
+def act_steps(chat: Any, tools: Iterable[ToolInput], options: ActSettings, *, blocking: bool) -> Steps:
     """The rounds. Everything is checked before the first step.
 
     Raises:
@@ -173,7 +87,7 @@ def act_steps(chat: Any, tools: Iterable[ToolInput], options: ActOptions, *, blo
 class _Act:
     """One call of ``act``: its conversation, and the steps of each round."""
 
-    def __init__(self, chat: Any, tools: Mapping[str, ActTool], options: ActOptions) -> None:
+    def __init__(self, chat: Any, tools: Mapping[str, ActTool], options: ActSettings) -> None:
         self._given: list[dict[str, Any]] = as_history(chat)["messages"]
         self._chat = Chat.from_history({"messages": self._given})
         self._added: list[Callable[[HistoryBuilder], object]] = []
@@ -181,6 +95,7 @@ class _Act:
         self._options = options
         self._results: list[PredictionRoundResult] = []
         self._unparsable = 0
+        self._tool_output: str | None = None
         self._started = time.monotonic()
 
     def steps(self) -> Steps:
@@ -194,12 +109,13 @@ class _Act:
             calls = yield from self._round(index, is_last=is_last)
             if (on_end := options.on_round_end) is not None:
                 yield CallBack(on_end, (index,))
-            if not calls or is_last:
+            if not calls or is_last or self._tool_output is not None:
                 return ActResult(
                     rounds=index + 1,
                     total_time_seconds=time.monotonic() - self._started,
                     results=tuple(self._results),
                     chat=self._chat,
+                    tool_output=self._tool_output,
                 )
             index += 1
 
@@ -221,9 +137,14 @@ class _Act:
             yield from self._fail(f"No tool call of {self._unparsable} rounds in sequence could be parsed")
         results = yield from self._run(made)
         self._add(made, results)
-        yield from self._message(_assistant_message(made))
+        yield from self._message(_assistant_message(made, results))
         for message in _result_messages(results):
             yield from self._message(message)
+        if (on_result := self._options.on_tool_result) is not None:
+            for item in results:
+                yield CallBack(on_result, (item.call, item.output.text, index))
+        if all(item.is_direct for item in results):
+            self._tool_output = "\n".join(item.output.text for item in results)
         return True
 
     def _predict(self, index: int, *, is_last: bool) -> Generator[Step, Any, PredictionResult]:
@@ -237,6 +158,8 @@ class _Act:
         options: dict[str, Any] = {**self._options.prediction, **self._callbacks(index), "tools": definitions}
         if is_last:
             options["tool_choice"] = "none"
+        elif index == 0:
+            options["tool_choice"] = self._options.tool_choice
         result: PredictionResult = yield Predict(self._history(), {**options, **self._limits()})
         if is_last and (result.tool_calls or result.failed_tool_calls) and result.finish_reason != "cancelled":
             del options["tools"], options["tool_choice"]
@@ -268,6 +191,11 @@ class _Act:
             made["on_prediction_fragment"] = lambda fragment: on_fragment(fragment, index)
         if (on_progress := options.on_prompt_processing_progress) is not None:
             made["on_prompt_processing_progress"] = lambda progress: on_progress(progress, index)
+        if (on_queue := options.on_queue_progress) is not None:
+            made["on_queue_progress"] = lambda queued: on_queue(queued, index)
+        for name in _TOOL_CALL_CALLBACKS:
+            if (callback := getattr(options, name)) is not None:
+                made[name] = partial(_with_round, callback, index)
         return made
 
     def _limits(self) -> dict[str, Any]:
@@ -298,6 +226,12 @@ class _Act:
                 problem = f"There is no tool {call.name!r}; the tools are {', '.join(map(repr, self._tools))}"
                 results[str(call.id)] = yield from self._refuse(call, problem, None)
                 continue
+            refusal: str | None = None
+            if (guard := self._options.guard_tool_call) is not None:
+                call, refusal = _guarded(call, (yield CallBack(guard, (call, result.round_index))))
+            if refusal is not None:
+                results[str(call.id)] = _CallResult(call, ToolOutput(refusal))
+                continue
             try:
                 arguments = tool.parse(call.arguments or {})
             except ValueError as error:
@@ -311,7 +245,7 @@ class _Act:
             )
             for run, outcome in zip(runs, outcomes, strict=True):
                 if outcome.output is not None:
-                    results[str(run.call.id)] = _CallResult(run.call, outcome.output)
+                    results[str(run.call.id)] = _CallResult(run.call, outcome.output, is_direct=run.tool.return_direct)
                 else:
                     problem = f"The tool {run.call.name!r} raised {outcome.error!r}"
                     results[str(run.call.id)] = yield from self._refuse(run.call, problem, outcome.error)
@@ -352,11 +286,12 @@ class _Act:
     def _add(self, result: PredictionRoundResult, results: Sequence[_CallResult]) -> None:
         """Take a round into the history of the next one."""
         start, end = result.reasoning_tags
+        calls = [(item.call.id, item.call.name, item.call.arguments or {}) for item in results if not item.failed]
 
         def add(builder: HistoryBuilder) -> None:
             builder.add_assistant(
                 result.content,
-                calls=[(call.id, call.name, call.arguments or {}) for call in result.tool_calls],
+                calls=calls,
                 invalid_calls=[
                     (failed.id, failed.name, failed.raw_content or failed.arguments)
                     for failed in result.failed_tool_calls
@@ -372,11 +307,35 @@ class _Act:
 
 @dataclass(frozen=True, slots=True)
 class _CallResult:
-    """A tool call and what the model gets for it. ``failed``: LM Studio could not parse the call."""
+    """A tool call and what the model gets for it.
+
+    ``failed``: LM Studio could not parse the call. ``is_direct``: the result is the answer, not for the model.
+    """
 
     call: ToolCallRequest
     output: ToolOutput
     failed: bool = False
+    is_direct: bool = False
+
+
+def _guarded(call: ToolCallRequest, decision: Any) -> tuple[ToolCallRequest, str | None]:
+    """The call as it will be made, and what the model gets instead if it is denied."""
+    if decision is True:
+        return call, None
+    if decision is False:
+        return call, f"The call of the tool {call.name!r} was denied"
+    if isinstance(decision, str):
+        return call, f"The call of the tool {call.name!r} was denied: {decision}"
+    if isinstance(decision, Mapping):
+        return call.model_copy(update={"arguments": dict(decision)}), None
+    raise LMStudioValueError(
+        f"guard_tool_call returned {type(decision).__name__}: expected True, False, a text (the reason of a denial) "
+        "or a mapping (other arguments)"
+    )
+
+
+def _with_round(callback: Callable[..., Any], round_index: int, *arguments: Any) -> Any:
+    return callback(*arguments, round_index)
 
 
 def _error(problem: str, call: ToolCallRequest | None, cause: BaseException | None) -> LMStudioToolCallError:
@@ -391,8 +350,8 @@ def _request_of(failed: ToolCallFailed) -> ToolCallRequest:
     return ToolCallRequest(id=failed.id, name=failed.name or "unknown_tool", arguments={})
 
 
-def _assistant_message(result: PredictionRoundResult) -> AssistantMessage:
-    calls = [*result.tool_calls, *map(_request_of, result.failed_tool_calls)]
+def _assistant_message(result: PredictionRoundResult, results: Sequence[_CallResult]) -> AssistantMessage:
+    calls = [item.call for item in results]
     return AssistantMessage(
         content=[TextPart(text=result.content), *(ToolCallRequestPart(tool_call_request=call) for call in calls)]
     )

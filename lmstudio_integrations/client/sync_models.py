@@ -13,19 +13,17 @@ from lmstudio_integrations.client._base import (
     shows_options,
 )
 from lmstudio_integrations.client.act import act_steps, drive
+from lmstudio_integrations.client.act_options import ActOptions
 from lmstudio_integrations.client.chat import History
-from lmstudio_integrations.client.prediction import Fragment
 from lmstudio_integrations.client.sync_stream import PredictionStream
 from lmstudio_integrations.client.sync_waiting import wait as _wait
 
 if TYPE_CHECKING:
-    from lmstudio_integrations.client.act import ActResult, InvalidToolRequestHandler, PredictionRoundResult
-    from lmstudio_integrations.client.cancellation import CancelToken
+    from lmstudio_integrations.client.act_options import ActResult
     from lmstudio_integrations.client.history import PreparedHistory
     from lmstudio_integrations.client.long_texts import LongTexts
     from lmstudio_integrations.client.result import PredictionResult
     from lmstudio_integrations.client.schemas import AnySchema, Document, ResponseFormat, SchemaClass
-    from lmstudio_integrations.client.settings import Timeout
     from lmstudio_integrations.client.tool_functions import ToolInput
     from lmstudio_integrations.protocol.config import LlmPredictionConfig
     from lmstudio_integrations.protocol.config_dicts import (
@@ -36,7 +34,6 @@ if TYPE_CHECKING:
         ReportedLlmLoadConfig,
         ReportedPredictionConfig,
     )
-    from lmstudio_integrations.protocol.history import AssistantMessage, ToolMessage, UserMessage
     from lmstudio_integrations.protocol.model_calls import ProcessingState
     from lmstudio_integrations.protocol.models import ModelInstanceInfo
 
@@ -192,90 +189,26 @@ class LLM(Model):
         """The same as a stream."""
         return self._start(PredictionStream, prompt, options, response_format, raw=True)
 
-    def act(
-        self,
-        chat: History,
-        tools: Iterable[ToolInput],
-        *,
-        max_prediction_rounds: int | None = None,
-        max_parallel_tool_calls: int | None = 1,
-        config: LlmPredictionConfig | LlmPredictionConfigDict | None = None,
-        preset: str | None = None,
-        on_message: Callable[[AssistantMessage | ToolMessage | UserMessage], object] | None = None,
-        on_first_token: Callable[[int], object] | None = None,
-        on_prediction_fragment: Callable[[Fragment, int], object] | None = None,
-        on_round_start: Callable[[int], object] | None = None,
-        on_round_end: Callable[[int], object] | None = None,
-        on_prediction_completed: Callable[[PredictionRoundResult], object] | None = None,
-        on_prompt_processing_progress: Callable[[float, int], object] | None = None,
-        on_load_progress: Callable[[float], object] | None = None,
-        handle_invalid_tool_request: InvalidToolRequestHandler | None = None,
-        draft_model: str | None = None,
-        parallel_tool_calls: bool | None = None,
-        check_context: bool = False,
-        fetch_images: bool = False,
-        timeout: float | Timeout | Mapping[str, float | None] | None = None,
-        max_retries: int | None = None,
-        cancel: CancelToken | None = None,
-    ) -> ActResult:
+    @shows_options(ActOptions, max_parallel_tool_calls=1)
+    def act(self, chat: History, tools: Iterable[ToolInput], **options: Unpack[ActOptions]) -> ActResult:
         """Answer a chat, running the tools that the model calls, until it answers without a tool call.
 
-        Args:
-            chat: What ``respond`` takes. It is not changed: ``on_message=chat.append`` adds the new messages to it.
-            tools: Functions with type hints, ``ToolFunctionDef`` objects, mappings with an ``"implementation"``, tools
-                of LangChain or LlamaIndex. They run on threads of their own.
-            max_prediction_rounds: The most predictions; the last one must answer without tools. ``None``: no limit.
-            max_parallel_tool_calls: How many tools of one round run at once. ``None``: by the number of processors.
-            config: Settings of every prediction, as in ``respond``.
-            preset: The name of a preset.
-            on_message: Gets each ``AssistantMessage``, and a ``ToolMessage`` with the results of each round; images of
-                tools follow in a ``UserMessage``.
-            on_first_token: Gets the round's index, before the round's first fragment or tool call.
-            on_prediction_fragment: Gets each ``Fragment`` and the round's index.
-            on_round_start: Gets the round's index, before its prediction.
-            on_round_end: Gets the round's index, after its tools.
-            on_prediction_completed: Gets the round's result, before its tools run.
-            on_prompt_processing_progress: Gets the progress (0.0 to 1.0) and the round's index.
-            on_load_progress: Gets the progress (0.0 to 1.0) while the model is loaded.
-            handle_invalid_tool_request: Gets an ``LMStudioToolCallError`` and the call: for a tool that does not exist
-                or raised an exception, or arguments that do not fit. Returns the text for the model or ``None`` (the
-                error's own text); an exception that it raises ends ``act``. Without it, the model gets the error.
-            draft_model: Key of the model for speculative decoding.
-            parallel_tool_calls: ``False`` keeps the first tool call of each round.
-            check_context: Count the tokens of each prompt first.
-            fetch_images: Whether this process may fetch images that the chat names by an http(s) address.
-            timeout: Seconds or a ``Timeout``; ``total`` bounds all rounds and tools together.
-            max_retries: How often each round's request may be sent again.
-            cancel: A ``CancelToken``. A prediction under way ends, and ``act`` with it; a tool under way is abandoned.
+        ::
+
+            model.act("What is 2 + 3?", [add], max_prediction_rounds=5, on_message=chat.append)
+
+        ``chat`` is what ``respond`` takes, and is not changed. ``tools``: functions with type hints, mappings with an
+        ``"implementation"``, ``ToolFunctionDef`` objects, tools of LangChain or LlamaIndex. They run on threads of
+        their own. For ``options`` see ``ActOptions``.
 
         Raises:
             LMStudioValueError: A tool, the chat or an option cannot be used.
+            LMStudioToolCallError: The model called a tool in the last round, or wrote calls that cannot be parsed.
             LMStudioCancelledError: Cancelled between predictions or while tools ran.
             LMStudioTimeoutError: A time limit expired.
         """
-        options = self._act_options(
-            max_prediction_rounds=max_prediction_rounds,
-            max_parallel_tool_calls=max_parallel_tool_calls,
-            config=config,
-            preset=preset,
-            on_message=on_message,
-            on_first_token=on_first_token,
-            on_prediction_fragment=on_prediction_fragment,
-            on_round_start=on_round_start,
-            on_round_end=on_round_end,
-            on_prediction_completed=on_prediction_completed,
-            on_prompt_processing_progress=on_prompt_processing_progress,
-            on_load_progress=on_load_progress,
-            handle_invalid_tool_request=handle_invalid_tool_request,
-            draft_model=draft_model,
-            parallel_tool_calls=parallel_tool_calls,
-            check_context=check_context,
-            fetch_images=fetch_images,
-            timeout=timeout,
-            max_retries=max_retries,
-            cancel=cancel,
-        )
-        return drive(act_steps(chat, tools, options, blocking=True), self._respond_round)
+        steps = act_steps(chat, tools, self._act_settings(options), blocking=True)
+        return drive(steps, self._respond_round)
 
     def _respond_round(self, history: PreparedHistory, options: Mapping[str, Any]) -> PredictionResult:
         return self.respond(history, **options)

@@ -163,6 +163,7 @@ class ActTool:
     ``definition`` is what LM Studio gets. ``parse`` turns the arguments of a call into those of ``run`` and raises
     ``ValueError`` if they do not fit. ``run`` and ``run_async`` take the call and its parsed arguments; ``run`` is
     ``None`` if the tool is a coroutine function, ``run_async`` is ``None`` if it belongs on a thread.
+    ``return_direct``: its result is the answer, and the model does not get it.
     """
 
     name: str
@@ -171,6 +172,7 @@ class ActTool:
     run: Callable[[ToolCallRequest, Any], Any] | None
     run_async: Callable[[ToolCallRequest, Any], Awaitable[Any]] | None = None
     read: Callable[[Any], ToolOutput] = field(default_factory=lambda: json_output)
+    return_direct: bool = False
 
 
 def act_tools(tools: Iterable[ToolInput], *, blocking: bool) -> dict[str, ActTool]:
@@ -408,6 +410,7 @@ def _langchain_tool(tool: Any) -> ActTool:
         run=None if only_async else run,
         run_async=run_async,
         read=_langchain_output,
+        return_direct=getattr(tool, "return_direct", False) is True,
     )
 
 
@@ -431,6 +434,7 @@ def _llama_index_tool(tool: Any) -> ActTool:
         run=run,
         run_async=run_async if hasattr(tool, "acall") else None,
         read=_llama_index_output,
+        return_direct=getattr(metadata, "return_direct", False) is True,
     )
 
 

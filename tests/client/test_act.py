@@ -26,7 +26,8 @@ from lmstudio_integrations import (
     Timeout,
     ToolFunctionDef,
 )
-from lmstudio_integrations.client.act import ActOptions, act_steps, drive
+from lmstudio_integrations.client.act import act_steps, drive
+from lmstudio_integrations.client.act_options import ActSettings
 from lmstudio_integrations.emulator import Emulator, ThreadsafeEvent
 from lmstudio_integrations.emulator.replies import FailedToolCall, Reply, ToolCall
 from tests.client.client_variants import Front
@@ -383,7 +384,7 @@ def test_tools_of_a_cancelled_prediction_do_not_run() -> None:
     reader, _ = read_all(*packets)
     assert reader.result is not None
     answer = reader.result
-    steps = act_steps("Hi", [add], ActOptions(timeout=Timeout(), prediction={}), blocking=True)
+    steps = act_steps("Hi", [add], ActSettings(timeout=Timeout(), prediction={}), blocking=True)
     result = drive(steps, lambda history, options: answer)
     assert (result.rounds, result.finish_reason) == (1, "cancelled")
     assert [message.role for message in result.chat] == ["user", "assistant"]

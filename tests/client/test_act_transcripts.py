@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from lmstudio_integrations.client import requests
-from lmstudio_integrations.client.act import ActOptions, act_steps, drive
+from lmstudio_integrations.client.act import act_steps, drive
+from lmstudio_integrations.client.act_options import ActSettings
 from lmstudio_integrations.client.history import PreparedHistory
 from lmstudio_integrations.client.prediction import PredictionReader
 from lmstudio_integrations.client.result import PredictionResult
@@ -101,7 +102,7 @@ def by_call(messages: Any) -> Any:
 def test_act_sends_what_the_official_sdk_sent(name: str) -> None:
     recording = Recording(name)
     chat = recording.sent[0]["creationParameter"]["history"]
-    options = ActOptions(timeout=Timeout(), prediction={})
+    options = ActSettings(timeout=Timeout(), prediction={})
     result = drive(act_steps(chat, TOOLS[name], options, blocking=True), recording.predict)
     assert result.rounds == len(recording.sent) == 2
     for ours, frame in zip(recording.ours, recording.sent, strict=True):

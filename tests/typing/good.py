@@ -10,7 +10,16 @@ from llama_index.core.llms import ChatMessage
 from pydantic import BaseModel, RootModel, SecretStr
 
 import lmstudio_integrations as lms
-from lmstudio_integrations import AsyncClient, CancelToken, Chat, Client, PredictionResult, PredictionStream, Timeout
+from lmstudio_integrations import (
+    AsyncClient,
+    CancelToken,
+    Chat,
+    Client,
+    PredictionResult,
+    PredictionStream,
+    Timeout,
+    ToolCallRequest,
+)
 from lmstudio_integrations.emulator import Emulator, Reply, ToolCall
 from lmstudio_integrations.langchain import ChatLMStudio, LMStudioEmbeddings, LMStudioLLM, ProgressBar
 from lmstudio_integrations.llama_index import LMStudio, LMStudioEmbedding, ProgressBarEventHandler
@@ -51,6 +60,32 @@ def client_alone() -> str:
         print(fragment.content, fragment.reasoning_type)
     final: PredictionResult = stream.result()
     return final.content
+
+
+def may_run(call: ToolCallRequest, round_index: int) -> bool | str:
+    return round_index < 3 or f"enough of {call.name}"
+
+
+def agent() -> str:
+    def depth(harbour: str) -> float:
+        """The depth of a harbour in metres."""
+        return len(harbour)
+
+    def show_result(call: ToolCallRequest, text: str, round_index: int) -> None:
+        print(call.name, text, round_index)
+
+    chat = Chat()
+    result = lms.llm().act(
+        "How deep?",
+        [depth, {"name": "f", "description": "", "parameters": {"a": int}, "implementation": print}],
+        max_prediction_rounds=5,
+        tool_choice="required",
+        guard_tool_call=may_run,
+        on_message=chat.append,
+        on_tool_result=show_result,
+        on_prediction_fragment=lambda fragment, round_index: print(fragment.content, round_index),
+    )
+    return result.tool_output or result.content
 
 
 def documents() -> Sailing:

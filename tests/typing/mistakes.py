@@ -36,6 +36,9 @@ def client_alone() -> None:
     model.respond("Why?", on_first_token=two_arguments)  # MISTAKE
     model.respond_stream("Why?", on_prompt_processing_progress=no_argument)  # MISTAKE
     model.complete("Why?", config={"stop": ["x"]})  # MISTAKE
+    model.act("Why?", [7])  # MISTAKE
+    model.act("Why?", [no_argument], guard_tool_call=no_argument)  # MISTAKE
+    model.act("Why?", [no_argument], on_round_started=print)  # MISTAKE
     Chat().add_user_message(7)  # MISTAKE
     Client(timeout="soon")  # MISTAKE
     with Client() as client:
