@@ -12,7 +12,12 @@ from lmstudio_integrations.client.prediction import download_progress
 
 if TYPE_CHECKING:
     from lmstudio_integrations.client._base import BaseClient
-    from lmstudio_integrations.protocol.repository import DownloadOptionInfo, DownloadProgressUpdate, ModelSearchResult
+    from lmstudio_integrations.protocol.repository import (
+        DownloadOptionInfo,
+        DownloadProgressUpdate,
+        LmLinkStatus,
+        ModelSearchResult,
+    )
 
 __all__ = ["AsyncAvailableModel", "AsyncModelDownloadOption", "AsyncRepository"]
 
@@ -67,7 +72,7 @@ class AsyncAvailableModel:
 
 
 class AsyncRepository:
-    """``client.repository``: finding and downloading models."""
+    """``client.repository``: finding and downloading models, and the devices of LM Link."""
 
     def __init__(self, client: BaseClient) -> None:
         self._client = client
@@ -84,3 +89,10 @@ class AsyncRepository:
         """
         call = requests.search_models(search_term, limit, compatibility_types)
         return [AsyncAvailableModel(self._client, found) for found in await wait(self._client._ask(call))]
+
+    async def lm_link_status(self) -> LmLinkStatus:
+        """The devices of LM Link: ``status.peers``, each with the identifier that ``device=`` takes.
+
+        LM Studio's developers say of this endpoint that it will change.
+        """
+        return await wait(self._client._ask(requests.lm_link_status()))

@@ -44,7 +44,12 @@ from lmstudio_integrations.protocol.files import UploadFileParameter, UploadFile
 from lmstudio_integrations.protocol.history import FilePart
 from lmstudio_integrations.protocol.loading import GetOrLoadCreation, LoadModelCreation
 from lmstudio_integrations.protocol.models import ModelInfo, ModelInstanceInfo, check_identifier, query
-from lmstudio_integrations.protocol.repository import COMPATIBILITY_TYPES, DownloadOptionInfo, ModelSearchResult
+from lmstudio_integrations.protocol.repository import (
+    COMPATIBILITY_TYPES,
+    DownloadOptionInfo,
+    LmLinkStatus,
+    ModelSearchResult,
+)
 from lmstudio_integrations.protocol.structured import STRUCTURED_KEY, structured_field
 from lmstudio_integrations.protocol.system import Version
 from lmstudio_integrations.protocol.tools import TOOL_CHOICE_KEY, TOOLS_KEY, tool_fields, wire_tool
@@ -669,6 +674,11 @@ def download_options(model: ModelSearchResult) -> Call[list[DownloadOptionInfo]]
 def download(identifier: str) -> Mapping[str, Any]:
     """The creation parameter of ``downloadModel``."""
     return {"downloadIdentifier": _string(identifier, "the download identifier")}
+
+
+def lm_link_status() -> Call[LmLinkStatus]:
+    """The devices of LM Link."""
+    return Call("repository", "lmLinkStatus", None, LmLinkStatus.model_validate)
 
 
 def version() -> Call[Version]:

@@ -12,7 +12,12 @@ from lmstudio_integrations.client.sync_waiting import follow, wait
 
 if TYPE_CHECKING:
     from lmstudio_integrations.client._base import BaseClient
-    from lmstudio_integrations.protocol.repository import DownloadOptionInfo, DownloadProgressUpdate, ModelSearchResult
+    from lmstudio_integrations.protocol.repository import (
+        DownloadOptionInfo,
+        DownloadProgressUpdate,
+        LmLinkStatus,
+        ModelSearchResult,
+    )
 
 __all__ = ["AvailableModel", "ModelDownloadOption", "Repository"]
 
@@ -69,7 +74,7 @@ class AvailableModel:
 
 
 class Repository:
-    """``client.repository``: finding and downloading models."""
+    """``client.repository``: finding and downloading models, and the devices of LM Link."""
 
     def __init__(self, client: BaseClient) -> None:
         self._client = client
@@ -86,3 +91,10 @@ class Repository:
         """
         call = requests.search_models(search_term, limit, compatibility_types)
         return [AvailableModel(self._client, found) for found in wait(self._client._ask(call))]
+
+    def lm_link_status(self) -> LmLinkStatus:
+        """The devices of LM Link: ``status.peers``, each with the identifier that ``device=`` takes.
+
+        LM Studio's developers say of this endpoint that it will change.
+        """
+        return wait(self._client._ask(requests.lm_link_status()))

@@ -150,4 +150,5 @@ def load_options(setting: Setting, call: Mapping[str, Any] = NO_CALL) -> dict[st
             config["contextLength"] = call["context_length"]
     config |= merged_config(call.get("load_config"))
     options = {"ttl": call["ttl"] if "ttl" in call else setting("ttl"), "config": config or None}
-    return options | ({"check_resources": True} if setting("check_resources") else {})
+    named = {name: value for name in ("device", "check_resources") if (value := setting(name)) not in (None, False)}
+    return options | named

@@ -52,6 +52,7 @@ class ChatLMStudioKeywords(TypedDict, total=False):
     ttl: float | None
     context_length: int | None
     load_config: LlmLoadModelConfigDict | None
+    device: str | None
     check_resources: bool
     on_load_progress: Callable[[float], Any] | None
     temperature: float | None
@@ -130,6 +131,7 @@ class LMStudioLLMKeywords(TypedDict, total=False):
     ttl: float | None
     context_length: int | None
     load_config: LlmLoadModelConfigDict | None
+    device: str | None
     check_resources: bool
     on_load_progress: Callable[[float], Any] | None
     temperature: float | None
@@ -196,6 +198,7 @@ class LMStudioEmbeddingsKeywords(TypedDict, total=False):
     ttl: float | None
     context_length: int | None
     load_config: EmbeddingLoadModelConfigDict | None
+    device: str | None
     check_resources: bool
     on_load_progress: Callable[[float], Any] | None
     query_prefix: str

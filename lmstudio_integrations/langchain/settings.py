@@ -66,6 +66,10 @@ class ConnectionSettings(HeaderSettings):
     load_config: Mapping[str, Any] | None = None
     """Other load options under LM Studio's names (``gpu``, ``flashAttention``, …), snake_case or camelCase."""
 
+    device: str | None = None
+    """Where the model is loaded and looked for: a device of LM Link, by the identifier that
+    ``client.repository.lm_link_status()`` lists; ``None`` leaves it to LM Studio."""
+
     check_resources: bool = False
     """Ask LM Studio before a load whether the model would fit, and raise ``LMStudioResourcesError`` if its guardrails
     would not let it pass."""
@@ -93,7 +97,7 @@ class ConnectionSettings(HeaderSettings):
         return state
 
     def _load_options(self) -> dict[str, Any]:
-        """``ttl``, ``config`` and ``check_resources`` for the client's ``just_in_time``."""
+        """``ttl``, ``config``, ``device`` and ``check_resources`` for the client's ``just_in_time``."""
         return load_options(self._setting)
 
     def _setting(self, name: str) -> Any:

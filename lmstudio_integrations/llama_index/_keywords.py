@@ -41,6 +41,7 @@ class LMStudioKeywords(TypedDict, total=False):
     ssl_context: Any
     ttl: float | None
     load_config: LlmLoadModelConfigDict | None
+    device: str | None
     check_resources: bool
     temperature: float | None
     context_overflow_policy: Literal["stopAtLimit", "truncateMiddle", "rollingWindow"] | None
@@ -116,6 +117,7 @@ class LMStudioEmbeddingKeywords(TypedDict, total=False):
     ssl_context: Any
     ttl: float | None
     load_config: EmbeddingLoadModelConfigDict | None
+    device: str | None
     check_resources: bool
     query_instruction: str | None
     text_instruction: str | None

@@ -81,13 +81,21 @@ class LMStudioEmbedding(ServerSettings, BaseEmbedding):
     def _model(self) -> EmbeddingModel:
         client = Client(self.base_url, api_token=self.token, **self.connection_settings)
         return client.embedding.just_in_time(
-            self._key(), ttl=self.ttl, config=self._load_config(), check_resources=self.check_resources
+            self._key(),
+            ttl=self.ttl,
+            config=self._load_config(),
+            device=self.device,
+            check_resources=self.check_resources,
         )
 
     def _amodel(self) -> AsyncEmbeddingModel:
         client = AsyncClient(self.base_url, api_token=self.token, **self.connection_settings)
         return client.embedding.just_in_time(
-            self._key(), ttl=self.ttl, config=self._load_config(), check_resources=self.check_resources
+            self._key(),
+            ttl=self.ttl,
+            config=self._load_config(),
+            device=self.device,
+            check_resources=self.check_resources,
         )
 
     def _load_config(self) -> EmbeddingLoadModelConfigDict | None:

@@ -70,6 +70,11 @@ class ServerSettings(HeaderSettings):
         description="Settings for loading the model, under LM Studio's names (contextLength, gpu, flashAttention, …). "
         "They apply when the model is loaded by this call; one that is loaded already stays as it is.",
     )
+    device: str | None = Field(
+        default=None,
+        description="Where the model is loaded and looked for: a device of LM Link, by the identifier that "
+        "client.repository.lm_link_status() lists. None leaves it to LM Studio.",
+    )
     check_resources: bool = Field(
         default=False,
         description="Ask LM Studio before a load whether the model would fit, and raise LMStudioResourcesError if its "

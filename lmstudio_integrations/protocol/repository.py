@@ -1,15 +1,24 @@
-"""The repository namespace: finding models that can be downloaded, and downloading them.
+"""The repository namespace: finding models that can be downloaded, downloading them, and the devices of LM Link.
 
-Source: LM Studio's schema (``searchModels``, ``getModelDownloadOptions``, the channel ``downloadModel``).
+Source: LM Studio's schema (``searchModels``, ``getModelDownloadOptions``, ``lmLinkStatus``, the channel
+``downloadModel``).
 """
 
 from typing import Any, ClassVar
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from lmstudio_integrations.protocol._model import LenientModel, Number, WireInt
 
-__all__ = ["COMPATIBILITY_TYPES", "DownloadOptionInfo", "DownloadProgressUpdate", "ModelSearchResult"]
+__all__ = [
+    "COMPATIBILITY_TYPES",
+    "DownloadOptionInfo",
+    "DownloadProgressUpdate",
+    "LmLinkError",
+    "LmLinkPeer",
+    "LmLinkStatus",
+    "ModelSearchResult",
+]
 
 COMPATIBILITY_TYPES = ("gguf", "safetensors", "onnx", "ggml", "pte", "mlx_placeholder", "torch_safetensors")
 """The formats that a search may be limited to."""
@@ -54,3 +63,36 @@ class DownloadProgressUpdate(LenientModel):
     downloaded_bytes: WireInt = 0
     total_bytes: WireInt = 0
     speed_bytes_per_second: Number = 0
+
+
+class LmLinkPeer(LenientModel):
+    """Another device of LM Link. ``status``: "connected", "disconnected", or a newer server's word."""
+
+    device_identifier: str
+    device_name: str = ""
+    status: str = ""
+
+
+class LmLinkError(LenientModel):
+    """The last error of LM Link, and when it occurred: LM Studio's ``timestamp``. Guess: milliseconds since 1970."""
+
+    message: str
+    timestamp: WireInt = 0
+
+
+class LmLinkStatus(LenientModel):
+    """LM Link as a device of it sees it.
+
+    ``status``: "offline", "starting", "online", "stopping", or a newer server's word. ``issues``: what keeps it from
+    starting ("deviceDisabled", "notLoggedIn", "noAccess", "badVersion"). ``peers``: the other devices; their
+    ``device_identifier`` is what ``device=`` takes. ``device_identifier`` and ``device_name`` are the server's own.
+    """
+
+    status: str
+    issues: list[str] = Field(default_factory=list)
+    peers: list[LmLinkPeer] = Field(default_factory=list)
+    device_identifier: str | None = None
+    device_name: str = ""
+    preferred_device_identifier: str | None = None
+    reconnect_in_seconds: WireInt | None = None
+    last_error: LmLinkError | None = None

@@ -160,6 +160,21 @@ def test_device_that_is_no_identifier_is_refused(models: Front, server: Emulator
     assert server.requests == []
 
 
+def test_devices_of_lm_link_are_listed(models: Front, server: Emulator) -> None:
+    link = models.do("repository.lm_link_status")
+    assert (link.status, link.issues) == ("online", [])
+    assert [(peer.device_identifier, peer.device_name, peer.status) for peer in link.peers] == [
+        ("living-room", "living room", "connected")
+    ]
+    handle = models.do("llm.model", "far", device=link.peers[0].device_identifier)
+    assert handle.device == "living-room"
+
+
+def test_server_without_lm_link_lists_no_devices(front: Front) -> None:
+    link = front.do("repository.lm_link_status")
+    assert (link.status, link.peers, link.device_identifier) == ("offline", [], None)
+
+
 # The queue
 
 

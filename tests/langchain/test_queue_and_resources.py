@@ -10,7 +10,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.exceptions import ModelInvalidRequestError
 from langchain_core.runnables import RunnableLambda
 
-from lmstudio_integrations import Client, LMStudioResourcesError
+from lmstudio_integrations import Client, LMStudioResourcesError, LMStudioValueError
 from lmstudio_integrations.client.transport import executor
 from lmstudio_integrations.emulator import EmulatedModel, Emulator, Reply, ThreadsafeEvent
 from lmstudio_integrations.langchain import QUEUE_PROGRESS, ChatLMStudio, LMStudioEmbeddings
@@ -87,3 +87,15 @@ def test_load_that_would_not_fit_is_refused_on_wish() -> None:
         assert server.loaded == []
         ChatLMStudio(model="large", base_url=server.url).invoke("x")
         assert server.loaded == ["large"]
+
+
+def test_device_of_lm_link_is_named_in_loads_and_requests() -> None:
+    models = (EmulatedModel("far", device="attic"), EmulatedModel("far-embedding", "embedding", device="attic"))
+    with Emulator(models) as server:
+        answer = ChatLMStudio(model="far", base_url=server.url, device="attic").invoke("x")
+        assert answer.response_metadata["model_info"]["device_identifier"] == "attic"
+        LMStudioEmbeddings(model="far-embedding", base_url=server.url, device="attic").embed_query("x")
+        loads = [frame.message for frame in server.requests if frame.message.get("endpoint") == "getOrLoad"]
+        assert [load["creationParameter"]["deviceIdentifier"] for load in loads] == ["attic", "attic"]
+        with pytest.raises(LMStudioValueError, match="device=''"):
+            ChatLMStudio(model="far", base_url=server.url, device="").invoke("x")

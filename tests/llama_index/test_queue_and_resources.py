@@ -85,3 +85,14 @@ def test_load_that_would_not_fit_is_refused_on_wish() -> None:
         assert server.loaded == []
         LMStudio(model="large", base_url=server.url).chat(ASK)
         assert server.loaded == ["large"]
+
+
+def test_device_of_lm_link_is_named_in_loads_and_requests() -> None:
+    models = (EmulatedModel("far", device="attic"), EmulatedModel("far-embedding", "embedding", device="attic"))
+    with Emulator(models) as server:
+        LMStudio(model="far", base_url=server.url, device="attic").chat(ASK)
+        LMStudioEmbedding(model_name="far-embedding", base_url=server.url, device="attic").get_text_embedding("x")
+        loads = [frame.message for frame in server.requests if frame.message.get("endpoint") == "getOrLoad"]
+        assert [load["creationParameter"]["deviceIdentifier"] for load in loads] == ["attic", "attic"]
+        (prediction,) = (frame.message for frame in server.requests if frame.message.get("endpoint") == "predict")
+        assert prediction["creationParameter"]["modelSpecifier"]["query"]["deviceIdentifier"] == "attic"

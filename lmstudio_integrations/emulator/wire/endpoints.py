@@ -174,6 +174,7 @@ ENDPOINTS: dict[str, EndpointTable] = {
     "repository": {
         "searchModels": Endpoint(request_schemas.SEARCH_MODELS, repository_endpoints.search),
         "getModelDownloadOptions": Endpoint(request_schemas.DOWNLOAD_OPTIONS, repository_endpoints.download_options),
+        "lmLinkStatus": Endpoint(None, repository_endpoints.lm_link_status),
         "downloadModel": Endpoint(request_schemas.DOWNLOAD_MODEL, channel=repository_endpoints.download),
     },
     # Namespaces of LM Studio whose endpoints no client of this project uses: the socket opens, every call is unknown.

@@ -85,3 +85,18 @@ def _model(key: str) -> EmulatedModel:
             return model
     # Guess: LM Studio's words for it are unknown.
     raise EndpointError(f'No model "{key}" can be downloaded')
+
+
+async def lm_link_status(call: RpcCallContext) -> Any:
+    """A connected peer for each device on which a model is."""
+    devices = dict.fromkeys(model.device for model in call.state.models.downloaded.values() if model.device is not None)
+    return {
+        "status": "online" if devices else "offline",
+        "issues": [] if devices else ["notLoggedIn"],
+        "peers": [
+            {"deviceIdentifier": device, "deviceName": device.replace("-", " "), "status": "connected"}
+            for device in devices
+        ],
+        "deviceIdentifier": "emulator" if devices else None,
+        "deviceName": "emulator",
+    }
