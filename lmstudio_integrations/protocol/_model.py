@@ -9,6 +9,7 @@ while the package is imported, a sixth of the time that takes.
 """
 
 import math
+from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, ClassVar, Self
 
@@ -112,6 +113,11 @@ class WireModel(BaseModel):
     def to_dict(self) -> dict[str, Any]:
         """``to_wire``, under the official SDK's name."""
         return self.to_wire()
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The object of a dictionary under LM Studio's names, such as ``to_dict`` returns."""
+        return cls.model_validate(data)
 
 
 class LenientModel(WireModel):

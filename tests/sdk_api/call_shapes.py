@@ -745,6 +745,11 @@ SHAPES: tuple[Shape, ...] = (
         "client.llm.get_model_info(identifier)",
         "value = ($await $CLIENT.llm.get_model_info('emulator/chat')).model_key",
     ),
+    Shape(
+        "Models",
+        "lms.LlmInstanceInfo.from_dict({...})",
+        "model = $LLM()\ninfo = $await model.get_info()\nvalue = type(info).from_dict(info.to_dict()) == info",
+    ),
     Shape("Models", "model.get_context_length()", "model = $LLM()\nvalue = $await model.get_context_length()"),
     Shape(
         "Models",
