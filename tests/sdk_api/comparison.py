@@ -90,7 +90,7 @@ def outcome(package: ModuleType, shape: Shape, style: str) -> Outcome:
     """Run a shape once, against an emulator of its own."""
     names: dict[str, Any] = {}
     exec(compile(source(shape, style), shape.call, "exec"), names)  # the shapes are ours
-    with Emulator(replies=shape.replies) as server, _defaults(server), tempfile.TemporaryDirectory() as folder:
+    with Emulator(replies=shape.replies) as server, default_clients(server), tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "dot.png"
         path.write_bytes(PNG)
         host = server.url.removeprefix("ws://")
@@ -103,7 +103,7 @@ def outcome(package: ModuleType, shape: Shape, style: str) -> Outcome:
 
 
 @contextlib.contextmanager
-def _defaults(server: Emulator) -> Iterator[None]:
+def default_clients(server: Emulator) -> Iterator[None]:
     """Default clients and time limits as in a new process; the emulator's port is the only usual one."""
     sdk: Any = lmstudio.sync_api
     addresses: Any = lmstudio.json_api.ClientBase
@@ -165,6 +165,11 @@ def compare(shape: Shape) -> Row:
     )
 
 
+_DOCUMENTATION = (
+    "LM Studio's own Python pages, run as they are by `python -m tests.sdk_api.documentation FOLDER` (pages of 29 April 2026,",
+    "142 snippets): 119 run with both, 5 only here, none only with the SDK, and 18 with neither, because they have syntax",
+    "errors, lack an `await`, or use what no page defines.",
+)
 _COUNTS = {"same": "Same", "different": "Different", "only here": "Only here", "only the SDK": "Only in the SDK"}
 
 
@@ -184,6 +189,8 @@ def page(rows: list[Row]) -> str:
         "both ran and came to the same value. This page is written by `python -m tests.sdk_api.comparison`.",
         "",
         ". ".join(f"{words}: {counts[verdict]}" for verdict, words in _COUNTS.items()) + ".",
+        "",
+        *_DOCUMENTATION,
     ]
     for topic in dict.fromkeys(row.shape.topic for row in rows):
         lines += ["", f"## {topic}", "", "| In the SDK | Here | Ways | |", "|---|---|---|---|"]
