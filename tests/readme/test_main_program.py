@@ -60,11 +60,14 @@ def test_a_wrong_token_is_named_as_the_reason(
 def test_report_names_the_port_that_answers_without_an_address(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("LMSTUDIO_BASE_URL", raising=False)
+    for variable in ("LMSTUDIO_BASE_URL", "LMSTUDIO_API_TOKEN", "LM_API_TOKEN"):
+        monkeypatch.delenv(variable, raising=False)
     with Emulator() as server:
         monkeypatch.setattr(discovery, "DEFAULT_PORTS", (server.port,))
         assert main([]) == 0
-    assert f"server:     ws://127.0.0.1:{server.port} (found at one of LM Studio's usual ports)" in _line(capsys)
+    printed = _line(capsys)
+    assert f"server:     ws://127.0.0.1:{server.port} (found at one of LM Studio's usual ports)" in printed
+    assert "token:      none" in printed
 
 
 def test_report_names_the_variable_of_the_address(
