@@ -117,6 +117,7 @@ def prediction_request(
         "cancel": call.get("cancel"),
         "on_prompt_processing_progress": value("on_prompt_progress"),
         "on_load_progress": value("on_load_progress"),
+        "on_queue_progress": value("on_queue_progress"),
         "on_first_token": value("on_first_token"),
         **options,
     }

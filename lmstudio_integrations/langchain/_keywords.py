@@ -72,6 +72,7 @@ class ChatLMStudioKeywords(TypedDict, total=False):
     preset: str | None
     prediction_config: LlmPredictionConfigDict | None
     on_prompt_progress: Callable[[float], Any] | None
+    on_queue_progress: Callable[[int], Any] | None
     on_first_token: Callable[[], Any] | None
     validate_model_on_init: bool
     streaming: bool | None
@@ -151,6 +152,7 @@ class LMStudioLLMKeywords(TypedDict, total=False):
     preset: str | None
     prediction_config: LlmPredictionConfigDict | None
     on_prompt_progress: Callable[[float], Any] | None
+    on_queue_progress: Callable[[int], Any] | None
     on_first_token: Callable[[], Any] | None
     validate_model_on_init: bool
     streaming: bool | None
@@ -243,6 +245,7 @@ class ChatCallKeywords(TypedDict, total=False):
     on_first_token: Callable[[], Any] | None
     on_load_progress: Callable[[float], Any] | None
     on_prompt_progress: Callable[[float], Any] | None
+    on_queue_progress: Callable[[int], Any] | None
     parallel_tool_calls: bool | None
     prediction_config: LlmPredictionConfigDict | None
     presence_penalty: float | Literal[False] | None
@@ -302,6 +305,7 @@ class LLMCallKeywords(TypedDict, total=False):
     on_first_token: Callable[[], Any] | None
     on_load_progress: Callable[[float], Any] | None
     on_prompt_progress: Callable[[float], Any] | None
+    on_queue_progress: Callable[[int], Any] | None
     prediction_config: LlmPredictionConfigDict | None
     presence_penalty: float | Literal[False] | None
     preset: str | None

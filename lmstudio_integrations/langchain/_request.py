@@ -46,6 +46,7 @@ CALL_KEYWORDS = frozenset(
         "cancel",
         "on_prompt_progress",
         "on_load_progress",
+        "on_queue_progress",
         "on_first_token",
     }
 )

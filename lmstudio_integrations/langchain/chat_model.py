@@ -47,7 +47,15 @@ if TYPE_CHECKING:
 
 __all__ = ["ChatLMStudio"]
 
-_NOT_IN_CACHE_KEY = ("on_prompt_progress", "on_load_progress", "on_first_token", "cancel", "timeout", "ttl")
+_NOT_IN_CACHE_KEY = (
+    "on_prompt_progress",
+    "on_load_progress",
+    "on_queue_progress",
+    "on_first_token",
+    "cancel",
+    "timeout",
+    "ttl",
+)
 
 
 class ChatLMStudio(LMStudioBase, BaseChatModel):

@@ -147,6 +147,9 @@ class GenerationSettings(CommonSettings, ConnectionSettings):
     on_prompt_progress: Callable[[float], Any] | None = Field(default=None, exclude=True, repr=False)
     """Called with 0.0 to 1.0 while the prompt is read."""
 
+    on_queue_progress: Callable[[int], Any] | None = Field(default=None, exclude=True, repr=False)
+    """Called with the number of requests that wait at the server while this one does; LM Studio is asked for it."""
+
     on_first_token: Callable[[], Any] | None = Field(default=None, exclude=True, repr=False)
     """Called once, when the answer begins."""
 

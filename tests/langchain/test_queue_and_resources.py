@@ -56,6 +56,29 @@ async def test_handler_of_custom_events_learns_that_the_request_waits(
     assert handler.queued == [{"queued": 1, "status": "generating"}]
 
 
+@pytest.mark.parametrize("per_call", [True, False])
+def test_callable_learns_that_the_request_waits(
+    lmstudio_emulator: Emulator, monkeypatch: pytest.MonkeyPatch, per_call: bool
+) -> None:
+    monkeypatch.setattr(executor, "_FIRST_LOOK_AT_QUEUE", 0.01)
+    gate = ThreadsafeEvent()
+    queued: list[int] = []
+    lmstudio_emulator.script(Reply("First", hold=gate), Reply("Second", progress=(), hold=gate, hold_after=0))
+
+    def note(count: int) -> None:
+        queued.append(count)
+        gate.set()
+
+    given: Any = {"on_queue_progress": note}
+    model = ChatLMStudio(model="emulator/chat", base_url=lmstudio_emulator.url, **({} if per_call else given))
+    with Client(lmstudio_emulator.url) as client:
+        stream = client.llm.just_in_time("emulator/chat").respond_stream("Hi")
+        lmstudio_emulator.wait_for_sent(lambda frame: frame.message.get("message", {}).get("type") == "fragment")
+        assert model.invoke("x", **(given if per_call else {})).content == "Second"
+        stream.result()
+    assert queued == [1]
+
+
 def test_queue_is_not_asked_for_if_no_handler_takes_custom_events(
     lmstudio_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
