@@ -24,7 +24,7 @@ class SurrogateJoiner:
     __slots__ = ("held",)
 
     def __init__(self) -> None:
-        self.held = ""
+        self.held: str = ""
         """Half a character that waits for the next piece."""
 
     def feed(self, text: str) -> str:

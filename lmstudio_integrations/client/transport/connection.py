@@ -142,12 +142,12 @@ class Connection:
         self._authentication = authentication
         self._background_tasks: set[asyncio.Task[None]] = set()
         self._probing: asyncio.Task[bool] | None = None
-        self.closed_here = False
+        self.closed_here: bool = False
         """Whether this side is closing it, which happens only without open calls. Nothing is sent any more: a request
         that came too late can safely be sent on another socket."""
         self.multiplexer: Multiplexer = Multiplexer()
-        self.retired = False
-        self.heard_at = self.clock()
+        self.retired: bool = False
+        self.heard_at: float = self.clock()
         self.loaded_models: dict[str, str] = {}
         """Model keys and identifiers as requests name them, and the identifier that the server answered. A restarted
         server has none loaded, and its sockets are new."""

@@ -92,8 +92,8 @@ class PendingCall:
         self, endpoint: str, deliver: Callable[[dict[str, Any]], object], finish: Callable[[Outcome], object]
     ) -> None:
         self.endpoint: str = endpoint
-        self.deliver = deliver
-        self.finish = finish
+        self.deliver: Callable[[dict[str, Any]], object] = deliver
+        self.finish: Callable[[Outcome], object] = finish
         self.id: int = -1
         self.is_channel: bool = False
         self.answered: bool = False
@@ -102,9 +102,9 @@ class PendingCall:
         self.received: float = 0.0
         self.interval: float = 0.0
         self.last: dict[str, Any] | None = None
-        self.size = 0
-        self.packets = 0
-        self.next_check = CHECK_BYTES
+        self.size: int = 0
+        self.packets: int = 0
+        self.next_check: int = CHECK_BYTES
         self.on_size: Callable[[], bool] | None = None
         self._progress: dict[str, float] = {}
 
@@ -187,7 +187,7 @@ class Multiplexer:
         self._late_cancels = 0
         self.lost: Callable[[], LMStudioError] | None = None
         """Makes the error of each call, once the socket is lost."""
-        self.warned = False
+        self.warned: bool = False
         """The server has warned. It sends at most five warnings per socket, so new requests need a fresh one."""
 
     @property

@@ -27,10 +27,10 @@ class StreamController:
         self._io_thread = io_thread
         self._task: asyncio.Task[Any] | None = None
         self._request: PendingRequest | None = None
-        self.deliver = deliver
-        self.unread = unread
+        self.deliver: Deliver = deliver
+        self.unread: Callable[[], int] = unread
         """How many delivered packets the consumer has not taken yet."""
-        self.cancelled = False
+        self.cancelled: bool = False
         self.watch_queue: bool = False
 
     @property

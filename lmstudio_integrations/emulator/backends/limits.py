@@ -40,7 +40,7 @@ class Limits:
             self._limit, self._reason = min(known)
         self._stops = tuple(stop_strings)
         self._held: list[Text] = []
-        self.generated = 0
+        self.generated: int = 0
         self._call: CallStart | None = None
         self._call_name: str | None = None
         self._call_arguments = ""

@@ -57,7 +57,7 @@ class ChannelCall:
         self.namespace: str = connection.namespace
         self.id = channel_id
         self.parameter = parameter
-        self.cancelled = False
+        self.cancelled: bool = False
         self._faults = faults
         self._interruptible = False
         self._task: asyncio.Task[None] | None = None

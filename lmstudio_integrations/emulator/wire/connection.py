@@ -52,7 +52,7 @@ class Connection:
         self.state = state
         self.namespace = namespace
         self.number = number
-        self.client = ""
+        self.client: str = ""
         self._socket = socket
         self._endpoints = endpoints.get(namespace, {})
         self._channels: dict[int, ChannelCall] = {}

@@ -30,7 +30,7 @@ class Listener:
     ) -> None:
         self.host = host
         self.prefix = prefix
-        self.port = port
+        self.port: int = port
         self.connections: set[Connection] = set()
         self._sockets: set[ServerConnection] = set()
         self._state = state
