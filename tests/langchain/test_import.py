@@ -104,7 +104,10 @@ def test_type_hints_of_public_methods_resolve() -> None:
 
 
 def test_import_builds_models_but_not_their_shared_bases() -> None:
-    assert run(UNBUILT).split("\n")[:-1] == ["True False False False", "True False", *["True False False False"] * 2]
+    lines = run(UNBUILT).split("\n")[:-1]
+    assert len(lines) == 4
+    for built, *bases in map(str.split, lines):
+        assert (built, set(bases)) == ("True", {"False"})
 
 
 def test_concurrent_first_imports_get_one_class() -> None:

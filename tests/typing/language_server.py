@@ -42,16 +42,22 @@ class LanguageServer:
         self._process.communicate()
 
     def keywords(self, text: str) -> list[str]:
-        """The keyword arguments that are offered at the end of ``text``."""
+        """The keyword arguments that are offered at the end of ``text``, within a call."""
+        return [label[:-1] for label in self._labels(text, ")") if label.endswith("=")]
+
+    def keys(self, text: str) -> list[str]:
+        """The keys of a dictionary that are offered at the end of ``text``, after a quotation mark within a call."""
+        return [label.strip('"') for label in self._labels(text, '"})')]
+
+    def _labels(self, text: str, rest: str) -> list[str]:
         self._count += 1
         uri = (self._folder / f"program{self._count}.py").as_uri()
-        document = {"uri": uri, "languageId": "python", "version": 1, "text": f"{text})\n"}
+        document = {"uri": uri, "languageId": "python", "version": 1, "text": f"{text}{rest}\n"}
         self._send({"method": "textDocument/didOpen", "params": {"textDocument": document}})
         lines = text.splitlines()
         position = {"line": len(lines) - 1, "character": len(lines[-1])}
         items = self._ask("textDocument/completion", {"textDocument": {"uri": uri}, "position": position})
-        labels: list[str] = [item["label"] for item in items["items"]]
-        return [label[:-1] for label in labels if label.endswith("=")]
+        return [item["label"] for item in items["items"]]
 
     def _ask(self, method: str, params: dict[str, Any]) -> Any:
         self._count += 1

@@ -61,3 +61,20 @@ def test_editor_offers_the_keywords_that_the_signature_shows(server: LanguageSer
     )
     if "respond" in call:
         assert {"config", "on_message", "on_first_token", "response_format"} <= set(offered)
+
+
+@pytest.mark.parametrize(
+    ("call", "kind"),
+    [
+        ('model.respond("Hi", config={"', lms.LlmPredictionConfigDict),
+        ('model.respond("Hi", response_format={"type": "object"}, config={"', lms.LlmPredictionConfigDict),
+        ('model.act("Hi", [print], config={"', lms.LlmPredictionConfigDict),
+        ('waiting.respond_stream("Hi", config={"', lms.LlmPredictionConfigDict),
+        ('lms.llm("x", config={"', lms.LlmLoadModelConfigDict),
+        ('client.embedding.model("x", config={"', lms.EmbeddingLoadModelConfigDict),
+    ],
+)
+def test_editor_offers_the_keys_of_a_configuration(server: LanguageServer, call: str, kind: Any) -> None:
+    offered = set(server.keys(PREAMBLE + call))
+    assert {name for name in kind.__annotations__ if name.isascii()} <= offered
+    assert not {"strategy", "contextLenght"} & offered
