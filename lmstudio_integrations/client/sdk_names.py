@@ -6,6 +6,8 @@ has more classes than this package, the name is an alias of their common class.
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import pydantic
 
 from lmstudio_integrations.client.events import Fragment
@@ -58,22 +60,26 @@ __all__ = [
 
 # Errors. The SDK's LMStudioClientError is the network's; its LMStudioOSError a file that cannot be read, which is an
 # LMStudioValueError here; its LMStudioRuntimeError a misuse of an object, which is one, too.
-LMStudioPredictionError = LMStudioServerError
-LMStudioClientError = LMStudioWebsocketError = LMStudioConnectionError
-LMStudioChannelClosedError = LMStudioIncompleteError
-LMStudioOSError = LMStudioRuntimeError = LMStudioValueError
+LMStudioPredictionError: TypeAlias = LMStudioServerError
+LMStudioClientError: TypeAlias = LMStudioConnectionError
+LMStudioWebsocketError: TypeAlias = LMStudioConnectionError
+LMStudioChannelClosedError: TypeAlias = LMStudioIncompleteError
+LMStudioOSError: TypeAlias = LMStudioValueError
+LMStudioRuntimeError: TypeAlias = LMStudioValueError
 
-AssistantResponse = AssistantMessage
-SystemPrompt = SystemMessage
-ToolResultMessage = ToolMessage
-TextData = TextPart
-ToolCallRequestData = ToolCallRequestPart
-ToolCallResultData = ToolCallResultPart
-ChatHistoryData = ChatHistory
-LlmPredictionFragment = Fragment
-LlmPredictionStats = PredictionStats
-LlmInfo = EmbeddingModelInfo = ModelInfo
-LlmInstanceInfo = EmbeddingModelInstanceInfo = ModelInstanceInfo
+AssistantResponse: TypeAlias = AssistantMessage
+SystemPrompt: TypeAlias = SystemMessage
+ToolResultMessage: TypeAlias = ToolMessage
+TextData: TypeAlias = TextPart
+ToolCallRequestData: TypeAlias = ToolCallRequestPart
+ToolCallResultData: TypeAlias = ToolCallResultPart
+ChatHistoryData: TypeAlias = ChatHistory
+LlmPredictionFragment: TypeAlias = Fragment
+LlmPredictionStats: TypeAlias = PredictionStats
+LlmInfo: TypeAlias = ModelInfo
+EmbeddingModelInfo: TypeAlias = ModelInfo
+LlmInstanceInfo: TypeAlias = ModelInstanceInfo
+EmbeddingModelInstanceInfo: TypeAlias = ModelInstanceInfo
 
 
 class LMStudioUnknownMessageWarning(LMStudioError, UserWarning):  # noqa: N818  # the SDK's name

@@ -12,8 +12,11 @@ from typing import Any
 
 import pytest
 
+import lmstudio_integrations
+from lmstudio_integrations import emulator, langchain, llama_index
 from lmstudio_integrations.langchain import _keywords as langchain_keywords
 from lmstudio_integrations.llama_index import _keywords as llama_index_keywords
+from tests.readme.snippets import snippets
 from tools import generate_keywords
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,28 +32,60 @@ needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="the PyPI p
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
-def _pyright(program: str, folder: Path) -> dict[str, set[int]]:
-    """The lines with errors in each file, in strict mode."""
-    for name in ("good.py", "mistakes.py"):
-        shutil.copy(FOLDER / name, folder)
-    settings = {"include": ["."], "typeCheckingMode": "strict", "extraPaths": [str(ROOT)]}
+GOOD = ("good.py", "good_names.py")
+
+
+def _diagnostics(program: str, folder: Path, **settings: Any) -> list[dict[str, Any]]:
+    """The errors of all files in ``folder``, in strict mode."""
+    settings = {"include": ["."], "typeCheckingMode": "strict", "extraPaths": [str(ROOT)], **settings}
     (folder / "pyrightconfig.json").write_text(json.dumps(settings), "utf-8")
     command = [sys.executable, "-m", program, "-p", str(folder), "--pythonpath", sys.executable, "--outputjson"]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
-    found: dict[str, set[int]] = {"good.py": set(), "mistakes.py": set()}
-    diagnostics: list[dict[str, Any]] = json.loads(done.stdout)["generalDiagnostics"]
-    for diagnostic in diagnostics:
-        if diagnostic["severity"] == "error":
-            found[Path(diagnostic["file"]).name].add(diagnostic["range"]["start"]["line"] + 1)
+    return [item for item in json.loads(done.stdout)["generalDiagnostics"] if item["severity"] == "error"]
+
+
+def _pyright(program: str, folder: Path) -> dict[str, set[int]]:
+    """The lines with errors in each file."""
+    for name in (*GOOD, "mistakes.py"):
+        shutil.copy(FOLDER / name, folder)
+    found: dict[str, set[int]] = {name: set() for name in (*GOOD, "mistakes.py")}
+    for item in _diagnostics(program, folder):
+        found[Path(item["file"]).name].add(item["range"]["start"]["line"] + 1)
     return found
 
 
 @pytest.mark.parametrize("program", ["basedpyright", pytest.param("pyright", marks=needs_node)])
 def test_pyright_accepts_correct_code_and_flags_each_mistake(program: str, tmp_path: Path) -> None:
     assert _pyright(program, tmp_path) == {
-        "good.py": set(),
+        **{name: set() for name in GOOD},
         "mistakes.py": _marked("# MISTAKE", "# MISTAKE for pyright"),
     }
+
+
+# What strict mode says of snippets as short as a page's, and of types that the frameworks leave unknown.
+_NOT_OURS = (
+    "reportGeneralTypeIssues",
+    "reportOptionalMemberAccess",
+    "reportOptionalSubscript",
+    "reportPossiblyUnboundVariable",
+    "reportPrivateImportUsage",
+    "reportUnknownArgumentType",
+    "reportUnknownMemberType",
+    "reportUnknownVariableType",
+)
+
+
+def test_snippets_of_the_readme_have_no_type_errors(tmp_path: Path) -> None:
+    for snippet in snippets("python"):
+        (tmp_path / f"line_{snippet.line}.py").write_text(snippet.text, "utf-8")
+    found = _diagnostics("basedpyright", tmp_path, **dict.fromkeys(_NOT_OURS, "none"))
+    assert [(Path(item["file"]).stem, item["message"]) for item in found] == []
+
+
+@pytest.mark.parametrize("package", [lmstudio_integrations, emulator, langchain, llama_index])
+def test_correct_code_uses_every_public_name(package: Any) -> None:
+    words = set(re.findall(r"\w+", "".join((FOLDER / name).read_text("utf-8") for name in GOOD)))
+    assert set(package.__all__) - words == set()
 
 
 def _mypy(name: str, folder: Path) -> tuple[set[int], str]:
@@ -69,8 +104,9 @@ def _mypy(name: str, folder: Path) -> tuple[set[int], str]:
     return {int(line) for line in re.findall(rf"{name}:(\d+): error", done.stdout)}, done.stdout
 
 
-def test_mypy_without_plugins_accepts_correct_code(tmp_path: Path) -> None:
-    lines, output = _mypy("good.py", tmp_path)
+@pytest.mark.parametrize("name", GOOD)
+def test_mypy_without_plugins_accepts_correct_code(name: str, tmp_path: Path) -> None:
+    lines, output = _mypy(name, tmp_path)
     assert not lines, output
 
 
