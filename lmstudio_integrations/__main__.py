@@ -14,7 +14,7 @@ import sys
 import textwrap
 import time
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from lmstudio_integrations import Client
 from lmstudio_integrations._version import __version__
@@ -35,10 +35,14 @@ _PIPED_WIDTH = 120
 
 
 class Model(TypedDict):
-    """A downloaded or loaded model in the report; ``name`` is its key, or the identifier of a loaded instance."""
+    """A downloaded or loaded model in the report; ``name`` is its key, or the identifier of a loaded instance.
+
+    ``device`` is the device of LM Link that it is on; a model of this server has none.
+    """
 
     name: str
     type: str
+    device: NotRequired[str]
 
 
 class RoundTrip(TypedDict):
@@ -160,14 +164,14 @@ def _sections(url: str | None, report: Report) -> Iterator[tuple[str, list[str]]
         yield "token", [f"from {report['token_from']}" if report["token_from"] else "none"]
         report["server_version"], report["server_build"] = server.version, server.build
         yield "version", [f"{server.version} (build {server.build})"]
-        downloaded: list[Model] = [
-            {"name": model.model_key, "type": model.type} for model in client.list_downloaded_models()
+        downloaded = [
+            _model(model.model_key, model.type, model.device_identifier) for model in client.list_downloaded_models()
         ]
         report["downloaded"] = downloaded
         yield "downloaded", _names(downloaded)
         llms = client.llm.list_loaded()
-        loaded: list[Model] = [{"name": llm.identifier or "", "type": "llm"} for llm in llms]
-        loaded += [{"name": one.identifier or "", "type": "embedding"} for one in client.embedding.list_loaded()]
+        loaded = [_model(llm.identifier, "llm", llm.device) for llm in llms]
+        loaded += [_model(one.identifier, "embedding", one.device) for one in client.embedding.list_loaded()]
         report["loaded"] = loaded
         yield "loaded", _names(loaded)
         if not llms:
@@ -197,8 +201,17 @@ def _round_trip(llm: LLM) -> RoundTrip:
     }
 
 
+def _model(name: str | None, kind: str, device: str | None) -> Model:
+    model: Model = {"name": name or "", "type": kind}
+    if device is not None:
+        model["device"] = device
+    return model
+
+
 def _names(models: Sequence[Model]) -> list[str]:
-    return [f"{model['name']} ({model['type']})" for model in models] or ["(none)"]
+    devices = [f", on {model['device']}" if "device" in model else "" for model in models]
+    lines = [f"{model['name']} ({model['type']}{device})" for model, device in zip(models, devices, strict=True)]
+    return lines or ["(none)"]
 
 
 def _answer(trip: RoundTrip) -> str:

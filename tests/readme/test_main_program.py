@@ -37,6 +37,15 @@ def test_it_loads_no_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert "no LLM is loaded" in capsys.readouterr().out
 
 
+def test_report_names_the_device_of_a_model_on_another_one(capsys: pytest.CaptureFixture[str]) -> None:
+    with Emulator([EmulatedModel("near", loaded=True), EmulatedModel("far", loaded=True, device="attic")]) as server:
+        assert main(["--url", server.url]) == 0
+        assert "loaded:     near (llm)\n            far (llm, on attic)" in capsys.readouterr().out
+        assert main(["--url", server.url, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["downloaded"] == [{"name": "near", "type": "llm"}, {"name": "far", "type": "llm", "device": "attic"}]
+
+
 def test_where_nobody_answers_it_says_so_and_ends_with_1(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # bound, and not listening
