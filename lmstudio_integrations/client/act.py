@@ -54,12 +54,16 @@ class Predict:
 
 @dataclass(frozen=True, slots=True)
 class RunTools:
-    """Tools have to run, ``parallel`` of them at once, within ``seconds``; the outcome is a list of ``ToolOutcome``."""
+    """Tools have to run, ``parallel`` of them at once, within ``seconds``; the outcome is a list of ``ToolOutcome``.
+
+    ``on_start`` is called before each of them.
+    """
 
     runs: Sequence[ToolRun]
     parallel: int
     seconds: float | None
     cancel: CancelToken | None
+    on_start: Callable[[ToolRun], object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,8 +244,13 @@ class _Act:
                 continue
             runs.append(ToolRun(tool, call, arguments))
         if runs:
+            on_tool_start, index = self._options.on_tool_start, result.round_index
             outcomes: list[ToolOutcome] = yield RunTools(
-                runs, self._parallel(), self._seconds_left(), self._options.cancel
+                runs,
+                self._parallel(),
+                self._seconds_left(),
+                self._options.cancel,
+                None if on_tool_start is None else lambda run: on_tool_start(run.call, index),
             )
             for run, outcome in zip(runs, outcomes, strict=True):
                 if outcome.output is not None:
@@ -377,7 +386,7 @@ def drive(steps: Steps, predict: Callable[[PreparedHistory, Mapping[str, Any]], 
         if isinstance(step, Predict):
             outcome = predict(step.history, step.options)
         elif isinstance(step, RunTools):
-            outcome = run_tools(step.runs, step.parallel, step.seconds, step.cancel)
+            outcome = run_tools(step.runs, step.parallel, step.seconds, step.cancel, step.on_start)
         else:
             outcome = step.function(*step.arguments)
 
@@ -396,7 +405,7 @@ async def drive_async(
         if isinstance(step, Predict):
             outcome = await predict(step.history, step.options)
         elif isinstance(step, RunTools):
-            outcome = await run_tools_async(step.runs, step.parallel, step.seconds, step.cancel)
+            outcome = await run_tools_async(step.runs, step.parallel, step.seconds, step.cancel, step.on_start)
         else:
             outcome = step.function(*step.arguments)
             if isinstance(outcome, Awaitable):

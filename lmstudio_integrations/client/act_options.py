@@ -92,6 +92,8 @@ class ActOptions(TypedDict, total=False):
     * ``on_tool_call_start(index, id, round_index)``, ``on_tool_call_name(index, name, round_index)``,
       ``on_tool_call_arguments(index, text, round_index)``, ``on_tool_call_end(index, call, round_index)``,
       ``on_tool_call_failed(index, failure, round_index)``: while the model writes a call, as in ``respond``.
+    * ``on_tool_start(call, round_index)``: right before a tool runs, after the guard; with a limit on how many run at
+      once, when its turn has come.
     * ``on_tool_result(call, text, round_index)``: what the model gets for a call, once the round's tools have ended: a
       result, a denial or an error.
     """
@@ -114,6 +116,7 @@ class ActOptions(TypedDict, total=False):
     on_tool_call_arguments: Callable[[int, str, int], object] | None
     on_tool_call_end: Callable[[int, ToolCallRequest, int], object] | None
     on_tool_call_failed: Callable[[int, ToolCallFailed, int], object] | None
+    on_tool_start: Callable[[ToolCallRequest, int], object] | None
     on_tool_result: Callable[[ToolCallRequest, str, int], object] | None
     guard_tool_call: ToolCallGuard | None
     handle_invalid_tool_request: InvalidToolRequestHandler | None
@@ -202,6 +205,7 @@ class ActSettings:
     on_tool_call_arguments: Callable[..., Any] | None = None
     on_tool_call_end: Callable[..., Any] | None = None
     on_tool_call_failed: Callable[..., Any] | None = None
+    on_tool_start: Callable[..., Any] | None = None
     on_tool_result: Callable[..., Any] | None = None
     guard_tool_call: ToolCallGuard | None = None
     handle_invalid_tool_request: InvalidToolRequestHandler | None = None

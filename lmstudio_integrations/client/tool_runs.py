@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lmstudio_integrations.client.aio_waiting import run as run_callback
 from lmstudio_integrations.errors import LMStudioCancelledError, LMStudioTimeoutError
 
 if TYPE_CHECKING:
@@ -69,9 +70,15 @@ class _Cancel:
 
 
 def run_tools(
-    runs: Sequence[ToolRun], parallel: int, seconds: float | None, cancel: CancelToken | None
+    runs: Sequence[ToolRun],
+    parallel: int,
+    seconds: float | None,
+    cancel: CancelToken | None,
+    on_start: Callable[[ToolRun], object] | None = None,
 ) -> list[ToolOutcome]:
     """Run the tools on threads, at most ``parallel`` at once: their outcomes in the order of ``runs``.
+
+    ``on_start`` is called here before each of them starts.
 
     Raises:
         LMStudioCancelledError: ``cancel`` was cancelled.
@@ -96,6 +103,8 @@ def run_tools(
 
     while len(outcomes) < len(runs):
         while started < len(runs) and started - len(outcomes) < parallel:
+            if on_start is not None:
+                on_start(runs[started])
             start(started)
             started += 1
         try:
@@ -111,7 +120,11 @@ def run_tools(
 
 
 async def run_tools_async(
-    runs: Sequence[ToolRun], parallel: int, seconds: float | None, cancel: CancelToken | None
+    runs: Sequence[ToolRun],
+    parallel: int,
+    seconds: float | None,
+    cancel: CancelToken | None,
+    on_start: Callable[[ToolRun], object] | None = None,
 ) -> list[ToolOutcome]:
     """The same in an event loop: coroutine functions run in it, the others on threads. Raises the same errors."""
     loop = asyncio.get_running_loop()
@@ -125,6 +138,8 @@ async def run_tools_async(
 
     async def one(number: int) -> None:
         async with slots:
+            if on_start is not None:
+                await run_callback(on_start, runs[number])
             outcomes[number] = await _outcome_async(runs[number])
 
     work = [asyncio.ensure_future(one(number)) for number in range(len(runs))]

@@ -120,6 +120,40 @@ def test_callbacks_follow_a_tool_call_from_its_start_to_its_result(front: Front,
     assert results[2][1].startswith("The tool call could not be parsed")
 
 
+@pytest.mark.parametrize("parallel", [1, 2, None])
+def test_start_of_a_tool_is_reported_when_its_turn_has_come(
+    front: Front, lmstudio_emulator: Emulator, parallel: int | None
+) -> None:
+    steps: list[str] = []
+
+    def wait(name: str) -> str:
+        """Wait."""
+        steps.append(f"run {name}")
+        return name
+
+    lmstudio_emulator.script(calls(*(ToolCall("wait", {"name": name}) for name in "abc")), Reply("Done."))
+    act(
+        front,
+        [wait],
+        max_parallel_tool_calls=parallel,
+        guard_tool_call=lambda call, index: call.arguments["name"] != "b" or {"name": "B"},
+        on_tool_start=lambda call, index: steps.append(f"start {call.arguments['name']} {index}"),
+    )
+    assert {step for step in steps if step.startswith("start")} == {"start a 0", "start B 0", "start c 0"}
+    assert all(steps.index(f"start {name} 0") < steps.index(f"run {name}") for name in "aBc")
+    if parallel == 1:
+        assert steps == [f"{word} {name}{end}" for name in "aBc" for word, end in (("start", " 0"), ("run", ""))]
+
+
+def test_error_of_the_callback_before_a_tool_ends_act(front: Front, lmstudio_emulator: Emulator) -> None:
+    def fail(call: Any, round_index: int) -> None:
+        raise ZeroDivisionError
+
+    lmstudio_emulator.script(calls(ToolCall("add", {"a": 1})))
+    with pytest.raises(ZeroDivisionError):
+        act(front, [add], on_tool_start=fail)
+
+
 def test_queue_is_reported_with_the_round(
     front: Front, lmstudio_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
