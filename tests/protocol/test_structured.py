@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+import typing
 from collections.abc import Callable
 from typing import Any, NotRequired
 
@@ -127,3 +129,13 @@ class Unknown(TypedDict):
 def test_typed_dict_without_a_schema_is_refused() -> None:
     with pytest.raises(LMStudioValueError, match="Unknown has no JSON Schema"):
         structured_value(Unknown)
+
+
+class PlainBook(typing.TypedDict):
+    title: str
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="pydantic reads typing.TypedDict from Python 3.12 on")
+def test_typed_dict_of_typing_is_refused_with_advice_on_python_3_11() -> None:
+    with pytest.raises(LMStudioValueError, match=r"typing_extensions\.TypedDict"):
+        structured_value(PlainBook)

@@ -475,6 +475,7 @@ SHAPES: tuple[Shape, ...] = (
         "response_format=a pydantic class",
         "import pydantic\nclass Book(pydantic.BaseModel):\n    title: str\n    year: int\nmodel = $LLM()\nvalue = ($await model.respond('A book', response_format=Book)).parsed",
         BOOK,
+        here="response_format=a pydantic class, result.parsed_as(Book)",
     ),
     Shape(
         "Structured answers",
