@@ -16,10 +16,11 @@ import pytest
 ray = pytest.importorskip("ray", reason="needs the dependency group `ray`")
 pyarrow = pytest.importorskip("pyarrow", reason="needs the dependency group `ray`")
 
-from lmstudio_integrations.emulator import Emulator, PredictionRequest, Reply  # noqa: E402
+from lmstudio_integrations.emulator import EmulatedModel, Emulator, PredictionRequest, Reply  # noqa: E402
 from lmstudio_integrations.errors import LMStudioServerNotFoundError  # noqa: E402
 from lmstudio_integrations.langchain import ChatLMStudio, LMStudioEmbeddings  # noqa: E402
 from lmstudio_integrations.llama_index import LMStudio, LMStudioEmbedding  # noqa: E402
+from tests.readme.snippets import snippets  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 TOKEN = f"sk-lm-{'a' * 8}:{'b' * 20}"
@@ -203,3 +204,28 @@ def test_many_machines_runs_as_a_program() -> None:
         assert _predictions(first) + _predictions(second) == 60
     assert "60 vectors of 768 numbers" in ran.stdout
     assert "60/60" in ran.stderr
+
+
+@pytest.mark.timeout(120)
+def test_many_machines_page_runs_as_it_stands(machines: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    models = [
+        EmulatedModel("qwen/qwen3-4b", loaded=True),
+        EmulatedModel("text-embedding-nomic-embed-text-v1.5", "embedding", loaded=True),
+    ]
+    blocks = snippets("python", ROOT / "docs" / "many_machines.md")
+    assert len(blocks) == 2
+    names: dict[str, Any] = {}
+    printed: list[tuple[Any, ...]] = []
+    names["print"] = lambda *values: printed.append(values)
+    with (
+        Emulator(models, api_token=TOKEN, replies=_echo) as first,
+        Emulator(models, api_token=TOKEN, replies=_echo) as second,
+    ):
+        monkeypatch.setenv("LMSTUDIO_HOSTS", f"{first.url},{second.url}")
+        exec(compile(blocks[0].source, "many_machines.md", "exec"), names)
+        prompts = names["prompts"]
+        assert names["answers"] == [f"re: {prompt}" for prompt in prompts]
+        assert _predictions(first) == _predictions(second) == 10
+        exec(compile(blocks[1].source, "many_machines.md", "exec"), names)
+    assert [values[1] for values in printed[:-1]] == [f"re: {prompt}" for prompt in prompts]
+    assert printed[-1] == (768,)

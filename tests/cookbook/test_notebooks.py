@@ -59,6 +59,7 @@ def test_notebook_runs_from_top_to_bottom(path: Path, monkeypatch: pytest.Monkey
     nbformat = pytest.importorskip("nbformat", reason="needs the dependency group `notebooks`")
     pytest.importorskip("ipykernel", reason="needs the dependency group `notebooks`")
     pytest.importorskip("matplotlib", reason="needs the dependency group `notebooks`")
+    monkeypatch.delenv("MPLBACKEND", raising=False)  # an import of the other examples' packages may have set it
     notebook = nbformat.read(path, as_version=4)
     saved = _cells_with_outputs(notebook)
     for cell in notebook.cells:
