@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lmstudio_integrations.client.transport import discovery
-from lmstudio_integrations.emulator import EmulatedModel, Emulator
+from lmstudio_integrations.emulator import EmulatedModel, Emulator, Reply
 from lmstudio_integrations.emulator.backends.llama_cpp import find_model
 
 if TYPE_CHECKING:
@@ -155,3 +155,88 @@ def test_embeddings_rag_puts_the_ferry_first_in_both_frameworks(server: Emulator
     for framework in ("LangChain", "LlamaIndex"):
         first = next(line for line in printed.splitlines() if re.match(rf"{framework}: 0\.\d\d ", line))
         assert "The ferry" in first
+
+
+def _cancels(server: Emulator) -> int:
+    return sum(frame.message.get("message") == {"type": "cancel"} for frame in server.requests)
+
+
+def test_caching_asks_once_for_the_same_question_and_reuses_the_handbook(server: Emulator, run: Run) -> None:
+    printed = run("caching")
+    asked = sum(frame.message.get("endpoint") == "predict" for frame in server.requests)
+    assert asked == 1 + 1 + 3  # the second question came from the cache, another temperature did not
+    counts = [[int(count) for count in re.findall(r"\d+", line)] for line in printed.splitlines() if "cache" in line]
+    (_, first), *later = [pair for pair in counts if len(pair) == 2]
+    assert first < 10
+    assert len(later) == 2
+    assert all(kept > 200 for _, kept in later)
+
+
+def test_cancelling_stops_the_server_in_each_way(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    with Emulator(replies=lambda _: Reply("word " * 500, pace=0.005)) as server:
+        monkeypatch.setenv("LMSTUDIO_BASE_URL", server.url)
+        printed = run("cancelling")
+        server.wait_until(lambda: _cancels(server) == 5)
+    assert re.search(r"left the loop after: '(word ?){4}", printed)
+    assert "cancelled userStopped" in printed
+    assert "by a token: cancelled" in printed
+    assert "LlamaIndex, closed after: 'word" in printed
+    assert "the task is cancelled: True" in printed
+
+
+def test_errors_and_retries_shows_each_error_and_the_retry(run: Run) -> None:
+    printed = run("errors_and_retries")
+    assert "unknown model:     Model not found: qwen/qwen3-4bb" in printed
+    assert re.search(r"wrong setting: +'temperature' must be", printed)
+    assert re.search(r"too long a prompt: the prompt has \d+ tokens", printed)
+    assert re.search(r"lost before: +This came after all\.", printed)
+    assert re.search(r"lost in between: +'One two'", printed)
+    assert re.search(r"silence: +idle 0\.2 s", printed)
+    assert re.search(r"no server at: +ws://127\.0\.0\.1:1\n", printed)
+    assert re.search(r"fallback: +The second server answers\.", printed)
+
+
+def test_images_sends_the_same_picture_from_the_client_and_both_frameworks(server: Emulator, run: Run) -> None:
+    printed = run("images")
+    assert printed.count("You said: What colours has this flag") == 3
+    creations = [
+        frame.message["creationParameter"] for frame in server.requests if frame.message.get("endpoint") == "predict"
+    ]
+    files = [
+        part
+        for creation in creations
+        for message in creation["history"]["messages"]
+        for part in message["content"]
+        if part["type"] == "file"
+    ]
+    assert len(files) == 3
+    assert {part["fileType"] for part in files} == {"image"}
+
+
+def test_images_needs_a_model_with_vision(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    models = [EmulatedModel("only/chat", loaded=True), EmulatedModel("only/embedding", "embedding", loaded=True)]
+    with Emulator(models) as emulator:
+        monkeypatch.setenv("LMSTUDIO_BASE_URL", emulator.url)
+        with pytest.raises(SystemExit, match="No downloaded model sees pictures"):
+            run("images")
+
+
+def test_reasoning_is_apart_from_the_answer_on_all_sides(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    with Emulator(replies=lambda _: Reply("Twelve.", reasoning="Seven and five.")) as server:
+        monkeypatch.setenv("LMSTUDIO_BASE_URL", server.url)
+        printed = run("reasoning")
+    assert "(Seven)( and)( five)(.)Twelve." in printed
+    assert re.search(r"  4 of \d+ tokens were reasoning", printed)
+    assert "  reasoning: Seven and five.\n  text: Twelve.\n  without: Twelve.\n" in printed
+    assert "  thinking: Seven and five.\n  answer:   Twelve.\n" in printed
+
+
+def test_tokens_and_limits_counts_cuts_and_refuses(server: Emulator, run: Run) -> None:
+    printed = run("tokens_and_limits")
+    assert "The context has 4096 tokens" in printed
+    alone, templated = (int(re.search(pattern, printed)[1]) for pattern in (r"handbook has (\d+)", r"around it: (\d+)"))  # type: ignore[index]
+    assert templated > alone > 100
+    assert "ends with 'length' (maxPredictedTokensReached)" in printed
+    assert f"prompt_tokens={templated}, completion_tokens=10" in printed
+    assert re.search(r"Too long: the prompt has \d{4,} tokens", printed)
+    assert f"own tokenizer: {alone}." in printed
