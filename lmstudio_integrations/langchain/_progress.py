@@ -30,8 +30,8 @@ __all__ = [
     "PROGRESS_EVENTS",
     "PROMPT_PROGRESS",
     "QUEUE_PROGRESS",
-    "Listener",
     "ProgressDispatcher",
+    "ProgressListener",
     "listen",
     "progress_data",
     "progress_name",
@@ -67,7 +67,7 @@ def progress_name(event: ProgressEvent) -> str:
     return _NAMES[type(event)]
 
 
-class Listener(Protocol):
+class ProgressListener(Protocol):
     """Receives the progress of one prediction."""
 
     done: bool
@@ -78,10 +78,10 @@ class Listener(Protocol):
         ...
 
 
-_listeners: ContextVar[tuple[Listener, ...]] = ContextVar("lmstudio_progress_listeners", default=())
+_listeners: ContextVar[tuple[ProgressListener, ...]] = ContextVar("lmstudio_progress_listeners", default=())
 
 
-def listen(listener: Listener) -> None:
+def listen(listener: ProgressListener) -> None:
     """Pass the progress of the next prediction that starts in this context to ``listener``."""
     _listeners.set((*(other for other in _listeners.get() if not other.done), listener))
 

@@ -25,7 +25,7 @@ from lmstudio_integrations.llama_index._messages import to_history
 from lmstudio_integrations.llama_index._model_metadata import ModelFacts, choose_facts, facts_of, metadata_of
 from lmstudio_integrations.llama_index._request import chat_request
 from lmstudio_integrations.llama_index.events import has_listener
-from lmstudio_integrations.llama_index.settings import PredictionSettings
+from lmstudio_integrations.llama_index.settings import GenerationSettings
 
 if TYPE_CHECKING:
     from lmstudio_integrations import LLM, AsyncLLM, PredictionResult
@@ -40,7 +40,7 @@ logger = logging.getLogger("lmstudio_integrations")
 _METADATA_SECONDS = 1.0
 
 
-class LMStudioBase(PredictionSettings, FunctionCallingLLM):
+class LMStudioBase(GenerationSettings, FunctionCallingLLM):
     """A language model whose calls go to LM Studio."""
 
     _facts: ModelFacts | None = PrivateAttr(default=None)

@@ -10,7 +10,7 @@ from llama_index.core.base.llms.types import LLMMetadata, MessageRole
 from llama_index.core.constants import DEFAULT_NUM_OUTPUTS
 
 if TYPE_CHECKING:
-    from lmstudio_integrations.llama_index.settings import PredictionSettings
+    from lmstudio_integrations.llama_index.settings import GenerationSettings
 
 __all__ = ["ModelFacts", "choose_facts", "facts_of", "metadata_of"]
 
@@ -54,7 +54,7 @@ def choose_facts(model: str | None, loaded: Iterable[Any], downloaded: Iterable[
     return ModelFacts(name=model)
 
 
-def metadata_of(settings: PredictionSettings, facts: ModelFacts) -> LLMMetadata:
+def metadata_of(settings: GenerationSettings, facts: ModelFacts) -> LLMMetadata:
     """``LLMMetadata`` from the settings and the facts.
 
     The context length is the loaded instance's, else ``context_window``, else the expected one. ``num_output`` is

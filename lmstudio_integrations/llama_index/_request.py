@@ -12,7 +12,7 @@ from lmstudio_integrations.compat.prediction_settings import SAMPLING
 from lmstudio_integrations.compat.tool_choice import tool_name
 from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.llama_index._tools import chosen_tool, has_required_parameters, wire_tools
-from lmstudio_integrations.llama_index.settings import PredictionSettings
+from lmstudio_integrations.llama_index.settings import GenerationSettings
 
 __all__ = ["CALL_KEYWORDS", "call_keywords", "chat_request", "completion_request", "required_tools"]
 
@@ -43,7 +43,7 @@ CALL_KEYWORDS = frozenset(_SETTINGS | _CALL_ONLY)
 """Keywords of every call."""
 
 
-def call_keywords(settings: PredictionSettings, given: Mapping[str, Any]) -> dict[str, Any]:
+def call_keywords(settings: GenerationSettings, given: Mapping[str, Any]) -> dict[str, Any]:
     """The keywords of one call, under the common names of both adapters.
 
     Keywords have the names of the settings (or synonyms); further ones are ``tools`` (OpenAI form), ``tool_choice``,
@@ -59,7 +59,7 @@ def call_keywords(settings: PredictionSettings, given: Mapping[str, Any]) -> dic
     return {common.get(name, name): value for name, value in call.items()}
 
 
-def chat_request(settings: PredictionSettings, call: Mapping[str, Any], history: PreparedHistory) -> PredictionRequest:
+def chat_request(settings: GenerationSettings, call: Mapping[str, Any], history: PreparedHistory) -> PredictionRequest:
     """The request of one call with a conversation; ``call`` is what ``call_keywords`` returns.
 
     Raises:
@@ -69,7 +69,7 @@ def chat_request(settings: PredictionSettings, call: Mapping[str, Any], history:
     return prediction_request(settings.setting, call, history, **options)
 
 
-def completion_request(settings: PredictionSettings, call: Mapping[str, Any], prompt: str) -> PredictionRequest:
+def completion_request(settings: GenerationSettings, call: Mapping[str, Any], prompt: str) -> PredictionRequest:
     """The request of one call whose prompt is sent as it is, without a chat template; raises as ``chat_request``."""
     options = _options(call)
     if "tools" in options:

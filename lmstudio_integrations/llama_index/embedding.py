@@ -13,7 +13,7 @@ from lmstudio_integrations import AsyncClient, Client
 from lmstudio_integrations.client.long_texts import LongTexts
 from lmstudio_integrations.compat.embedding_texts import check_texts
 from lmstudio_integrations.compat.embedding_vectors import shorten_vectors
-from lmstudio_integrations.llama_index.settings import ServerSettings
+from lmstudio_integrations.llama_index.settings import ConnectionSettings
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -32,7 +32,7 @@ _BLOCKING_BATCH: Callable[..., list[Embedding]] = inspect.unwrap(BaseEmbedding.g
 _AWAITING_BATCH: Callable[..., Awaitable[list[Embedding]]] = inspect.unwrap(BaseEmbedding.aget_text_embedding_batch)
 
 
-class LMStudioEmbedding(ServerSettings, BaseEmbedding):
+class LMStudioEmbedding(ConnectionSettings, BaseEmbedding):
     """An embedding model in LM Studio.
 
     Examples::
@@ -50,7 +50,7 @@ class LMStudioEmbedding(ServerSettings, BaseEmbedding):
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=False)
-    OWN_NAMES: ClassVar[dict[str, str]] = {**ServerSettings.OWN_NAMES, "model": "model_name"}
+    OWN_NAMES: ClassVar[dict[str, str]] = {**ConnectionSettings.OWN_NAMES, "model": "model_name"}
 
     query_instruction: str | None = Field(default=None, description="Put before every query, for models that want it.")
     text_instruction: str | None = Field(default=None, description="Put before every text that is to be found.")

@@ -17,10 +17,10 @@ from lmstudio_integrations.client.header_settings import HeaderSettings, hide_us
 from lmstudio_integrations.client.settings import LOST_TOKEN, token_of
 from lmstudio_integrations.compat.names import translate_constructor
 
-__all__ = ["PredictionSettings", "ServerSettings"]
+__all__ = ["ConnectionSettings", "GenerationSettings"]
 
 
-class ServerSettings(HeaderSettings):
+class ConnectionSettings(HeaderSettings):
     """Where the server is, how to be let in, how long to wait, and how a model is to be loaded."""
 
     # Not built: nobody makes one, and each model has all these fields in a schema of its own.
@@ -128,7 +128,7 @@ class ServerSettings(HeaderSettings):
         return token_of(self.api_key)
 
 
-class PredictionSettings(CommonSettings, ServerSettings):
+class GenerationSettings(CommonSettings, ConnectionSettings):
     """What a language model needs beyond that, and the settings of both adapters (``CommonSettings``).
 
     ``None`` leaves a setting to LM Studio's own configuration.

@@ -21,7 +21,7 @@ from lmstudio_integrations.llama_index import LMStudio, LMStudioEmbedding
 class Own(LMStudio):
     mood: str = "good"
 
-ours = ("ServerSettings", "PredictionSettings", "LMStudioBase", "GrammarLLM")
+ours = ("ConnectionSettings", "GenerationSettings", "LMStudioBase", "GrammarLLM")
 for kind in (LMStudio, LMStudioEmbedding, Own):
     print(kind.__pydantic_complete__, *(base.__pydantic_complete__ for base in kind.__mro__ if base.__name__ in ours))
 """
