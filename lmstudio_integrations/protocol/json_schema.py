@@ -13,8 +13,8 @@ silently, so that the model is not held to them; others make the conversion of t
 * mlx-engine converts with outlines, and that with outlines-core, ``src/json_schema/parsing.rs``: an error for schemas
   that are no object, for unknown types and formats. Guess: other keywords matter to it as little as to llama.cpp.
 
-Bounds of numbers (``minimum`` with type "number", ``multipleOf``) and ``minProperties`` stay, although llama.cpp skips
-them: llguidance enforces them, and no engine fails.
+Bounds of numbers (``minimum`` with type "number", ``multipleOf``) and of properties that are all required stay,
+although llama.cpp skips them: llguidance enforces them, and no engine fails.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ _UNSUPPORTED = frozenset(
         "$anchor",
         "$dynamicAnchor",
         "$dynamicRef",
+        "$recursiveAnchor",
+        "$recursiveRef",
         "contains",
         "dependencies",
         "dependentRequired",
@@ -57,9 +59,13 @@ _UNSUPPORTED = frozenset(
 )
 _FORMATS = frozenset({"date", "time", "date-time", "uuid"})
 _PATTERN = re.compile(r"\^.*\$", re.DOTALL)
-_NO_PATTERN = re.compile(r"\(\?|\\[a-zA-Z0-9]")
+# Groups and classes that the converters do not know; "{,3}" and a quantifier after "^" are errors in llguidance, and
+# nested sets and set operations mean something else there.
+_NO_PATTERN = re.compile(r"\(\?|\\[a-zA-Z0-9]|\{,|\A\^[*+?{]|\[\[|--|&&|\|\||~~")
 
 
+_BOUNDS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
+_COUNTS = frozenset({"minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties"})
 _TYPES = frozenset({"object", "array", "string", "number", "integer", "boolean", "null"})
 _SCHEMAS = frozenset(("items", "prefixItems", "anyOf", "oneOf", "allOf"))
 """Keys whose values are schemas or lists of them."""
@@ -116,15 +122,49 @@ def _object_schema(value: Any, path: str, report: Report) -> Any:
     return {} if isinstance(value, bool) else value
 
 
+def _without_empty_keywords(node: dict[str, Any], path: str, report: Report) -> dict[str, Any]:
+    """The schema without keywords that say nothing, and with counts as whole numbers: llguidance refuses others.
+
+    ``$id`` is left out, because it would change what references are relative to. Bounds on the number of properties
+    are reported if some property is optional, which llguidance refuses.
+    """
+    made = {key: value for key, value in node.items() if key not in ("$id", "id") or not isinstance(value, str)}
+    if made.get("uniqueItems") is False:
+        del made["uniqueItems"]
+    if "required" in made and not isinstance(made["required"], list):
+        if made["required"]:  # a boolean of draft 3
+            report("required", path)
+        del made["required"]
+    for key in _COUNTS & made.keys():
+        value = made[key]
+        if isinstance(value, float) and value.is_integer():
+            made[key] = value = int(value)
+        if value == 0 and key.startswith("min"):
+            del made[key]
+        elif not isinstance(value, int) or value < 0:
+            report(key, path)
+            del made[key]
+    properties, required = made.get("properties"), made.get("required", ())
+    if isinstance(properties, dict) and not properties.keys() <= set(map(str, required)):
+        for key in ("minProperties", "maxProperties"):
+            if key in made:
+                report(key, path)
+                del made[key]
+    return made
+
+
 def _rewritten(node: dict[str, Any], path: str, report: Report) -> dict[str, Any]:
     """The schema in keywords that engines support, if there are any."""
-    made = dict(node)
+    made = _without_empty_keywords(node, path, report)
     branches = made.get("allOf")
     if isinstance(branches, list) and len(branches) == 1 and isinstance(branches[0], dict):
         only = _rewritten(branches[0], path, report)
         if not (only.keys() & made.keys()) - {"title", "description", "default"}:
             del made["allOf"]
             made = {**only, **made}
+    if "oneOf" in made and "anyOf" not in made:
+        # No engine of LM Studio enforces that one branch only fits: llama.cpp reads both alike, llguidance refuses.
+        made = {"anyOf" if key == "oneOf" else key: value for key, value in made.items()}
     for bound, limit in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
         if isinstance(exclusive := made.get(bound), bool):  # draft 4
             del made[bound]
@@ -153,15 +193,27 @@ def _with_known_types(node: dict[str, Any], path: str, report: Report) -> dict[s
 
 
 def _is_unsupported(key: str, value: Any) -> bool:
-    if key == "uniqueItems":
-        return value is not False
     if key == "format":
         return value not in _FORMATS
     if key == "enum":
         return not value
+    if key in _BOUNDS:
+        return isinstance(value, (int, float)) and abs(value) >= 2**63
+    if key == "multipleOf":
+        return not isinstance(value, (int, float)) or value <= 0
     if key == "pattern":
-        return isinstance(value, str) and (not _PATTERN.fullmatch(value) or _NO_PATTERN.search(value) is not None)
+        return isinstance(value, str) and not _is_known_pattern(value)
     return key in _UNSUPPORTED
+
+
+def _is_known_pattern(pattern: str) -> bool:
+    if not _PATTERN.fullmatch(pattern) or _NO_PATTERN.search(pattern):
+        return False
+    try:
+        re.compile(pattern)  # an expression that is not well-formed
+    except (re.error, RecursionError, OverflowError):
+        return False
+    return True
 
 
 def hoist_references(schema: dict[str, Any]) -> dict[str, Any]:
