@@ -2,6 +2,8 @@
 
 Run it with `.uv/bin/uv run --no-dev --extra all --group examples streamlit run cookbook/chat_page.py`.
 
+Streamlit serves all networks of the machine: add ``--server.address=127.0.0.1`` to keep the page to yourself.
+
 Streamlit runs this file anew after every click. So each answer has a thread of its own, which writes into an ``Answer``
 that the session keeps, and a fragment of the page draws it several times a second. The stop button works at any
 time, also while a model is loaded or a long prompt is processed, because no run of the page waits for the model.

@@ -87,7 +87,7 @@ def spread(
         },
         batch_size=batch_size,
         batch_format="pyarrow",
-        # Back-pressure: a worker has one batch at its host and one that waits. Ray reads no further ahead.
+        # Back-pressure: a worker has one block at its host and one that waits.
         compute=ray.data.ActorPoolStrategy(size=len(hosts), max_tasks_in_flight_per_actor=2),
         # The work is done by the hosts, so that a worker may share a processor with many others.
         num_cpus=0.01,

@@ -25,7 +25,10 @@ from tests.readme.snippets import snippets  # noqa: E402
 ROOT = Path(__file__).parents[2]
 TOKEN = f"sk-lm-{'a' * 8}:{'b' * 20}"
 
-pytestmark = pytest.mark.filterwarnings("default")  # of Ray's own modules
+pytestmark = [
+    pytest.mark.filterwarnings("default"),  # of Ray's own modules
+    pytest.mark.timeout(120),  # each of Ray's workers is a process that imports Ray, Arrow and a framework
+]
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +55,15 @@ def _echo(request: PredictionRequest) -> Reply:
     return Reply(f"re: {request.last_user_text}", pace=0.002)
 
 
+def _slow_echo(request: PredictionRequest) -> Reply:
+    return Reply(f"re: {request.last_user_text}", pace=0.04)
+
+
 @contextmanager
-def _hosts(count: int = 2, replies: Any = _echo) -> Iterator[list[Emulator]]:
-    servers = [Emulator(api_token=TOKEN, replies=replies) for _ in range(count)]
+def _hosts(count: int = 2, replies: Any = _echo, last: Any = None) -> Iterator[list[Emulator]]:
+    """Emulators with one function for their replies; ``last``: another one for the last of them."""
+    functions = [replies] * (count - 1) + [last or replies]
+    servers = [Emulator(api_token=TOKEN, replies=function) for function in functions]
     try:
         for server in servers:
             server.start()
@@ -77,14 +86,12 @@ def _table(*texts: str) -> Any:
     return pyarrow.table({"text": list(texts)})
 
 
-@pytest.mark.parametrize("kind", [ChatLMStudio, LMStudio], ids=["langchain", "llama_index"])
-@pytest.mark.timeout(120)
-def test_many_machines_answers_prompts_in_order_on_both_hosts(machines: Any, kind: Any) -> None:
+def test_many_machines_answers_prompts_in_order_on_both_hosts(machines: Any) -> None:
     prompts = [f"Question {number}" for number in range(60)]
-    with _hosts() as servers:
+    with _hosts(last=_slow_echo) as servers:  # later rows are there before earlier ones
         hosts = [server.url for server in servers]
         rows = machines.spread(
-            machines.rows_of(prompts, 5), kind(model="emulator/chat"), hosts, batch_size=5, at_once=3
+            machines.rows_of(prompts, 5), LMStudio(model="emulator/chat"), hosts, batch_size=5, at_once=3
         ).take_all()
         counts = [_predictions(server) for server in servers]
         highest = [_highest_at_once(server) for server in servers]
@@ -93,7 +100,7 @@ def test_many_machines_answers_prompts_in_order_on_both_hosts(machines: Any, kin
     assert {row["host"] for row in rows} == set(hosts)
     assert all(row["error"] is None and row["prompt_tokens"] > 0 and row["generated_tokens"] > 0 for row in rows)
     assert sum(counts) == 60
-    assert min(counts) >= 10
+    assert min(counts) >= 5
     assert highest == [3, 3]
 
 
@@ -183,7 +190,6 @@ def test_many_machines_worker_keeps_the_error_of_a_row_beside_the_answers_of_oth
     assert errors[0] is errors[2] is None
 
 
-@pytest.mark.timeout(120)
 def test_many_machines_runs_as_a_program() -> None:
     with Emulator() as first, Emulator() as second:
         environment = {
@@ -206,7 +212,6 @@ def test_many_machines_runs_as_a_program() -> None:
     assert "60/60" in ran.stderr
 
 
-@pytest.mark.timeout(120)
 def test_many_machines_page_runs_as_it_stands(machines: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     models = [
         EmulatedModel("qwen/qwen3-4b", loaded=True),
