@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 import socket
@@ -225,6 +226,8 @@ def test_reasoning_is_apart_from_the_answer_on_all_sides(monkeypatch: pytest.Mon
     with Emulator(replies=lambda _: Reply("Twelve.", reasoning="Seven and five.")) as server:
         monkeypatch.setenv("LMSTUDIO_BASE_URL", server.url)
         printed = run("reasoning")
+        thoughts = [frame for frame in server.sent if '"reasoning"' in json.dumps(frame.message)]
+    assert len(thoughts) == 3 * 4  # four tokens in each answer, but for the one where it was switched off
     assert "(Seven)( and)( five)(.)Twelve." in printed
     assert re.search(r"  4 of \d+ tokens were reasoning", printed)
     assert "  reasoning: Seven and five.\n  text: Twelve.\n  without: Twelve.\n" in printed
