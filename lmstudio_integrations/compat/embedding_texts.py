@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lmstudio_integrations.errors import LMStudioValueError
@@ -14,10 +14,10 @@ def check_texts(texts: Any) -> list[str]:
     """The texts as a list.
 
     Raises:
-        LMStudioValueError: A bare string, whose characters would be embedded one by one; anything else that is no
-            iterable of strings. The message has the number of the text.
+        LMStudioValueError: A bare string, whose characters would be embedded one by one, or a mapping; anything else
+            that is no iterable of strings. The message has the number of the text.
     """
-    if isinstance(texts, (str, bytes)) or not isinstance(texts, Iterable):
+    if isinstance(texts, (str, bytes, Mapping)) or not isinstance(texts, Iterable):
         raise LMStudioValueError(f"expected an iterable of texts, got {type(texts).__name__}: pass [text]")
     checked = list(texts)
     for number, text in enumerate(checked):
