@@ -26,7 +26,7 @@ class Effect(enum.Enum):
     STOPPED = "the server is gone for a while"
     REFUSED = "the handshake is refused by HTTP"
     NOT_LM_STUDIO = "what answers is not LM Studio"
-    DENIED = "the authentication is refused"
+    DENIED = "the authentication is refused, by LM Studio or by a reverse proxy"
     SILENT = "nothing comes that shows progress"
     NO_FINAL = "the channel ends without its final packet"
     ERROR = "the server reports an error"
@@ -254,7 +254,7 @@ def _id_of(value: Any) -> Callable[[Place], Any]:
 FAULTS: tuple[Fault, ...] = (
     # Connecting
     Fault("upgrade never answered", Effect.SILENT, _never, ("upgrade",), once=False),
-    Fault("upgrade refused with 403", Effect.REFUSED, _http("403 Forbidden"), ("upgrade",), once=False),
+    Fault("upgrade refused with 403", Effect.DENIED, _http("403 Forbidden"), ("upgrade",), once=False),
     Fault("upgrade refused with 500", Effect.REFUSED, _http("500 Internal Server Error"), ("upgrade",), once=False),
     Fault(
         "upgrade redirected",

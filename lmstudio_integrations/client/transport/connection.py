@@ -70,7 +70,7 @@ def _access_refused(url: str, status: int, headers: ServerHeaders | None) -> LMS
     """LM Studio itself refuses a client within the WebSocket, so an HTTP status comes from something before it."""
     sent = "without headers" if headers is None else f"with the headers {', '.join(headers.names)}"
     return LMStudioAuthenticationError(
-        f"{url} answered with HTTP status {status} to a request {sent}: a reverse proxy demands others. Pass "
+        f"{url} answered with HTTP status {status} to a request {sent}: a reverse proxy wants credentials. Pass "
         "headers={'Authorization': …}, or the address as https://user:password@host. An LM Studio API token is no "
         "header: it is passed as api_token"
     )
