@@ -18,52 +18,6 @@ from typing import TYPE_CHECKING
 
 from lmstudio_integrations._lazy import lazy
 from lmstudio_integrations._version import __version__
-from lmstudio_integrations.client.act_options import ActResult, PredictionRoundResult
-from lmstudio_integrations.client.aio import (
-    AsyncClient,
-    AsyncDownloadedEmbeddingModel,
-    AsyncDownloadedLlm,
-    AsyncEmbeddingModel,
-    AsyncLLM,
-    AsyncPredictionStream,
-)
-from lmstudio_integrations.client.cancellation import CancelToken
-from lmstudio_integrations.client.chat import Chat
-from lmstudio_integrations.client.convenience import (
-    configure_default_client,
-    embedding_model,
-    get_default_client,
-    get_sync_api_timeout,
-    list_downloaded_models,
-    list_loaded_models,
-    llm,
-    prepare_image,
-    set_sync_api_timeout,
-)
-from lmstudio_integrations.client.images import ImagePart
-from lmstudio_integrations.client.prediction import (
-    Fragment,
-    LoadProgress,
-    PromptProgress,
-    QueueProgress,
-    TokenLogProb,
-    ToolCallArguments,
-    ToolCallEnd,
-    ToolCallFailed,
-    ToolCallName,
-    ToolCallStart,
-)
-from lmstudio_integrations.client.result import PartialPrediction, PredictionResult
-from lmstudio_integrations.client.settings import Timeout
-from lmstudio_integrations.client.sync import (
-    LLM,
-    Client,
-    DownloadedEmbeddingModel,
-    DownloadedLlm,
-    EmbeddingModel,
-    PredictionStream,
-)
-from lmstudio_integrations.client.tool_functions import ToolFunctionDef
 from lmstudio_integrations.errors import (
     LMStudioAuthenticationError,
     LMStudioCancelledError,
@@ -88,44 +42,44 @@ from lmstudio_integrations.errors import (
     LMStudioUnsupportedError,
     LMStudioValueError,
 )
-from lmstudio_integrations.protocol.config import (
-    EmbeddingLoadModelConfig,
-    GpuSetting,
-    LlmLoadModelConfig,
-    LlmPredictionConfig,
-)
-from lmstudio_integrations.protocol.history import FilePart as FileHandle
-from lmstudio_integrations.protocol.history import ToolCallRequest
-from lmstudio_integrations.protocol.models import ModelInfo, ModelInstanceInfo
-from lmstudio_integrations.protocol.prediction import PredictionStats
-
-_SDK_NAMES = (
-    "AssistantResponse",
-    "BaseModel",
-    "ChatHistoryData",
-    "EmbeddingModelInfo",
-    "EmbeddingModelInstanceInfo",
-    "LMStudioChannelClosedError",
-    "LMStudioClientError",
-    "LMStudioOSError",
-    "LMStudioPredictionError",
-    "LMStudioRuntimeError",
-    "LMStudioUnknownMessageWarning",
-    "LMStudioWebsocketError",
-    "LlmInfo",
-    "LlmInstanceInfo",
-    "LlmPredictionFragment",
-    "LlmPredictionStats",
-    "ModelSchema",
-    "SystemPrompt",
-    "TextData",
-    "ToolCallRequestData",
-    "ToolCallResultData",
-    "ToolResultMessage",
-    "UserMessage",
-)
 
 if TYPE_CHECKING:
+    from lmstudio_integrations.client.act_options import ActResult, PredictionRoundResult
+    from lmstudio_integrations.client.aio import (
+        AsyncClient,
+        AsyncDownloadedEmbeddingModel,
+        AsyncDownloadedLlm,
+        AsyncEmbeddingModel,
+        AsyncLLM,
+        AsyncPredictionStream,
+    )
+    from lmstudio_integrations.client.cancellation import CancelToken
+    from lmstudio_integrations.client.chat import Chat
+    from lmstudio_integrations.client.convenience import (
+        configure_default_client,
+        embedding_model,
+        get_default_client,
+        get_sync_api_timeout,
+        list_downloaded_models,
+        list_loaded_models,
+        llm,
+        prepare_image,
+        set_sync_api_timeout,
+    )
+    from lmstudio_integrations.client.images import ImagePart
+    from lmstudio_integrations.client.prediction import (
+        Fragment,
+        LoadProgress,
+        PromptProgress,
+        QueueProgress,
+        TokenLogProb,
+        ToolCallArguments,
+        ToolCallEnd,
+        ToolCallFailed,
+        ToolCallName,
+        ToolCallStart,
+    )
+    from lmstudio_integrations.client.result import PartialPrediction, PredictionResult
     from lmstudio_integrations.client.sdk_names import (
         AssistantResponse,
         BaseModel,
@@ -151,26 +105,116 @@ if TYPE_CHECKING:
         ToolResultMessage,
         UserMessage,
     )
+    from lmstudio_integrations.client.settings import Timeout
+    from lmstudio_integrations.client.sync import (
+        LLM,
+        Client,
+        DownloadedEmbeddingModel,
+        DownloadedLlm,
+        EmbeddingModel,
+        PredictionStream,
+    )
+    from lmstudio_integrations.client.tool_functions import ToolFunctionDef
+    from lmstudio_integrations.protocol.config import (
+        EmbeddingLoadModelConfig,
+        GpuSetting,
+        LlmLoadModelConfig,
+        LlmPredictionConfig,
+    )
     from lmstudio_integrations.protocol.config_dicts import (
         EmbeddingLoadModelConfigDict,
         GpuSettingDict,
         LlmLoadModelConfigDict,
         LlmPredictionConfigDict,
     )
+    from lmstudio_integrations.protocol.history import FilePart as FileHandle
+    from lmstudio_integrations.protocol.history import ToolCallRequest
+    from lmstudio_integrations.protocol.models import ModelInfo, ModelInstanceInfo
+    from lmstudio_integrations.protocol.prediction import PredictionStats
     from lmstudio_integrations.protocol.repository import DownloadProgressUpdate
-else:  # types, and the official SDK's names, which hardly any program asks for
+else:  # at their first use: whoever installs the package imports it with every run of pytest (`emulator.pytest_plugin`)
     __getattr__, __dir__ = lazy(
         __name__,
         {
-            **dict.fromkeys(_SDK_NAMES, "client.sdk_names"),
-            "DownloadProgressUpdate": "protocol.repository",
+            "ActResult": "client.act_options",
+            "PredictionRoundResult": "client.act_options",
+            "AsyncClient": "client.aio",
+            "AsyncDownloadedEmbeddingModel": "client.aio",
+            "AsyncDownloadedLlm": "client.aio",
+            "AsyncEmbeddingModel": "client.aio",
+            "AsyncLLM": "client.aio",
+            "AsyncPredictionStream": "client.aio",
+            "CancelToken": "client.cancellation",
+            "Chat": "client.chat",
+            "configure_default_client": "client.convenience",
+            "embedding_model": "client.convenience",
+            "get_default_client": "client.convenience",
+            "get_sync_api_timeout": "client.convenience",
+            "list_downloaded_models": "client.convenience",
+            "list_loaded_models": "client.convenience",
+            "llm": "client.convenience",
+            "prepare_image": "client.convenience",
+            "set_sync_api_timeout": "client.convenience",
+            "ImagePart": "client.images",
+            "Fragment": "client.prediction",
+            "LoadProgress": "client.prediction",
+            "PromptProgress": "client.prediction",
+            "QueueProgress": "client.prediction",
+            "TokenLogProb": "client.prediction",
+            "ToolCallArguments": "client.prediction",
+            "ToolCallEnd": "client.prediction",
+            "ToolCallFailed": "client.prediction",
+            "ToolCallName": "client.prediction",
+            "ToolCallStart": "client.prediction",
+            "PartialPrediction": "client.result",
+            "PredictionResult": "client.result",
+            "AssistantResponse": "client.sdk_names",
+            "BaseModel": "client.sdk_names",
+            "ChatHistoryData": "client.sdk_names",
+            "EmbeddingModelInfo": "client.sdk_names",
+            "EmbeddingModelInstanceInfo": "client.sdk_names",
+            "LMStudioChannelClosedError": "client.sdk_names",
+            "LMStudioClientError": "client.sdk_names",
+            "LMStudioOSError": "client.sdk_names",
+            "LMStudioPredictionError": "client.sdk_names",
+            "LMStudioRuntimeError": "client.sdk_names",
+            "LMStudioUnknownMessageWarning": "client.sdk_names",
+            "LMStudioWebsocketError": "client.sdk_names",
+            "LlmInfo": "client.sdk_names",
+            "LlmInstanceInfo": "client.sdk_names",
+            "LlmPredictionFragment": "client.sdk_names",
+            "LlmPredictionStats": "client.sdk_names",
+            "ModelSchema": "client.sdk_names",
+            "SystemPrompt": "client.sdk_names",
+            "TextData": "client.sdk_names",
+            "ToolCallRequestData": "client.sdk_names",
+            "ToolCallResultData": "client.sdk_names",
+            "ToolResultMessage": "client.sdk_names",
+            "UserMessage": "client.sdk_names",
+            "Timeout": "client.settings",
+            "Client": "client.sync",
+            "DownloadedEmbeddingModel": "client.sync",
+            "DownloadedLlm": "client.sync",
+            "EmbeddingModel": "client.sync",
+            "LLM": "client.sync",
+            "PredictionStream": "client.sync",
+            "ToolFunctionDef": "client.tool_functions",
+            "EmbeddingLoadModelConfig": "protocol.config",
+            "GpuSetting": "protocol.config",
+            "LlmLoadModelConfig": "protocol.config",
+            "LlmPredictionConfig": "protocol.config",
             "EmbeddingLoadModelConfigDict": "protocol.config_dicts",
             "GpuSettingDict": "protocol.config_dicts",
             "LlmLoadModelConfigDict": "protocol.config_dicts",
             "LlmPredictionConfigDict": "protocol.config_dicts",
+            "FileHandle": "protocol.history:FilePart",
+            "ToolCallRequest": "protocol.history",
+            "ModelInfo": "protocol.models",
+            "ModelInstanceInfo": "protocol.models",
+            "PredictionStats": "protocol.prediction",
+            "DownloadProgressUpdate": "protocol.repository",
         },
     )
-
 __all__ = [
     "LLM",
     "ActResult",

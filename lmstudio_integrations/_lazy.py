@@ -15,14 +15,16 @@ def lazy(
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """``__getattr__`` and ``__dir__`` (the public names) for ``package``. ``homes``: each name, and its submodule.
 
-    Those submodules, and ``submodules`` besides, can be had as attributes, as if the package had imported them itself.
+    A home may also be ``"submodule:other_name"``, for a name that the submodule has under another one. Those
+    submodules, and ``submodules`` besides, can be had as attributes, as if the package had imported them itself.
     """
     modules = {home for home in (*homes.values(), *submodules) if "." not in home}
 
     def find(name: str) -> Any:
         home = homes.get(name)
         if home is not None:
-            value = getattr(import_module(f"{package}.{home}"), name)
+            module, _, attribute = home.partition(":")
+            value = getattr(import_module(f"{package}.{module}"), attribute or name)
         elif name in modules:
             value = import_module(f"{package}.{name}")
         else:

@@ -21,7 +21,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "protocol": frozenset({"errors"}),
     "client": frozenset({"protocol", "errors", "_version"}),
     "compat": frozenset({"client", "errors"}),
-    "emulator": frozenset({"protocol", "errors", "_version"}),
+    "emulator": frozenset({"protocol", "errors", "_version", "_lazy"}),
     "langchain": ADAPTER,
     "llama_index": ADAPTER,
     "__init__": FACE,

@@ -31,8 +31,9 @@ applies to the next matching event only, with ``times=None`` to all.
 
 from __future__ import annotations
 
+import difflib
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
 from lmstudio_integrations.emulator import mutations
@@ -51,6 +52,27 @@ NAMES = (*_CONNECTION, *_ANSWER, *_PLACED, *_WHOLE)
 _COUNTED = ("fragment", "toolCallGenerationArgumentFragmentGenerated", "progress", "loadProgress")
 _FINAL = ("success", "loadSuccess", "alreadyLoaded")
 _BIG = 1_500_000
+
+
+_NAMESPACES = ("llm", "embedding", "system", "files", "repository", "diagnostics", "runtime", "plugins", "retrieval")
+_OPTIONS: dict[str, tuple[str, ...]] = {
+    "refuse_auth": ("error",),
+    "warning_instead": ("kind", "warning"),
+    "stall": ("connection",),
+    "garbage": ("text",),
+    "unknown_packet": ("packet", "top_level"),
+    "big_frame": ("size", "top_level"),
+    "error_mid_stream": ("error",),
+    "unknown_enum": ("reasoning",),
+}
+
+
+def _check_name(what: str, name: str, known: Sequence[str]) -> None:
+    """Raise ``LMStudioValueError`` with the nearest right name for a wrong one."""
+    if name not in known:
+        near = difflib.get_close_matches(str(name), known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(known) or 'none'}"
+        raise LMStudioValueError(f"there is no {what} {name!r}: {hint}")
 
 
 class MessageSender(Protocol):
@@ -121,7 +143,8 @@ class Fault:
 class Faults:
     """The requested faults. Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, endpoints: Collection[str] = ()) -> None:
+        self._endpoints = endpoints
         self._lock = threading.Lock()
         self._all: list[Fault] = []
 
@@ -138,10 +161,17 @@ class Faults:
         """Ask for a fault (see the module's table for the names and options).
 
         Raises:
-            LMStudioValueError: there is no fault of this name.
+            LMStudioValueError: there is no fault, endpoint, namespace or option of this name.
         """
-        if name not in NAMES:
-            raise LMStudioValueError(f"expected a fault ({', '.join(NAMES)}), got {name!r}")
+        _check_name("fault", name, NAMES)
+        if endpoint is not None and self._endpoints:
+            _check_name("endpoint", endpoint, ("*", *self._endpoints))
+        if namespace is not None:
+            _check_name("namespace", namespace, _NAMESPACES)
+        for option in options:
+            _check_name(f"option of the fault {name!r}", option, _OPTIONS.get(name, ()))
+        if after < 0 or (times is not None and times < 1):
+            raise LMStudioValueError(f"expected after >= 0 and times >= 1 or None, got after={after}, times={times}")
         fault = Fault(name, namespace, endpoint, after, times, options)
         with self._lock:
             self._all.append(fault)
@@ -153,6 +183,11 @@ class Faults:
             faults, self._all = self._all, []
         for fault in faults:
             fault.release()
+
+    def unused(self) -> list[str]:
+        """The names of the faults that have met nothing."""
+        with self._lock:
+            return [fault.name for fault in self._all if not fault.hits]
 
     def take(self, names: Sequence[str], namespace: str, endpoint: str = "") -> Fault | None:
         """The first fault of these names that applies; its ``hits`` increase."""

@@ -133,8 +133,9 @@ class Instance:
 class ModelStore:
     """Downloaded and loaded models. Used on the emulator's loop only, except for reading."""
 
-    def __init__(self, models: Iterable[EmulatedModel]) -> None:
+    def __init__(self, models: Iterable[EmulatedModel], *, any_model: bool = False) -> None:
         self.downloaded: dict[str, EmulatedModel] = {model.key: model for model in models}
+        self._any_model = any_model
         self.loaded: dict[str, Instance] = {}
         self._references = itertools.count(1)
         for model in self.downloaded.values():
@@ -152,6 +153,8 @@ class ModelStore:
     def model(self, key: str, domain: Domain) -> EmulatedModel:
         """The downloaded model with this key or path, of this kind."""
         found = self.downloaded.get(key) or next((m for m in self.downloaded.values() if m.path == key), None)
+        if found is None and self._any_model:
+            found = self.downloaded[key] = EmulatedModel(key, domain)
         if found is None:
             raise path_not_found(key, self.keys())
         if found.domain != domain:

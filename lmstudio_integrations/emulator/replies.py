@@ -20,6 +20,7 @@ from lmstudio_integrations.emulator.backends.reply_events import (
 )
 from lmstudio_integrations.emulator.errors import error_object
 from lmstudio_integrations.emulator.threadsafe_event import ThreadsafeEvent
+from lmstudio_integrations.errors import LMStudioValueError
 
 _ARGUMENT_TOKENS = 4
 
@@ -41,6 +42,18 @@ class ToolCall:
     id: str | None = "auto"
     brief: bool = False
     fragments: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.arguments, str):
+            try:
+                parsed = json.loads(self.arguments)
+            except ValueError as error:
+                raise LMStudioValueError(
+                    f"arguments={self.arguments!r} of a ToolCall is not JSON ({error}): use FailedToolCall for a call "
+                    "that LM Studio cannot read, and pass fragments for text that differs from the parsed call"
+                ) from None
+            if not isinstance(parsed, dict):
+                raise LMStudioValueError(f"arguments={self.arguments!r} of a ToolCall: expected a JSON object")
 
     @property
     def text(self) -> str:
@@ -104,6 +117,15 @@ class Reply:
     error_after: int = 0
     hold: ThreadsafeEvent | threading.Event | None = None
     hold_after: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.text and self.fragments is not None:
+            raise LMStudioValueError("a Reply has text or fragments, not both: the fragments join to the text")
+        if isinstance(self.fragments, str):
+            raise LMStudioValueError("fragments is one text: pass a list of texts, or text=…")
+        for call in self.tool_calls:
+            if not isinstance(call, ToolCall | FailedToolCall):
+                raise LMStudioValueError(f"tool_calls: expected ToolCall or FailedToolCall, got {call!r}")
 
     def events(
         self, tags: tuple[str, str], *, thinking: bool, budget: int | None, ids: Iterator[str]

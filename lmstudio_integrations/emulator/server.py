@@ -12,8 +12,9 @@ from typing import Any, Self
 from lmstudio_integrations.emulator.backends.backend import Backend, FakeBackend
 from lmstudio_integrations.emulator.faults import Faults
 from lmstudio_integrations.emulator.models import DEFAULT_MODELS, EmulatedModel
+from lmstudio_integrations.emulator.recorded_calls import RecordedEmbedding, RecordedLoad, RecordedPrediction
 from lmstudio_integrations.emulator.replies import Reply
-from lmstudio_integrations.emulator.server_state import ReplyFunction, ServerState
+from lmstudio_integrations.emulator.server_state import Embeddings, ReplyFunction, ServerState
 from lmstudio_integrations.emulator.threadsafe_event import ThreadsafeEvent
 from lmstudio_integrations.emulator.wire.auth import Authenticator
 from lmstudio_integrations.emulator.wire.endpoints import ENDPOINTS
@@ -44,6 +45,11 @@ class Emulator:
         presets: names that ``fuzzyPresetIdentifier`` may have.
         evict_just_in_time: loading a model just in time unloads the one that was loaded so before.
         auth_timeout: seconds until a client that does not authenticate is refused.
+        strict: a prediction without a scripted reply is an error, and so is a scripted call of a tool that was not
+            offered; leaving the context then raises ``AssertionError`` for these, and for replies and faults that were
+            not used.
+        any_model: a model of any name can be loaded, as if it were downloaded.
+        embeddings: the vectors of texts, or a function from a text to its vector; other texts get made-up ones.
 
     ``load_hold`` may be set to an event that every load waits for half-way, ``load_progress`` and
     ``load_pace`` (seconds) shape its progress. All methods may be called from any thread.
@@ -68,8 +74,14 @@ class Emulator:
         presets: Sequence[str] = ("emulator-preset",),
         evict_just_in_time: bool = False,
         auth_timeout: float = 10.0,
+        strict: bool = False,
+        any_model: bool = False,
+        embeddings: Embeddings | None = None,
     ) -> None:
         engine, catalog = _engine(models, model_path, threads)
+        keys = [model.key for model in catalog]
+        if twice := sorted({key for key in keys if keys.count(key) > 1}):
+            raise LMStudioValueError(f"two models have the same key: {', '.join(twice)}")
         self._state = ServerState(
             catalog,
             engine,
@@ -79,6 +91,10 @@ class Emulator:
             auth_timeout=auth_timeout,
             evict_just_in_time=evict_just_in_time,
             reply_function=replies if callable(replies) else None,
+            faults=Faults({name for endpoints in ENDPOINTS.values() for name in endpoints}),
+            strict=strict,
+            any_model=any_model,
+            embeddings=embeddings,
         )
         if replies is not None and not callable(replies):
             self._state.add_replies(replies)
@@ -124,14 +140,36 @@ class Emulator:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        try:
+            if error is None:
+                self.raise_for_unused()
+        finally:
+            self.stop()
+
+    async def __aenter__(self) -> Self:
+        return await asyncio.to_thread(self.start)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self.__exit__, kind, error, trace)
 
     # --- what tests use
+
+    def raise_for_unused(self) -> None:
+        """Raise ``AssertionError`` if the emulator is strict, and predictions had no reply or replies had none."""
+        if self._state.strict and (found := self._state.unused()):
+            raise AssertionError("\n".join(["the strict emulator was not used as scripted:", *found]))
 
     @property
     def url(self) -> str:
         """The address: ``ws://127.0.0.1:PORT``, with the prefix if there is one."""
         return f"ws://{self._listener.host}:{self._listener.port}{self._listener.prefix}"
+
+    @property
+    def host(self) -> str:
+        """``127.0.0.1:PORT``, as the official SDK's ``Client`` takes it."""
+        return f"{self._listener.host}:{self._listener.port}"
 
     @property
     def port(self) -> int:
@@ -154,13 +192,32 @@ class Emulator:
         return self._state.frame_log.frames("server")
 
     @property
+    def predictions(self) -> list[RecordedPrediction]:
+        """All predictions that were asked for, decoded: ``server.predictions[-1].settings["temperature"]``."""
+        return list(self._state.calls.predictions)
+
+    @property
+    def embeddings(self) -> list[RecordedEmbedding]:
+        """All texts that were embedded."""
+        return list(self._state.calls.embeddings)
+
+    @property
+    def loads(self) -> list[RecordedLoad]:
+        """All loads, decoded."""
+        return list(self._state.calls.loads)
+
+    @property
     def faults(self) -> Faults:
         """``server.faults.add(name, …)``: see ``faults``."""
         return self._state.faults
 
-    def script(self, *replies: Reply) -> None:
-        """Queue replies for the next predictions, in this order."""
-        self._state.add_replies(replies)
+    def script(self, *replies: Reply, model: str | None = None) -> None:
+        """Queue replies for the next predictions, in this order; with ``model`` for those of this key or identifier.
+
+        Raises:
+            LMStudioValueError: One of them is no ``Reply``.
+        """
+        self._state.add_replies(replies, model)
 
     @property
     def scripted(self) -> int:
@@ -177,6 +234,16 @@ class Emulator:
         """
         return self._state.frame_log.wait_for("client", predicate, timeout, after)
 
+    async def wait_for_async(
+        self,
+        predicate: Callable[[RecordedFrame], bool],
+        timeout: float = 5.0,  # noqa: ASYNC109  # as in wait_for
+        *,
+        after: int = 0,
+    ) -> RecordedFrame:
+        """``wait_for`` for coroutines."""
+        return await asyncio.to_thread(self.wait_for, predicate, timeout, after=after)
+
     def wait_for_sent(
         self, predicate: Callable[[RecordedFrame], bool], timeout: float = 5.0, *, after: int = 0
     ) -> RecordedFrame:
@@ -188,8 +255,9 @@ class Emulator:
         self._state.frame_log.wait_until(condition, timeout)
 
     def clear_record(self) -> None:
-        """Remove the recorded frames."""
+        """Remove the recorded frames and calls."""
         self._state.frame_log.clear()
+        self._state.calls.clear()
 
     @property
     def loaded(self) -> list[str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import inspect
 import itertools
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
@@ -17,13 +18,16 @@ from lmstudio_integrations.emulator.backends.prediction_request import Predictio
 from lmstudio_integrations.emulator.errors import EndpointError
 from lmstudio_integrations.emulator.faults import Faults
 from lmstudio_integrations.emulator.models import EmulatedModel, ModelStore
-from lmstudio_integrations.emulator.replies import Reply
+from lmstudio_integrations.emulator.recorded_calls import CallLog
+from lmstudio_integrations.emulator.replies import Reply, ToolCall
 from lmstudio_integrations.emulator.threadsafe_event import ThreadsafeEvent
 from lmstudio_integrations.emulator.wire.auth import Authenticator
 from lmstudio_integrations.emulator.wire.frame_log import FrameLog
+from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.protocol.files import UploadFileResult
 
-ReplyFunction = Callable[[PredictionRequest], Reply | None]
+ReplyFunction = Callable[[PredictionRequest], Reply | Awaitable[Reply | None] | None]
+Embeddings = Mapping[str, Sequence[float]] | Callable[[str], Sequence[float]]
 
 
 @dataclass
@@ -42,7 +46,12 @@ class ServerState:
     load_pace: float = 0.0
     load_hold: ThreadsafeEvent | threading.Event | None = None
     reply_function: ReplyFunction | None = None
-    script: deque[Reply] = field(default_factory=deque)
+    script: deque[tuple[str | None, Reply]] = field(default_factory=deque)
+    strict: bool = False
+    any_model: bool = False
+    embeddings: Embeddings | None = None
+    calls: CallLog = field(default_factory=CallLog)
+    problems: list[str] = field(default_factory=list)
     restart_soon: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
@@ -51,21 +60,69 @@ class ServerState:
 
     def reset(self) -> None:
         """As after a start: the models that are loaded from the start, under new references; no files."""
-        self.models: ModelStore = ModelStore(self.catalog)
+        self.models: ModelStore = ModelStore(self.catalog, any_model=self.any_model)
         self.files: FileStore = FileStore()
 
-    def add_replies(self, replies: Iterable[Reply]) -> None:
-        """Queue replies."""
-        self.script.extend(replies)
+    def add_replies(self, replies: Iterable[Reply], model: str | None = None) -> None:
+        """Queue replies, for any model or for the one of this key or identifier.
 
-    def next_reply(self, request: PredictionRequest) -> Reply | None:
-        """The next scripted reply, else the reply function's, else the engine's; ``None``: the engine streams."""
-        try:
-            return self.script.popleft()
-        except IndexError:
-            pass
-        made = None if self.reply_function is None else self.reply_function(request)
-        return self.backend.reply(request) if made is None else made
+        Raises:
+            LMStudioValueError: One of them is no ``Reply``.
+        """
+        for reply in replies:
+            if not isinstance(reply, Reply):
+                raise LMStudioValueError(f"expected a Reply, got {reply!r}: write Reply(…)")
+            self.script.append((model, reply))
+
+    async def next_reply(self, request: PredictionRequest) -> Reply | None:
+        """The next scripted reply, else the reply function's, else the engine's; ``None``: the engine streams.
+
+        Raises:
+            EndpointError: A strict emulator has no reply, or one that calls a tool that was not offered.
+        """
+        reply = self._scripted(request)
+        if reply is None and self.reply_function is not None:
+            made = self.reply_function(request)
+            reply = await made if inspect.isawaitable(made) else made
+        if self.strict:
+            self._check(reply, request)
+        return self.backend.reply(request) if reply is None else reply
+
+    def _scripted(self, request: PredictionRequest) -> Reply | None:
+        names = (None, request.instance.identifier, request.instance.model.key)
+        for place, (model, reply) in enumerate(self.script):
+            if model in names:
+                del self.script[place]
+                return reply
+        return None
+
+    def _check(self, reply: Reply | None, request: PredictionRequest) -> None:
+        asked = f"{request.instance.identifier} was asked {request.last_user_text[:200]!r}"
+        offered = [tool["name"] for tool in request.settings.tools]
+        called = [] if reply is None else [call.name for call in reply.tool_calls if isinstance(call, ToolCall)]
+        problem = None
+        if reply is None:
+            problem = f"{asked}, and no reply is scripted for it"
+        elif unknown := sorted(set(called) - set(offered)):
+            problem = (
+                f"{asked}, and the reply calls {', '.join(unknown)}; offered are {', '.join(offered) or 'no tools'}"
+            )
+        if problem is not None:
+            self.problems.append(problem)
+            raise EndpointError(f"The strict emulator has no answer: {problem}")
+
+    def unused(self) -> list[str]:
+        """What a strict emulator finds fault with in the end."""
+        replies = [f"a reply was not used: {reply!r:.300}" for _, reply in self.script]
+        return [*self.problems, *replies, *(f"the fault {name!r} met nothing" for name in self.faults.unused())]
+
+    def vector(self, text: str) -> list[float] | None:
+        """The given embedding of a text; ``None`` if there is none, and the backend makes it."""
+        given = self.embeddings
+        if given is None:
+            return None
+        found = given(text) if callable(given) else given.get(text)
+        return None if found is None else [float(value) for value in found]
 
 
 _STARTS = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"BM")

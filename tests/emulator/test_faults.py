@@ -54,7 +54,7 @@ def test_a_name_that_is_none_is_refused_with_those_that_are(server: Emulator) ->
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_fault_of_another_endpoint_or_namespace_does_nothing(server: Emulator, name: str) -> None:
-    server.faults.add(name, endpoint="nothing", namespace="embedding", times=None)
+    server.faults.add(name, endpoint="embedString", namespace="embedding", times=None)
     with Wire(server) as wire:
         assert whole(wire.predict())
 

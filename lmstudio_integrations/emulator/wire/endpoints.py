@@ -10,6 +10,7 @@ from lmstudio_integrations.emulator.backends import prediction_settings
 from lmstudio_integrations.emulator.config_schema import kv_config
 from lmstudio_integrations.emulator.errors import EndpointError
 from lmstudio_integrations.emulator.models import Instance
+from lmstudio_integrations.emulator.recorded_calls import RecordedEmbedding
 from lmstudio_integrations.emulator.wire import load_endpoints, predict_endpoints, repository_endpoints, request_schemas
 from lmstudio_integrations.emulator.wire.calls import NOTHING, Endpoint, EndpointTable, RpcCallContext
 from lmstudio_integrations.protocol.model_calls import ApplyPromptTemplateResult, CountTokensResult, TokenizeResult
@@ -106,7 +107,10 @@ async def _embed(call: RpcCallContext) -> Any:
     instance = _instance(call, "modelSpecifier")
     instance.touch()
     # No model: checking and copying hundreds of numbers would be a good part of the answer's time.
-    return {"embedding": await call.state.backend.embed(instance, call.parameter["inputString"])}
+    text = call.parameter["inputString"]
+    call.state.calls.embeddings.append(RecordedEmbedding(instance.identifier, text))
+    given = call.state.vector(text)
+    return {"embedding": await call.state.backend.embed(instance, text) if given is None else given}
 
 
 async def _upload(call: RpcCallContext) -> Any:

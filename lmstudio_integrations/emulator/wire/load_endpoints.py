@@ -7,6 +7,7 @@ import asyncio
 from lmstudio_integrations.emulator import config_schema
 from lmstudio_integrations.emulator.errors import EndpointError, error_object, wrong_domain
 from lmstudio_integrations.emulator.models import EmulatedModel, Instance, load_fields
+from lmstudio_integrations.emulator.recorded_calls import RecordedLoad, setting_names
 from lmstudio_integrations.emulator.threadsafe_event import wait_until_set
 from lmstudio_integrations.emulator.wire.calls import ChannelCall
 from lmstudio_integrations.protocol import packets
@@ -65,6 +66,8 @@ async def _load(
     state = call.state
     fields = config_schema.merged(call.parameter["loadConfigStack"])
     load_fields(model, fields)  # an ill-typed field fails before anything is loaded
+    seconds = None if ttl_ms is None else ttl_ms / 1000
+    state.calls.loads.append(RecordedLoad(model.key, identifier, setting_names(fields), seconds))
     shares = state.load_progress
     with call.interruptible():
         for place, share in enumerate(shares):

@@ -15,6 +15,7 @@ from lmstudio_integrations.emulator.backends.reply_events import CallEnd, CallFa
 from lmstudio_integrations.emulator.config_schema import kv_config
 from lmstudio_integrations.emulator.errors import EndpointError, context_overflow, error_object, preset_not_found
 from lmstudio_integrations.emulator.models import Instance
+from lmstudio_integrations.emulator.recorded_calls import recorded_prediction
 from lmstudio_integrations.emulator.replies import Reply
 from lmstudio_integrations.emulator.threadsafe_event import wait_until_set
 from lmstudio_integrations.emulator.wire.calls import ChannelCancelled
@@ -54,6 +55,9 @@ class _Prediction:
         preset = parameter.get("fuzzyPresetIdentifier")
         if preset is not None and preset not in self._state.presets:
             raise preset_not_found(preset, self._state.presets)
+        stack = parameter["predictionConfigStack"]
+        raw = self._raw or prediction_settings.read(stack).raw_template
+        self._state.calls.predictions.append(recorded_prediction(instance.identifier, self._messages, stack, raw=raw))
         request = await self._prepare(instance)
         instance.touch()
         instance.active += 1
@@ -101,7 +105,7 @@ class _Prediction:
             room if settings.overflow_policy == "stopAtLimit" else None,
             settings.stop_strings,
         )
-        reply = self._state.next_reply(request)
+        reply = await self._state.next_reply(request)
         source = self._state.backend.events(request) if reply is None else self._scripted(reply, request)
         stop_reason = await self._stream(source, limits, request)
         request.instance.cache.keep([*request.prompt_tokens, *fake_tokenizer.pieces("".join(self._answer))])

@@ -1,0 +1,121 @@
+"""What clients asked for, decoded: predictions, embeddings and loads, as a test would like to assert on them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lmstudio_integrations.emulator import config_schema
+
+__all__ = ["CallLog", "RecordedEmbedding", "RecordedLoad", "RecordedPrediction", "setting_names"]
+
+_NAMES = {
+    "maxPredictedTokens": "max_tokens",
+    "budgetTokens": "reasoning_budget",
+    "offloadRatio": "gpu_ratio",
+    "parsing": "reasoning_parsing",
+}
+_NO_SETTINGS = ("tools", "toolChoice", "structured")
+
+
+@dataclass(frozen=True)
+class RecordedPrediction:
+    """One prediction that a client asked for.
+
+    ``model`` is the identifier of the loaded instance. ``messages`` are dictionaries with ``role`` and ``content``, the
+    text of the message (of a tool's results: their texts, joined); ``wire_messages`` have everything. ``settings`` are
+    those that the client sent, under the names of LM Studio's Python SDK (``temperature``, ``max_tokens``,
+    ``top_k_sampling`` …); a setting that is switched off is ``False``. ``tools`` are the offered functions, with
+    ``name`` and ``parameters``. ``response_format`` is the JSON schema, if there is one. ``raw``: no chat template was
+    used, and the only message is the prompt.
+    """
+
+    model: str
+    messages: Sequence[Mapping[str, str]]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    tools: Sequence[Mapping[str, Any]] = ()
+    tool_choice: str = "auto"
+    response_format: Any = None
+    raw: bool = False
+    wire_messages: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def tool_names(self) -> list[str]:
+        """The names of the offered tools."""
+        return [tool["name"] for tool in self.tools]
+
+
+@dataclass(frozen=True)
+class RecordedEmbedding:
+    """One text that a client had embedded, and the identifier of the model."""
+
+    model: str
+    text: str
+
+
+@dataclass(frozen=True)
+class RecordedLoad:
+    """One load that a client asked for.
+
+    ``model`` is the key. ``settings`` are those that the client sent (``context_length`` …); ``ttl`` is in seconds.
+    """
+
+    model: str
+    identifier: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    ttl: float | None = None
+
+
+@dataclass
+class CallLog:
+    """The decoded calls of one emulator, in their order."""
+
+    predictions: list[RecordedPrediction] = field(default_factory=list)
+    embeddings: list[RecordedEmbedding] = field(default_factory=list)
+    loads: list[RecordedLoad] = field(default_factory=list)
+
+    def clear(self) -> None:
+        """Forget them."""
+        self.predictions.clear()
+        self.embeddings.clear()
+        self.loads.clear()
+
+
+def recorded_prediction(
+    model: str, messages: Sequence[Mapping[str, Any]], stack: Mapping[str, Any], *, raw: bool
+) -> RecordedPrediction:
+    """A prediction from its history and its configuration stack, both in wire form."""
+    fields = config_schema.merged(stack)
+    tools = fields.get("llm.prediction.tools", {})
+    structured = fields.get("llm.prediction.structured", {})
+    return RecordedPrediction(
+        model=model,
+        messages=[{"role": message["role"], "content": _text(message)} for message in messages],
+        settings=setting_names(fields),
+        tools=[tool["function"] for tool in tools.get("tools", ())],
+        tool_choice=fields.get("llm.prediction.toolChoice", {}).get("mode", "auto"),
+        response_format=structured.get("jsonSchema", structured.get("gbnfGrammar")),
+        raw=raw,
+        wire_messages=messages,
+    )
+
+
+def setting_names(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings under user names, without their checkboxes: ``llm.prediction.topKSampling`` is ``top_k_sampling``."""
+    made = {}
+    for key, value in fields.items():
+        last = key.rsplit(".", 1)[-1]
+        if last in _NO_SETTINGS:
+            continue
+        if isinstance(value, Mapping) and set(value) == {"checked", "value"}:
+            value = value["value"] if value["checked"] else False
+        made[_NAMES.get(last) or re.sub(r"(?<=[a-z0-9])([A-Z])|(?<=[A-Z])([A-Z])(?=[a-z])", r"_\1\2", last).lower()] = (
+            value
+        )
+    return made
+
+
+def _text(message: Mapping[str, Any]) -> str:
+    return "".join(str(part.get("text", part.get("content", ""))) for part in message["content"])

@@ -1,0 +1,273 @@
+"""The emulator as a tool for other people's tests: mistakes are errors, requests are decoded, strict mode."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from lmstudio_integrations import AsyncClient, Client, LMStudioServerError
+from lmstudio_integrations.emulator import EmulatedModel, Emulator, FailedToolCall, PredictionRequest, Reply, ToolCall
+from lmstudio_integrations.errors import LMStudioError, LMStudioValueError
+
+pytest_plugins = ["pytester"]
+
+TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object", "properties": {}}}}
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"name": "stal"}, "did you mean 'stall'"),
+        ({"name": "stall", "endpoint": "predct"}, "did you mean 'predict'"),
+        ({"name": "stall", "namespace": "lmm"}, "did you mean 'llm'"),
+        ({"name": "stall", "conection": True}, "did you mean 'connection'"),
+        ({"name": "drop", "size": 3}, "known are: none"),
+        ({"name": "drop", "after": -1}, "after"),
+        ({"name": "drop", "times": 0}, "times"),
+    ],
+)
+def test_fault_with_an_unknown_name_is_an_error_with_the_nearest_one(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(LMStudioValueError, match=words):
+        Emulator().faults.add(**arguments)
+
+
+@pytest.mark.parametrize("bad", ["hello", None, 3])
+def test_scripting_anything_but_a_reply_is_an_error(bad: Any) -> None:
+    with pytest.raises(LMStudioValueError, match="expected a Reply"):
+        Emulator().script(bad)
+
+
+def test_reply_with_text_and_fragments_is_an_error() -> None:
+    with pytest.raises(LMStudioValueError, match="not both"):
+        Reply("a", fragments=["a"])
+
+
+def test_reply_with_a_text_as_fragments_is_an_error() -> None:
+    with pytest.raises(LMStudioValueError, match="list of texts"):
+        Reply(fragments="abc")
+
+
+def test_reply_with_a_tool_call_of_another_type_is_an_error() -> None:
+    with pytest.raises(LMStudioValueError, match="expected ToolCall"):
+        Reply(tool_calls=[{"name": "add"}])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("arguments", ["{", "[1]", "3"])
+def test_tool_call_whose_arguments_are_no_json_object_is_an_error(arguments: str) -> None:
+    with pytest.raises(LMStudioValueError, match="JSON"):
+        ToolCall("add", arguments)
+
+
+def test_two_models_with_one_key_are_an_error() -> None:
+    with pytest.raises(LMStudioValueError, match="same key: a"):
+        Emulator([EmulatedModel("a"), EmulatedModel("a", "embedding")])
+
+
+# Strict mode
+
+
+def test_strict_emulator_refuses_a_prediction_without_a_reply_and_fails_in_the_end() -> None:
+    with pytest.raises(AssertionError, match="was asked 'How are you"), Emulator(strict=True) as server:
+        model = Client(server.url).llm.model()
+        with pytest.raises(LMStudioError, match="no reply is scripted"):
+            model.respond("How are you?")
+
+
+def test_strict_emulator_fails_if_a_reply_is_left() -> None:
+    with pytest.raises(AssertionError, match=r"a reply was not used.*left over"), Emulator(strict=True) as server:
+        server.script(Reply("left over"))
+
+
+def test_strict_emulator_fails_if_a_fault_met_nothing() -> None:
+    with pytest.raises(AssertionError, match="the fault 'drop' met nothing"), Emulator(strict=True) as server:
+        server.faults.add("drop")
+
+
+def test_strict_emulator_refuses_a_scripted_call_of_a_tool_that_was_not_offered() -> None:
+    with pytest.raises(AssertionError, match="calls subtract; offered are add"), Emulator(strict=True) as server:
+        server.script(Reply(tool_calls=[ToolCall("subtract", {})]))
+        with pytest.raises(LMStudioError, match="offered are add"):
+            Client(server.url).llm.model().respond("Hi", tools=[TOOL])
+
+
+def test_strict_emulator_is_content_if_all_happened_as_scripted() -> None:
+    with Emulator(strict=True) as server:
+        server.script(Reply("a"), Reply(tool_calls=[ToolCall("add", {}), FailedToolCall("add", "{")]))
+        model = Client(server.url).llm.model()
+        assert model.respond("Hi").content == "a"
+        model.respond("Hi", tools=[TOOL])
+
+
+def test_strict_emulator_leaves_an_error_of_the_test_alone() -> None:
+    with pytest.raises(ZeroDivisionError), Emulator(strict=True) as server:
+        server.script(Reply("never used"))
+        raise ZeroDivisionError
+
+
+def test_emulator_that_is_not_strict_answers_by_its_rule() -> None:
+    with Emulator() as server:
+        server.script(Reply("left over"), model="emulator/chat-2")
+        assert Client(server.url).llm.model("emulator/chat").respond("Hi").content
+
+
+# Decoded requests
+
+
+def test_prediction_is_decoded_under_user_names() -> None:
+    with Emulator() as server:
+        Client(server.url).llm.model("emulator/chat").respond(
+            [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}],
+            config={"temperature": 0.3, "maxTokens": 50, "topKSampling": 7, "topPSampling": False},
+            tools=[TOOL],
+        )
+        (prediction,) = server.predictions
+        server.clear_record()
+        assert server.predictions == []
+    assert prediction.model == "emulator/chat"
+    assert prediction.messages == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Hi"},
+    ]
+    expected = {"temperature": 0.3, "max_tokens": 50, "top_k_sampling": 7, "top_p_sampling": False}
+    assert expected.items() <= prediction.settings.items()
+    assert prediction.tool_names == ["add"]
+    assert prediction.response_format is None
+    assert not prediction.raw
+
+
+def test_schema_and_raw_prompt_are_decoded() -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+    with Emulator() as server:
+        model = Client(server.url).llm.model("emulator/chat")
+        model.respond("Hi", response_format=schema)
+        model.complete("Once upon")
+        structured, raw = server.predictions
+    assert structured.response_format["properties"] == schema["properties"]
+    assert raw.raw
+    assert raw.messages == [{"role": "user", "content": "Once upon"}]
+
+
+def test_embeddings_and_loads_are_decoded() -> None:
+    with Emulator() as server:
+        client = Client(server.url)
+        client.embedding.model("emulator/embedding").embed(["a", "b"])
+        client.llm.load_new_instance("emulator/chat-2", "mine", ttl=60, config={"contextLength": 512})
+        assert [(one.model, one.text) for one in server.embeddings] == [
+            ("emulator/embedding", "a"),
+            ("emulator/embedding", "b"),
+        ]
+        (load,) = server.loads
+    assert (load.model, load.identifier, load.ttl) == ("emulator/chat-2", "mine", 60)
+    assert load.settings["context_length"] == 512
+
+
+# Replies and models
+
+
+def test_reply_for_a_model_waits_for_that_model() -> None:
+    with Emulator() as server:
+        server.script(Reply("second"), model="emulator/chat-2")
+        server.script(Reply("any"))
+        client = Client(server.url)
+        assert client.llm.model("emulator/chat").respond("Hi").content == "any"
+        assert client.llm.model("emulator/chat-2").respond("Hi").content == "second"
+
+
+def test_reply_function_may_be_a_coroutine() -> None:
+    async def reply(request: PredictionRequest) -> Reply:
+        await asyncio.sleep(0)
+        return Reply(f"you said {request.last_user_text}")
+
+    with Emulator(replies=reply) as server:
+        assert Client(server.url).llm.model().respond("Hi").content == "you said Hi"
+
+
+@pytest.mark.parametrize("embeddings", [{"a": [1.0, 0.0]}, lambda text: [1, 0] if text == "a" else [0, 1, 1]])
+def test_given_vectors_are_the_embeddings(embeddings: Any) -> None:
+    with Emulator(embeddings=embeddings) as server:
+        vectors = Client(server.url).embedding.model("emulator/embedding").embed(["a", "b"])
+    assert vectors[0] == [1.0, 0.0]
+    assert len(vectors[1]) in (3, 768)
+
+
+def test_any_model_can_be_loaded_if_that_is_wished() -> None:
+    with Emulator(any_model=True) as server:
+        assert Client(server.url).llm.model("qwen/qwen3-4b").respond("Hi").model_info.identifier == "qwen/qwen3-4b"
+    with Emulator() as server, pytest.raises(LMStudioServerError):
+        Client(server.url).llm.model("qwen/qwen3-4b").respond("Hi")
+
+
+def test_host_is_what_the_official_sdk_takes() -> None:
+    with Emulator() as server:
+        assert server.host == f"127.0.0.1:{server.port}"
+        assert Client(server.host).system.version().version == "emulator"
+
+
+async def test_emulator_is_an_asynchronous_context_manager_and_awaits_frames() -> None:
+    async with Emulator() as server:
+        client = AsyncClient(server.url)
+        waiting = asyncio.ensure_future(server.wait_for_async(lambda frame: frame.message.get("endpoint") == "predict"))
+        await (await client.llm.model()).respond("Hi")
+        assert (await waiting).message["endpoint"] == "predict"
+        await client.aclose()
+
+
+# The pytest plugin
+
+
+def test_importing_the_plugin_imports_neither_the_client_nor_pydantic() -> None:
+    program = (
+        "import sys, pytest; before = set(sys.modules); import lmstudio_integrations.emulator.pytest_plugin; "
+        "new = {name.partition('.')[0] for name in set(sys.modules) - before}; "
+        "print(len(set(sys.modules) - before), *sorted(new & {'pydantic', 'websockets', 'asyncio', 'ssl'}))"
+    )
+    outcome = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    number, *heavy = outcome.stdout.split()
+    assert heavy == []
+    assert int(number) <= 8, outcome.stdout
+
+
+def test_marker_gives_the_fixture_its_arguments_and_the_environment(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import os
+        import pytest
+        from lmstudio_integrations import Client
+        from lmstudio_integrations.emulator import EmulatedModel, Reply
+
+        @pytest.mark.lmstudio_emulator(
+            models=[EmulatedModel("some/model", loaded=True)], replies=[Reply("Hello")], strict=True, environment=True
+        )
+        def test_marked(lmstudio_emulator):
+            assert os.environ["LMSTUDIO_BASE_URL"] == lmstudio_emulator.url
+            assert Client().llm.model().respond("Hi").content == "Hello"
+
+        def test_unmarked(lmstudio_emulator):
+            assert lmstudio_emulator.loaded == ["emulator/chat", "emulator/embedding"]
+            assert "LMSTUDIO_BASE_URL" not in os.environ
+        """
+    )
+    outcome = pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider", "--strict-markers")
+    outcome.assert_outcomes(passed=2)
+
+
+def test_strict_fixture_fails_the_test_that_leaves_a_reply(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nlmstudio_emulator_strict = true\n")
+    pytester.makepyfile(
+        """
+        from lmstudio_integrations.emulator import Reply
+
+        def test_leaves_a_reply(lmstudio_emulator):
+            lmstudio_emulator.script(Reply("left over"))
+        """
+    )
+    outcome = pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider")
+    outcome.assert_outcomes(passed=1, errors=1)
+    outcome.stdout.fnmatch_lines(["*a reply was not used*left over*"])
