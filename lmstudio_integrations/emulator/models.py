@@ -38,6 +38,9 @@ class EmulatedModel:
         load_error: a title or an error object; then every load of it fails.
         fits: whether the estimate says that LM Studio's guardrails would let it pass (loads are not refused for it).
         device: the device of LM Link that it is on; ``None`` is this one.
+        path: the reported path, by which (or by its beginning, in any case of letters) the model can be loaded and
+            found; ``None`` makes one of the key.
+        display_name, publisher, format: as LM Studio reports them; ``None`` takes the name from the key.
     """
 
     key: str
@@ -55,11 +58,25 @@ class EmulatedModel:
     load_error: str | Mapping[str, Any] | None = None
     fits: bool = True
     device: str | None = None
+    path: str | None = None
+    display_name: str | None = None
+    publisher: str | None = None
+    format: str = "gguf"
 
     @property
-    def path(self) -> str:
-        """The reported path; the model can be loaded by it."""
+    def reported_path(self) -> str:
+        """``path``, or the one that is made of the key."""
+        if self.path is not None:
+            return self.path
         return f"{self.key}/model.gguf" if "/" in self.key else f"emulator/{self.key}/model.gguf"
+
+    def has_path(self, path: str) -> bool:
+        """Whether ``path`` is the model's, or its first parts ("publisher/name").
+
+        Observed in lmstudio-python's suite.
+        """
+        own, wanted = self.reported_path.lower(), path.lower().rstrip("/")
+        return own == wanted or own.startswith(f"{wanted}/")
 
     def members(self) -> dict[str, Any]:
         """The members of the model info that downloaded and loaded models share."""
@@ -67,12 +84,12 @@ class EmulatedModel:
         return {
             "type": self.domain,
             "model_key": self.key,
-            "format": "gguf",
-            "display_name": self.key.rsplit("/", 1)[-1],
-            "publisher": "emulator",
-            "path": self.path,
+            "format": self.format,
+            "display_name": self.display_name or self.key.rsplit("/", 1)[-1],
+            "publisher": self.publisher or "emulator",
+            "path": self.reported_path,
             "size_bytes": self.size_bytes,
-            "indexed_model_identifier": self.path,
+            "indexed_model_identifier": self.reported_path,
             "device_identifier": self.device,
             "architecture": self.architecture,
             "params_string": self.params,
@@ -152,7 +169,7 @@ class ModelStore:
 
     def model(self, key: str, domain: Domain) -> EmulatedModel:
         """The downloaded model with this key or path, of this kind."""
-        found = self.downloaded.get(key) or next((m for m in self.downloaded.values() if m.path == key), None)
+        found = self.downloaded.get(key) or next((m for m in self.downloaded.values() if m.has_path(key)), None)
         if found is None and self._any_model:
             found = self.downloaded[key] = EmulatedModel(key, domain)
         if found is None:
@@ -165,8 +182,8 @@ class ModelStore:
         """The identifier of a new instance: the requested one, else the key, else the key with a number."""
         if wanted is not None:
             if wanted in self.loaded:
-                # Guess: LM Studio's words for a taken identifier are unknown.
-                raise EndpointError(f'Cannot load: a model with identifier "{wanted}" is already loaded')
+                # Observed in lmstudio-python's suite: these words, in this order.
+                raise EndpointError("Model load error", cause=f'A model with the identifier "{wanted}" already exists')
             return wanted
         names = itertools.chain([model.key], (f"{model.key}:{number}" for number in itertools.count(2)))
         return next(name for name in names if name not in self.loaded)
@@ -231,7 +248,7 @@ def _fits(instance: Instance, query: Mapping[str, Any]) -> bool:
     model = instance.model
     return (
         query.get("identifier", instance.identifier) == instance.identifier
-        and query.get("path", model.path) in (model.path, model.key)
+        and ("path" not in query or query["path"] == model.key or model.has_path(query["path"]))
         and query.get("domain", model.domain) == model.domain
         and (query.get("vision") is None or query["vision"] == model.vision)
         and query.get("deviceIdentifier", model.device) == model.device

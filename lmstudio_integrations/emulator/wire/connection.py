@@ -23,6 +23,7 @@ from lmstudio_integrations.emulator.wire.calls import (
     EndpointTable,
     RpcCallContext,
 )
+from lmstudio_integrations.emulator.wire.not_imitated import not_imitated
 from lmstudio_integrations.emulator.wire.request_schemas import CANCEL
 from lmstudio_integrations.protocol import envelope_models as envelopes
 from lmstudio_integrations.protocol.auth import Authentication, AuthenticationReply
@@ -214,6 +215,9 @@ class Connection:
         name, call_id = message.endpoint, message.call_id
         endpoint = self._endpoints.get(name)
         if endpoint is None or endpoint.rpc is None:
+            if (missing := not_imitated(self.namespace, name)) is not None:
+                await self.send(envelopes.RpcError(call_id=call_id, error=missing.error).to_wire())
+                return
             await self._warn("rpcEndpointUnknown", f"Received rpcCall for unknown endpoint, endpoint = {name}")
             return
         parameter = message.parameter if message.has_parameter else NOTHING
@@ -240,7 +244,11 @@ class Connection:
         parameter = message.creation_parameter if message.has_creation_parameter else NOTHING
         if endpoint is None or endpoint.channel is None:
             text = f"Received channelCreate for unknown endpoint, endpoint = {name}"
-            self._spawn(self._warn("channelEndpointUnknown", text))
+            if (missing := not_imitated(self.namespace, name)) is not None:
+                refusal = envelopes.ChannelError(channel_id=channel_id, error=missing.error)
+                self._spawn(self.send(refusal.to_wire()))
+            else:
+                self._spawn(self._warn("channelEndpointUnknown", text))
         elif channel_id in self._channels:
             text = f"Received channelCreate for already open channel, channelId = {channel_id}"
             self._spawn(self._warn("channelAlreadyOpen", text))

@@ -51,7 +51,7 @@ async def download_options(call: RpcCallContext) -> Any:
                 "fitEstimation": "fullGPUOffload" if model is CATALOG[0] else "willNotFit",
                 "recommended": True,
                 "downloadIdentifier": model.key,
-                "indexedModelIdentifier": model.path,
+                "indexedModelIdentifier": model.reported_path,
                 "compatibilityType": "gguf",
             }
         ]
