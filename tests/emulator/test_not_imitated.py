@@ -47,7 +47,11 @@ def test_missing_endpoint_is_answered_with_an_error_that_names_it(namespace: str
 @pytest.mark.parametrize("name", ["Publisher/Small-GGUF", "publisher/small-gguf/Small-Q4.gguf", "PUBLISHER", "small"])
 def test_model_is_loaded_and_found_by_the_beginning_of_its_path(name: str) -> None:
     model = EmulatedModel(
-        "small", path="publisher/small-GGUF/small-Q4.gguf", display_name="Small", publisher="publisher", format="safetensors"
+        "small",
+        path="publisher/small-GGUF/small-Q4.gguf",
+        display_name="Small",
+        publisher="publisher",
+        format="safetensors",
     )
     with Emulator([model]) as server:
         client = Client(server.url)
