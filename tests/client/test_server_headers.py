@@ -189,7 +189,7 @@ def test_refusal_by_the_proxy_is_an_authentication_error_and_not_repeated(
     guarded: ReverseProxy, headers: dict[str, str] | None
 ) -> None:
     with Client(guarded.url, headers=headers) as client:
-        with pytest.raises(LMStudioAuthenticationError, match=r"401.*reverse proxy demands") as caught:
+        with pytest.raises(LMStudioAuthenticationError, match=r"401.*reverse proxy wants") as caught:
             client.system.version()
         assert not secrets_in(str(caught.value))
     assert len(guarded.heads) == 1
