@@ -67,12 +67,12 @@ def no_model_matches(query: Mapping[str, Any], loaded: Sequence[str]) -> Endpoin
 
 
 def identifier_not_found(identifier: str, loaded: Sequence[str]) -> EndpointError:
-    """No loaded instance has the identifier that should be unloaded. Observed in lmstudio-python's suite: the code."""
+    """No loaded instance has the identifier that should be unloaded."""
     return EndpointError(
         f'Cannot unload: no model with identifier "{identifier}"',
         display={
-            "code": "generic.noModelMatchingQuery",
-            "query": {"identifier": identifier},
+            "code": "generic.identifierNotFound",
+            "identifier": identifier,
             "loadedModelsSample": list(loaded[:3]),
             "totalLoadedModels": len(loaded),
         },

@@ -111,6 +111,13 @@ DEFAULT_MODELS = (
 )
 
 
+DOWNLOADABLE_MODELS = (
+    EmulatedModel("emulator/small", size_bytes=400_000, params="1B", quantization=("Q4_K_M", 4)),
+    EmulatedModel("emulator/large", size_bytes=8_000_000, params="70B", quantization=("Q4_K_M", 4), fits=False),
+)
+"""What a search in the repository finds."""
+
+
 @dataclass(eq=False)
 class Instance:
     """A loaded model. ``cache`` remembers its prompts, so that cached token counts are real."""
@@ -182,8 +189,8 @@ class ModelStore:
         """The identifier of a new instance: the requested one, else the key, else the key with a number."""
         if wanted is not None:
             if wanted in self.loaded:
-                # Observed in lmstudio-python's suite: these words, in this order.
-                raise EndpointError("Model load error", cause=f'A model with the identifier "{wanted}" already exists')
+                # Observed in lmstudio-python's suite: "Model load error" and then "already exists". Guess: the rest.
+                raise EndpointError(f'Model load error: a model with the identifier "{wanted}" already exists')
             return wanted
         names = itertools.chain([model.key], (f"{model.key}:{number}" for number in itertools.count(2)))
         return next(name for name in names if name not in self.loaded)
@@ -244,10 +251,18 @@ def load_fields(model: EmulatedModel, fields: Fields) -> Fields:
     return whole
 
 
+def _named(instance: Instance, name: str) -> bool:
+    """Whether a query for ``name`` as identifier means the instance.
+
+    Observed in lmstudio-python's suite: the beginning of the model's path is understood there, too.
+    """
+    return name == instance.identifier or instance.model.has_path(name)
+
+
 def _fits(instance: Instance, query: Mapping[str, Any]) -> bool:
     model = instance.model
     return (
-        query.get("identifier", instance.identifier) == instance.identifier
+        ("identifier" not in query or _named(instance, query["identifier"]))
         and ("path" not in query or query["path"] == model.key or model.has_path(query["path"]))
         and query.get("domain", model.domain) == model.domain
         and (query.get("vision") is None or query["vision"] == model.vision)

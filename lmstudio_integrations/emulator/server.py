@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from lmstudio_integrations.emulator.backends.backend import Backend, FakeBackend
 from lmstudio_integrations.emulator.faults import Faults
-from lmstudio_integrations.emulator.models import DEFAULT_MODELS, EmulatedModel
+from lmstudio_integrations.emulator.models import DEFAULT_MODELS, DOWNLOADABLE_MODELS, EmulatedModel
 from lmstudio_integrations.emulator.recorded_calls import RecordedEmbedding, RecordedLoad, RecordedPrediction
 from lmstudio_integrations.emulator.replies import Reply
 from lmstudio_integrations.emulator.server_state import Embeddings, ReplyFunction, ServerState
@@ -49,6 +49,7 @@ class Emulator:
             offered; leaving the context then raises ``AssertionError`` for these, and for replies and faults that were
             not used.
         any_model: a model of any name can be loaded, as if it were downloaded.
+        repository: the models that a search finds and that can be downloaded.
         embeddings: the vectors of texts, or a function from a text to its vector; other texts get made-up ones.
 
     ``load_hold`` may be set to an event that every load waits for half-way, ``load_progress`` and
@@ -77,6 +78,7 @@ class Emulator:
         strict: bool = False,
         any_model: bool = False,
         embeddings: Embeddings | None = None,
+        repository: Sequence[EmulatedModel] = DOWNLOADABLE_MODELS,
     ) -> None:
         engine, catalog = _engine(models, model_path, threads)
         keys = [model.key for model in catalog]
@@ -95,6 +97,7 @@ class Emulator:
             strict=strict,
             any_model=any_model,
             embeddings=embeddings,
+            repository=tuple(repository),
         )
         if replies is not None and not callable(replies):
             self._state.add_replies(replies)

@@ -17,7 +17,7 @@ from lmstudio_integrations.emulator.backends.backend import Backend
 from lmstudio_integrations.emulator.backends.prediction_request import PredictionRequest
 from lmstudio_integrations.emulator.errors import EndpointError
 from lmstudio_integrations.emulator.faults import Faults
-from lmstudio_integrations.emulator.models import EmulatedModel, ModelStore
+from lmstudio_integrations.emulator.models import DOWNLOADABLE_MODELS, EmulatedModel, ModelStore
 from lmstudio_integrations.emulator.recorded_calls import CallLog
 from lmstudio_integrations.emulator.replies import Reply, ToolCall
 from lmstudio_integrations.emulator.threadsafe_event import ThreadsafeEvent
@@ -50,6 +50,7 @@ class ServerState:
     strict: bool = False
     any_model: bool = False
     embeddings: Embeddings | None = None
+    repository: Sequence[EmulatedModel] = DOWNLOADABLE_MODELS
     calls: CallLog = field(default_factory=CallLog)
     problems: list[str] = field(default_factory=list)
     restart_soon: Callable[[], None] = lambda: None

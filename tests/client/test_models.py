@@ -295,7 +295,8 @@ def test_an_embedding_model_can_be_asked_about(front: Front) -> None:
     embedding(front)
     assert front.do("handle.get_info").type == "embedding"
     assert front.do("handle.get_context_length") > 0
-    assert front.do("handle.count_tokens", "Hello there") == len(front.do("handle.tokenize", "Hello there"))
+    # LM Studio's tokenize has the two markers of an embedding model, its countTokens has not.
+    assert front.do("handle.count_tokens", "Hello there") == len(front.do("handle.tokenize", "Hello there")) - 2
     assert isinstance(front.do("handle.get_load_config"), dict)
 
 

@@ -73,8 +73,7 @@ def test_every_explicit_load_is_an_instance_of_its_own(server: Emulator, wire: W
     assert packets(load(wire, "emulator/chat-2", identifier="mine"))[0]["type"] == "resolved"
     assert "mine" in server.loaded
     error = load(wire, "emulator/chat-2", identifier="mine")[-1]["error"]
-    assert error["title"] == "Model load error"
-    assert "already exists" in error["cause"]
+    assert error["title"] == 'Model load error: a model with the identifier "mine" already exists'
 
 
 def test_a_load_configuration_is_kept_checked_and_shown(wire: Wire) -> None:
@@ -114,7 +113,7 @@ def test_an_instance_reference_dies_with_its_instance(wire: Wire) -> None:
     parameter = {**prediction(), "modelSpecifier": {"type": "instanceReference", "instanceReference": reference}}
     assert code(wire.until_end(wire.create("predict", parameter))) == "generic.specificModelUnloaded"
     gone = wire.call("unloadModel", {"identifier": "emulator/chat"})["error"]
-    assert gone["displayData"]["code"] == "generic.noModelMatchingQuery"
+    assert gone["displayData"]["code"] == "generic.identifierNotFound"
 
 
 @pytest.mark.parametrize(

@@ -86,9 +86,16 @@ async def _apply_template(call: RpcCallContext) -> Any:
     return ApplyPromptTemplateResult(formatted=prompt).to_wire()
 
 
+_BEGIN, _END = 101, 102
+
+
 async def _tokenize(call: RpcCallContext) -> Any:
     _instance(call)
-    return TokenizeResult(tokens=await call.state.backend.token_ids(call.parameter["inputString"])).to_wire()
+    ids = await call.state.backend.token_ids(call.parameter["inputString"])
+    if call.domain == "embedding":
+        # Observed in lmstudio-python's suite: tokenize has the two markers, countTokens has not. Guess: BERT's numbers.
+        ids = [_BEGIN, *ids, _END]
+    return TokenizeResult(tokens=ids).to_wire()
 
 
 async def _count_tokens(call: RpcCallContext) -> Any:

@@ -44,7 +44,8 @@ async def get_or_load(call: ChannelCall) -> None:
 async def _load_just_in_time(call: ChannelCall, model: EmulatedModel) -> None:
     store = call.state.models
     if call.state.evict_just_in_time:
-        others = [one for one in store.loaded.values() if one.just_in_time and one.model.domain == model.domain]
+        # Observed in lmstudio-python's suite: an LLM and an embedding model evict each other, too.
+        others = [one for one in store.loaded.values() if one.just_in_time]
         for other in others:
             store.unload(other.identifier)
             await call.send(packets.UnloadingOtherJitModelPacket(info=other.info()).to_wire())

@@ -1,20 +1,15 @@
-"""The namespace ``repository``: a small invented catalog, and downloads that add its models to the downloaded ones."""
+"""The namespace ``repository``: a catalog (``Emulator(repository=)``), and downloads from it."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from lmstudio_integrations.emulator.errors import EndpointError
 from lmstudio_integrations.emulator.models import EmulatedModel
 from lmstudio_integrations.emulator.threadsafe_event import wait_until_set
 from lmstudio_integrations.emulator.wire.calls import ChannelCall, RpcCallContext
-
-CATALOG = (
-    EmulatedModel("emulator/small", size_bytes=400_000, params="1B", quantization=("Q4_K_M", 4)),
-    EmulatedModel("emulator/large", size_bytes=8_000_000, params="70B", quantization=("Q4_K_M", 4)),
-)
-"""What a search finds."""
 
 _LIMIT = 20
 
@@ -24,14 +19,14 @@ async def search(call: RpcCallContext) -> Any:
     opts = call.parameter["opts"]
     term = opts.get("searchTerm", "").lower()
     kinds = opts.get("compatibilityTypes", ["gguf"])
-    found = [model for model in CATALOG if term in model.key.lower() and "gguf" in kinds]
+    found = [model for model in call.state.repository if term in model.key.lower() and "gguf" in kinds]
     return {
         "results": [
             {
                 "name": model.key,
                 "identifier": {"type": "catalog", "identifier": model.key},
                 "exact": model.key == term,
-                "staffPick": model is CATALOG[0],
+                "staffPick": model is call.state.repository[0],
             }
             for model in found[: opts.get("limit", _LIMIT)]
         ]
@@ -40,15 +35,15 @@ async def search(call: RpcCallContext) -> Any:
 
 async def download_options(call: RpcCallContext) -> Any:
     """One file for each model."""
-    model = _model(call.parameter["modelSearchResultIdentifier"]["identifier"])
-    assert model.quantization is not None
+    model = _model(call.state.repository, call.parameter["modelSearchResultIdentifier"]["identifier"])
+    quantization = model.quantization[0] if model.quantization else "Q4_K_M"
     return {
         "results": [
             {
-                "quantization": model.quantization[0],
-                "name": f"{model.key} {model.quantization[0]}",
+                "quantization": quantization,
+                "name": f"{model.key} {quantization}",
                 "sizeBytes": model.size_bytes,
-                "fitEstimation": "fullGPUOffload" if model is CATALOG[0] else "willNotFit",
+                "fitEstimation": "fullGPUOffload" if model.fits else "willNotFit",
                 "recommended": True,
                 "downloadIdentifier": model.key,
                 "indexedModelIdentifier": model.reported_path,
@@ -60,7 +55,7 @@ async def download_options(call: RpcCallContext) -> Any:
 
 async def download(call: ChannelCall) -> None:
     """Reports the shares and waits as a load does (``load_progress``, ``load_pace``, ``load_hold``)."""
-    model = _model(call.parameter["downloadIdentifier"])
+    model = _model(call.state.repository, call.parameter["downloadIdentifier"])
     house = call.state
     shares = house.load_progress
     with call.interruptible():
@@ -79,8 +74,8 @@ async def download(call: ChannelCall) -> None:
     await call.send({"type": "success", "defaultIdentifier": model.key})
 
 
-def _model(key: str) -> EmulatedModel:
-    for model in CATALOG:
+def _model(catalog: Sequence[EmulatedModel], key: str) -> EmulatedModel:
+    for model in catalog:
         if model.key == key:
             return model
     # Guess: LM Studio's words for it are unknown.
