@@ -1,0 +1,150 @@
+"""The recipes of docs/emulator.md, taken from the page, each run as a test of its own; and the program with a scenario."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from pathlib import Path
+
+import pytest
+
+from lmstudio_integrations import Client
+from lmstudio_integrations.emulator.__main__ import main
+from lmstudio_integrations.emulator.faults import NAMES
+from lmstudio_integrations.emulator.scenario import read_scenario
+from lmstudio_integrations.errors import LMStudioValueError
+
+pytest_plugins = ["pytester"]
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "emulator.md").read_text(encoding="utf-8")
+SNIPPETS = re.findall(r"^```python\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
+SCENARIO = re.findall(r"^```json\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
+TOKEN = "sk-lm-abcdefgh:ABCDEFGHIJKLMNOPQRST"
+
+needs_frameworks = pytest.mark.skipif(
+    not all(__import__("importlib.util").util.find_spec(name) for name in ("langchain_core", "pytest_asyncio")),
+    reason="langchain-core or pytest-asyncio is not installed",
+)
+
+
+@needs_frameworks
+def test_every_recipe_of_the_page_passes(pytester: pytest.Pytester) -> None:
+    recipes = [snippet for snippet in SNIPPETS if "def test_" in snippet]
+    assert len(recipes) == 9
+    for number, recipe in enumerate(recipes):
+        (pytester.path / f"test_recipe_{number}.py").write_text(recipe, encoding="utf-8")
+    outcome = pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider", "--asyncio-mode=strict")
+    outcome.assert_outcomes(passed=12)
+
+
+@needs_frameworks
+def test_first_snippet_of_the_page_runs() -> None:
+    exec(SNIPPETS[0], {})  # the page's own text
+
+
+def test_page_lists_every_fault() -> None:
+    table = PAGE.partition("## Faults")[2].partition("## pytest")[0]
+    assert set(re.findall(r"`(\w+)`", table)) >= set(NAMES)
+
+
+def served(capsys: pytest.CaptureFixture[str], arguments: list[str], use: object = None) -> tuple[int, str, str]:
+    """The program's exit status and outputs; ``use(url)`` is called while it serves."""
+    stop, status = threading.Event(), [-1]
+
+    class Listening(threading.Thread):
+        def run(self) -> None:
+            status[0] = main(arguments, stop=stop)
+
+    thread = Listening()
+    thread.start()
+    said, url = "", None
+    while url is None and thread.is_alive():
+        said += capsys.readouterr().out
+        if (found := re.search(r"Listening at (\S+)", said)) is not None:
+            url = found[1]
+    try:
+        if url is not None and callable(use):
+            use(url)
+    finally:
+        stop.set()
+        thread.join()
+    rest = capsys.readouterr()
+    return status[0], said + rest.out, rest.err
+
+
+def test_program_answers_as_the_scenario_of_the_page_says_and_records(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "scenario.json").write_text(SCENARIO[0], encoding="utf-8")
+    record = tmp_path / "frames.jsonl"
+
+    def use(url: str) -> None:
+        assert Client(url).llm.model("qwen/qwen3-4b").respond("Hi").content == "Hello from the scenario"
+
+    status, _, err = served(capsys, ["--scenario", str(tmp_path / "scenario.json"), "--record", str(record)], use)
+    assert (status, err) == (0, "")
+    frames = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()]
+    assert {frame["dir"] for frame in frames} == {"c2s", "s2c"}
+    assert any(frame["frame"].get("endpoint") == "predict" for frame in frames)
+
+
+def test_program_with_a_strict_scenario_ends_with_1_if_a_reply_is_left(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "scenario.json").write_text(SCENARIO[0], encoding="utf-8")
+    status, _, err = served(capsys, ["--scenario", str(tmp_path / "scenario.json")])
+    assert status == 1
+    assert "a reply was not used" in err
+
+
+@pytest.mark.parametrize("place", ["file", "environment"])
+def test_program_takes_the_token_from_a_file_or_the_environment(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    arguments = []
+    if place == "file":
+        (tmp_path / "token").write_text(f"{TOKEN}\n", encoding="utf-8")
+        arguments = ["--api-token-file", str(tmp_path / "token")]
+    else:
+        monkeypatch.setenv("LMSTUDIO_EMULATOR_API_TOKEN", TOKEN)
+    versions = []
+    status, out, _ = served(
+        capsys, arguments, lambda url: versions.append(Client(url, api_token=TOKEN).system.version().version)
+    )
+    assert (status, versions) == (0, ["emulator"])
+    assert TOKEN not in out
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.json", "{", "not JSON"),
+        ("a.json", "[]", "expected an object"),
+        ("a.json", '{"model": []}', "has model; known are models"),
+        ("a.json", '{"models": [{"name": "x"}]}', "models: .*name"),
+        ("a.json", '{"models": ["x"]}', "expected objects"),
+        ("a.json", '{"replies": [{"txt": "x"}]}', "replies: .*txt"),
+        ("a.json", '{"replies": [{"tool_calls": [{"nam": "x"}]}]}', "tool_calls: .*nam"),
+        ("a.yaml", "models: [", "not YAML"),
+        ("missing.json", None, "cannot be read"),
+    ],
+)
+def test_scenario_with_a_mistake_is_an_error_that_names_it(
+    tmp_path: Path, name: str, content: str | None, words: str
+) -> None:
+    if name.endswith(".yaml"):
+        pytest.importorskip("yaml")
+    if content is not None:
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    with pytest.raises(LMStudioValueError, match=words):
+        read_scenario(tmp_path / name)
+
+
+def test_scenario_may_be_yaml(tmp_path: Path) -> None:
+    pytest.importorskip("yaml")
+    path = tmp_path / "a.yaml"
+    path.write_text("replies:\n  - text: Hello\n    model: small\nfaults:\n  - name: drop\n", encoding="utf-8")
+    scenario = read_scenario(path)
+    assert [(reply.text, model) for reply, model in scenario.replies] == [("Hello", "small")]
+    assert scenario.faults == [{"name": "drop"}]
