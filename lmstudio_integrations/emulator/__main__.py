@@ -77,7 +77,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--scenario",
         type=Path,
         metavar="FILE",
-        help="models, replies and faults, as JSON or YAML: see docs/emulator.md",
+        help="models, replies and faults as JSON or YAML (docs/emulator.md)",
     )
     parser.add_argument(
         "--record", type=Path, metavar="FILE", help="write all frames there in the end, one JSON object a line"
@@ -88,9 +88,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="FILE",
         help="clients without the token in it (sk-lm-…) are refused; LMSTUDIO_EMULATOR_API_TOKEN is read, too",
     )
-    parser.add_argument(
-        "--api-token", help="the token itself, which other users of the machine can see in its list of processes"
-    )
+    parser.add_argument("--api-token", help="the token itself, which the machine's list of processes shows")
     return parser.parse_args(arguments)
 
 

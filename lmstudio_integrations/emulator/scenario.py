@@ -71,9 +71,8 @@ def read_scenario(path: Path) -> Scenario:
         raise LMStudioValueError(f"the scenario {path}: expected an object with {', '.join(_MEMBERS)}")
     if unknown := sorted(set(content) - set(_MEMBERS)):
         raise LMStudioValueError(f"the scenario {path} has {', '.join(unknown)}; known are {', '.join(_MEMBERS)}")
-    arguments = {
-        name: content[name] for name in ("embeddings", "strict", "any_model", "evict_just_in_time") if name in content
-    }
+    plain = ("embeddings", "strict", "any_model", "evict_just_in_time")
+    arguments = {name: content[name] for name in plain if name in content}
     if "models" in content:
         arguments["models"] = [_made("models", EmulatedModel, model) for model in content["models"]]
     return Scenario(arguments, [_reply(reply) for reply in content.get("replies", ())], content.get("faults", ()))
@@ -107,7 +106,7 @@ def _json(path: Path, text: str) -> Any:
 
 def _yaml(text: str) -> Any:
     try:
-        import yaml
+        import yaml  # type: ignore[import-untyped]
     except ImportError as error:
         raise LMStudioValueError("a scenario in YAML needs PyYAML (pip install pyyaml): or write it as JSON") from error
     try:
