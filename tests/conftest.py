@@ -74,8 +74,9 @@ def watched_emulators() -> Iterator[_Watched]:
             return stop(self, *args, **kwargs)
 
         def noted_add(self: Any, *args: Any, **kwargs: Any) -> Any:
+            fault = add(self, *args, **kwargs)  # nothing is added if it raises
             watched.faulty.append(self)
-            return add(self, *args, **kwargs)
+            return fault
 
         patch.setattr(emulator, "start", noted_start)
         patch.setattr(emulator, "stop", noted_stop)

@@ -142,7 +142,7 @@ def test_a_progress_callback_that_raises_cancels_the_load(server: Emulator, clie
 
 
 def test_a_socket_lost_while_a_model_loads_tells_those_who_wait(server: Emulator, client: Client) -> None:
-    server.load_hold = ThreadsafeEvent()
+    hold = server.load_hold = ThreadsafeEvent()
     errors: list[BaseException] = []
     model = client.llm.just_in_time(UNLOADED)
     threads = [threading.Thread(target=caught(errors, lambda: model.respond("hi"))) for _ in range(5)]
@@ -151,6 +151,7 @@ def test_a_socket_lost_while_a_model_loads_tells_those_who_wait(server: Emulator
     server.wait_for_sent(lambda frame: frame.message.get("message", {}).get("type") == "loadProgress")
     server.restart()
     server.load_hold = None
+    hold.release()  # a load may have begun between these lines, and waits for it
     for thread in threads:
         thread.join(20)
     # Those who had come in before are told; who came in after the restart has been served.
