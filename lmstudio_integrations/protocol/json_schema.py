@@ -163,7 +163,8 @@ def _rewritten(node: dict[str, Any], path: str, report: Report) -> dict[str, Any
             del made["allOf"]
             made = {**only, **made}
     if "oneOf" in made and "anyOf" not in made:
-        # No engine of LM Studio enforces that one branch only fits: llama.cpp reads both alike, llguidance refuses.
+        # Guess: no engine of LM Studio enforces that one branch only fits. llama.cpp reads both alike, and llguidance
+        # refuses "oneOf".
         made = {"anyOf" if key == "oneOf" else key: value for key, value in made.items()}
     for bound, limit in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
         if isinstance(exclusive := made.get(bound), bool):  # draft 4
