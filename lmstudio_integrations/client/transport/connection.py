@@ -65,6 +65,40 @@ _CLOSE = 2.0
 
 _ACCESS_REFUSED = (401, 403)
 
+# What websockets and the operating system raise for a connection that fails. AssertionError: websockets (up to 17.4 at
+# least) asserts that no data arrives before its handshake request was sent. ValueError to RuntimeError: a host name
+# that cannot be encoded, a proxy that needs another package.
+_FAILURES = (WebSocketException, OSError, AssertionError, ValueError, LookupError, ImportError, RuntimeError)
+
+
+def _connect_error(error: Exception, base: str, url: str, headers: ServerHeaders | None) -> LMStudioError:
+    """What one of ``_FAILURES`` means for the caller. Pure."""
+    closed = f"{url} closed the connection during the handshake"
+    match error:
+        case ConnectionClosed():
+            return LMStudioDisconnectedError(closed)
+        case InvalidStatus() if error.response.status_code in _ACCESS_REFUSED:
+            return _access_refused(url, error.response.status_code, headers)
+        case InvalidStatus():
+            return LMStudioConnectionError(
+                f"{url} answered with HTTP status {error.response.status_code}, not as LM Studio: check the "
+                "address, and the proxy in between if there is one"
+            )
+        case ProxyError():
+            return LMStudioConnectionError(f"{url} cannot be reached: {error}")
+        case InvalidHandshake() | InvalidMessage():
+            if isinstance(error.__cause__, EOFError):
+                return LMStudioDisconnectedError(closed)
+            return LMStudioConnectionError(f"{url} does not speak WebSocket: {error}")
+        case OSError():
+            return LMStudioServerNotFoundError(
+                f"no LM Studio server at {base}: {error}\n{HOW_TO_START}", addresses=(base,)
+            )
+        case AssertionError():
+            return LMStudioConnectionError(f"{url} does not speak WebSocket: it sent data before the handshake")
+        case _:
+            return LMStudioConnectionError(f"{url} cannot be reached: {error}")
+
 
 def _access_refused(url: str, status: int, headers: ServerHeaders | None) -> LMStudioAuthenticationError:
     """LM Studio itself refuses a client within the WebSocket, so an HTTP status comes from something before it."""
@@ -202,33 +236,8 @@ class Connection:
             return cls(socket, url, authentication)
         except LMStudioError:
             raise  # some of them are OSErrors
-        except ConnectionClosed as error:
-            raise LMStudioDisconnectedError(f"{url} closed the connection during the handshake") from error
-        except InvalidStatus as error:
-            if error.response.status_code in _ACCESS_REFUSED:
-                raise _access_refused(url, error.response.status_code, headers) from error
-            raise LMStudioConnectionError(
-                f"{url} answered with HTTP status {error.response.status_code}, not as LM Studio: check the "
-                "address, and the proxy in between if there is one"
-            ) from error
-        except ProxyError as error:
-            raise LMStudioConnectionError(f"{url} cannot be reached: {error}") from error
-        except (InvalidHandshake, InvalidMessage) as error:
-            if isinstance(error.__cause__, EOFError):
-                raise LMStudioDisconnectedError(f"{url} closed the connection during the handshake") from error
-            raise LMStudioConnectionError(f"{url} does not speak WebSocket: {error}") from error
-        except OSError as error:
-            raise LMStudioServerNotFoundError(
-                f"no LM Studio server at {base}: {error}\n{HOW_TO_START}", addresses=(base,)
-            ) from error
-        except AssertionError as error:
-            # websockets (up to 17.4 at least) asserts that no data arrives before its handshake request was sent.
-            raise LMStudioConnectionError(
-                f"{url} does not speak WebSocket: it sent data before the handshake"
-            ) from error
-        except (WebSocketException, ValueError, LookupError, ImportError, RuntimeError) as error:
-            # A host name that cannot be encoded, a proxy that needs another package.
-            raise LMStudioConnectionError(f"{url} cannot be reached: {error}") from error
+        except _FAILURES as error:
+            raise _connect_error(error, base, url, headers) from error
         finally:
             if socket is not None and socket.on_message is None:
                 socket.transport.abort()
