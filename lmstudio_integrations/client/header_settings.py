@@ -43,7 +43,8 @@ def _is_basic(name: str, value: SecretStr) -> bool:
 class HeaderSettings(BaseModel):
     """``headers``, which nothing shows: no repr, no trace, no stored form, no pickle.
 
-    A class that inherits it has a field ``base_url`` and passes its constructor's values through ``hide_user``.
+    A class that inherits it has the fields ``base_url``, ``timeout``, ``max_retries`` and ``ssl_context``, and passes
+    its constructor's values through ``hide_user``.
     """
 
     # Not built: each class that inherits the field has it in a schema of its own. An error must not show the values
@@ -93,6 +94,18 @@ class HeaderSettings(BaseModel):
 
     if TYPE_CHECKING:
         base_url: str | None
+        timeout: Any
+        max_retries: int
+        ssl_context: Any
+
+    def _client_settings(self) -> dict[str, Any]:
+        """Keywords of the client's constructor, apart from the address and the token."""
+        return {
+            "timeout": self.timeout,
+            "max_retries": self.max_retries,
+            "ssl_context": self.ssl_context,
+            "headers": self._server_headers(),
+        }
 
     def _server_headers(self) -> ServerHeaders | None:
         """For the client.

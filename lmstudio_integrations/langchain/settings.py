@@ -29,7 +29,7 @@ Method = Literal["json_schema", "function_calling", "json_mode"]
 class ConnectionSettings(HeaderSettings):
     """Where LM Studio is, which model, and how it is loaded if it is not there yet."""
 
-    # Not built: nobody makes one, and each model has all these fields in a schema of its own.
+    # Not built: this class is never instantiated, and each model has all these fields in a schema of its own.
     model_config: ClassVar[ConfigDict] = ConfigDict(
         extra="forbid", protected_namespaces=(), arbitrary_types_allowed=True, defer_build=True
     )
@@ -109,18 +109,10 @@ class ConnectionSettings(HeaderSettings):
         return changes[name] if name in changes else getattr(self, name)
 
     def _client(self) -> Client:
-        return Client(self.base_url, api_token=self._token(), **self._connection_settings())
+        return Client(self.base_url, api_token=self._token(), **self._client_settings())
 
     def _aclient(self) -> AsyncClient:
-        return AsyncClient(self.base_url, api_token=self._token(), **self._connection_settings())
-
-    def _connection_settings(self) -> dict[str, Any]:
-        return {
-            "timeout": self.timeout,
-            "max_retries": self.max_retries,
-            "ssl_context": self.ssl_context,
-            "headers": self._server_headers(),
-        }
+        return AsyncClient(self.base_url, api_token=self._token(), **self._client_settings())
 
     def _token(self) -> str | None:
         return token_of(self.api_token)

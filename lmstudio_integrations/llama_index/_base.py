@@ -63,10 +63,10 @@ class LMStudioBase(GenerationSettings, FunctionCallingLLM):
         )
 
     def _client(self) -> Client:
-        return Client(self.base_url, api_token=self.token, **self.connection_settings)
+        return Client(self.base_url, api_token=self.token, **self._client_settings())
 
     def _async_client(self) -> AsyncClient:
-        return AsyncClient(self.base_url, api_token=self.token, **self.connection_settings)
+        return AsyncClient(self.base_url, api_token=self.token, **self._client_settings())
 
     def _handle(self) -> LLM:
         return self._client().llm.just_in_time(self.model, **load_options(self.setting))
@@ -80,22 +80,25 @@ class LMStudioBase(GenerationSettings, FunctionCallingLLM):
         with request.start(self._client(), watch_queue=has_listener()) as stream:
             for event in stream.events():
                 yield from reader.read(event)
-            yield from reader.read(self._learn_from(stream.result(), request))
+            result = stream.result()
+            self._learn_from(result, request)
+            yield from reader.read(request.response.check(result))
 
     async def _aanswers(self, request: PredictionRequest, reader: ResponseReader) -> AsyncGenerator[Any, None]:
         async with await request.astart(self._async_client(), watch_queue=has_listener()) as stream:
             async for event in stream.events():
                 for response in reader.read(event):
                     yield response
-            for response in reader.read(self._learn_from(await stream.result(), request)):
+            result = await stream.result()
+            self._learn_from(result, request)
+            for response in reader.read(request.response.check(result)):
                 yield response
 
-    def _learn_from(self, result: PredictionResult, request: PredictionRequest) -> PredictionResult:
+    def _learn_from(self, result: PredictionResult, request: PredictionRequest) -> None:
         info = result.model_info
         warn_of_context_length(info.identifier, request.context_length, info.context_length)
         if request.model == self.model:
             self._facts = facts_of(info)
-        return request.response.check(result)
 
     # Metadata
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
 from pydantic import ConfigDict, Field
@@ -13,12 +13,13 @@ from lmstudio_integrations import AsyncClient, Client
 from lmstudio_integrations.client.long_texts import LongTexts
 from lmstudio_integrations.compat.embedding_texts import check_texts
 from lmstudio_integrations.compat.embedding_vectors import shorten_vectors
+from lmstudio_integrations.compat.prediction_request import load_options
 from lmstudio_integrations.llama_index.settings import ConnectionSettings
 
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from lmstudio_integrations import AsyncEmbeddingModel, EmbeddingLoadModelConfigDict, EmbeddingModel
+    from lmstudio_integrations import AsyncEmbeddingModel, EmbeddingModel
     from lmstudio_integrations.llama_index._keywords import LMStudioEmbeddingKeywords
 
 __all__ = ["LMStudioEmbedding"]
@@ -79,28 +80,12 @@ class LMStudioEmbedding(ConnectionSettings, BaseEmbedding):
         return "LMStudioEmbedding"
 
     def _model(self) -> EmbeddingModel:
-        client = Client(self.base_url, api_token=self.token, **self.connection_settings)
-        return client.embedding.just_in_time(
-            self._key(),
-            ttl=self.ttl,
-            config=self._load_config(),
-            device=self.device,
-            check_resources=self.check_resources,
-        )
+        client = Client(self.base_url, api_token=self.token, **self._client_settings())
+        return client.embedding.just_in_time(self._key(), **load_options(self.setting))
 
     def _amodel(self) -> AsyncEmbeddingModel:
-        client = AsyncClient(self.base_url, api_token=self.token, **self.connection_settings)
-        return client.embedding.just_in_time(
-            self._key(),
-            ttl=self.ttl,
-            config=self._load_config(),
-            device=self.device,
-            check_resources=self.check_resources,
-        )
-
-    def _load_config(self) -> EmbeddingLoadModelConfigDict | None:
-        # The client checks it.
-        return cast("EmbeddingLoadModelConfigDict", self.load_config) if self.load_config else None
+        client = AsyncClient(self.base_url, api_token=self.token, **self._client_settings())
+        return client.embedding.just_in_time(self._key(), **load_options(self.setting))
 
     def _key(self) -> str | None:
         return None if self.model_name == ANY_MODEL else self.model_name

@@ -21,9 +21,9 @@ __all__ = ["ConnectionSettings", "GenerationSettings"]
 
 
 class ConnectionSettings(HeaderSettings):
-    """Where the server is, how to be let in, how long to wait, and how a model is to be loaded."""
+    """The server's address, the token, the time limits, and how a model is loaded."""
 
-    # Not built: nobody makes one, and each model has all these fields in a schema of its own.
+    # Not built: this class is never instantiated, and each model has all these fields in a schema of its own.
     model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True)
 
     OWN_NAMES: ClassVar[dict[str, str]] = {"api_token": "api_key"}
@@ -111,16 +111,6 @@ class ConnectionSettings(HeaderSettings):
     def setting(self, name: str) -> Any:
         """The value of a field by its common name (``compat.prediction_request``); ``None`` if there is none."""
         return getattr(self, self.OWN_NAMES.get(name, name), None)
-
-    @property
-    def connection_settings(self) -> dict[str, Any]:
-        """Keywords for the client, apart from the address and the token."""
-        return {
-            "timeout": self.timeout,
-            "max_retries": self.max_retries,
-            "ssl_context": self.ssl_context,
-            "headers": self._server_headers(),
-        }
 
     @property
     def token(self) -> str | None:
