@@ -100,16 +100,12 @@ def prediction_request(
         return call[name] if name in call else setting(name)
 
     preset = value("preset")
-    settings = {name: value(name) for name in (*SAMPLING, "reasoning")}
+    settings = {name: value(name) for name in (*SAMPLING, "reasoning")} | {"config": call.get("config")}
     settings["prediction_config"] = merged_config(setting("prediction_config")) | merged_config(
         call.get("prediction_config")
     )
-    # The default for a prompt that is too long is set last, so that `config` is asked, too.
-    config = prediction_config(settings, preset=True) | merged_config(call.get("config"))
-    if preset is None:
-        config.setdefault("contextOverflowPolicy", "stopAtLimit")
     made = {
-        "config": config or None,
+        "config": prediction_config(settings, preset=preset is not None) or None,
         "preset": preset,
         "draft_model": value("draft_model"),
         "timeout": call.get("timeout"),

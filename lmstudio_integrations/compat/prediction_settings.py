@@ -17,9 +17,9 @@ SAMPLING = COMMON_NAMES
 def prediction_config(settings: Mapping[str, Any], *, preset: bool = False) -> dict[str, Any]:
     """``settings`` under LM Studio's names; what is ``None`` is left to LM Studio.
 
-    ``prediction_config`` among them holds settings that have no common name; the named ones win over it. ``preset``: a
-    preset was asked for. Without one a prompt that is too long is an error ("stopAtLimit"): LM Studio's own default
-    silently cuts out its middle.
+    ``prediction_config`` among them holds settings that have no common name; the named ones win over it. ``config``
+    holds settings under LM Studio's names that win over all others. ``preset``: a preset was asked for. Without one a
+    prompt that is too long is an error ("stopAtLimit"): LM Studio's own default silently cuts out its middle.
 
     Raises:
         LMStudioValueError: A value that cannot be right for ``max_tokens``, ``logprobs`` or ``reasoning``.
@@ -30,6 +30,7 @@ def prediction_config(settings: Mapping[str, Any], *, preset: bool = False) -> d
         if value is not None:
             config[key] = value
     config.update(_reasoning(settings.get("reasoning")))
+    config.update(merged_config(settings.get("config")))
     if not preset:
         config.setdefault("contextOverflowPolicy", "stopAtLimit")
     return config
