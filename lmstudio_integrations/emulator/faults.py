@@ -33,7 +33,8 @@ from __future__ import annotations
 
 import difflib
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import chain
 from typing import Any, Protocol
 
 from lmstudio_integrations.emulator import mutations
@@ -54,7 +55,6 @@ _FINAL = ("success", "loadSuccess", "alreadyLoaded")
 _BIG = 1_500_000
 
 
-_NAMESPACES = ("llm", "embedding", "system", "files", "repository", "diagnostics", "runtime", "plugins", "retrieval")
 _OPTIONS: dict[str, tuple[str, ...]] = {
     "refuse_auth": ("error",),
     "warning_instead": ("kind", "warning"),
@@ -143,7 +143,8 @@ class Fault:
 class Faults:
     """The requested faults. Thread-safe."""
 
-    def __init__(self, endpoints: Collection[str] = ()) -> None:
+    def __init__(self, endpoints: Mapping[str, Collection[str]]) -> None:
+        """``endpoints``: the emulator's, by namespace."""
         self._endpoints = endpoints
         self._lock = threading.Lock()
         self._all: list[Fault] = []
@@ -164,10 +165,10 @@ class Faults:
             LMStudioValueError: there is no fault, endpoint, namespace or option of this name.
         """
         _check_name("fault", name, NAMES)
-        if endpoint is not None and self._endpoints:
-            _check_name("endpoint", endpoint, ("*", *self._endpoints))
+        if endpoint is not None:
+            _check_name("endpoint", endpoint, ("*", *chain.from_iterable(self._endpoints.values())))
         if namespace is not None:
-            _check_name("namespace", namespace, _NAMESPACES)
+            _check_name("namespace", namespace, tuple(self._endpoints))
         for option in options:
             _check_name(f"option of the fault {name!r}", option, _OPTIONS.get(name, ()))
         if after < 0 or (times is not None and times < 1):

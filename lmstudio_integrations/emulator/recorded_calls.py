@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -68,13 +69,13 @@ class RecordedLoad:
     ttl: float | None = None
 
 
-@dataclass
 class CallLog:
-    """The decoded calls of one emulator, in their order."""
+    """The decoded calls of one emulator in their order, the last ``limit`` of each kind."""
 
-    predictions: list[RecordedPrediction] = field(default_factory=list)
-    embeddings: list[RecordedEmbedding] = field(default_factory=list)
-    loads: list[RecordedLoad] = field(default_factory=list)
+    def __init__(self, limit: int) -> None:
+        self.predictions: deque[RecordedPrediction] = deque(maxlen=limit)
+        self.embeddings: deque[RecordedEmbedding] = deque(maxlen=limit)
+        self.loads: deque[RecordedLoad] = deque(maxlen=limit)
 
     def clear(self) -> None:
         """Forget them."""

@@ -12,7 +12,7 @@ from typing import Any, Self
 from lmstudio_integrations.emulator.backends.backend import Backend, FakeBackend
 from lmstudio_integrations.emulator.faults import Faults
 from lmstudio_integrations.emulator.models import DEFAULT_MODELS, DOWNLOADABLE_MODELS, EmulatedModel
-from lmstudio_integrations.emulator.recorded_calls import RecordedEmbedding, RecordedLoad, RecordedPrediction
+from lmstudio_integrations.emulator.recorded_calls import CallLog, RecordedEmbedding, RecordedLoad, RecordedPrediction
 from lmstudio_integrations.emulator.replies import Reply
 from lmstudio_integrations.emulator.server_state import Embeddings, ReplyFunction, ServerState
 from lmstudio_integrations.emulator.threadsafe_event import ThreadsafeEvent
@@ -41,7 +41,8 @@ class Emulator:
         threads: of the real model.
         host, port: where to listen; port 0 takes a free one.
         prefix: of all paths, as behind a reverse proxy: ``"/lm"``. Part of ``url``.
-        record: whether to keep frames in ``requests`` and ``sent``; ``record_limit`` how many of both together.
+        record: whether to keep frames in ``requests`` and ``sent``, and the decoded calls; ``record_limit`` how many
+            frames of both together, and how many calls of each kind.
         presets: names that ``fuzzyPresetIdentifier`` may have.
         evict_just_in_time: loading a model just in time unloads the one that was loaded so before.
         auth_timeout: seconds until a client that does not authenticate is refused.
@@ -89,11 +90,12 @@ class Emulator:
             engine,
             FrameLog(record_limit, enabled=record),
             Authenticator(api_token),
+            Faults(ENDPOINTS),
+            CallLog(record_limit if record else 0),
             presets=tuple(presets),
             auth_timeout=auth_timeout,
             evict_just_in_time=evict_just_in_time,
             reply_function=replies if callable(replies) else None,
-            faults=Faults({name for endpoints in ENDPOINTS.values() for name in endpoints}),
             strict=strict,
             any_model=any_model,
             embeddings=embeddings,

@@ -38,7 +38,8 @@ class ServerState:
     backend: Backend
     frame_log: FrameLog
     authenticator: Authenticator
-    faults: Faults = field(default_factory=Faults)
+    faults: Faults
+    calls: CallLog
     presets: Sequence[str] = ()
     auth_timeout: float = 10.0
     evict_just_in_time: bool = False
@@ -51,7 +52,6 @@ class ServerState:
     any_model: bool = False
     embeddings: Embeddings | None = None
     repository: Sequence[EmulatedModel] = DOWNLOADABLE_MODELS
-    calls: CallLog = field(default_factory=CallLog)
     problems: list[str] = field(default_factory=list)
     restart_soon: Callable[[], None] = lambda: None
 
@@ -113,7 +113,7 @@ class ServerState:
             raise EndpointError(f"The strict emulator has no answer: {problem}")
 
     def unused(self) -> list[str]:
-        """What a strict emulator finds fault with in the end."""
+        """What makes a strict emulator fail in the end, one text for each."""
         replies = [f"a reply was not used: {reply!r:.300}" for _, reply in self.script]
         return [*self.problems, *replies, *(f"the fault {name!r} met nothing" for name in self.faults.unused())]
 

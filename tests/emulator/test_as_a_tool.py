@@ -168,6 +168,16 @@ def test_embeddings_and_loads_are_decoded() -> None:
     assert load.settings["context_length"] == 512
 
 
+@pytest.mark.parametrize(("arguments", "kept"), [({"record": False}, 0), ({"record_limit": 2}, 2)])
+def test_decoded_calls_are_bounded_as_frames_are(arguments: dict[str, Any], kept: int) -> None:
+    with Emulator(**arguments) as server:
+        client = Client(server.url)
+        client.embedding.model("emulator/embedding").embed(["a", "b", "c"])
+        for text in ("one", "two", "three"):
+            client.llm.model("emulator/chat").respond(text)
+        assert len(server.embeddings) == len(server.predictions) == kept
+
+
 # Replies and models
 
 

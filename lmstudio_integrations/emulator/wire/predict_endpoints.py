@@ -55,9 +55,6 @@ class _Prediction:
         preset = parameter.get("fuzzyPresetIdentifier")
         if preset is not None and preset not in self._state.presets:
             raise preset_not_found(preset, self._state.presets)
-        stack = parameter["predictionConfigStack"]
-        raw = self._raw or prediction_settings.read(stack).raw_template
-        self._state.calls.predictions.append(recorded_prediction(instance.identifier, self._messages, stack, raw=raw))
         request = await self._prepare(instance)
         instance.touch()
         instance.active += 1
@@ -67,8 +64,10 @@ class _Prediction:
             instance.active -= 1
 
     async def _prepare(self, instance: Instance) -> PredictionRequest:
-        settings = prediction_settings.read(self._call.parameter["predictionConfigStack"])
+        stack = self._call.parameter["predictionConfigStack"]
+        settings = prediction_settings.read(stack)
         raw = self._raw or settings.raw_template
+        self._state.calls.predictions.append(recorded_prediction(instance.identifier, self._messages, stack, raw=raw))
         request = PredictionRequest(instance, settings, self._messages, raw)
         self._check_files(request)
         if settings.draft_model:
