@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import re
 import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
 from lmstudio_integrations import Client
-from lmstudio_integrations.emulator.__main__ import main
+from lmstudio_integrations.emulator import Emulator
+from lmstudio_integrations.emulator import __main__ as program
 from lmstudio_integrations.emulator.faults import NAMES
 from lmstudio_integrations.emulator.scenario import read_scenario
 from lmstudio_integrations.errors import LMStudioValueError
@@ -20,6 +24,7 @@ pytest_plugins = ["pytester"]
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "emulator.md").read_text(encoding="utf-8")
 SNIPPETS = re.findall(r"^```python\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
 SCENARIO = re.findall(r"^```json\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
+Serve: TypeAlias = Callable[..., tuple[int, str, str]]
 TOKEN = "sk-lm-abcdefgh:ABCDEFGHIJKLMNOPQRST"
 
 needs_frameworks = pytest.mark.skipif(
@@ -48,59 +53,61 @@ def test_page_lists_every_fault() -> None:
     assert set(re.findall(r"`(\w+)`", table)) >= set(NAMES)
 
 
-def served(capsys: pytest.CaptureFixture[str], arguments: list[str], use: object = None) -> tuple[int, str, str]:
-    """The program's exit status and outputs; ``use(url)`` is called while it serves."""
-    stop, status = threading.Event(), [-1]
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Serve:
+    """Run the program with arguments; ``use(url)`` is called while it serves. Its exit status and outputs."""
+    announce = program._announce
 
-    class Listening(threading.Thread):
-        def run(self) -> None:
-            status[0] = main(arguments, stop=stop)
+    def run(arguments: list[str], use: Callable[[str], object] = lambda url: None) -> tuple[int, str, str]:
+        stop, listening = threading.Event(), threading.Event()
+        urls: list[str] = []
 
-    thread = Listening()
-    thread.start()
-    said, url = "", None
-    while url is None and thread.is_alive():
-        said += capsys.readouterr().out
-        if (found := re.search(r"Listening at (\S+)", said)) is not None:
-            url = found[1]
-    try:
-        if url is not None and callable(use):
-            use(url)
-    finally:
-        stop.set()
-        thread.join()
-    rest = capsys.readouterr()
-    return status[0], said + rest.out, rest.err
+        def announced(server: Emulator, model_path: Path | None) -> None:
+            announce(server, model_path)
+            urls.append(server.url)
+            listening.set()
+
+        monkeypatch.setattr(program, "_announce", announced)
+        with ThreadPoolExecutor(1) as pool:
+            status = pool.submit(program.main, arguments, stop=stop)
+            status.add_done_callback(lambda _: listening.set())  # it may have failed before it listened
+            listening.wait()
+            try:
+                for url in urls:
+                    use(url)
+            finally:
+                stop.set()
+            ended = status.result()
+        out, err = capsys.readouterr()
+        return ended, out, err
+
+    return run
 
 
-def test_program_answers_as_the_scenario_of_the_page_says_and_records(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_program_answers_as_the_scenario_of_the_page_says_and_records(serve: Serve, tmp_path: Path) -> None:
     (tmp_path / "scenario.json").write_text(SCENARIO[0], encoding="utf-8")
     record = tmp_path / "frames.jsonl"
 
     def use(url: str) -> None:
         assert Client(url).llm.model("qwen/qwen3-4b").respond("Hi").content == "Hello from the scenario"
 
-    status, _, err = served(capsys, ["--scenario", str(tmp_path / "scenario.json"), "--record", str(record)], use)
+    status, _, err = serve(["--scenario", str(tmp_path / "scenario.json"), "--record", str(record)], use)
     assert (status, err) == (0, "")
     frames = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()]
     assert {frame["dir"] for frame in frames} == {"c2s", "s2c"}
     assert any(frame["frame"].get("endpoint") == "predict" for frame in frames)
 
 
-def test_program_with_a_strict_scenario_ends_with_1_if_a_reply_is_left(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_program_with_a_strict_scenario_ends_with_1_if_a_reply_is_left(serve: Serve, tmp_path: Path) -> None:
     (tmp_path / "scenario.json").write_text(SCENARIO[0], encoding="utf-8")
-    status, _, err = served(capsys, ["--scenario", str(tmp_path / "scenario.json")])
+    status, _, err = serve(["--scenario", str(tmp_path / "scenario.json")])
     assert status == 1
     assert "a reply was not used" in err
 
 
 @pytest.mark.parametrize("place", ["file", "environment"])
 def test_program_takes_the_token_from_a_file_or_the_environment(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     arguments = []
     if place == "file":
@@ -109,8 +116,8 @@ def test_program_takes_the_token_from_a_file_or_the_environment(
     else:
         monkeypatch.setenv("LMSTUDIO_EMULATOR_API_TOKEN", TOKEN)
     versions = []
-    status, out, _ = served(
-        capsys, arguments, lambda url: versions.append(Client(url, api_token=TOKEN).system.version().version)
+    status, out, _ = serve(
+        arguments, lambda url: versions.append(Client(url, api_token=TOKEN).system.version().version)
     )
     assert (status, versions) == (0, ["emulator"])
     assert TOKEN not in out
