@@ -107,3 +107,9 @@ def _ports_are_unknown_to_the_client() -> None:
         for pool in list(engine._pools.values()):
             pool._answered = False
             pool.uploads.clear()
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LMSTUDIO_BASE_URL", "LMSTUDIO_API_TOKEN", "LM_API_TOKEN"):
+        monkeypatch.delenv(name, raising=False)

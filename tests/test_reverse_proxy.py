@@ -27,12 +27,6 @@ CLASSES: list[Any] = [ChatLMStudio, LMStudioLLM, LMStudioEmbeddings, LMStudio, L
 MODELS = {LMStudioEmbeddings: "emulator/embedding", LMStudioEmbedding: "emulator/embedding"}
 
 
-@pytest.fixture(autouse=True)
-def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("LMSTUDIO_BASE_URL", "LMSTUDIO_API_TOKEN", "LM_API_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-
-
 @pytest.fixture
 def guarded(lmstudio_emulator: Emulator) -> Iterator[ReverseProxy]:
     with ReverseProxy(lmstudio_emulator.url, {"Authorization": BASIC, "X-Key": KEY}) as proxy:

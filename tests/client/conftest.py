@@ -17,9 +17,3 @@ def front(request: pytest.FixtureRequest, lmstudio_emulator: Emulator) -> Iterat
     made: Any = request.param(lmstudio_emulator.url)
     yield made
     made.close()
-
-
-@pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("LMSTUDIO_BASE_URL", "LMSTUDIO_API_TOKEN", "LM_API_TOKEN"):
-        monkeypatch.delenv(name, raising=False)

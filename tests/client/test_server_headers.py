@@ -35,12 +35,6 @@ TOKEN = "sk-lm-AbCd1234:abcdefghij0123456789"
 SECRETS = (PASSWORD, "hunter2", BASIC, BASIC[6:], KEY)
 
 
-@pytest.fixture(autouse=True)
-def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("LMSTUDIO_BASE_URL", "LMSTUDIO_API_TOKEN", "LM_API_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-
-
 @pytest.fixture
 def guarded(lmstudio_emulator: Emulator) -> Iterator[ReverseProxy]:
     with ReverseProxy(lmstudio_emulator.url, {"Authorization": BASIC, "X-Key": KEY}) as proxy:

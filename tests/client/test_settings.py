@@ -15,12 +15,6 @@ TOKEN = "sk-lm-AbCd1234:abcdefghij0123456789"
 OTHER = "sk-lm-WxYz9876:zyxwvutsrq9876543210"
 
 
-@pytest.fixture(autouse=True)
-def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("LMSTUDIO_BASE_URL", "LMSTUDIO_API_TOKEN", "LM_API_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-
-
 @pytest.mark.parametrize(
     ("given", "used"),
     [

@@ -27,12 +27,6 @@ _SLOW = (Effect.SILENT, Effect.STOPPED)
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("LMSTUDIO_BASE_URL", "LMSTUDIO_API_TOKEN", "LM_API_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture(autouse=True)
 def _quiet() -> Iterator[None]:
     """What the servers send on purpose is logged by the thousand."""
     logger = logging.getLogger("lmstudio_integrations")
