@@ -132,7 +132,7 @@ if TYPE_CHECKING:
     from lmstudio_integrations.protocol.models import ModelInfo, ModelInstanceInfo
     from lmstudio_integrations.protocol.prediction import PredictionStats
     from lmstudio_integrations.protocol.repository import DownloadProgressUpdate
-else:  # at their first use: whoever installs the package imports it with every run of pytest (`emulator.pytest_plugin`)
+else:  # at their first use, because every run of pytest imports this module (`emulator.pytest_plugin`)
     __getattr__, __dir__ = lazy(
         __name__,
         {

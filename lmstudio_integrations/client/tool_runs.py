@@ -1,7 +1,7 @@
 """Runs the tools of one round of ``act``: some at once, within a time limit, until they end or are cancelled.
 
 A tool that blocks runs on a daemon thread, with the caller's context variables. Threads cannot be stopped: after a
-cancel or at the end of the time limit nobody waits for them, and what they return is discarded.
+cancel or at the end of the time limit they run on, and what they return is discarded.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lmstudio_integrations.emulator.server import Emulator
     from lmstudio_integrations.emulator.threadsafe_event import ThreadsafeEvent
     from lmstudio_integrations.emulator.wire.frame_log import RecordedFrame
-else:  # at their first use: pytest imports the plugin in every run of everybody who has the package
+else:  # at their first use, because every run of pytest imports this module (`pytest_plugin`)
     __getattr__, __dir__ = lazy(
         __name__,
         {

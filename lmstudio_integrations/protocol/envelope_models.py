@@ -60,7 +60,7 @@ class ChannelCreate(WireModel):
 
 
 class ChannelSend(WireModel):
-    """Either side: one packet of an open channel. Nobody's library answers ``ackId``, so never wait for one."""
+    """Either side: one packet of an open channel. No known library answers ``ackId``, so never wait for an answer."""
 
     type: Literal["channelSend"] = "channelSend"
     channel_id: WireInt

@@ -1,4 +1,4 @@
-"""Whom a ``communicationWarning`` means. It bears no id, only prose and, since October 2025, a ``kind``.
+"""Which request a ``communicationWarning`` is about. It has no id, only prose and, since October 2025, a ``kind``.
 
 Source: lmstudio-js, ``lms-communication-server`` (ServerPort). The prose names the endpoint first and then repeats the
 whole parameter, which may contain any of the searched words: only the head is read.
