@@ -61,6 +61,15 @@ def test_model_is_loaded_and_found_by_the_beginning_of_its_path(name: str) -> No
         assert info.path == "publisher/small-GGUF/small-Q4.gguf"
 
 
+@pytest.mark.parametrize("member", ["identifier", "path"])
+def test_query_finds_the_loaded_model_by_the_beginning_of_its_path(member: str) -> None:
+    model = EmulatedModel("small", path="publisher/small-GGUF/small-Q4.gguf", loaded=True)
+    with Emulator([model]) as server, Wire(server) as wire:
+        specifier = {"type": "query", "query": {member: "publisher/SMALL-gguf"}}
+        answer = wire.call("getModelInfo", {"specifier": specifier, "throwIfNotFound": True})
+    assert answer["result"]["identifier"] == "small"
+
+
 def test_part_of_a_name_is_no_path() -> None:
     model = EmulatedModel("small", path="publisher/small-GGUF/small-Q4.gguf")
     assert not model.has_path("publisher/small")
