@@ -170,6 +170,17 @@ def test_another_just_in_time_model_makes_room_if_so_asked() -> None:
         assert server.loaded == ["two"]
 
 
+def test_just_in_time_embedding_model_makes_room_for_an_llm() -> None:
+    models = [EmulatedModel("one", "embedding"), EmulatedModel("two")]
+    with Emulator(models, evict_just_in_time=True) as server:
+        with Wire(server, "embedding") as embedding:
+            get_or_load(embedding, "one")
+        with Wire(server) as llm:
+            seen = packets(get_or_load(llm, "two"))
+        assert (seen[0]["type"], seen[0]["info"]["identifier"]) == ("unloadingOtherJITModel", "one")
+        assert server.loaded == ["two"]
+
+
 def test_a_preset_must_be_known(wire: Wire) -> None:
     unknown = wire.until_end(wire.create("predict", {**prediction(), "fuzzyPresetIdentifier": "nope"}))
     assert code(unknown) == "generic.presetNotFound"
