@@ -109,7 +109,8 @@ def _ports_are_unknown_to_the_client() -> None:
             pool.uploads.clear()
 
 
-@pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of this machine has neither an address nor a token of LM Studio."""
     for name in ("LMSTUDIO_BASE_URL", "LMSTUDIO_API_TOKEN", "LM_API_TOKEN"):
         monkeypatch.delenv(name, raising=False)

@@ -20,6 +20,8 @@ from lmstudio_integrations.langchain import ChatLMStudio, LMStudioEmbeddings, LM
 from lmstudio_integrations.llama_index import LMStudio, LMStudioEmbedding
 from tests.client.reverse_proxy import ReverseProxy
 
+pytestmark = pytest.mark.usefixtures("no_settings_from_outside")
+
 USER, PASSWORD, KEY = "ann", "hunter2", "key-4711-4711"
 BASIC = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 SECRETS = (PASSWORD, BASIC[6:], KEY)

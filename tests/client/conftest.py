@@ -17,3 +17,8 @@ def front(request: pytest.FixtureRequest, lmstudio_emulator: Emulator) -> Iterat
     made: Any = request.param(lmstudio_emulator.url)
     yield made
     made.close()
+
+
+@pytest.fixture(autouse=True)
+def _environment(no_settings_from_outside: None) -> None:
+    """For every test of this folder."""

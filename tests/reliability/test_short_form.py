@@ -21,6 +21,8 @@ from benchmarks.reliability.matrix import Cell, cells, run_cells
 from benchmarks.reliability.processes import CHECKS as PROCESSES
 
 SEED = 20261126
+pytestmark = pytest.mark.usefixtures("no_settings_from_outside")
+
 ROOT = Path(__file__).parents[2]
 # Cells that wait for a time limit take a second each, so few of them are here.
 _SLOW = (Effect.SILENT, Effect.STOPPED)
