@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
-from lmstudio_integrations.client.callbacks import check_callback, refuse_coroutine
+from lmstudio_integrations.client.callbacks import check_callback
 from lmstudio_integrations.client.chat import Chat
 from lmstudio_integrations.client.result import PredictionResult, Usage
 from lmstudio_integrations.errors import LMStudioToolCallError, LMStudioValueError
@@ -224,7 +224,4 @@ class ActSettings:
             raise LMStudioValueError("tool_choice='none': act() is for tools, respond() answers without them")
         for item in fields(self):
             if item.name.startswith(("on_", "handle_", "guard_")):
-                callback = getattr(self, item.name)
-                check_callback(item.name, callback)
-                if blocking:
-                    refuse_coroutine(item.name, callback)
+                check_callback(item.name, getattr(self, item.name), blocking=blocking)

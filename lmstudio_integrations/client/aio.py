@@ -1,7 +1,7 @@
-"""The awaiting front: ``AsyncClient``, its namespaces, model handles and streams.
+"""The client for ``async`` code: ``AsyncClient``, its namespaces and the models that it lists.
 
-The same names in the same order as in ``sync.py``, for ``async`` code on any event loop, or several. The I/O is the
-engine's, on its own thread: a blocked loop here does not stop the reception of an answer.
+It works on any event loop, or on several. All I/O happens on the I/O thread: a blocked event loop does not stop the
+reception of an answer. ``tools/generate_sync.py`` derives the blocking client, ``sync.py``, from this file.
 """
 
 from __future__ import annotations
@@ -24,9 +24,7 @@ from lmstudio_integrations.client._base import (
 from lmstudio_integrations.client.aio_models import AsyncEmbeddingModel, AsyncLLM, AsyncModel, LoadProgressCallback
 from lmstudio_integrations.client.aio_repository import AsyncAvailableModel, AsyncModelDownloadOption, AsyncRepository
 from lmstudio_integrations.client.aio_stream import AsyncPredictionStream
-from lmstudio_integrations.client.aio_waiting import follow as _follow
-from lmstudio_integrations.client.aio_waiting import run as _run
-from lmstudio_integrations.client.aio_waiting import wait as _wait
+from lmstudio_integrations.client.aio_waiting import follow, run, wait
 from lmstudio_integrations.client.callbacks import check_callback
 from lmstudio_integrations.client.images import FileSource, read_image
 from lmstudio_integrations.client.prediction import load_progress
@@ -222,15 +220,15 @@ class AsyncModels(Generic[M, D, C]):
 
         ``estimate.memory.total_bytes``, ``estimate.memory.total_vram_bytes``, ``estimate.passes_guardrails``.
         """
-        return await _wait(self._client._ask(requests.estimate(self._namespace, model_key, config, device)))
+        return await wait(self._client._ask(requests.estimate(self._namespace, model_key, config, device)))
 
     async def unload(self, model_identifier: str, *, device: str | None = None) -> None:
         """Unload an instance, if several devices have it the one on ``device``."""
-        await _wait(self._client._ask(requests.unload(self._namespace, model_identifier, device)))
+        await wait(self._client._ask(requests.unload(self._namespace, model_identifier, device)))
 
     async def list_loaded(self) -> list[M]:
         """Handles to the loaded instances."""
-        infos = await _wait(self._client._ask(requests.list_loaded(self._namespace)))
+        infos = await wait(self._client._ask(requests.list_loaded(self._namespace)))
         return [self.just_in_time(info.identifier, device=info.device_identifier) for info in infos]
 
     async def get_model_info(self, model_specifier: str | Mapping[str, object]) -> ModelInstanceInfo:
@@ -238,11 +236,11 @@ class AsyncModels(Generic[M, D, C]):
 
         Raises ``LMStudioModelNotFoundError`` if no loaded model fits.
         """
-        return await _wait(self._client._ask(requests.model_info(self._namespace, model_specifier)))
+        return await wait(self._client._ask(requests.model_info(self._namespace, model_specifier)))
 
     async def list_downloaded(self) -> list[D]:
         """The models of this kind on the server's disk, each with ``model()`` and ``load_new_instance()``."""
-        infos = await _wait(self._client._ask(requests.list_downloaded()))
+        infos = await wait(self._client._ask(requests.list_downloaded()))
         return [self._downloaded.of(info, self._client) for info in infos if info.type == self._namespace]
 
     async def _load(
@@ -252,7 +250,7 @@ class AsyncModels(Generic[M, D, C]):
         creation: Mapping[str, Any],
         on_load_progress: LoadProgressCallback | None,
     ) -> str:
-        check_callback("on_load_progress", on_load_progress)
+        check_callback("on_load_progress", on_load_progress, blocking=False)
         last = -1.0
 
         async def read(packet: Any) -> None:
@@ -260,10 +258,10 @@ class AsyncModels(Generic[M, D, C]):
             progress = load_progress(packet)
             if progress is not None and progress != last and on_load_progress is not None:
                 last = progress
-                await _run(on_load_progress, progress)
+                await run(on_load_progress, progress)
 
         asked = replace(reference, load=None)
-        return await _follow(lambda deliver: self._client._load(asked, endpoint, creation, deliver), read)
+        return await follow(lambda deliver: self._client._load(asked, endpoint, creation, deliver), read)
 
 
 class AsyncFiles:
@@ -277,7 +275,7 @@ class AsyncFiles:
 
         The handle is good for this client's server and identity. Raises ``LMStudioValueError`` for other contents.
         """
-        return await _wait(self._client._ask(requests.upload(await asyncio.to_thread(read_image, src, name))))
+        return await wait(self._client._ask(requests.upload(await asyncio.to_thread(read_image, src, name))))
 
 
 class AsyncSystem:
@@ -288,11 +286,11 @@ class AsyncSystem:
 
     async def version(self) -> Version:
         """LM Studio's ``version`` and ``build``."""
-        return await _wait(self._client._ask(requests.version()))
+        return await wait(self._client._ask(requests.version()))
 
     async def list_downloaded_models(self) -> list[AsyncDownloadedLlm | AsyncDownloadedEmbeddingModel]:
         """Every model on the server's disk, each with ``model()`` and ``load_new_instance()``."""
-        infos = await _wait(self._client._ask(requests.list_downloaded()))
+        infos = await wait(self._client._ask(requests.list_downloaded()))
         return [
             (AsyncDownloadedEmbeddingModel if info.type == "embedding" else AsyncDownloadedLlm).of(info, self._client)
             for info in infos
@@ -366,16 +364,16 @@ class AsyncClient(BaseClient):
     @staticmethod
     async def is_valid_api_host(api_host: str) -> bool:
         """Whether LM Studio's API answers at ``api_host`` ("host:port" or an address)."""
-        return await _wait(ask_api_host(api_host))
+        return await wait(ask_api_host(api_host))
 
     @staticmethod
     async def find_default_local_api_host() -> str | None:
         """``host:port`` of the LM Studio on this machine, or ``None``: all its usual ports are tried concurrently."""
-        return await _wait(ask_local_api_host())
+        return await wait(ask_local_api_host())
 
     async def close(self) -> None:
         """Cancel this client's streams and close the sockets that no other client uses."""
-        await _wait(self._close_pool())
+        await wait(self._close_pool())
 
     async def aclose(self) -> None:
         """``close()``, under the name that ``contextlib.aclosing`` looks for."""

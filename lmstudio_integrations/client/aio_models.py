@@ -1,4 +1,7 @@
-"""Handles to models, for awaiting code: ``AsyncLLM`` and ``AsyncEmbeddingModel``."""
+"""Handles to models, for ``async`` code: ``AsyncLLM`` and ``AsyncEmbeddingModel``.
+
+``tools/generate_sync.py`` derives the blocking handles, ``sync_models.py``, from this file.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from lmstudio_integrations.client._base import (
 from lmstudio_integrations.client.act import act_steps, drive_async
 from lmstudio_integrations.client.act_options import ActOptions
 from lmstudio_integrations.client.aio_stream import AsyncPredictionStream
-from lmstudio_integrations.client.aio_waiting import wait as _wait
+from lmstudio_integrations.client.aio_waiting import wait
 from lmstudio_integrations.client.chat import History
 
 if TYPE_CHECKING:
@@ -52,28 +55,29 @@ class AsyncModel(BaseModelHandle):
     async def tokenize(self, input: str | Iterable[str]) -> list[int] | list[list[int]]:
         """Token ids of a text, or of each of several."""
         if isinstance(input, str):
-            return await _wait(self._ask(self._calls.tokenize(input)))
-        return [await _wait(future) for future in self._tokenize_all(input)]
+            return await wait(self._ask(self._calls.tokenize(input)))
+        return [await wait(future) for future in self._tokenize_all(input)]
 
     async def count_tokens(self, input: str) -> int:
         """How many tokens a text has."""
-        return await _wait(self._ask(self._calls.count_tokens(input)))
+        return await wait(self._ask(self._calls.count_tokens(input)))
 
     async def get_info(self) -> ModelInstanceInfo:
         """The loaded instance: identifier, context length, abilities."""
-        return await _wait(self._ask(self._calls.get_info()))
+        return await wait(self._ask(self._calls.get_info()))
 
     async def get_context_length(self) -> int:
         """The context with which it is loaded, in tokens."""
-        return (await self.get_info()).context_length
+        info = await self.get_info()
+        return info.context_length
 
     async def get_processing_state(self) -> ProcessingState:
         """What it does now ("idle", "processingPrompt", "generating", "computingEmbedding"), and how many wait."""
-        return await _wait(self._ask(self._calls.get_processing_state()))
+        return await wait(self._ask(self._calls.get_processing_state()))
 
     async def unload(self) -> None:
         """Unload it. A later request through this handle loads it again."""
-        await _wait(self._unload())
+        await wait(self._unload())
 
 
 class AsyncLLM(AsyncModel):
@@ -81,7 +85,7 @@ class AsyncLLM(AsyncModel):
 
     async def get_load_config(self) -> ReportedLlmLoadConfig:
         """How it was loaded: a dictionary under LM Studio's names, with attributes (``.context_length``)."""
-        config: ReportedLlmLoadConfig = await _wait(self._ask(self._calls.get_load_config()))
+        config: ReportedLlmLoadConfig = await wait(self._ask(self._calls.get_load_config()))
         return config
 
     @overload
@@ -116,9 +120,8 @@ class AsyncLLM(AsyncModel):
         ``PredictionOptions``. Raises ``LMStudioValueError`` for what LM Studio would refuse, else the errors of
         ``AsyncPredictionStream``.
         """
-        stream: AsyncPredictionStream[Any] = self._start(
-            AsyncPredictionStream, history, options, response_format, raw=False
-        )
+        stream: AsyncPredictionStream[Any]
+        stream = self._start(AsyncPredictionStream, history, options, response_format, raw=False)
         async with stream:
             return await stream.result()
 
@@ -166,9 +169,8 @@ class AsyncLLM(AsyncModel):
         self, prompt: str, *, response_format: ResponseFormat | None = None, **options: Unpack[CompletionOptions]
     ) -> PredictionResult[Any]:
         """Continue a text without a chat template."""
-        stream: AsyncPredictionStream[Any] = self._start(
-            AsyncPredictionStream, prompt, options, response_format, raw=True
-        )
+        stream: AsyncPredictionStream[Any]
+        stream = self._start(AsyncPredictionStream, prompt, options, response_format, raw=True)
         async with stream:
             return await stream.result()
 
@@ -200,8 +202,9 @@ class AsyncLLM(AsyncModel):
             await model.act("What is 2 + 3?", [add], max_prediction_rounds=5, on_message=chat.append)
 
         ``chat`` is what ``respond`` takes, and is not changed. ``tools``: functions with type hints, mappings with an
-        ``"implementation"``, ``ToolFunctionDef`` objects, tools of LangChain or LlamaIndex. Coroutine functions run in
-        this loop, other tools on threads of their own. For ``options`` see ``ActOptions``.
+        ``"implementation"``, ``ToolFunctionDef`` objects, tools of LangChain or LlamaIndex.
+        Coroutine functions run in this event loop, other tools on threads of their own.
+        For ``options`` see ``ActOptions``.
 
         Raises:
             LMStudioValueError: A tool, the chat or an option cannot be used.
@@ -232,17 +235,17 @@ class AsyncLLM(AsyncModel):
         ``toolDefinitions``.
         """
         call = self._template(history, opts, tools, config, omit_bos_token, omit_eos_token)
-        return await _wait(self._ask(call))
+        return await wait(self._ask(call))
 
     async def get_base_prediction_config(
         self, *, ignore_server_session_config: bool | None = None
     ) -> ReportedPredictionConfig:
         """The settings of a prediction that sets none itself: a dictionary under LM Studio's names, with attributes."""
-        return await _wait(self._ask(self._calls.get_base_prediction_config(ignore_server_session_config)))
+        return await wait(self._ask(self._calls.get_base_prediction_config(ignore_server_session_config)))
 
     async def preload_draft_model(self, draft_model_key: str) -> None:
         """Load the draft model of later predictions (``draft_model=``) now, so that the first need not wait for it."""
-        await _wait(self._ask(self._calls.preload_draft_model(draft_model_key)))
+        await wait(self._ask(self._calls.preload_draft_model(draft_model_key)))
 
 
 class AsyncEmbeddingModel(AsyncModel):
@@ -250,7 +253,7 @@ class AsyncEmbeddingModel(AsyncModel):
 
     async def get_load_config(self) -> ReportedEmbeddingLoadConfig:
         """How it was loaded: a dictionary under LM Studio's names, with attributes (``.context_length``)."""
-        config: ReportedEmbeddingLoadConfig = await _wait(self._ask(self._calls.get_load_config()))
+        config: ReportedEmbeddingLoadConfig = await wait(self._ask(self._calls.get_load_config()))
         return config
 
     @overload
@@ -267,5 +270,5 @@ class AsyncEmbeddingModel(AsyncModel):
         Studio then embeds its beginning). Only texts of more than 254 bytes cost further requests for it.
         """
         if isinstance(input, str):
-            return requests.read_embeddings(await _wait(self._embed([input], long_texts)))[0]
-        return requests.read_embeddings(await _wait(self._embed(input, long_texts)))
+            return requests.read_embeddings(await wait(self._embed([input], long_texts)))[0]
+        return requests.read_embeddings(await wait(self._embed(input, long_texts)))

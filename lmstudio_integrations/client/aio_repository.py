@@ -1,4 +1,7 @@
-"""``client.repository`` in an event loop: finding and downloading models."""
+"""``client.repository`` for ``async`` code: finding and downloading models.
+
+``tools/generate_sync.py`` derives the blocking form, ``sync_repository.py``, from this file.
+"""
 
 from __future__ import annotations
 
@@ -42,8 +45,8 @@ class AsyncModelDownloadOption:
         ``on_progress(update)``: bytes so far, bytes in all, bytes per second. ``on_finalize()``: all is there and is
         being checked. Cancelling the task, or an error raised in a callback, cancels the download.
         """
-        check_callback("on_progress", on_progress)
-        check_callback("on_finalize", on_finalize)
+        check_callback("on_progress", on_progress, blocking=False)
+        check_callback("on_finalize", on_finalize, blocking=False)
         creation = requests.download(self.info.download_identifier)
 
         async def read(packet: Any) -> None:

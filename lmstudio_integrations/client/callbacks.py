@@ -28,7 +28,7 @@ from lmstudio_integrations.errors import LMStudioValueError
 if TYPE_CHECKING:
     from lmstudio_integrations.protocol.history import AssistantMessage, ToolCallRequest
 
-__all__ = ["CallbackOptions", "Callbacks", "check_callback", "refuse_coroutine"]
+__all__ = ["CallbackOptions", "Callbacks", "check_callback"]
 
 Callback = Callable[..., Any]
 
@@ -78,16 +78,16 @@ class Callbacks:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            check_callback(field.name, getattr(self, field.name))
+            check_callback(field.name, getattr(self, field.name), blocking=False)
         if self.on_progress is not None and self.on_prompt_processing_progress is not None:
             raise LMStudioValueError(
                 "on_progress and on_prompt_processing_progress are one callback under two names: pass one"
             )
 
     def refuse_coroutines(self) -> None:
-        """A blocking front cannot await: a coroutine function would be called, and never run."""
+        """Raise ``LMStudioValueError`` for a coroutine function: blocking code cannot await it."""
         for field in fields(self):
-            refuse_coroutine(field.name, getattr(self, field.name))
+            check_callback(field.name, getattr(self, field.name), blocking=True)
 
     @property
     def on_fragment(self) -> bool:
@@ -124,15 +124,13 @@ class Callbacks:
         return () if on_message is None else ((on_message, (message(),)),)
 
 
-def check_callback(name: str, callback: Any) -> None:
-    """Raise ``LMStudioValueError`` unless ``callback`` can be called or is ``None``."""
-    if callback is not None and not callable(callback):
+def check_callback(name: str, callback: Any, *, blocking: bool) -> None:
+    """Raise ``LMStudioValueError`` unless it is ``None`` or a function, in ``blocking`` code a plain one."""
+    if callback is None:  # the usual case; `iscoroutinefunction` is slow
+        return
+    if not callable(callback):
         raise LMStudioValueError(f"{name}={callback!r} cannot be called: pass a function, or None")
-
-
-def refuse_coroutine(name: str, callback: Callback | None) -> None:
-    """Raise ``LMStudioValueError`` if ``callback`` is a coroutine function."""
-    if callback is not None and inspect.iscoroutinefunction(callback):  # mostly there is none, and asking is slow
+    if blocking and inspect.iscoroutinefunction(callback):
         raise LMStudioValueError(f"{name} is a coroutine function: pass a plain one, or use AsyncClient")
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import inspect
 import pickle
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +17,7 @@ from lmstudio_integrations import AsyncClient, Client, LMStudioValueError, clien
 from lmstudio_integrations.client import aio, convenience, sync
 from lmstudio_integrations.client._base import CompletionOptions, PredictionOptions
 from lmstudio_integrations.client.callbacks import CallbackOptions, Callbacks
+from tools import generate_sync
 
 PAIRS = [
     (sync.Client, aio.AsyncClient),
@@ -199,3 +203,16 @@ def test_settings_are_checked_before_anybody_is_asked(kind: Any) -> None:
             made.llm.just_in_time("m", **wrong)
     with pytest.raises(LMStudioValueError):
         made.llm.just_in_time("a\nb")
+
+
+def test_blocking_client_is_what_the_generator_makes_of_the_async_client() -> None:
+    for path, text in generate_sync.files().items():
+        assert path.read_text("utf-8") == text, "run python tools/generate_sync.py"
+
+
+@pytest.mark.parametrize("path", generate_sync.files(), ids=lambda path: path.name)
+def test_generated_blocking_code_has_nothing_of_asyncio(path: Path) -> None:
+    tree = ast.parse(path.read_text("utf-8"))
+    kinds = (ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith, ast.Await)
+    assert not [node for node in ast.walk(tree) if isinstance(node, kinds)]
+    assert not re.search(r"\bAsync|asyncio|\baio_|event loop", path.read_text("utf-8").split('"""', 2)[2])
