@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,10 @@ if TYPE_CHECKING:
 
 README = Path(__file__).parents[2] / "README.md"
 
-_FENCE = re.compile(r"^```(?P<language>\w*)[^\n]*\n(?P<text>.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
+# A block may be indented: within a list, an admonition or a docstring.
+_FENCE = re.compile(
+    r"^(?P<indent>[ \t]*)```(?P<language>\w*)[^\n]*\n(?P<text>.*?)^(?P=indent)```[ \t]*$", re.MULTILINE | re.DOTALL
+)
 
 
 @dataclass(frozen=True)
@@ -31,10 +35,11 @@ class Snippet:
 
 def snippets(language: str, page: Path = README) -> list[Snippet]:
     """The blocks of ``language`` in ``page``, in their order."""
-    return [snippet for snippet in _all(page.read_text(encoding="utf-8")) if snippet.language == language]
+    return [snippet for snippet in fenced_blocks(page.read_text(encoding="utf-8")) if snippet.language == language]
 
 
-def _all(text: str) -> Iterator[Snippet]:
+def fenced_blocks(text: str, first_line: int = 1) -> Iterator[Snippet]:
+    """The blocks of a text that begins on line ``first_line`` of its file, without their indentation."""
     for found in _FENCE.finditer(text):
-        line = text.count("\n", 0, found.start("text")) + 1
-        yield Snippet(found["language"], found["text"], line)
+        line = text.count("\n", 0, found.start("text")) + first_line
+        yield Snippet(found["language"], textwrap.dedent(found["text"]), line)
