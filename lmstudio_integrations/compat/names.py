@@ -208,6 +208,8 @@ def _translate(
 ) -> dict[str, Any]:
     made: dict[str, Any] = {}
     named: dict[str, str] = {}
+    if values.get("logprobs") is True and values.get("top_logprobs") is not None:  # OpenAI's pair is one setting here
+        values = {**values, "logprobs": values["top_logprobs"] or True, "top_logprobs": None}
     for name, value in values.items():
         if name in known or name in own or name in SYNONYMS or name in _CONVERTED:
             pairs = _settings_of(name, value, known, own)

@@ -87,3 +87,24 @@ def test_translate_call_of_one_setting_under_two_names_raises() -> None:
 def test_translate_constructor_of_a_misspelt_name_names_the_nearest() -> None:
     with pytest.raises(LMStudioValueError, match="'max_tokens'"):
         translate_constructor({"max_tokns": 1}, FIELDS, {})
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"logprobs": True, "top_logprobs": 3}, 3),
+        ({"top_logprobs": 3, "logprobs": True}, 3),
+        ({"logprobs": True, "top_logprobs": 0}, True),
+        ({"logprobs": True, "top_logprobs": None}, True),
+        ({"logprobs": None, "top_logprobs": 3}, 3),
+    ],
+)
+def test_logprobs_and_top_logprobs_together_are_one_setting(given: dict[str, Any], expected: object) -> None:
+    for translated in (translate_call(given, {"logprobs"}, {}), translate_constructor(given, {"logprobs"}, {})):
+        assert translated == {"logprobs": expected}
+        assert translated["logprobs"] is expected or expected == 3
+
+
+def test_top_logprobs_with_logprobs_off_raises() -> None:
+    with pytest.raises(LMStudioValueError, match="one setting under two names"):
+        translate_call({"logprobs": False, "top_logprobs": 3}, {"logprobs"}, {})
