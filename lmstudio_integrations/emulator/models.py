@@ -32,7 +32,8 @@ class EmulatedModel:
         key: its model key, as ``listDownloadedModels`` shows it.
         domain: ``"llm"`` or ``"embedding"``.
         loaded: loaded from the start, under its key as identifier, without a TTL.
-        vision, tools: its reported properties ``vision`` and ``trainedForToolUse``; llm only.
+        vision: its reported property ``vision``; llm only.
+        tools: its reported property ``trainedForToolUse``; llm only.
         context_length: tokens when loaded without an explicit length; ``max_context_length`` its limit.
         dimensions: length of the vectors; embedding only.
         load_error: a title or an error object; then every load of it fails.
@@ -40,7 +41,9 @@ class EmulatedModel:
         device: the device of LM Link that it is on; ``None`` is this one.
         path: the reported path, by which (or by its beginning, in any case of letters) the model can be loaded and
             found; ``None`` makes one of the key.
-        display_name, publisher, format: as LM Studio reports them; ``None`` takes the name from the key.
+        display_name: its reported name; ``None`` takes it from the key.
+        publisher: its reported publisher; ``None`` takes it from the key.
+        format: its reported format, such as ``"gguf"``.
     """
 
     key: str

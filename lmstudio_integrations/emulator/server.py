@@ -39,7 +39,8 @@ class Emulator:
         replies: replies to begin with, or a function from a ``PredictionRequest`` to a reply (or ``None``).
         model_path: a GGUF file; answers then come from it, through llama.cpp in a child process.
         threads: of the real model.
-        host, port: where to listen; port 0 takes a free one.
+        host: the address to listen at.
+        port: the port to listen at; 0 takes a free one.
         prefix: of all paths, as behind a reverse proxy: ``"/lm"``. Part of ``url``.
         record: whether to keep frames in ``requests`` and ``sent``, and the decoded calls; ``record_limit`` how many
             frames of both together, and how many calls of each kind.

@@ -1,4 +1,4 @@
-"""The fenced blocks of a Markdown text, with the lines they stand on."""
+"""The fenced blocks of a Markdown page, with the lines they stand on, and how they are run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +31,20 @@ class Snippet:
     def source(self) -> str:
         """The text with as many empty lines before it as the page has, so that tracebacks name the page's lines."""
         return "\n" * (self.line - 1) + self.text
+
+
+def run(snippet: Snippet, page: Path = README, names: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Run a Python block: as a script of its own, or with the ``names`` that earlier ones have defined."""
+    names = {"__name__": "__main__"} if names is None else names
+    exec(compile(snippet.source, page.name, "exec", dont_inherit=True), names)
+    return names
+
+
+def not_run(snippet: Snippet, page: Path) -> str | None:
+    """Why a block cannot be run: the comment ``<!-- not run: reason -->`` before it. ``None``: it can."""
+    before = "\n".join(page.read_text(encoding="utf-8").splitlines()[: snippet.line - 2])
+    found = re.search(r"<!-- not run: (.+?) -->\s*\Z", before, re.DOTALL)
+    return None if found is None else found[1]
 
 
 def snippets(language: str, page: Path = README) -> list[Snippet]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from llama_index.core.instrumentation import get_dispatcher
 
 from lmstudio_integrations.emulator import EmulatedModel, Emulator, PredictionRequest, Reply
-from tests.readme.snippets import Snippet, snippets
+from tests.readme.snippets import Snippet, run, snippets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,13 +40,6 @@ def _event_handlers() -> Iterator[None]:
     before = list(dispatcher.event_handlers)
     yield
     dispatcher.event_handlers = before
-
-
-def run(snippet: Snippet) -> dict[str, Any]:
-    """Run it as a script of its own; returns what it defined."""
-    names: dict[str, Any] = {"__name__": "__main__"}
-    exec(compile(snippet.source, "README.md", "exec", dont_inherit=True), names)
-    return names
 
 
 def snippet_with(text: str) -> Snippet:

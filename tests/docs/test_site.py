@@ -1,0 +1,68 @@
+"""The site's navigation has every page, and its reference every public name."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+CONFIGURATION = (ROOT / "mkdocs.yml").read_text("utf-8")
+MODULES = {
+    "client": "lmstudio_integrations",
+    "langchain": "lmstudio_integrations.langchain",
+    "llama_index": "lmstudio_integrations.llama_index",
+    "emulator": "lmstudio_integrations.emulator",
+}
+needs_zensical = pytest.mark.skipif(
+    importlib.util.find_spec("zensical") is None, reason="the dependency group `docs` is not installed"
+)
+
+
+def test_navigation_has_every_page_once() -> None:
+    listed = re.findall(r"- ([\w/]+\.md)$", CONFIGURATION, flags=re.MULTILINE)
+    assert sorted(listed) == sorted(page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md"))
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built site. A warning of the build, or of the reader of docstrings, is an error."""
+    folder = tmp_path_factory.mktemp("documentation")
+    for name in ("docs", "lmstudio_integrations"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "mkdocs.yml", folder)
+    command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output
+    assert "griffe:" not in output, output
+    return folder / "site"
+
+
+@needs_zensical
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("page", MODULES)
+def test_reference_has_every_public_name(site: Path, page: str) -> None:
+    module = MODULES[page]
+    text = (site / "reference" / page / "index.html").read_text("utf-8")
+    found = set(re.findall(rf'id="{re.escape(module)}\.(\w+)', text)) | set(
+        re.findall(r"<td><code>(\w+)</code></td>", text)
+    )
+    assert {name for name in importlib.import_module(module).__all__ if not name.startswith("_")} - found == set()
+
+
+@needs_zensical
+@pytest.mark.timeout(180)
+def test_pages_load_nothing_from_other_hosts(site: Path) -> None:
+    for page in site.rglob("*.html"):
+        loaded = re.findall(r'<(?:script|img|iframe)[^>]+src="(https?://[^"]+)"', page.read_text("utf-8"))
+        sheets = re.findall(
+            r'<link[^>]+rel="(?:stylesheet|preconnect)"[^>]+href="(https?://[^"]+)"', page.read_text("utf-8")
+        )
+        assert loaded + sheets == [], page
