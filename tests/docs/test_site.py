@@ -34,7 +34,7 @@ def test_navigation_has_every_page_once() -> None:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built site. A warning of the build, or of the reader of docstrings, is an error."""
     folder = tmp_path_factory.mktemp("documentation")
-    for name in ("docs", "lmstudio_integrations"):
+    for name in ("docs", "lmstudio_integrations", "tools"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "mkdocs.yml", folder)
     command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]
@@ -66,3 +66,13 @@ def test_pages_load_nothing_from_other_hosts(site: Path) -> None:
             r'<link[^>]+rel="(?:stylesheet|preconnect)"[^>]+href="(https?://[^"]+)"', page.read_text("utf-8")
         )
         assert loaded + sheets == [], page
+
+
+@needs_zensical
+@pytest.mark.timeout(180)
+def test_examples_of_docstrings_are_shown_as_code(site: Path) -> None:
+    for page in (site / "reference").rglob("index.html"):
+        text = page.read_text("utf-8")
+        assert "<p>::</p>" not in text, page
+        assert not re.search(r"::</p>", text), page
+    assert 'class="n">ChatLMStudio' in (site / "reference" / "langchain" / "index.html").read_text("utf-8")
