@@ -19,12 +19,19 @@ _TREE = re.compile("[├└│]")
 
 
 class DocstringBlocks(Extension):
-    """Rewrites the docstring of each object before it is parsed."""
+    """Rewrites every docstring of a package before any is parsed."""
 
-    def on_object(self, *, obj: Object, **kwargs: Any) -> None:
-        """Called for each module, class, function and attribute."""
-        if obj.docstring is not None:
-            obj.docstring.value = fenced(obj.docstring.value)
+    def on_package(self, *, pkg: Object, **kwargs: Any) -> None:
+        """Called when the package has been read completely."""
+        _rewrite(pkg)
+
+
+def _rewrite(obj: Object) -> None:
+    if obj.docstring is not None:
+        obj.docstring.value = fenced(obj.docstring.value)
+    for member in obj.members.values():
+        if not member.is_alias:
+            _rewrite(member)
 
 
 def fenced(text: str) -> str:
