@@ -1,12 +1,15 @@
 """LM Studio for Python: its native protocol, and on it LangChain's and LlamaIndex's models.
 
-This module is the client alone; it imports no framework::
+This module is the client alone; it imports no framework.
 
-    import lmstudio_integrations as lms
+```python
+import lmstudio_integrations as lms
 
-    model = lms.llm("qwen/qwen3-4b")
-    for fragment in model.respond_stream("Why is the sky blue?"):
-        print(fragment, end="", flush=True)
+model = lms.llm("qwen/qwen3-4b")
+for fragment in model.respond_stream("Why is the sky blue?"):
+    print(fragment, end="", flush=True)
+#> Air scatters blue light more than red.
+```
 
 The adapters are ``lmstudio_integrations.langchain`` and ``lmstudio_integrations.llama_index``; a server to test
 against without LM Studio is ``lmstudio_integrations.emulator``.

@@ -1,29 +1,29 @@
 """Every exception that this package raises on purpose.
 
-::
-
-    LMStudioError
-    ├── LMStudioValueError (ValueError)            what the caller passed would never be accepted
-    ├── LMStudioConnectionError (ConnectionError)  no answer from the network
-    │   ├── LMStudioServerNotFoundError            no server listens at the addresses tried
-    │   └── LMStudioDisconnectedError              the socket was lost while an answer was due
-    ├── LMStudioAuthenticationError                the server refused the token or the client
-    ├── LMStudioTimeoutError (TimeoutError)        one of the time limits ran out
-    ├── LMStudioProtocolError                      the server broke its own protocol
-    │   ├── LMStudioIncompleteError                a channel ended without its final packet
-    │   └── LMStudioLimitError                     a message or an answer exceeds what this package holds
-    ├── LMStudioRequestRejectedError               the server would not take the request at all
-    ├── LMStudioStructuredOutputError (ValueError) the answer is not the complete document that was asked for
-    ├── LMStudioCancelledError                     cancelled before there was any result
-    ├── LMStudioResourcesError                     a model that would not fit was not loaded (``check_resources``)
-    └── LMStudioServerError                        the server answered with an error object
-        ├── LMStudioModelNotFoundError             no model fits the key, identifier or query
-        ├── LMStudioModelUnloadedError             the instance was unloaded under the request
-        ├── LMStudioPresetNotFoundError            no preset of that name
-        ├── LMStudioContextOverflowError           the prompt does not fit the context
-        ├── LMStudioInvalidRequestError            the template, the grammar or the engine refuses the content
-        ├── LMStudioToolCallError                  a tool call of the model cannot be carried out (``act``)
-        └── LMStudioUnsupportedError               the engine lacks a feature that was asked for
+```text
+LMStudioError
+├── LMStudioValueError (ValueError)            what the caller passed would never be accepted
+├── LMStudioConnectionError (ConnectionError)  no answer from the network
+│   ├── LMStudioServerNotFoundError            no server listens at the addresses tried
+│   └── LMStudioDisconnectedError              the socket was lost while an answer was due
+├── LMStudioAuthenticationError                the server refused the token or the client
+├── LMStudioTimeoutError (TimeoutError)        one of the time limits ran out
+├── LMStudioProtocolError                      the server broke its own protocol
+│   ├── LMStudioIncompleteError                a channel ended without its final packet
+│   └── LMStudioLimitError                     a message or an answer exceeds what this package holds
+├── LMStudioRequestRejectedError               the server would not take the request at all
+├── LMStudioStructuredOutputError (ValueError) the answer is not the complete document that was asked for
+├── LMStudioCancelledError                     cancelled before there was any result
+├── LMStudioResourcesError                     a model that would not fit was not loaded (``check_resources``)
+└── LMStudioServerError                        the server answered with an error object
+    ├── LMStudioModelNotFoundError             no model fits the key, identifier or query
+    ├── LMStudioModelUnloadedError             the instance was unloaded under the request
+    ├── LMStudioPresetNotFoundError            no preset of that name
+    ├── LMStudioContextOverflowError           the prompt does not fit the context
+    ├── LMStudioInvalidRequestError            the template, the grammar or the engine refuses the content
+    ├── LMStudioToolCallError                  a tool call of the model cannot be carried out (``act``)
+    └── LMStudioUnsupportedError               the engine lacks a feature that was asked for
+```
 
 Each has ``partial`` (what a prediction had produced before the error, or ``None``) and ``response_started`` (whether
 the server had started to answer, so that sending the request again might do the work twice).

@@ -132,7 +132,23 @@ class ActOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictionRoundResult(PredictionResult):
-    """The result of one round of ``act``; ``round_index`` counts from 0."""
+    """The result of one round of ``act``: a ``PredictionResult`` with its number, ``round_index`` (0, 1, …).
+
+    Example:
+        ```python
+        from lmstudio_integrations import Client
+
+        def add(a: int, b: int) -> int:
+            '''Add two numbers.'''
+            return a + b
+
+        model = Client().llm.just_in_time("qwen/qwen3-4b")
+        for result in model.act("What is 17 + 25?", [add]).results:
+            print(result.round_index, result.finish_reason)
+        #> 0 tool_calls
+        #> 1 stop
+        ```
+    """
 
     round_index: int = 0
 
@@ -147,10 +163,29 @@ class PredictionRoundResult(PredictionResult):
 class ActResult:
     """The outcome of ``act``.
 
-    ``rounds``: how many predictions there were. ``total_time_seconds``: from the call to its end, tools included.
-    ``results``: the result of each round. ``chat``: the conversation with everything that the rounds added to it.
-    ``tool_output``: the text of the tools that ended ``act`` (LangChain's and LlamaIndex's ``return_direct``), else
-    ``None``. ``content`` is the last answer, or that text; ``print(result)`` prints it.
+    Example:
+        ```python
+        from lmstudio_integrations import Client
+
+        def add(a: int, b: int) -> int:
+            '''Add two numbers.'''
+            return a + b
+
+        result = Client().llm.just_in_time("qwen/qwen3-4b").act("What is 17 + 25?", [add])
+        print(result)
+        #> 17 + 25 is 42.
+        print(result.rounds, result.finish_reason, result.usage.completion_tokens, len(result.chat))
+        #> 2 stop ... 4
+        ```
+
+    Attributes:
+        rounds: How many predictions there were.
+        total_time_seconds: From the call to its end, tools included.
+        results: The result of each round.
+        chat: The conversation with everything that the rounds added to it.
+        tool_output: The text of the tools that ended ``act`` (LangChain's and LlamaIndex's ``return_direct``), else
+            ``None``.
+        content: The last answer, or ``tool_output``; ``print(result)`` prints it.
     """
 
     rounds: int

@@ -31,13 +31,27 @@ _DONE = _Done()
 
 
 class AsyncPredictionStream(BasePredictionStream, Generic[Parsed_co]):
-    """A prediction under way. ``async for`` its ``Fragment``s, then await ``result()``.
+    """A prediction under way: ``PredictionStream`` for coroutines.
 
     ``AsyncPredictionStream[X]`` has a result whose ``parsed`` is an ``X``.
 
-    ``break``, ``cancel()``, ``close()``, ``aclose()``, leaving an ``async with`` block, cancelling the task and garbage
-    collection all reach the server as a cancel. Errors are as in ``PredictionStream``. Callbacks may be plain
-    functions or coroutine functions. Use it on the loop where it was made.
+    Example:
+        ```python
+        from lmstudio_integrations import AsyncClient
+
+        model = AsyncClient().llm.just_in_time("qwen/qwen3-4b")
+        async with await model.respond_stream("Why is the sky blue?") as stream:
+            async for fragment in stream:
+                print(fragment, end="|")
+        #> Air| scatters| blue| light| more| than| red|.|
+        print()
+        result = await stream.result()
+        print(result.stats.stop_reason)
+        #> eosFound
+        ```
+
+    Cancelling the task and ``aclose()`` reach the server as a cancel, too. Callbacks may be plain functions or
+    coroutine functions. Use it on the loop where it was made.
     """
 
     def __init__(self, reader: PredictionReader, callbacks: Callbacks) -> None:

@@ -22,11 +22,18 @@ class Cancellable(Protocol):
 class CancelToken:
     """Cancels every prediction that it is passed to: ``cancel=token`` in the client and in both adapters.
 
-    ::
+    Example:
+        ```python
+        import threading
+
+        from lmstudio_integrations import CancelToken, Client
 
         token = CancelToken()
-        threading.Timer(5, token.cancel).start()
-        model.invoke("Write a novel.", cancel=token)   # or respond(…, cancel=token), chat(…, cancel=token)
+        threading.Timer(5, token.cancel).start()  # seconds
+        model = Client().llm.just_in_time("qwen/qwen3-4b")
+        print(model.respond("Why is the sky blue?", cancel=token).finish_reason)  # "cancelled" if the timer was faster
+        #> stop
+        ```
 
     ``token.cancel()`` may be called from any thread, task, signal handler or callback. A prediction that LM Studio has
     started ends with the text so far, its finish reason is "cancelled" and its stop reason "userStopped". One that LM

@@ -71,15 +71,46 @@ _CALL_KEYS = {"id", "type", "name", "arguments"}
 class Chat:
     """A conversation: system prompt, user messages, assistant responses, tool results.
 
-    Example::
+    Example: A conversation
+        ```python
+        from lmstudio_integrations import Chat, Client
 
-        chat = Chat("You are terse.")
-        chat.add_user_message("What is in this picture?", images=["photo.jpg"])
-        result = model.respond(chat)
-        chat.add_assistant_response(result)
+        model = Client().llm.just_in_time("qwen/qwen3-4b")
+        chat = Chat("Answer in one sentence.")
+        chat.add_user_message("Why is the sky blue?")
+        chat.add_assistant_response(model.respond(chat))
+        chat.add_user_message("Why is the sea blue?")
+        chat.add_assistant_response(model.respond(chat))
+        print(chat)
+        #> system: Answer in one sentence.
+        #> user: Why is the sky blue?
+        #> assistant: Air scatters blue light more than red.
+        #> user: Why is the sea blue?
+        #> assistant: It mirrors the sky.
+        ```
+
+    Example: Images
+        ```python
+        chat = Chat()
+        chat.add_user_message("What is in this picture?", images=["photo.jpg"])  # uploaded when the chat is sent
+        print(model.respond(chat))
+        #> A harbour crane.
+        ```
+
+    Example: Store and read
+        ```python
+        text = chat.to_json()
+        print(Chat.from_json(text).messages[0].role, len(Chat.from_history("Why is the sky blue?")))
+        #> user 1
+        ```
 
     ``Chat.from_history`` reads text, a JSON history (``{"messages": [...]}``), a list of messages, or another ``Chat``.
-    Every method that adds a message returns it, and raises ``LMStudioValueError`` for one that LM Studio cannot take.
+    Every method that adds a message returns it.
+
+    Raises:
+        LMStudioValueError: A message is one that LM Studio cannot take.
+
+    Source: LM Studio, "Working with Chats" (lmstudio-python).
     """
 
     def __init__(self, initial_prompt: str | None = None) -> None:

@@ -33,6 +33,17 @@ _MAX_EXACT = 2**53
 class TokenLogProb:
     """A token with its log probability.
 
+    Example:
+        ```python
+        from lmstudio_integrations import Client
+
+        model = Client().llm.just_in_time("qwen/qwen3-4b")
+        result = model.respond("Why is the sky blue?", config={"logProbs": 1})  # candidates for each token
+        first = result.log_probs[0]
+        print(first.text, first.log_prob, [candidate.text for candidate in first.candidates])
+        #> Air ... ['Air']
+        ```
+
     ``id`` and ``log_prob`` are ``None`` if the server omits them. ``candidates`` are the tokens that the model
     considered at this place, likeliest first, without candidates of their own.
     """
@@ -45,6 +56,18 @@ class TokenLogProb:
 
 class Fragment:
     """A piece of the model's output, often one token; ``str(fragment)`` is its text.
+
+    Example:
+        ```python
+        from lmstudio_integrations import Client
+
+        model = Client().llm.just_in_time("qwen/qwen3-4b")
+        fragments = list(model.respond_stream("How many r are in strawberry?"))
+        print("".join(fragment.content for fragment in fragments if fragment.is_visible))
+        #> There are three.
+        print("".join(fragment.content for fragment in fragments if fragment.is_reasoning))
+        #> I count them: r, r, r.
+        ```
 
     ``reasoning_type`` is ``"none"`` for the answer itself, ``"reasoning"`` for the model's reasoning, and
     ``"reasoningStartTag"`` or ``"reasoningEndTag"`` for the literal tags around them. ``is_structural`` marks text that
@@ -114,6 +137,19 @@ class Fragment:
 class PromptProgress:
     """How much of the prompt has been processed: ``progress`` 0.0 to 1.0.
 
+    Example:
+        ```python
+        from lmstudio_integrations import Client, PromptProgress
+
+        model = Client().llm.just_in_time("qwen/qwen3-4b")
+        for event in model.respond_stream("Why is the sky blue?").events():
+            if isinstance(event, PromptProgress):
+                print(event.progress, event.processed_tokens, "of", event.total_tokens)
+        #> 0.0 0 of ...
+        #> ...
+        #> 1.0 ... of ...
+        ```
+
     The counts are tokens, ``None`` from older servers. ``cached_tokens`` are those that the server found in its cache.
     """
 
@@ -126,7 +162,18 @@ class PromptProgress:
 
 @dataclass(frozen=True, slots=True)
 class QueueProgress:
-    """The request waits at the server behind others: ``queued`` of them wait. ``status``: what the model does now."""
+    """The request waits at the server behind others: ``queued`` of them wait. ``status``: what the model does now.
+
+    Example:
+        ```python
+        from lmstudio_integrations import Client, QueueProgress
+
+        model = Client().llm.just_in_time("qwen/qwen3-4b")
+        for event in model.respond_stream("Why is the sky blue?").events():
+            if isinstance(event, QueueProgress):
+                print(f"{event.queued} requests wait, the model is {event.status}")
+        ```
+    """
 
     queued: int
     status: str = ""
@@ -134,7 +181,21 @@ class QueueProgress:
 
 @dataclass(frozen=True, slots=True)
 class LoadProgress:
-    """How much of a model has been loaded before the prediction can start: ``progress`` 0.0 to 1.0."""
+    """How much of a model has been loaded before the prediction can start: ``progress`` 0.0 to 1.0.
+
+    Example:
+        ```python
+        from lmstudio_integrations import Client, LoadProgress
+
+        model = Client().llm.just_in_time("qwen/qwen3-4b")
+        for event in model.respond_stream("Why is the sky blue?").events():
+            if isinstance(event, LoadProgress):
+                print(f"loading {event.progress:.0%}")
+        #> loading 0%
+        #> ...
+        #> loading 100%
+        ```
+    """
 
     progress: float
     identifier: str | None = None
@@ -147,6 +208,24 @@ class ToolCallStart:
     Every call starts with this event and ends with ``ToolCallEnd`` or ``ToolCallFailed``.
 
     ``id`` is the server's, or a new one if the server gives none or one that the conversation has already.
+
+    Example:
+        ```python
+        from lmstudio_integrations import Client, ToolCallArguments, ToolCallEnd, ToolCallName, ToolCallStart
+
+        tool = {"name": "get_weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}
+        model = Client().llm.just_in_time("qwen/qwen3-4b")
+        for event in model.respond_stream("How warm is it in Oslo?", tools=[tool]).events():
+            if isinstance(event, ToolCallStart):
+                print(event.index, end=" ")
+            elif isinstance(event, ToolCallName):
+                print(event.name, end=" ")
+            elif isinstance(event, ToolCallArguments):
+                print(event.content, end="")
+            elif isinstance(event, ToolCallEnd):
+                print(" =>", event.tool_call.arguments)
+        #> 0 get_weather {"city":"Oslo"} => {'city': 'Oslo'}
+        ```
     """
 
     index: int
@@ -155,7 +234,15 @@ class ToolCallStart:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallName:
-    """The tool's own name, also if the server changed it. It comes once for each call, before its arguments."""
+    """The tool's own name, also if the server changed it. It comes once for each call, before its arguments.
+
+    Example:
+        ```python
+        from lmstudio_integrations import ToolCallName
+
+        event = ToolCallName(index=0, name="get_weather")  # one of respond_stream(...).events(), see ToolCallStart
+        ```
+    """
 
     index: int
     name: str
@@ -163,7 +250,15 @@ class ToolCallName:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallArguments:
-    """A piece of the arguments' text. The joined pieces of an ended call are strict JSON for its arguments."""
+    """A piece of the arguments' text. The joined pieces of an ended call are strict JSON for its arguments.
+
+    Example:
+        ```python
+        from lmstudio_integrations import ToolCallArguments
+
+        event = ToolCallArguments(index=0, content='{"ci')  # one of respond_stream(...).events(), see ToolCallStart
+        ```
+    """
 
     index: int
     content: str
@@ -171,7 +266,20 @@ class ToolCallArguments:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallEnd:
-    """The complete call, its arguments parsed; ``raw_content`` is the text as the model wrote it."""
+    """The complete call, its arguments parsed; ``raw_content`` is the text as the model wrote it.
+
+    Example:
+        ```python
+        from lmstudio_integrations import Client, ToolCallEnd
+
+        tool = {"name": "get_weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}
+        model = Client().llm.just_in_time("qwen/qwen3-4b")
+        for event in model.respond_stream("How warm is it in Oslo?", tools=[tool]).events():
+            if isinstance(event, ToolCallEnd):
+                print(event.tool_call.name, event.tool_call.arguments)
+        #> get_weather {'city': 'Oslo'}
+        ```
+    """
 
     index: int
     tool_call: ToolCallRequest
@@ -180,7 +288,21 @@ class ToolCallEnd:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallFailed:
-    """The model wrote something that LM Studio could not parse: the error, name and arguments so far, the raw text."""
+    """The model wrote something that LM Studio could not parse: the error, name and arguments so far, the raw text.
+
+    Example:
+        ```python
+        from lmstudio_integrations import Client
+        from lmstudio_integrations.emulator import Emulator, FailedToolCall, Reply
+
+        with Emulator() as server, Client(server.url) as client:
+            server.script(Reply(failed_tool_call=FailedToolCall("get_weather", '{"city": Os')))
+            result = client.llm.just_in_time("emulator/chat").respond("How warm is it in Oslo?")
+            for failed in result.failed_tool_calls:
+                print(failed.name, failed.arguments, failed.error.title)
+            #> get_weather {"city": Os Failed to parse tool call: ...
+        ```
+    """
 
     index: int
     error: SerializedError

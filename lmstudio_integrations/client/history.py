@@ -101,13 +101,16 @@ class HistoryOptions(TypedDict, total=False):
 class HistoryBuilder:
     """Collects messages in their order and makes a ``PreparedHistory`` of them, once.
 
-    Example::
+    Example:
+        ```python
+        from lmstudio_integrations.client.history import HistoryBuilder
 
         builder = HistoryBuilder()
         builder.add_user("How warm is it in Oslo?")
         builder.add_assistant("", calls=[("1", "weather", {"city": "Oslo"})], reasoning="I need the weather.")
         builder.add_tool_result("12 degrees", "1")
         history = builder.build()
+        ```
 
     Args:
         send_reasoning: Whether the model's earlier reasoning goes back to it: ``True`` all of it, ``False`` none,

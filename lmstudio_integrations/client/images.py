@@ -97,6 +97,18 @@ class ImageFile:
 class ImagePart(FilePart):
     """An image in a message that is not on the server yet. It is uploaded when the message is sent.
 
+    Example:
+        ```python
+        from pathlib import Path
+
+        from lmstudio_integrations import Chat, Client, ImagePart
+
+        chat = Chat()
+        chat.add_user_message(["What is in this picture?", ImagePart(Path("photo.jpg"))])
+        print(Client().llm.just_in_time("qwen/qwen3-4b").respond(chat))
+        #> A harbour crane.
+        ```
+
     ``ImagePart("photo.jpg")``, ``ImagePart(Path(…))``, ``ImagePart(data)`` (bytes or a binary file object),
     ``ImagePart("data:image/png;base64,…")``, ``ImagePart.from_base64(text)``, or an http(s) address, which is fetched
     only by a request with ``fetch_images=True``. Accepted: PNG, JPEG, WebP, GIF, BMP, at most 75 MB. The same content

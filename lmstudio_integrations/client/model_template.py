@@ -26,10 +26,21 @@ class ModelTemplate(Generic[M]):
     """Makes objects like ``example``; ``given`` are the fields whose values differ.
 
     Every other field has its own default on each object: containers are copied and default factories called, also those
-    of fields that a newer version of the class adds::
+    of fields that a newer version of the class adds.
+
+    Example:
+        ```python
+        from pydantic import BaseModel
+
+        from lmstudio_integrations.client.model_template import ModelTemplate
+
+        class TextBlock(BaseModel):
+            text: str
 
         texts = ModelTemplate(TextBlock(text=""), "text")
-        texts.make({"text": "Hello"})
+        print(texts.make({"text": "Hello"}))
+        #> text='Hello'
+        ```
 
     ``compact``: Python keeps the values within the object, so that the garbage collector has one object less to visit;
     making it takes longer.

@@ -20,11 +20,15 @@ _TOKENS = "{desc}: {n_fmt} tokens{postfix} [{rate_fmt}]"
 class ProgressBars:
     """The bars of several calls at once, one for each call. Thread-safe.
 
-    ::
+    Example:
+        ```python
+        from lmstudio_integrations import PromptProgress
+        from lmstudio_integrations.client.progress_bar import ProgressBars
 
         bars = ProgressBars()
         bars.show("call 1", PromptProgress(0.5))
         bars.end("call 1")
+        ```
 
     A bar shows the loading of the call's model, then the processing of its prompt, then (``count_token``) its answer;
     ``show_count`` shows any other work.

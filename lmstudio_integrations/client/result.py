@@ -67,27 +67,55 @@ class Usage:
 class PredictionResult(Generic[Parsed_co]):
     """The complete answer (LM Studio's documentation, "Chat Completion", section "Prediction results").
 
-    ``PredictionResult[X]`` is a result whose ``parsed`` is an ``X``.
+    ``PredictionResult[X]`` is a result whose ``parsed`` is an ``X``. ``print(result)`` prints the content, or pretty
+    JSON if structured.
 
-    * ``content``: the visible text; reasoning, its tags and structural text are not in it.
-    * ``parsed``: the document as a dict (or list) for a structured answer, else the same text as ``content``. With a
-      ``TypedDict`` as ``response_format`` it has that type. ``parsed_as(Book)`` is an object of a class instead.
-    * ``structured``: whether ``parsed`` is a document. If one was asked for but the answer is not JSON (for one,
-      because the token limit truncated it), this is ``False`` and ``parse_error`` has the reason.
-    * ``parsed_from_reasoning``: the document was found in the model's reasoning, and there was no visible text.
-    * ``reasoning``: the model's reasoning; ``reasoning_tokens_count`` its tokens, ``reasoning_tags`` the literal tags
-      around it, as far as they were received.
-    * ``tool_calls``, ``failed_tool_calls``: in the order in which the model made them. Their ids are unique in the
-      conversation, their names are the tools' own.
-    * ``finish_reason``: "stop", "length", "tool_calls", "cancelled", "error", or LM Studio's own word if it is new.
-    * ``usage``: token counts. ``log_probs``: the tokens of the visible text (``TokenLogProb``), if log
-      probabilities were asked for.
-    * ``stats``: ``stop_reason``, ``tokens_per_second``, ``time_to_first_token_sec``, ``prompt_tokens_count`` …
-    * ``model_info``: the instance that answered. ``load_config``, ``prediction_config``: dictionaries under LM
-      Studio's names, with attributes: ``load_config["contextLength"]`` is ``load_config.context_length``.
-    * ``prompt_progress``: the last report on the prompt, with the tokens that came from the cache, or ``None``.
+    Example: The answer and its figures
+        ```python
+        from lmstudio_integrations import Client
 
-    ``print(result)`` prints the content, or pretty JSON if structured.
+        model = Client().llm.just_in_time("qwen/qwen3-4b")
+        result = model.respond("Why is the sky blue?")
+        print(result.content, result.finish_reason)
+        #> Air scatters blue light more than red. stop
+        print(result.usage)  # tokens
+        #> Usage(prompt_tokens=..., completion_tokens=8, total_tokens=..., cached_tokens=..., reasoning_tokens=None)
+        print(result.stats.tokens_per_second, result.stats.time_to_first_token_sec, result.stats.stop_reason)
+        #> ... ... eosFound
+        print(result.model_info.identifier, result.load_config.context_length)
+        #> qwen/qwen3-4b 4096
+        ```
+
+    Example: A structured answer
+        ```python
+        schema = {"type": "object", "properties": {"hour": {"type": "integer"}}, "required": ["hour"]}
+        result = model.respond("The ferry to the island leaves at seven.", response_format=schema)
+        print(result.structured, result.parsed["hour"])
+        #> True 7
+        ```
+
+    Attributes:
+        content: The visible text; reasoning, its tags and structural text are not in it.
+        parsed: The document as a dict (or list) for a structured answer, else the same text as ``content``. With a
+            ``TypedDict`` as ``response_format`` it has that type. ``parsed_as(Book)`` is an object of a class instead.
+        structured: Whether ``parsed`` is a document. If one was asked for but the answer is not JSON (for one, because
+            the token limit truncated it), this is ``False`` and ``parse_error`` has the reason.
+        parse_error: Why there is no document, or ``None``.
+        parsed_from_reasoning: The document was found in the model's reasoning, and there was no visible text.
+        reasoning: The model's reasoning; ``reasoning_tokens_count`` its tokens, ``reasoning_tags`` the literal tags
+            around it, as far as they were received.
+        tool_calls: In the order in which the model made them. Their ids are unique in the conversation, their names are
+            the tools' own.
+        failed_tool_calls: Those that LM Studio could not parse, in their order.
+        finish_reason: "stop", "length", "tool_calls", "cancelled", "error", or LM Studio's own word if it is new.
+        usage: Token counts.
+        log_probs: The tokens of the visible text (``TokenLogProb``), if log probabilities were asked for.
+        stats: ``stop_reason``, ``tokens_per_second``, ``time_to_first_token_sec``, ``prompt_tokens_count`` …
+        model_info: The instance that answered.
+        load_config: A dictionary under LM Studio's names, with attributes: ``load_config["contextLength"]`` is
+            ``load_config.context_length``.
+        prediction_config: The settings of the prediction, in the same form.
+        prompt_progress: The last report on the prompt, with the tokens that came from the cache, or ``None``.
     """
 
     content: str
@@ -135,9 +163,17 @@ class PredictionResult(Generic[Parsed_co]):
     def parsed_as(self, kind: type[T]) -> T:
         """The structured answer as an object of ``kind``, validated by pydantic.
 
-        ``kind`` is a pydantic class, a dataclass, a ``TypedDict``, ``list[X]`` and so on::
+        Example:
+            ```python
+            from dataclasses import dataclass
 
-            book = model.respond("A book", response_format=Book).parsed_as(Book)
+            @dataclass  # or a pydantic class, a TypedDict, list[X] and so on
+            class Sailing:
+                hour: int
+
+            print(result.parsed_as(Sailing))
+            #> Sailing(hour=7)
+            ```
 
         Raises:
             LMStudioStructuredOutputError: The answer is incomplete (the message names the limit), or does not fit.
@@ -199,7 +235,22 @@ class PredictionResult(Generic[Parsed_co]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartialPrediction:
-    """What had arrived before an error ended a prediction. It has no statistics and is never a result."""
+    """What had arrived before an error ended a prediction. It has no statistics and is never a result.
+
+    Example:
+        ```python
+        from lmstudio_integrations import Client, LMStudioError
+        from lmstudio_integrations.emulator import Emulator, Reply
+
+        with Emulator() as server, Client(server.url) as client:
+            server.script(Reply("Air scatters blue light.", error="The engine is out of memory", error_after=2))
+            try:
+                client.llm.just_in_time("emulator/chat").respond("Why is the sky blue?")
+            except LMStudioError as error:
+                print(repr(error.partial.content))
+                #> 'Air scatters'
+        ```
+    """
 
     content: str
     reasoning: str

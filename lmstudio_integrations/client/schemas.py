@@ -31,7 +31,22 @@ Document = TypeVar("Document", bound=Mapping[str, object])
 
 @runtime_checkable
 class ModelSchema(Protocol):
-    """A class that has a JSON Schema, such as a pydantic class: what ``response_format`` takes."""
+    """A class that has a JSON Schema, such as a pydantic class: what ``response_format`` takes.
+
+    Example:
+        ```python
+        from lmstudio_integrations import Client
+
+        class Sailing:
+            @classmethod
+            def model_json_schema(cls):
+                return {"type": "object", "properties": {"hour": {"type": "integer"}}, "required": ["hour"]}
+
+        model = Client().llm.just_in_time("qwen/qwen3-4b")
+        print(model.respond("The ferry to the island leaves at seven.", response_format=Sailing).parsed["hour"])
+        #> 7
+        ```
+    """
 
     @classmethod
     def model_json_schema(cls) -> dict[str, Any]:

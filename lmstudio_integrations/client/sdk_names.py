@@ -87,4 +87,18 @@ class LMStudioUnknownMessageWarning(LMStudioError, UserWarning):  # noqa: N818  
 
 
 class BaseModel(pydantic.BaseModel):
-    """A base for classes of structured answers: pydantic's own. ``respond(response_format=…)`` takes either."""
+    """A base for classes of structured answers: pydantic's own. ``respond(response_format=…)`` takes either.
+
+    Example:
+        ```python
+        import lmstudio_integrations as lms
+
+        class Sailing(lms.BaseModel):
+            destination: str
+            hour: int
+
+        model = lms.llm("qwen/qwen3-4b")
+        print(model.respond("The ferry to the island leaves at seven.", response_format=Sailing).parsed)
+        #> {'destination': 'the island', 'hour': 7}
+        ```
+    """

@@ -45,6 +45,15 @@ _LIMITS = ("connect", "first_packet", "idle", "total", "load", "reconnect")
 class Timeout:
     """How long each stage may take, in seconds; ``None`` lifts a limit.
 
+    Example:
+        ```python
+        from lmstudio_integrations import Client, Timeout
+
+        client = Client(timeout=Timeout(first_packet=60, total=600))
+        model = client.llm.just_in_time("qwen/qwen3-4b")
+        result = model.respond("Why is the sky blue?", timeout=30)  # of this call: connect, first_packet and idle
+        ```
+
     * ``connect`` (4.0): one attempt to connect: socket, handshake and authentication.
     * ``first_packet`` (300.0): from the moment when the request is sent to the first packet of its answer. While LM
       Studio says that the request is queued behind others, this limit starts again.
@@ -56,6 +65,10 @@ class Timeout:
       when it restarts. 0 fails at once.
 
     A plain number in place of a ``Timeout`` sets ``connect``, ``first_packet`` and ``idle``.
+
+    Raises:
+        LMStudioValueError: A limit is no number above 0.
+        LMStudioTimeoutError: By a call: a limit expired. The error names it and the last packet.
     """
 
     connect: float | None = 4.0

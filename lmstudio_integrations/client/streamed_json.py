@@ -26,12 +26,20 @@ class StreamedArguments:
     """The arguments of one call.
 
     ``feed`` returns what may be handed out of the text so far: always a prefix of a strict JSON object. ``complete``
-    returns what is missing at the end, so that the joined text parses to the arguments::
+    returns what is missing at the end, so that the joined text parses to the arguments.
+
+    Example:
+        ```python
+        import json
+
+        from lmstudio_integrations.client.streamed_json import StreamedArguments
 
         arguments = StreamedArguments()
         pieces = [arguments.feed('{"city": "Os'), arguments.feed("lo',}")]
         pieces.append(arguments.complete({"city": "Oslo"}))
-        json.loads("".join(pieces))
+        print(json.loads("".join(pieces)))
+        #> {'city': 'Oslo'}
+        ```
 
     If the arguments contradict what was handed out (a value was corrected), the members follow once more: the last one
     of a name counts. A member that is not in the arguments cannot be taken back.

@@ -55,6 +55,19 @@ class DownloadedLlm(BaseDownloadedModel):
     """A downloaded language model, as ``list_downloaded_models`` returns it.
 
     It has the attributes of ``ModelInfo`` (``model_key``, ``size_bytes`` …), alone as ``info``.
+
+    Example:
+        ```python
+        from lmstudio_integrations import Client
+
+        with Client() as client:
+            first, *others = client.llm.list_downloaded()
+            print(first.model_key, first.size_bytes)
+            #> qwen/qwen3-4b 1000000
+            model = first.model(ttl=600)  # loads it if it is not loaded
+            print(model.respond("Why is the sky blue?"))
+            #> Air scatters blue light more than red.
+        ```
     """
 
     def model(
@@ -100,6 +113,17 @@ class DownloadedEmbeddingModel(BaseDownloadedModel):
     """A downloaded embedding model, as ``list_downloaded_models`` returns it.
 
     It has the attributes of ``ModelInfo`` (``model_key``, ``size_bytes`` …), alone as ``info``.
+
+    Example:
+        ```python
+        from lmstudio_integrations import Client
+
+        with Client() as client:
+            first, *others = client.embedding.list_downloaded()
+            model = first.model()  # loads it if it is not loaded
+            print(len(model.embed("The ferry leaves at seven.")))
+            #> 768
+        ```
     """
 
     def model(
@@ -300,16 +324,86 @@ class System:
 class Client(BaseClient):
     """A way to LM Studio.
 
-    ``url``: ``ws://``, ``wss://``, ``http://``, ``https://`` or ``host:port``, with a path prefix if need be; ``None``
-    reads ``LMSTUDIO_BASE_URL``, then looks for LM Studio on this machine. ``api_token``: a string or a pydantic
-    ``SecretStr``; ``None`` reads ``LMSTUDIO_API_TOKEN``, then ``LM_API_TOKEN``. ``timeout``: seconds or ``Timeout``.
-    ``ssl_context``: for ``wss://``, the path of a file or folder with CA certificates (PEM), or an ``ssl.SSLContext``.
-    ``headers``: names and values for a reverse proxy that demands them, sent with each connection and shown nowhere;
-    for basic authentication write ``https://user:password@host``.
-
     Making one costs nothing: sockets are opened by the first request and shared by all clients of one address and
     token in the process. Leaving a ``with`` block, or ``close()``, cancels this client's streams and closes the
-    sockets that no other client uses.
+    sockets that no other client uses. For ``llm``, ``embedding``, ``files``, ``repository`` and ``system`` see there.
+
+    Example: Construct and call
+        ```python
+        from lmstudio_integrations import Client
+
+        with Client() as client:  # or Client("ws://192.168.0.7:1234", api_token="sk-lm-...")
+            model = client.llm.model("qwen/qwen3-4b")
+            result = model.respond("Why is the sky blue?")
+            print(result.content)
+            #> Air scatters blue light more than red.
+        ```
+
+    Example: Load a model, with settings and progress
+        ```python
+        with Client() as client:
+            model = client.llm.model(
+                "qwen/qwen3-0.6b",
+                config={"contextLength": 8192},  # tokens
+                ttl=600,  # seconds without requests, after which LM Studio unloads it
+                on_load_progress=lambda progress: print(f"{progress:.0%}"),
+            )
+            #> 0%
+            #> ...
+            #> 100%
+            print(model.get_context_length())
+            #> 8192
+        ```
+
+    Example: Embed
+        ```python
+        with Client() as client:
+            model = client.embedding.model("text-embedding-nomic-embed-text-v1.5")
+            vectors = model.embed(["The crane lifts 40 tons.", "The ferry leaves at seven."])
+            print(len(vectors), len(vectors[0]))
+            #> 2 768
+        ```
+
+    Example: What the server has
+        ```python
+        with Client() as client:
+            for model in client.list_downloaded_models("llm"):
+                print(model.model_key)
+            #> qwen/qwen3-4b
+            #> qwen/qwen3-0.6b
+            version = client.system.version()
+            print(version.version, version.build)
+            #> ... ...
+        ```
+
+    Example: Images
+        ```python
+        from lmstudio_integrations import Chat
+
+        with Client() as client:
+            chat = Chat()
+            chat.add_user_message("What is in this picture?", images=[client.prepare_image("photo.jpg")])
+            print(client.llm.just_in_time("qwen/qwen3-4b").respond(chat))
+            #> A harbour crane.
+        ```
+
+    Args:
+        url: ``ws://``, ``wss://``, ``http://``, ``https://`` or ``host:port``, with a path prefix if need be; ``None``
+            reads ``LMSTUDIO_BASE_URL``, then looks for LM Studio on this machine.
+        api_host: ``url`` under the official SDK's name.
+        api_token: A string or a pydantic ``SecretStr``; ``None`` reads ``LMSTUDIO_API_TOKEN``, then ``LM_API_TOKEN``.
+        timeout: Seconds, or a ``Timeout`` with a limit for each stage (default: its own).
+        max_retries: How often a request is sent again whose connection was lost before an answer had begun (default 1).
+        ssl_context: For ``wss://``, the path of a file or folder with CA certificates (PEM), or an ``ssl.SSLContext``.
+        headers: Names and values for a reverse proxy that demands them, sent with each connection and shown nowhere;
+            for basic authentication write ``https://user:password@host``.
+
+    Raises:
+        LMStudioValueError: The address, token or a limit cannot be used.
+        LMStudioServerNotFoundError: At the first request: no server answers.
+        LMStudioAuthenticationError: At the first request: the server refuses the token.
+
+    Source: LM Studio, "Getting Started" and "Manage Models" (lmstudio-python).
     """
 
     @property

@@ -81,7 +81,84 @@ class Model(BaseModelHandle):
 
 
 class LLM(Model):
-    """A language model. It is loaded at its first use if it is not loaded yet, and addressed by its identifier."""
+    """A language model. It is loaded at its first use if it is not loaded yet, and addressed by its identifier.
+
+    ``client.llm.model(key)`` loads it now, ``client.llm.just_in_time(key)`` with its first request.
+
+    Example: Call
+        ```python
+        from lmstudio_integrations import Client, Chat
+
+        client = Client()
+        model = client.llm.just_in_time("qwen/qwen3-4b")
+        result = model.respond("Why is the sky blue?", config={"temperature": 0.2, "maxTokens": 300})
+        print(result)
+        #> Air scatters blue light more than red.
+        print(model.complete("Once upon a time"))  # continues the text, without a chat template
+        #> there was a lighthouse.
+        ```
+
+    Example: Stream, with progress
+        ```python
+        chat = Chat("Answer in one sentence.")
+        chat.add_user_message("Why is the sky blue?")
+        with model.respond_stream(chat, on_prompt_processing_progress=print) as stream:
+            for fragment in stream:
+                print(fragment, end="|")
+        #> 0.0
+        #> 0.5
+        #> 1.0
+        #> Air| scatters| blue| light| more| than| red|.|
+        ```
+
+        Leaving the block early cancels the prediction in LM Studio.
+
+    Example: Tools
+        ```python
+        def add(a: int, b: int) -> int:
+            '''Add two numbers.'''
+            return a + b
+
+        result = model.act("What is 17 + 25?", [add], max_prediction_rounds=5)
+        print(result.content, result.rounds)
+        #> 17 + 25 is 42. 2
+        ```
+
+    Example: Structured output
+        ```python
+        from pydantic import BaseModel
+
+        class Sailing(BaseModel):
+            destination: str
+            hour: int
+
+        result = model.respond("The ferry to the island leaves at seven.", response_format=Sailing)
+        print(result.parsed)
+        #> {'destination': 'the island', 'hour': 7}
+        print(result.parsed_as(Sailing))
+        #> destination='the island' hour=7
+        ```
+
+    Example: Reasoning
+        ```python
+        result = model.respond("How many r are in strawberry?")
+        print(repr(result.reasoning), repr(result.content))
+        #> 'I count them: r, r, r.' 'There are three.'
+        ```
+
+    Example: Tokens
+        ```python
+        print(model.count_tokens("Why is the sky blue?"), "of", model.get_context_length())
+        #> 6 of 4096
+        text = model.apply_prompt_template(chat)  # the chat as the model gets it
+        ```
+
+    Raises:
+        LMStudioError: All methods raise the errors of ``lmstudio_integrations.errors``; one that ends an answer has
+            what had come before in ``error.partial``.
+
+    Source: LM Studio, "Chat Completion", "Text Completion" and "Agentic Flows" (lmstudio-python).
+    """
 
     def get_load_config(self) -> ReportedLlmLoadConfig:
         """How it was loaded: a dictionary under LM Studio's names, with attributes (``.context_length``)."""
@@ -197,14 +274,23 @@ class LLM(Model):
     def act(self, chat: History, tools: Iterable[ToolInput], **options: Unpack[ActOptions]) -> ActResult:
         """Answer a chat, running the tools that the model calls, until it answers without a tool call.
 
-        ::
-
-            model.act("What is 2 + 3?", [add], max_prediction_rounds=5, on_message=chat.append)
-
         ``chat`` is what ``respond`` takes, and is not changed. ``tools``: functions with type hints, mappings with an
         ``"implementation"``, ``ToolFunctionDef`` objects, tools of LangChain or LlamaIndex.
         Tools run on threads of their own.
         For ``options`` see ``ActOptions``.
+
+        Example:
+            ```python
+            chat = Chat()
+            chat.add_user_message("What is 17 + 25?")
+            result = model.act(chat, [add], on_message=chat.append)
+            print(chat)
+            #> user: What is 17 + 25?
+            #> assistant:
+            #> assistant: calls add({"a": 17, "b": 25})
+            #> tool: add returned 42
+            #> assistant: 17 + 25 is 42.
+            ```
 
         Raises:
             LMStudioValueError: A tool, the chat or an option cannot be used.
@@ -249,7 +335,28 @@ class LLM(Model):
 
 
 class EmbeddingModel(Model):
-    """An embedding model. It is loaded when first needed, if it is not there."""
+    """An embedding model. It is loaded at its first use if it is not loaded yet.
+
+    Example:
+        ```python
+        from lmstudio_integrations import Client
+
+        client = Client()
+        model = client.embedding.just_in_time("text-embedding-nomic-embed-text-v1.5")
+        vector = model.embed("search_query: When does the ferry leave?")
+        vectors = model.embed(["search_document: The crane lifts 40 tons.", "search_document: The ferry leaves."])
+        print(len(vector), len(vectors))
+        #> 768 2
+        print(model.count_tokens("The ferry leaves at seven."))
+        #> 6
+        ```
+
+    Raises:
+        LMStudioContextOverflowError: A text is longer than the model's context, unless ``long_texts`` is changed.
+        LMStudioError: As ``LLM``.
+
+    Source: LM Studio, "Embedding" (lmstudio-python).
+    """
 
     def get_load_config(self) -> ReportedEmbeddingLoadConfig:
         """How it was loaded: a dictionary under LM Studio's names, with attributes (``.context_length``)."""

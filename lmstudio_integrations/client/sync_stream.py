@@ -23,9 +23,46 @@ class PredictionStream(BasePredictionStream, Generic[Parsed_co]):
 
     ``PredictionStream[X]`` has a result whose ``parsed`` is an ``X``.
 
+    Example: Stream
+        ```python
+        from lmstudio_integrations import Client
+
+        model = Client().llm.just_in_time("qwen/qwen3-4b")
+        stream = model.respond_stream("Why is the sky blue?")
+        for fragment in stream:
+            print(fragment, end="|")
+        #> Air| scatters| blue| light| more| than| red|.|
+        print()
+        print(stream.result().stats.stop_reason)
+        #> eosFound
+        ```
+
+    Example: Stop early
+        ```python
+        with model.respond_stream("Why is the sky blue?") as stream:
+            for fragment in stream:
+                if len(stream.content) > 10:
+                    break
+        print(stream.content)
+        #> Air scatters
+        ```
+
+    Example: Everything that happens
+        ```python
+        for event in model.respond_stream("Why is the sky blue?").events():
+            print(type(event).__name__)
+        #> PromptProgress
+        #> ...
+        #> Fragment
+        #> ...
+        ```
+
     ``break``, ``cancel()``, ``close()``, leaving a ``with`` block, Ctrl-C and garbage collection all reach the server
-    as a cancel. Errors are those of ``lmstudio_integrations.errors``; one that ends an answer has what had come before
-    in ``error.partial``.
+    as a cancel.
+
+    Raises:
+        LMStudioError: While it is read, the errors of ``lmstudio_integrations.errors``; one that ends an answer has
+            what had come before in ``error.partial``.
     """
 
     def __init__(self, reader: PredictionReader, callbacks: Callbacks) -> None:

@@ -60,7 +60,9 @@ class ToolFunctionDefDict(TypedDict):
 class ToolFunctionDef:
     """A tool with a name, a description and parameters of its own.
 
-    ::
+    Example:
+        ```python
+        from lmstudio_integrations import Client, ToolFunctionDef
 
         add = ToolFunctionDef(
             name="add",
@@ -68,7 +70,9 @@ class ToolFunctionDef:
             parameters={"a": int, "b": {"type": int, "default": 1}},
             implementation=lambda a, b: a + b,
         )
-        model.act("What is 2 + 3?", [add])
+        print(Client().llm.just_in_time("qwen/qwen3-4b").act("What is 17 + 25?", [add]))
+        #> 17 + 25 is 42.
+        ```
 
     ``parameters`` gives each parameter's type, or ``{"type": …, "default": …}``. Arguments are converted to these types
     by pydantic before ``implementation`` is called with them as keywords.

@@ -95,7 +95,20 @@ class MessageSender(Protocol):
 
 
 class Fault:
-    """One fault. ``hits`` counts the events that it was applied to; ``release()`` continues what it holds back."""
+    """One fault that was asked for: ``server.faults.add(name, …)`` returns it.
+
+    Example:
+        ```python
+        from lmstudio_integrations import Client
+        from lmstudio_integrations.emulator import Emulator
+
+        with Emulator() as server, Client(server.url) as client:
+            fault = server.faults.add("unknown_packet", after=2)  # between two fragments
+            result = client.llm.just_in_time("emulator/chat").respond("Hi")
+            print(fault.hits)
+            #> 1
+        ```
+    """
 
     def __init__(
         self,
@@ -141,7 +154,17 @@ class Fault:
 
 
 class Faults:
-    """The requested faults. Thread-safe."""
+    """The requested faults. Thread-safe.
+
+    Example:
+        ```python
+        from lmstudio_integrations.emulator import Emulator
+
+        with Emulator() as server:
+            server.faults.add("drop", after=2, times=None)  # in every prediction, after two packets
+            server.faults.clear()
+        ```
+    """
 
     def __init__(self, endpoints: Mapping[str, Collection[str]]) -> None:
         """``endpoints``: the emulator's, by namespace."""

@@ -28,22 +28,43 @@ Domain = Literal["llm", "embedding"]
 class EmulatedModel:
     """A downloaded model of the emulator. Nothing is read from a disk.
 
+    Example:
+        ```python
+        from lmstudio_integrations import Client
+        from lmstudio_integrations.emulator import EmulatedModel, Emulator
+
+        models = [
+            EmulatedModel("qwen/qwen3-4b", loaded=True, vision=True, context_length=8192),
+            EmulatedModel("nomic-embed", "embedding", dimensions=256),
+        ]
+        with Emulator(models) as server, Client(server.url) as client:
+            print(client.llm.just_in_time("qwen/qwen3-4b").get_info().vision)
+            #> True
+            print(len(client.embedding.just_in_time("nomic-embed").embed("Hi")))
+            #> 256
+        ```
+
     Args:
-        key: its model key, as ``listDownloadedModels`` shows it.
+        key: Its model key, as ``listDownloadedModels`` shows it.
         domain: ``"llm"`` or ``"embedding"``.
-        loaded: loaded from the start, under its key as identifier, without a TTL.
-        vision: its reported property ``vision``; llm only.
-        tools: its reported property ``trainedForToolUse``; llm only.
-        context_length: tokens when loaded without an explicit length; ``max_context_length`` its limit.
-        dimensions: length of the vectors; embedding only.
-        load_error: a title or an error object; then every load of it fails.
-        fits: whether the estimate says that LM Studio's guardrails would let it pass (loads are not refused for it).
-        device: the device of LM Link that it is on; ``None`` is this one.
-        path: the reported path, by which (or by its beginning, in any case of letters) the model can be loaded and
+        loaded: Loaded from the start, under its key as identifier, without a TTL.
+        vision: Its reported property ``vision``; llm only.
+        tools: Its reported property ``trainedForToolUse``; llm only.
+        context_length: Tokens when loaded without an explicit length.
+        max_context_length: The longest context in tokens.
+        dimensions: Length of the vectors; embedding only.
+        size_bytes: The reported size of its file.
+        architecture: As LM Studio reports it.
+        params: As LM Studio reports it, such as ``"4B"``.
+        quantization: Its name and bits, such as ``("Q4_K_M", 4)``.
+        load_error: A title or an error object; then every load of it fails.
+        fits: Whether the estimate says that LM Studio's guardrails would let it pass (loads are not refused for it).
+        device: The device of LM Link that it is on; ``None`` is this one.
+        path: The reported path, by which (or by its beginning, in any case of letters) the model can be loaded and
             found; ``None`` makes one of the key.
-        display_name: its reported name; ``None`` takes it from the key.
-        publisher: its reported publisher; ``None`` takes it from the key.
-        format: its reported format, such as ``"gguf"``.
+        display_name: As LM Studio reports it; ``None`` takes the name from the key.
+        publisher: As LM Studio reports it.
+        format: As LM Studio reports it.
     """
 
     key: str

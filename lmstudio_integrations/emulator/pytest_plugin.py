@@ -2,12 +2,25 @@
 
 The marker ``lmstudio_emulator`` takes the arguments of ``Emulator``, and ``environment=True`` sets
 ``LMSTUDIO_BASE_URL`` (and ``LMSTUDIO_API_TOKEN``, if there is a token) for the test, so that an application finds the
-emulator as it finds LM Studio::
+emulator as it finds LM Studio.
 
-    @pytest.mark.lmstudio_emulator(models=[EmulatedModel("qwen/qwen3-4b", loaded=True)], environment=True)
-    def test_answer(lmstudio_emulator):
-        lmstudio_emulator.script(Reply("Hello"))
-        assert my_application.answer("Hi") == "Hello"
+```python
+import pytest
+
+from lmstudio_integrations import Client
+from lmstudio_integrations.emulator import EmulatedModel, Emulator, Reply
+
+
+def application(url: str | None = None) -> str:
+    with Client(url) as client:
+        return client.llm.just_in_time("emulator/chat").respond("Hi").content
+
+
+@pytest.mark.lmstudio_emulator(models=[EmulatedModel("emulator/chat", loaded=True)])
+def test_answer(lmstudio_emulator: Emulator) -> None:
+    lmstudio_emulator.script(Reply("Hello"))
+    assert application(lmstudio_emulator.url) == "Hello"
+```
 
 pytest imports this module in each of its runs, also where the fixture is not used: it imports nothing but pytest.
 """

@@ -29,12 +29,30 @@ _ARGUMENT_TOKENS = 4
 class ToolCall:
     """A tool call that the model makes.
 
+    Example:
+        ```python
+        from lmstudio_integrations import Client
+        from lmstudio_integrations.emulator import Emulator, Reply, ToolCall
+
+        def get_weather(city: str) -> str:
+            '''The weather in a city.'''
+            return "4 degrees"
+
+        with Emulator() as server, Client(server.url) as client:
+            server.script(Reply(tool_calls=[ToolCall("get_weather", {"city": "Oslo"})]), Reply("It is 4 degrees."))
+            print(client.llm.just_in_time("emulator/chat").act("How warm is it in Oslo?", [get_weather]))
+            #> It is 4 degrees.
+        ```
+
     Args:
-        name: the tool's name.
-        arguments: a dictionary, or the exact JSON text that streams by (the request at the end carries it parsed).
+        name: The tool's name.
+        arguments: A dictionary, or the exact JSON text that streams by (the request at the end carries it parsed).
         id: ``"auto"`` numbers the calls (``"100000000"``…), ``None`` sends none, anything else is sent as it is.
-        brief: leave the optional packets out (name and argument fragments).
-        fragments: the argument fragments, exactly; default is a few tokens each.
+        brief: Leave the optional packets out (name and argument fragments).
+        fragments: The argument fragments, exactly; default is a few tokens each.
+
+    Raises:
+        LMStudioValueError: The arguments are text that is no JSON object.
     """
 
     name: str
@@ -74,6 +92,18 @@ class ToolCall:
 class FailedToolCall:
     """A tool call that LM Studio could not read: ``toolCallGenerationFailed`` with ``raw_content`` and an error.
 
+    Example:
+        ```python
+        from lmstudio_integrations import Client
+        from lmstudio_integrations.emulator import Emulator, FailedToolCall, Reply
+
+        with Emulator() as server, Client(server.url) as client:
+            server.script(Reply(failed_tool_call=FailedToolCall("get_weather", '{"city": Os')))
+            result = client.llm.just_in_time("emulator/chat").respond("How warm is it in Oslo?")
+            print(result.failed_tool_calls[0].name)
+            #> get_weather
+        ```
+
     ``name`` and ``arguments`` stream by first, as far as they are given; ``error`` is a title or an error object.
     """
 
@@ -88,19 +118,49 @@ class FailedToolCall:
 class Reply:
     """What one prediction answers.
 
+    Example: Text, reasoning, figures
+        ```python
+        from lmstudio_integrations import Client
+        from lmstudio_integrations.emulator import Emulator, Reply
+
+        with Emulator() as server, Client(server.url) as client:
+            server.script(Reply("Three.", reasoning="r, r, r", prompt_tokens=40, cached_tokens=30))
+            result = client.llm.just_in_time("emulator/chat").respond("How many r are in strawberry?")
+            print(result.content, result.reasoning, result.usage.prompt_tokens, result.usage.cached_tokens)
+            #> Three. r, r, r 40 30
+        ```
+
+    Example: An error after two fragments
+        ```python
+        from lmstudio_integrations import LMStudioServerError
+
+        with Emulator() as server, Client(server.url) as client:
+            server.script(Reply("One two three", error="The engine is out of memory", error_after=2))
+            try:
+                client.llm.just_in_time("emulator/chat").respond("Count.")
+            except LMStudioServerError as error:
+                print(repr(error.partial.content))
+            #> 'One two'
+        ```
+
     Args:
-        text: the visible answer, split into word-like fragments that join to it exactly.
-        fragments: the fragments themselves, instead of ``text``.
-        reasoning: sent before the answer between its two tag fragments (none if thinking is switched off).
-        tool_calls: sent after the text, one after the other; a ``FailedToolCall`` may be among them.
-        failed_tool_call: one more, after ``tool_calls``.
-        pace: seconds before each fragment.
-        prompt_tokens: the reported number of prompt tokens; ``None`` counts them.
-        cached_tokens: how many of them came from the cache; ``None`` reports what an engine would really have kept.
-        progress: the shares of prompt processing that are reported, 0.0 to 1.0.
-        stop_reason: instead of the one that follows from the rest.
-        error: a title or an error object: the channel ends with it; after ``error_after`` fragments.
-        hold: wait for this gate or event before the final packet, or before fragment number ``hold_after``.
+        text: The visible answer, split into word-like fragments that join to it exactly.
+        fragments: The fragments themselves, instead of ``text``.
+        reasoning: Sent before the answer between its two tag fragments (none if thinking is switched off).
+        tool_calls: Sent after the text, one after the other; a ``FailedToolCall`` may be among them.
+        failed_tool_call: One more, after ``tool_calls``.
+        pace: Seconds before each fragment.
+        prompt_tokens: The reported number of prompt tokens; ``None`` counts them.
+        cached_tokens: How many of them came from the cache; ``None`` reports what an engine would really have kept.
+        progress: The shares of prompt processing that are reported, 0.0 to 1.0.
+        stop_reason: Instead of the one that follows from the rest.
+        error: A title or an error object: the channel ends with it; after ``error_after`` fragments.
+        error_after: The number of fragments before the error.
+        hold: Wait for this gate or event before the final packet, or before fragment number ``hold_after``.
+        hold_after: The number of fragments before ``hold``.
+
+    Raises:
+        LMStudioValueError: Text and fragments are given, or a tool call is none.
     """
 
     text: str = ""

@@ -1,17 +1,17 @@
 """A scenario file: what an emulator has and answers, as JSON or YAML, for tests that are not written in Python.
 
-::
-
-    {
-      "models": [{"key": "qwen/qwen3-4b", "loaded": true}],
-      "replies": [
-        {"text": "Hello"},
-        {"tool_calls": [{"name": "add", "arguments": {"a": 1, "b": 2}}], "model": "qwen/qwen3-4b"}
-      ],
-      "faults": [{"name": "stall", "after": 2}],
-      "embeddings": {"a text": [0.1, 0.2]},
-      "strict": true
-    }
+```json
+{
+  "models": [{"key": "qwen/qwen3-4b", "loaded": true}],
+  "replies": [
+    {"text": "Hello"},
+    {"tool_calls": [{"name": "add", "arguments": {"a": 1, "b": 2}}], "model": "qwen/qwen3-4b"}
+  ],
+  "faults": [{"name": "stall", "after": 2}],
+  "embeddings": {"a text": [0.1, 0.2]},
+  "strict": true
+}
+```
 
 The members of ``models``, ``replies``, ``tool_calls`` and ``faults`` are the arguments of ``EmulatedModel``, ``Reply``
 (and ``model``, as in ``script``), ``ToolCall`` or ``FailedToolCall`` (with ``raw_content``), and ``faults.add``.

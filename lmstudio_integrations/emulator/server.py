@@ -26,39 +26,101 @@ from lmstudio_integrations.errors import LMStudioError, LMStudioValueError
 class Emulator:
     """LM Studio's server, imitated: a context manager (or ``start()`` and ``stop()``).
 
-    ::
+    Example: Construct, script and call
+        ```python
+        from lmstudio_integrations import Client
+        from lmstudio_integrations.emulator import Emulator, Reply
 
-        with Emulator() as server:
+        with Emulator() as server, Client(server.url) as client:
+            server.script(Reply("Hello there"), Reply("And again"))
+            model = client.llm.just_in_time("emulator/chat")
+            print(model.respond("Hi"), "|", model.respond("Hi"), "|", model.respond("Hi"))
+            #> Hello there | And again | This is the LM Studio emulator, not a language model. You said: Hi
+        ```
+
+        Any client of LM Studio can use it, the official SDKs too.
+
+    Example: Answer by a function
+        ```python
+        def shout(request):
+            return Reply(request.last_user_text.upper())  # None: the reply that the emulator would make
+
+        with Emulator(replies=shout) as server, Client(server.url) as client:
+            print(client.llm.just_in_time("emulator/chat").respond("Hi"))
+            #> HI
+        ```
+
+    Example: What clients asked for
+        ```python
+        with Emulator() as server, Client(server.url) as client:
+            result = client.llm.just_in_time("emulator/chat").respond("Hi", config={"temperature": 0.5})
+            print(server.predictions[-1].model, server.predictions[-1].settings["temperature"])
+            #> emulator/chat 0.5
+            print(server.requests[-1].message["type"])  # every frame
+            #> channelCreate
+        ```
+
+    Example: Faults
+        ```python
+        with Emulator() as server, Client(server.url) as client:
+            server.faults.add("drop", after=2)  # the connection, after two packets of an answer
+            try:
+                client.llm.just_in_time("emulator/chat").respond("Hi", max_retries=0)
+            except ConnectionError as error:
+                print(type(error).__name__)
+            #> LMStudioDisconnectedError
+        ```
+
+    Example: Models, loading and time to live
+        ```python
+        from lmstudio_integrations.emulator import EmulatedModel
+
+        with Emulator([EmulatedModel("qwen/qwen3-4b")]) as server, Client(server.url) as client:
+            model = client.llm.model("qwen/qwen3-4b", ttl=600, config={"contextLength": 8192})
+            print(server.loaded, server.loads[-1].settings, server.loads[-1].ttl)
+            #> ['qwen/qwen3-4b'] {..., 'context_length': 8192} 600.0
+            server.expire("qwen/qwen3-4b")
+            print(server.loaded)
+            #> []
+        ```
+
+    Example: Async
+        ```python
+        from lmstudio_integrations import AsyncClient
+
+        async with Emulator() as server, AsyncClient(server.url) as client:
             server.script(Reply("Hello there"))
-            ...  # any client of LM Studio, with server.url
+            print(await client.llm.just_in_time("emulator/chat").respond("Hi"))
+            #> Hello there
+        ```
 
     Args:
-        models: the downloaded models; default: ``emulator/chat`` (loaded), ``emulator/chat-2`` and
+        models: The downloaded models; default: ``emulator/chat`` (loaded), ``emulator/chat-2`` and
             ``emulator/embedding`` (loaded). With ``model_path``: that model alone.
         api_token: ``sk-lm-…``; clients without it are refused.
-        replies: replies to begin with, or a function from a ``PredictionRequest`` to a reply (or ``None``).
-        model_path: a GGUF file; answers then come from it, through llama.cpp in a child process.
-        threads: of the real model.
-        host: the address to listen at.
-        port: the port to listen at; 0 takes a free one.
-        prefix: of all paths, as behind a reverse proxy: ``"/lm"``. Part of ``url``.
-        record: whether to keep frames in ``requests`` and ``sent``, and the decoded calls; ``record_limit`` how many
-            frames of both together, and how many calls of each kind.
-        presets: names that ``fuzzyPresetIdentifier`` may have.
-        evict_just_in_time: loading a model just in time unloads the one that was loaded so before.
-        auth_timeout: seconds until a client that does not authenticate is refused.
-        strict: a prediction without a scripted reply is an error, and so is a scripted call of a tool that was not
+        replies: Replies to begin with, or a function from a ``PredictionRequest`` to a reply (or ``None``).
+        model_path: A GGUF file; answers then come from it, through llama.cpp in a child process.
+        threads: Of the real model (default: 2).
+        host: Where to listen (default: 127.0.0.1).
+        port: Which port to listen on; 0 takes a free one.
+        prefix: Of all paths, as behind a reverse proxy: ``"/lm"``. Part of ``url``.
+        record: Whether to keep frames in ``requests`` and ``sent``, and the decoded calls.
+        record_limit: How many frames of both together, and how many calls of each kind.
+        presets: Names that ``fuzzyPresetIdentifier`` may have.
+        evict_just_in_time: Loading a model just in time unloads the one that was loaded so before.
+        auth_timeout: Seconds until a client that does not authenticate is refused (default: 10).
+        strict: A prediction without a scripted reply is an error, and so is a scripted call of a tool that was not
             offered; leaving the context then raises ``AssertionError`` for these, and for replies and faults that were
             not used.
-        any_model: a model of any name can be loaded, as if it were downloaded.
-        repository: the models that a search finds and that can be downloaded.
-        embeddings: the vectors of texts, or a function from a text to its vector; other texts get made-up ones.
+        any_model: A model of any name can be loaded, as if it were downloaded.
+        repository: The models that a search finds and that can be downloaded.
+        embeddings: The vectors of texts, or a function from a text to its vector; other texts get made-up ones.
 
     ``load_hold`` may be set to an event that every load waits for half-way, ``load_progress`` and
     ``load_pace`` (seconds) shape its progress. All methods may be called from any thread.
 
     Raises:
-        LMStudioValueError: the token is malformed, or the options contradict each other.
+        LMStudioValueError: The token is malformed, or the options contradict each other.
     """
 
     def __init__(

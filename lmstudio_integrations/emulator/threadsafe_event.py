@@ -9,7 +9,25 @@ _POLL_SECONDS = 0.002
 
 
 class ThreadsafeEvent:
-    """An event that is awaited on a loop and set from any thread, with ``set()`` or ``release()``."""
+    """An event that is awaited on a loop and set from any thread, with ``set()`` or ``release()``.
+
+    Example:
+        ```python
+        from lmstudio_integrations import Client
+        from lmstudio_integrations.emulator import Emulator, Reply, ThreadsafeEvent
+
+        hold = ThreadsafeEvent()
+        with Emulator() as server, Client(server.url) as client:
+            server.script(Reply("One two", hold=hold))
+            stream = client.llm.just_in_time("emulator/chat").respond_stream("Count.")
+            fragments = iter(stream)
+            print(next(fragments))  # the answer has not ended: the reply waits
+            #> One
+            hold.set()
+            print(stream.result())
+            #> One two
+        ```
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

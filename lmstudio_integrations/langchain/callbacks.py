@@ -21,10 +21,15 @@ __all__ = ["ProgressBar"]
 class ProgressBar(BaseCallbackHandler):
     """Shows the progress of every LM Studio model to which it is passed, in terminals and notebooks.
 
-    ::
+    Example:
+        ```python
+        from lmstudio_integrations.langchain import ChatLMStudio, ProgressBar
 
+        model = ChatLMStudio(model="qwen/qwen3-4b")
         for chunk in model.stream("Why is the sky blue?", config={"callbacks": [ProgressBar()]}):
             print(chunk.text, end="")
+        #> Air scatters blue light more than red.
+        ```
 
     It works in the config of a chain or an agent, too. A bar ends with the first token, so that a streamed answer can
     be printed below it. Nothing is drawn if the output is a pipe or a file.

@@ -61,42 +61,145 @@ _NOT_IN_CACHE_KEY = (
 class ChatLMStudio(LMStudioBase, BaseChatModel):
     """A chat model that LM Studio runs.
 
-    Construct::
+    Constructing it opens no connection. The first call connects, and loads the model if it is not loaded; LM Studio
+    unloads it after ``ttl`` seconds without requests (default: 3600). All settings are keywords of a call, too, or of
+    ``bind``, and the call wins. An unknown keyword raises an error that names the nearest one.
 
+    Example: Construct
+        ```python
         from lmstudio_integrations.langchain import ChatLMStudio
 
-        model = ChatLMStudio(model="qwen/qwen3-4b", temperature=0, max_tokens=500)
+        model = ChatLMStudio(
+            model="qwen/qwen3-4b",  # LM Studio's model key; without it, any model that is loaded
+            temperature=0,
+            max_tokens=500,
+            # base_url="ws://192.168.0.7:1234": LMSTUDIO_BASE_URL, else LM Studio on this machine
+            # api_token="sk-lm-...": LMSTUDIO_API_TOKEN
+        )
+        ```
 
-    No connection is opened; the first call connects, and loads the model if it is not loaded.
+    Example: Call
+        ```python
+        messages = [("system", "Answer in one sentence."), ("human", "Why is the sky blue?")]
+        message = model.invoke(messages)
+        print(message.text)
+        #> Air scatters blue light more than red.
+        ```
 
-    Call::
+    Example: Stream
+        ```python
+        for chunk in model.stream(messages):
+            print(chunk.text, end="|")
+        #> Air| scatters| blue| light| more| than| red|.||
+        ```
 
+        The sum of all chunks is the message of ``invoke``. ``break`` cancels the prediction in LM Studio.
+
+    Example: Async
+        ```python
+        message = await model.ainvoke(messages)
+        async for chunk in model.astream(messages):
+            print(chunk.text, end="")
+        #> Air scatters blue light more than red.
+        answers = await model.abatch(["Why is the sky blue?", "Why is the sea blue?"])
+        ```
+
+    Example: Tools
+        ```python
+        from langchain_core.tools import tool
+
+        @tool
+        def get_weather(city: str) -> str:
+            '''The weather in a city.'''
+            return "4 degrees"
+
+        with_tools = model.bind_tools([get_weather])  # tool_choice: "auto", "none", "any" or a tool's name
+        print(with_tools.invoke("How warm is it in Oslo?").tool_calls)
+        #> [{'name': 'get_weather', 'args': {'city': 'Oslo'}, 'id': '...', 'type': 'tool_call'}]
+        ```
+
+        A call that LM Studio could not parse is in ``invalid_tool_calls``.
+
+    Example: Structured output
+        ```python
+        from pydantic import BaseModel
+
+        class Sailing(BaseModel):
+            destination: str
+            hour: int
+
+        print(model.with_structured_output(Sailing).invoke("The ferry to the island leaves at seven."))
+        #> destination='the island' hour=7
+        ```
+
+        LM Studio holds any model to the schema by a grammar. A document that a limit cut off raises
+        ``LMStudioStructuredOutputError``.
+
+    Example: Images
+        ```python
+        import base64
+        from pathlib import Path
+
+        image = base64.b64encode(Path("photo.jpg").read_bytes()).decode()
+        question = [
+            {"type": "text", "text": "What is in this picture?"},
+            {"type": "image", "base64": image, "mime_type": "image/jpeg"},
+        ]
+        print(model.invoke([("human", question)]).text)
+        #> A harbour crane.
+        ```
+
+    Example: Reasoning
+        ```python
+        message = model.invoke("How many r are in strawberry?", reasoning=True)  # False: off; a number: tokens
+        for block in message.content_blocks:
+            print(block)
+        #> {'type': 'reasoning', 'reasoning': 'I count them: r, r, r.'}
+        #> {'type': 'text', 'text': 'There are three.'}
+        ```
+
+    Example: Usage and response metadata
+        ```python
         message = model.invoke("Why is the sky blue?")
-        print(message.content, message.usage_metadata, message.response_metadata["stats"]["tokens_per_second"])
+        print(message.usage_metadata)  # tokens
+        #> {'input_tokens': ..., 'output_tokens': 8, 'total_tokens': ..., 'input_token_details': {'cache_read': ...}}
+        print(message.response_metadata["finish_reason"], message.response_metadata["stats"])
+        #> stop {'stop_reason': 'eosFound', 'tokens_per_second': ..., 'time_to_first_token_sec': ..., ...}
+        ```
 
-    Stream, with the progress of prompt processing::
+        ``model_info`` there is the instance that answered, with its context length. Of a stream, the last chunk with
+        metadata has all of it.
 
-        for chunk in model.stream("Why is the sky blue?", on_prompt_progress=print):
-            print(chunk.text, end="", flush=True)
+    Example: Progress
+        ```python
+        def show(progress: float) -> None:
+            print(f"{progress:.0%} of the prompt")
 
-    Structured output, held to the schema by LM Studio's grammar::
+        message = model.invoke("Why is the sky blue?", on_prompt_progress=show)
+        #> 0% of the prompt
+        #> 50% of the prompt
+        #> 100% of the prompt
+        ```
 
-        class Answer(BaseModel):
-            reason: str
+        ``on_load_progress`` is called in the same way while a model is loaded. ``ProgressBar`` draws both, and
+        ``astream_events`` has them as custom events (``PROMPT_PROGRESS``, ``LOAD_PROGRESS``).
 
-        model.with_structured_output(Answer).invoke("Why is the sky blue?").reason
+    Example: Load settings
+        ```python
+        model = ChatLMStudio(
+            model="qwen/qwen3-0.6b", context_length=8192, load_config={"flashAttention": True}, ttl=600
+        )
+        print(model.invoke("Why is the sky blue?").response_metadata["model_info"]["context_length"])  # tokens
+        #> 8192
+        ```
 
-    Tools::
-
-        model.bind_tools([get_weather]).invoke("How warm is it in Oslo?").tool_calls
-
-    Every setting may also be passed with a call (``model.invoke(…, temperature=0.7)``) or by ``bind``; the call wins.
-    An unknown keyword is a ``TypeError`` that names it. Answers have ``usage_metadata`` and, in ``response_metadata``,
-    ``stats`` (tokens per second, seconds to the first token, …), ``model_info``, ``finish_reason`` and
-    ``stop_reason``; of a stream, the last chunk has them. Reasoning is a ``reasoning`` block in ``content_blocks``.
+        They apply if this model loads it. A model that is loaded already stays as it is.
 
     Raises:
-        LMStudioError: The errors of ``lmstudio_integrations.langchain.errors``, which are LangChain's as well.
+        LMStudioError: The errors of ``lmstudio_integrations.langchain.errors``, which are LangChain's as well. One that
+            ends a stream has the text so far in ``error.partial``.
+
+    Source: LangChain, "Chat models"; LM Studio, "Chat Completion" (lmstudio-python).
     """
 
     # A misspelt setting is an error; LangChain's base would drop it.

@@ -30,22 +30,50 @@ _BATCH = 128
 class LMStudioEmbeddings(ConnectionSettings, Embeddings):
     """Embeddings by a model that LM Studio runs.
 
-    ::
+    Constructing it opens no connection; the first call connects, and loads the model if it is not loaded. Texts are
+    sent as text, never as tokens, several at once; the vectors have the order of the texts.
 
+    Example: Construct
+        ```python
         from lmstudio_integrations.langchain import LMStudioEmbeddings
 
         embeddings = LMStudioEmbeddings(
-            model="nomic-embed-text-v1.5", query_prefix="search_query: ", document_prefix="search_document: "
+            model="text-embedding-nomic-embed-text-v1.5",
+            query_prefix="search_query: ",
+            document_prefix="search_document: ",
         )
+        ```
+
+        The prefixes are for models that were trained with them (nomic: as above; e5: "query: " and "passage: ").
+
+    Example: Embed documents and queries
+        ```python
         vectors = embeddings.embed_documents(["The crane lifts 40 tons.", "The ferry leaves at seven."])
         vector = embeddings.embed_query("When does the ferry leave?")
+        print(len(vectors), len(vector), type(vector[0]).__name__)
+        #> 2 768 float
+        ```
 
-    Constructing it opens no connection; the first call connects, and loads the model if it is not loaded. Texts are
-    sent as text, never as tokens, several at once; the vectors have the order of the texts. The prefixes are for models
-    that were trained with them (nomic: as above; e5: "query: " and "passage: ").
+    Example: Async
+        ```python
+        vectors = await embeddings.aembed_documents(["The crane lifts 40 tons."])
+        vector = await embeddings.aembed_query("When does the ferry leave?")
+        ```
+
+    Example: Load settings and long texts
+        ```python
+        embeddings = LMStudioEmbeddings(
+            model="text-embedding-nomic-embed-text-v1.5", context_length=8192, ttl=600, long_texts="split"
+        )
+        print(len(embeddings.embed_query("The ferry leaves at seven. " * 1000)))
+        #> 768
+        ```
 
     Raises:
-        LMStudioError: The errors of ``lmstudio_integrations.langchain.errors``, which are LangChain's as well.
+        LMStudioError: The errors of ``lmstudio_integrations.langchain.errors``, which are LangChain's as well: a text
+            that is longer than the model's context is a ``ContextOverflowError``, unless ``long_texts`` is changed.
+
+    Source: LangChain, "Embedding models"; LM Studio, "Embedding" (lmstudio-python).
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=False)

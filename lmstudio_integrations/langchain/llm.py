@@ -33,18 +33,40 @@ __all__ = ["LMStudioLLM"]
 class LMStudioLLM(LMStudioBase, BaseLLM):
     """A model that continues a text, without a chat template. For conversations use ``ChatLMStudio``.
 
-    ::
-
+    Example: Construct, call and stream
+        ```python
         from lmstudio_integrations.langchain import LMStudioLLM
 
         llm = LMStudioLLM(model="qwen/qwen3-4b", max_tokens=50)
         print(llm.invoke("Once upon a time"))
+        #> there was a lighthouse.
         for text in llm.stream("Once upon a time", temperature=0.9):
-            print(text, end="", flush=True)
+            print(text, end="")
+        #> there was a lighthouse.
+        ```
 
-    The settings are those of ``ChatLMStudio``, and a call may override them in the same way. ``generation_info`` of a
-    result, or of the last chunk of a stream, holds ``usage_metadata``, ``stats``, ``model_info``, ``finish_reason``
-    and ``stop_reason``.
+    Example: Async
+        ```python
+        text = await llm.ainvoke("Once upon a time")
+        async for text in llm.astream("Once upon a time"):
+            print(text, end="")
+        #> there was a lighthouse.
+        ```
+
+    Example: Usage and response metadata
+        ```python
+        generation = llm.generate(["Once upon a time"]).generations[0][0]
+        print(generation.generation_info["usage_metadata"])  # tokens
+        #> {'input_tokens': 4, 'output_tokens': 5, 'total_tokens': 9, ...}
+        print(generation.generation_info["stats"]["stop_reason"])
+        #> eosFound
+        ```
+
+        ``generation_info`` has ``model_info``, ``finish_reason`` and ``stop_reason``, too; of a stream, that of
+        the last chunk.
+
+    The settings, progress, load settings and errors are those of ``ChatLMStudio``; a call may override the settings in
+    the same way.
     """
 
     # A misspelt setting is an error; LangChain's base would drop it.

@@ -22,9 +22,23 @@ __all__ = ["InvalidToolCallMiddleware"]
 class InvalidToolCallMiddleware(AgentMiddleware[AgentState[Any], Any]):
     """Lets the model repeat tool calls that LM Studio could not parse.
 
-    ::
+    Example:
+        ```python
+        from langchain.agents import create_agent
 
-        agent = create_agent(ChatLMStudio(model="qwen/qwen3-4b"), tools, middleware=[InvalidToolCallMiddleware()])
+        from lmstudio_integrations.langchain import ChatLMStudio
+        from lmstudio_integrations.langchain.middleware import InvalidToolCallMiddleware
+
+        def get_weather(city: str) -> str:
+            '''The weather in a city.'''
+            return "4 degrees"
+
+        agent = create_agent(
+            ChatLMStudio(model="qwen/qwen3-4b"), [get_weather], middleware=[InvalidToolCallMiddleware()]
+        )
+        print(agent.invoke({"messages": ["How warm is it in Oslo?"]})["messages"][-1].text)
+        #> It is 4 degrees in Oslo.
+        ```
 
     Each such call gets a ``ToolMessage`` with the error, and the model is called again: at most ``max_retries`` times
     for one user message (default 2). Then the agent ends with the last answer. Without this middleware it ends at once.

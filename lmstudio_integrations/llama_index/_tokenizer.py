@@ -21,9 +21,17 @@ class Tokenizing(Protocol):
 class LMStudioTokenizer:
     """A callable ``text -> token ids`` with ``encode``, for ``Settings.tokenizer`` and ``TokenCountingHandler``.
 
-    ::
+    Example:
+        ```python
+        from llama_index.core.callbacks import TokenCountingHandler
 
-        Settings.tokenizer = LMStudio(model="qwen/qwen3-4b").tokenizer
+        from lmstudio_integrations.llama_index import LMStudio
+
+        tokenizer = LMStudio(model="qwen/qwen3-4b").tokenizer
+        print(len(tokenizer("The ferry leaves at seven.")))
+        #> 6
+        counter = TokenCountingHandler(tokenizer=tokenizer)
+        ```
 
     Each new text costs one request to the server; the last 4,096 texts are cached. It blocks, as all of LlamaIndex's
     tokenizers do; ``await llm.atokenize(text)`` does not. It can be pickled; the cache is not part of the pickle.

@@ -36,18 +36,49 @@ _AWAITING_BATCH: Callable[..., Awaitable[list[Embedding]]] = inspect.unwrap(Base
 class LMStudioEmbedding(ConnectionSettings, BaseEmbedding):
     """An embedding model in LM Studio.
 
-    Examples::
+    LM Studio embeds one text per request; the client sends up to 128 requests at once per server, and the vectors have
+    the order of the texts.
 
-        embed = LMStudioEmbedding(
-            model_name="nomic-embed-text", query_instruction="search_query:", text_instruction="search_document:"
+    Example: Construct
+        ```python
+        from lmstudio_integrations.llama_index import LMStudioEmbedding
+
+        embed_model = LMStudioEmbedding(
+            model_name="text-embedding-nomic-embed-text-v1.5",  # without it, any embedding model that is loaded
+            query_instruction="search_query:",
+            text_instruction="search_document:",
         )
-        index = VectorStoreIndex.from_documents(documents, embed_model=embed)
+        ```
 
-    Without ``model_name`` (or ``model``), any embedding model that is loaded is used. LM Studio embeds one text per
-    request; the client sends up to 128 requests at once per server, and the vectors have the order of the texts.
+    Example: Embed texts and queries
+        ```python
+        vectors = embed_model.get_text_embedding_batch(["The crane lifts 40 tons.", "The ferry leaves at seven."])
+        vector = embed_model.get_query_embedding("When does the ferry leave?")
+        print(len(vectors), len(vector), type(vector[0]).__name__)
+        #> 2 768 float
+        ```
+
+    Example: Async
+        ```python
+        vectors = await embed_model.aget_text_embedding_batch(["The crane lifts 40 tons."])
+        vector = await embed_model.aget_query_embedding("When does the ferry leave?")
+        ```
+
+    Example: Index documents
+        ```python
+        from llama_index.core import Document, VectorStoreIndex
+
+        documents = [Document(text="The crane lifts 40 tons."), Document(text="The ferry leaves at seven.")]
+        index = VectorStoreIndex.from_documents(documents, embed_model=embed_model)
+        print(len(index.as_retriever().retrieve("When does the ferry leave?")))
+        #> 2
+        ```
 
     Raises:
-        LMStudioError: All methods raise the client's errors (``lmstudio_integrations.errors``).
+        LMStudioError: All methods raise the client's errors (``lmstudio_integrations.errors``). A text that is longer
+            than the model's context is an ``LMStudioContextOverflowError``, unless ``long_texts`` is changed.
+
+    Source: LlamaIndex, "Embeddings"; LM Studio, "Embedding" (lmstudio-python).
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=False)

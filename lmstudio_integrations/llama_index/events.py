@@ -3,16 +3,7 @@
 Instrumentation events go through the dispatcher ``lmstudio_integrations.llama_index.events``, whose parent is the root
 dispatcher, so a handler of ``llama_index.core.instrumentation.get_dispatcher()`` receives them. Each has the id of the
 span of the method that was called (``stream_chat``, ``achat``, …). Inside a generator that span is no longer the active
-one, so the id is read in the method's body and passed on.
-
-A workflow or agent has progress in its own stream, too::
-
-    handler = FunctionAgent(tools=tools, llm=LMStudio(model="qwen/qwen3-4b")).run("Why is the sky blue?")
-    async for event in handler.stream_events():
-        if isinstance(event, PromptProgressUpdate):
-            print(f"{event.progress:.0%} of the prompt")
-
-``ProgressBarEventHandler`` draws progress bars.
+one, so the id is read in the method's body and passed on. ``ProgressBarEventHandler`` draws progress bars.
 
 LlamaIndex: https://docs.llamaindex.ai/en/stable/module_guides/observability/instrumentation/
 """
@@ -54,7 +45,27 @@ dispatcher: Dispatcher = instrumentation.get_dispatcher(__name__)
 
 
 class PromptProgressEvent(BaseEvent):
-    """How much of the prompt has been processed. The counts are tokens, ``None`` from older servers."""
+    """How much of the prompt has been processed. The counts are tokens, ``None`` from older servers.
+
+    Example:
+        ```python
+        from llama_index.core.instrumentation import get_dispatcher
+        from llama_index.core.instrumentation.event_handlers import BaseEventHandler
+
+        from lmstudio_integrations.llama_index import LMStudio, PromptProgressEvent
+
+        class Show(BaseEventHandler):
+            def handle(self, event, **kwargs):
+                if isinstance(event, PromptProgressEvent):
+                    print(f"{event.progress:.0%} of {event.total_tokens} tokens")
+
+        get_dispatcher().add_event_handler(Show())
+        response = LMStudio(model="qwen/qwen3-4b").complete("Why is the sky blue?")
+        #> 0% of ... tokens
+        #> 50% of ... tokens
+        #> 100% of ... tokens
+        ```
+    """
 
     progress: float = Field(description="0.0 to 1.0")
     processed_tokens: int | None = None
@@ -68,7 +79,27 @@ class PromptProgressEvent(BaseEvent):
 
 
 class LoadProgressEvent(BaseEvent):
-    """How much of the call's model has been loaded."""
+    """How much of the call's model has been loaded.
+
+    Example:
+        ```python
+        from llama_index.core.instrumentation import get_dispatcher
+        from llama_index.core.instrumentation.event_handlers import BaseEventHandler
+
+        from lmstudio_integrations.llama_index import LMStudio, LoadProgressEvent
+
+        class Show(BaseEventHandler):
+            def handle(self, event, **kwargs):
+                if isinstance(event, LoadProgressEvent):
+                    print(event.model, f"{event.progress:.0%}")
+
+        get_dispatcher().add_event_handler(Show())
+        response = LMStudio(model="qwen/qwen3-4b").complete("Why is the sky blue?")
+        #> qwen/qwen3-4b 0%
+        #> ...
+        #> qwen/qwen3-4b 100%
+        ```
+    """
 
     progress: float = Field(description="0.0 to 1.0")
     model: str | None = Field(default=None, description="identifier of the model")
@@ -79,7 +110,20 @@ class LoadProgressEvent(BaseEvent):
 
 
 class QueueProgressEvent(BaseEvent):
-    """The request waits at the server behind others. It is asked for only if an event handler listens."""
+    """The request waits at the server behind others. It is asked for only if an event handler listens.
+
+    Example:
+        ```python
+        from lmstudio_integrations.llama_index import QueueProgressEvent
+
+        def handle(event, **kwargs):  # of a BaseEventHandler, as for PromptProgressEvent
+            if isinstance(event, QueueProgressEvent):
+                print(f"{event.queued} requests wait")
+
+        handle(QueueProgressEvent(queued=2))
+        #> 2 requests wait
+        ```
+    """
 
     queued: int = Field(description="how many requests wait")
     status: str = Field(default="", description="what the model does now")
@@ -94,7 +138,24 @@ class PredictionStatsEvent(BaseEvent):
 
     ``usage`` counts tokens under OpenAI's names; ``stats`` has LM Studio's own figures (``tokens_per_second``,
     ``time_to_first_token_sec``, ``stop_reason``, …); ``finish_reason`` is ``stop``, ``length``, ``tool_calls``,
-    ``cancelled`` or ``error``.
+    ``cancelled`` or ``error``. It has them past query engines and agents, whose responses have no ``raw``.
+
+    Example:
+        ```python
+        from llama_index.core.instrumentation import get_dispatcher
+        from llama_index.core.instrumentation.event_handlers import BaseEventHandler
+
+        from lmstudio_integrations.llama_index import LMStudio, PredictionStatsEvent
+
+        class Show(BaseEventHandler):
+            def handle(self, event, **kwargs):
+                if isinstance(event, PredictionStatsEvent):
+                    print(event.finish_reason, event.usage["completion_tokens"], event.stats["tokens_per_second"])
+
+        get_dispatcher().add_event_handler(Show())
+        response = LMStudio(model="qwen/qwen3-4b").complete("Why is the sky blue?")
+        #> stop 8 ...
+        ```
     """
 
     model: str | None = None
@@ -108,7 +169,31 @@ class PredictionStatsEvent(BaseEvent):
 
 
 class PromptProgressUpdate(Event):
-    """How much of the prompt has been processed, 0.0 to 1.0. The counts are tokens, ``None`` from older servers."""
+    """How much of the prompt has been processed, 0.0 to 1.0. The counts are tokens, ``None`` from older servers.
+
+    It comes in the event stream of a workflow or an agent, as do ``LoadProgressUpdate`` and ``QueueProgressUpdate``.
+
+    Example:
+        ```python
+        from llama_index.core.agent.workflow import FunctionAgent
+
+        from lmstudio_integrations.llama_index import LMStudio, PromptProgressUpdate
+
+        def get_weather(city: str) -> str:
+            '''The weather in a city.'''
+            return "4 degrees"
+
+        handler = FunctionAgent(tools=[get_weather], llm=LMStudio(model="qwen/qwen3-4b")).run("How warm is it in Oslo?")
+        async for event in handler.stream_events():
+            if isinstance(event, PromptProgressUpdate):
+                print(f"{event.progress:.0%} of the prompt")
+        #> 0% of the prompt
+        #> ...
+        #> 100% of the prompt
+        print(await handler)
+        #> It is 4 degrees in Oslo.
+        ```
+    """
 
     progress: float
     processed_tokens: int | None = None
@@ -118,14 +203,34 @@ class PromptProgressUpdate(Event):
 
 
 class LoadProgressUpdate(Event):
-    """How much of the model ``identifier`` has been loaded, 0.0 to 1.0."""
+    """How much of the model ``identifier`` has been loaded, 0.0 to 1.0.
+
+    Example:
+        ```python
+        from lmstudio_integrations.llama_index import LoadProgressUpdate
+
+        event = LoadProgressUpdate(progress=0.5, identifier="qwen/qwen3-4b")  # in the stream, as PromptProgressUpdate
+        print(f"{event.identifier}: {event.progress:.0%}")
+        #> qwen/qwen3-4b: 50%
+        ```
+    """
 
     progress: float
     identifier: str | None = None
 
 
 class QueueProgressUpdate(Event):
-    """The request waits at the server: ``queued`` requests do; ``status`` is what the model does now."""
+    """The request waits at the server: ``queued`` requests do; ``status`` is what the model does now.
+
+    Example:
+        ```python
+        from lmstudio_integrations.llama_index import QueueProgressUpdate
+
+        event = QueueProgressUpdate(queued=2, status="generating")  # in the stream, as PromptProgressUpdate
+        print(f"{event.queued} requests wait")
+        #> 2 requests wait
+        ```
+    """
 
     queued: int
     status: str = ""
@@ -134,11 +239,16 @@ class QueueProgressUpdate(Event):
 class ProgressBarEventHandler(BaseEventHandler):
     """Draws a bar while a model is loaded and while a prompt is processed, one for each call.
 
-    ::
-
+    Example:
+        ```python
         from llama_index.core.instrumentation import get_dispatcher
 
+        from lmstudio_integrations.llama_index import LMStudio, ProgressBarEventHandler
+
         get_dispatcher().add_event_handler(ProgressBarEventHandler())
+        print(LMStudio(model="qwen/qwen3-4b").complete("Why is the sky blue?"))
+        #> Air scatters blue light more than red.
+        ```
 
     Nothing is drawn if the output is a pipe or a file.
 

@@ -42,24 +42,153 @@ __all__ = ["LMStudio"]
 class LMStudio(GrammarLLM):
     """A model in LM Studio.
 
-    Examples::
+    Constructing it opens no connection. The first call connects, and loads the model if it is not loaded; LM Studio
+    unloads it after ``ttl`` seconds without requests (default: 3600). Every chat and complete method takes the settings
+    as keywords for one call, and also ``tools`` (OpenAI's form), ``tool_choice``, ``response_format`` (JSON schema),
+    ``raw_completion``, ``cancel`` (a ``CancelToken``) and ``config`` (LM Studio's own names). Unknown keywords are
+    errors that name the nearest one.
 
-        llm = LMStudio(model="qwen/qwen3-4b", temperature=0.2, context_window=8192)
-        for response in llm.stream_chat([ChatMessage(role="user", content="Why is the sky blue?")]):
+    Example: Construct
+        ```python
+        from lmstudio_integrations.llama_index import LMStudio
+
+        llm = LMStudio(
+            model="qwen/qwen3-4b",  # LM Studio's model key; without it, any model that is loaded
+            temperature=0,
+            max_tokens=500,
+            # base_url="ws://192.168.0.7:1234": LMSTUDIO_BASE_URL, else LM Studio on this machine
+            # api_key="sk-lm-...": LMSTUDIO_API_TOKEN
+        )
+        ```
+
+    Example: Call
+        ```python
+        from llama_index.core.llms import ChatMessage
+
+        messages = [
+            ChatMessage(role="system", content="Answer in one sentence."),
+            ChatMessage(role="user", content="Why is the sky blue?"),
+        ]
+        print(llm.chat(messages).message.content)
+        #> Air scatters blue light more than red.
+        print(llm.complete("Why is the sea blue?").text)
+        #> It mirrors the sky.
+        ```
+
+    Example: Stream
+        ```python
+        for response in llm.stream_chat(messages):
+            print(response.delta, end="|")
+        #> Air| scatters| blue| light| more| than| red|.||
+        ```
+
+        The last response has the whole message. Closing the generator cancels the prediction in LM Studio.
+
+    Example: Async
+        ```python
+        response = await llm.achat(messages)
+        async for response in await llm.astream_chat(messages):
             print(response.delta, end="")
-        print(response.raw["stats"]["tokens_per_second"], response.raw["usage"]["completion_tokens"])
+        #> Air scatters blue light more than red.
+        ```
 
-    A model that is not loaded is loaded by the first call (``LoadProgressEvent``), and unloaded by LM Studio after
-    ``ttl`` seconds of idleness. Every chat and complete method takes the settings as keywords for one call, and also
-    ``tools`` (OpenAI form), ``tool_choice``, ``response_format`` (JSON schema), ``raw_completion``, ``cancel`` (a
-    ``CancelToken``) and ``config`` (LM Studio's own names). Unknown keywords are errors.
+    Example: Tools
+        ```python
+        from llama_index.core.tools import FunctionTool
 
-    The last response of every call has ``raw`` with ``usage``, ``stats``, ``finish_reason`` and ``model_info``; while a
-    model reasons, ``additional_kwargs["thinking_delta"]`` is the new reasoning, and a ``ThinkingBlock`` all of it.
+        def get_weather(city: str) -> str:
+            '''The weather in a city.'''
+            return "4 degrees"
+
+        response = llm.chat_with_tools([FunctionTool.from_defaults(get_weather)], "How warm is it in Oslo?")
+        for call in llm.get_tool_calls_from_response(response):
+            print(call.tool_name, call.tool_kwargs)
+        #> get_weather {'city': 'Oslo'}
+        ```
+
+        ``tool_choice`` takes "auto", "none", "required" or a tool's name. A call that LM Studio could not parse is in
+        ``response.raw["failed_tool_calls"]``.
+
+    Example: Structured output
+        ```python
+        from llama_index.core.prompts import PromptTemplate
+        from pydantic import BaseModel
+
+        class Sailing(BaseModel):
+            destination: str
+            hour: int
+
+        report = "The ferry to the island leaves at seven."
+        print(llm.structured_predict(Sailing, PromptTemplate("{report}"), report=report))
+        #> destination='the island' hour=7
+        ```
+
+        LM Studio holds any model to the schema by a grammar. A document that a limit cut off raises
+        ``LMStudioStructuredOutputError``, which is a ``ValueError``.
+
+    Example: Images
+        ```python
+        from llama_index.core.llms import ImageBlock, TextBlock
+
+        blocks = [TextBlock(text="What is in this picture?"), ImageBlock(path="photo.jpg")]
+        print(llm.chat([ChatMessage(role="user", blocks=blocks)]).message.content)
+        #> A harbour crane.
+        ```
+
+    Example: Reasoning
+        ```python
+        question = ChatMessage(role="user", content="How many r are in strawberry?")
+        for block in llm.chat([question], thinking=True).message.blocks:  # False: off; a number: tokens
+            print(repr(block.content if block.block_type == "thinking" else block.text))
+        #> 'I count them: r, r, r.'
+        #> 'There are three.'
+        ```
+
+        While it streams, ``additional_kwargs["thinking_delta"]`` is the new reasoning.
+
+    Example: Usage and response metadata
+        ```python
+        raw = llm.chat(messages).raw
+        print(raw["usage"], raw["finish_reason"])  # tokens
+        #> {'prompt_tokens': ..., 'completion_tokens': 8, 'total_tokens': ...} stop
+        print(raw["stats"])
+        #> {'stop_reason': 'eosFound', 'tokens_per_second': ..., 'time_to_first_token_sec': ..., ...}
+        ```
+
+        Of a stream, the last response has them.
+
+    Example: Progress
+        ```python
+        from llama_index.core.instrumentation import get_dispatcher
+
+        from lmstudio_integrations.llama_index import ProgressBarEventHandler
+
+        get_dispatcher().add_event_handler(ProgressBarEventHandler())
+        response = llm.chat(messages)
+        ```
+
+        The events are ``LoadProgressEvent`` and ``PromptProgressEvent``, each with ``progress`` from 0.0 to 1.0.
+
+    Example: Load settings
+        ```python
+        small = LMStudio(model="qwen/qwen3-0.6b", context_window=8192, load_config={"flashAttention": True}, ttl=600)
+        print(small.complete("Why is the sky blue?").raw["model_info"]["context_length"])  # tokens
+        #> 8192
+        ```
+
+        They apply if this call loads the model. A model that is loaded already stays as it is.
+
+    Example: Tokens
+        ```python
+        print(llm.count_tokens(messages) > llm.count_tokens("Why is the sky blue?"))  # with roles and template
+        #> True
+        ```
 
     Raises:
         LMStudioError: All methods raise the client's errors (``lmstudio_integrations.errors``). A stream raises them
             after the responses that were received; ``error.partial`` is the answer so far.
+
+    Source: LlamaIndex, "Using LLMs"; LM Studio, "Chat Completion" (lmstudio-python).
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=False)

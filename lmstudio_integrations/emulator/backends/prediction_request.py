@@ -14,7 +14,20 @@ Messages = Sequence[Mapping[str, Any]]
 
 @dataclass
 class PredictionRequest:
-    """One request for a prediction.
+    """One request for a prediction, which a function of replies gets.
+
+    Example:
+        ```python
+        from lmstudio_integrations import Client
+        from lmstudio_integrations.emulator import Emulator, PredictionRequest, Reply
+
+        def answer(request: PredictionRequest) -> Reply | None:
+            return Reply("Hello") if request.last_user_text == "Hi" else None  # None: the rules' reply
+
+        with Emulator(replies=answer) as server, Client(server.url) as client:
+            print(client.llm.just_in_time("emulator/chat").respond("Hi"))
+            #> Hello
+        ```
 
     ``messages`` is the history in wire form (for a raw completion: one user message with the prompt), ``prompt``
     the text after the template, ``prompt_tokens`` its tokens, cut to the context if the policy says so.

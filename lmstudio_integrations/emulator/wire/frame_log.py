@@ -14,7 +14,19 @@ Direction = Literal["client", "server"]
 
 @dataclass(frozen=True, slots=True)
 class RecordedFrame:
-    """One frame.
+    """One frame, in ``server.requests`` or ``server.sent``.
+
+    Example:
+        ```python
+        from lmstudio_integrations import Client
+        from lmstudio_integrations.emulator import Emulator
+
+        with Emulator() as server, Client(server.url) as client:
+            result = client.llm.just_in_time("emulator/chat").respond("Hi")
+            frame = server.requests[-1]
+            print(frame.namespace, frame.message["type"], frame.message["endpoint"])
+            #> llm channelCreate predict
+        ```
 
     ``direction``: the sender, "client" or "server". ``connection``: the number of the socket, from 1. ``order``: the
     position among all frames of both directions. ``message``: the JSON document, or the text of a frame that is not
