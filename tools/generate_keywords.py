@@ -23,6 +23,7 @@ from tools.generated_files import formatted, write_or_check  # noqa: E402  # a s
 PACKAGE = ROOT / "lmstudio_integrations"
 
 _CONFIG = "lmstudio_integrations"
+_EFFORT = 'Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]'
 # Fields whose constructor takes more, or says more precisely what it takes, than the field's type.
 _TYPES = {
     "api_token": "SecretStr | str | Callable[[], str | SecretStr] | None",
@@ -31,9 +32,9 @@ _TYPES = {
     "additional_kwargs": "LlmPredictionConfigDict",
     "headers": "Mapping[str, str | SecretStr] | None",
     "load_config": "{load} | None",
-    "reasoning": 'bool | int | Literal["on", "off"] | Mapping[str, Any] | None',
+    "reasoning": "bool | int | {effort} | Mapping[str, Any] | None",
     "stop": "str | list[str] | None",
-    "thinking": 'bool | int | Literal["on", "off"] | Mapping[str, Any] | None',
+    "thinking": "bool | int | {effort} | Mapping[str, Any] | None",
 }
 # Keywords of a call that are not fields of the classes.
 _CALL_TYPES = {
@@ -49,10 +50,13 @@ _CALL_TYPES = {
     "format": "Any",
     "json_mode": "bool",
 }
+# Synonyms that may also hold settings of other integrations.
+_BUNDLES = {"additional_kwargs", "extra_body", "model_kwargs", "options"}
 # Names whose value has another form than the setting's.
 _CONVERTED = {
     "keep_alive": ("ttl", "float | str | None"),
-    "reasoning_effort": ("reasoning", 'Literal["none", "minimal", "low", "medium", "high"] | None'),
+    "reasoning_effort": ("reasoning", 'Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None'),
+    "chat_template_kwargs": ("reasoning", "Mapping[str, Any] | None"),
     "top_logprobs": ("logprobs", "int | None"),
     "is_chat_model": ("raw_completion", "bool"),
     "client_kwargs": ("headers", "Mapping[str, Any] | None"),
@@ -105,11 +109,11 @@ def keywords(kind: type[BaseModel], own: dict[str, str], load: str) -> dict[str,
     made: dict[str, tuple[str | None, Any]] = {}
     for name, field in kind.model_fields.items():
         given = _TYPES.get(name)
-        made[name] = (None if given is None else given.format(load=load), field.annotation)
+        made[name] = (None if given is None else given.format(load=load, effort=_EFFORT), field.annotation)
     for name, setting in (SYNONYMS | own).items():
         target = own.get(setting, setting)
         if target in kind.model_fields and name not in made and name not in _CONVERTED:
-            made[name] = made[target]
+            made[name] = ("Mapping[str, Any] | None", None) if name in _BUNDLES else made[target]
     for name, (setting, text) in _CONVERTED.items():
         if own.get(setting, setting) in kind.model_fields and name not in made:
             made[name] = (text, None)
@@ -130,7 +134,7 @@ def call_keywords(
     for name, setting in sorted((SYNONYMS | own).items()):
         target = own.get(setting, setting)
         if target in allowed and name not in made and name not in _CONVERTED:
-            made[name] = made[target]
+            made[name] = ("Mapping[str, Any] | None", None) if name in _BUNDLES else made[target]
     for name, (setting, text) in _CONVERTED.items():
         if own.get(setting, setting) in allowed and name not in made:
             made[name] = (text, None)

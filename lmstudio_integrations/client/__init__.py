@@ -1,7 +1,7 @@
-"""The client: LM Studio's native protocol over WebSockets, for blocking and for awaiting code.
+"""The client: LM Studio's native protocol over WebSockets, for blocking and for ``async`` code.
 
-``session`` and ``prediction`` know the protocol and do no I/O; ``engine`` (with ``connection``, ``probe`` and
-``flows``) does all of it, on one thread; ``sync`` and ``aio`` are what users hold.
+``sync`` and ``aio`` are what users hold. ``requests`` and ``history`` make requests, ``prediction`` reads answers; they
+do no I/O. ``transport`` does all of it, on one thread.
 
 What adapters need is here: the two clients, what they take (``Chat``, ``History``, ``PredictionOptions``,
 ``Timeout``), and what they give (events and results).
@@ -32,6 +32,7 @@ from lmstudio_integrations.client.images import ImagePart
 from lmstudio_integrations.client.result import PartialPrediction, PredictionResult
 from lmstudio_integrations.client.settings import Timeout
 from lmstudio_integrations.client.sync import LLM, Client, EmbeddingModel, PredictionStream
+from lmstudio_integrations.protocol.config_dicts import LlmPredictionConfigDict
 
 __all__ = [
     "LLM",
@@ -50,6 +51,7 @@ __all__ = [
     "Fragment",
     "History",
     "ImagePart",
+    "LlmPredictionConfigDict",
     "LoadProgress",
     "PartialPrediction",
     "PredictionOptions",

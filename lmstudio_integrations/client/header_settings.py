@@ -14,6 +14,7 @@ from lmstudio_integrations.client.server_headers import (
     parse_server,
     restore_headers,
 )
+from lmstudio_integrations.client.settings import LOST_TOKEN
 
 __all__ = ["HeaderSettings", "hide_user"]
 
@@ -37,7 +38,7 @@ def _secrets(headers: ServerHeaders | None) -> dict[str, SecretStr] | None:
 
 
 def _is_basic(name: str, value: SecretStr) -> bool:
-    return name.lower() == "authorization" and value.get_secret_value()[:6].lower() in ("basic ", "")
+    return name.lower() == "authorization" and (value == LOST_TOKEN or value.get_secret_value()[:6].lower() == "basic ")
 
 
 class HeaderSettings(BaseModel):

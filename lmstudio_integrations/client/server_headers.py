@@ -197,7 +197,7 @@ def restore_headers(base: str | None, headers: Mapping[str, SecretStr] | None) -
         LMStudioAuthenticationError: The object had headers, has been unpickled, and the environment has none for
             its server.
     """
-    lost = [name for name, value in (headers or {}).items() if value.get_secret_value() == ""]
+    lost = [name for name, value in (headers or {}).items() if value == LOST_TOKEN]
     if not lost:
         return parse_headers(headers)
     here, found = parse_server(None)

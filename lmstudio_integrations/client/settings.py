@@ -189,10 +189,11 @@ def is_local(base: str) -> bool:
 def parse_token(api_token: Any = None) -> Authentication | None:
     """The authentication that an API token stands for, or ``None`` for a guest.
 
-    ``api_token`` is a string or anything with ``get_secret_value()``; ``None`` reads ``LMSTUDIO_API_TOKEN`` (the
-    Python SDK's name), then ``LM_API_TOKEN`` (the JavaScript SDK's). A token of the wrong form is an error that does
-    not repeat it; text that does not begin with ``sk-lm-`` is no token (users of the OpenAI-compatible endpoint pass
-    such text for "none"): it is ignored with a warning, and the environment is not read.
+    ``api_token`` is a string or anything with ``get_secret_value()``; ``None`` reads
+    ``LMSTUDIO_API_TOKEN`` (the Python SDK's name), then ``LM_API_TOKEN`` (the JavaScript SDK's). A token of the wrong
+    form is an error that does not repeat it; text that does not begin with ``sk-lm-`` is no token (users of the
+    OpenAI-compatible endpoint pass such text for "none"): it is ignored with a warning, and the environment is not
+    read.
     """
     try:
         if hasattr(api_token, "get_secret_value"):
@@ -261,8 +262,14 @@ def parse_ssl_context(value: Any) -> SSLContext | str | None:
     raise LMStudioValueError(f"ssl_context: expected an ssl.SSLContext or a path, got {type(value).__name__}")
 
 
-LOST_TOKEN = SecretStr("")
-"""In a pickle, in place of an API token."""
+LOST_TOKEN = SecretStr("\0lost")
+"""In a pickle, in place of an API token or of a header's value. Neither can contain a NUL."""
+
+
+def token_in_pickle(token: SecretStr | str | None) -> SecretStr | None:
+    """What a pickle has in place of a model object's API token."""
+    text = token.get_secret_value() if isinstance(token, SecretStr) else token
+    return LOST_TOKEN if text and text.strip() else None
 
 
 def token_of(token: SecretStr | str | None) -> str | None:
@@ -272,7 +279,7 @@ def token_of(token: SecretStr | str | None) -> str | None:
         LMStudioAuthenticationError: The object had a token, has been unpickled, and the environment has none.
     """
     text = token.get_secret_value() if isinstance(token, SecretStr) else token
-    if text != "":
+    if text != LOST_TOKEN.get_secret_value():
         return text
     if not any(os.environ.get(name, "").strip() for name in TOKEN_VARIABLES):
         raise LMStudioAuthenticationError(

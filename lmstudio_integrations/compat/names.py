@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
+from lmstudio_integrations.client import LlmPredictionConfigDict, Timeout
 from lmstudio_integrations.client.server_headers import basic_authorization
 from lmstudio_integrations.compat.prediction_settings import SAMPLING
 from lmstudio_integrations.errors import LMStudioValueError
@@ -53,6 +54,8 @@ SYNONYMS: dict[str, str] = {
     "stop_sequences": "stop",
     "repetition_penalty": "repeat_penalty",
     "thinking": "reasoning",
+    "think": "reasoning",
+    "enable_thinking": "reasoning",
     "model_kwargs": "prediction_config",
     "extra_body": "prediction_config",
     "options": "prediction_config",
@@ -158,11 +161,21 @@ REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
 """Settings that would change the answer and that LM Studio does not have: values that change nothing, and what to do
 instead. Empty values are ignored, too."""
 
-_EFFORT: dict[str, bool | int] = {"none": False, "minimal": 512, "low": 1024, "medium": 8192, "high": True}
+_EFFORT: dict[str, bool | int] = {
+    "none": False,
+    "minimal": 512,
+    "low": 1024,
+    "medium": 8192,
+    "high": True,
+    "xhigh": True,
+}
 """Guess: LM Studio has no effort levels of its own, so each becomes a budget in tokens; "high" has none."""
 
-_DURATION = re.compile(r"(-?\d+(?:\.\d+)?)\s*(ms|s|m|h)?")
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
+_DURATION = re.compile(r"-?(?:(?:\d+(?:\.\d+)?(?:ms|s|m|h))+|\d+(?:\.\d+)?)")
+_PART_OF_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
+
+_LM_STUDIO_NAMES = frozenset(LlmPredictionConfigDict.__annotations__)
 
 
 def unknown_name(name: str, known: Iterable[str], what: str) -> str:
@@ -208,6 +221,7 @@ def _translate(
 ) -> dict[str, Any]:
     made: dict[str, Any] = {}
     named: dict[str, str] = {}
+    values = _without_bundles(values, known)
     if values.get("logprobs") is True and values.get("top_logprobs") is not None:  # OpenAI's pair is one setting here
         values = {**values, "logprobs": values["top_logprobs"] or True, "top_logprobs": None}
     for name, value in values.items():
@@ -220,6 +234,8 @@ def _translate(
         else:
             raise error(_unknown(name, known, what))
         for setting, item in pairs.items():
+            if setting == "max_retries" and item is None:  # elsewhere it means the default
+                continue
             if setting not in known:
                 if warn and _is_empty(item):
                     continue
@@ -249,20 +265,65 @@ def _misplaced(setting: str, name: str, known: Collection[str], what: str) -> st
     return unknown_name(name, known, what)
 
 
+def _without_bundles(values: Mapping[str, Any], known: Collection[str]) -> Mapping[str, Any]:
+    """``values`` with what ``extra_body``, ``options`` and the like hold under other names than LM Studio's.
+
+    Those settings are passed as if they stood beside the dictionary (``extra_body={"ttl": 300}``); a setting that does
+    stand there wins. The dictionary keeps the others.
+    """
+    made = dict(values)
+    for name, bundle in values.items():
+        if not isinstance(bundle, Mapping) or SYNONYMS.get(name, name) != "prediction_config":
+            continue
+        moved = {
+            key: item for key, item in bundle.items() if key not in _LM_STUDIO_NAMES and _means_something(key, known)
+        }
+        if moved:
+            made[name] = {key: item for key, item in bundle.items() if key not in moved}
+            made = {**moved, **made}
+    return made
+
+
+def _means_something(name: Any, known: Collection[str]) -> bool:
+    """Whether a name in a dictionary of further settings is one of a setting, or known to be ignored or refused."""
+    return isinstance(name, str) and any(name in names for names in (known, SYNONYMS, _CONVERTED, IGNORED, REFUSED))
+
+
 def _settings_of(name: str, value: Any, known: Collection[str], own: Mapping[str, str]) -> dict[str, Any]:
     """The settings that a known name or synonym stands for."""
     if name in known:
-        if name in ("reasoning", "thinking") and isinstance(value, Mapping):  # ChatOpenAI's {"effort": "low"}
-            return {name: _effort(value.get("effort")).get("reasoning")}
-        if name == "context_window" and value == -1:  # LlamaIndex's Ollama: as the model says
-            return {name: None}
-        return {name: value}
-    if name in own:
-        return {own[name]: value}
-    if name in _CONVERTED:
+        setting = name
+    elif name in own:
+        setting = own[name]
+    elif name in _CONVERTED:
         return {own.get(setting, setting): item for setting, item in _CONVERTED[name](value).items()}
-    setting = SYNONYMS[name]
-    return {own.get(setting, setting): value}
+    else:
+        setting = own.get(SYNONYMS[name], SYNONYMS[name])
+    return {setting: _read_value(setting, value)}
+
+
+def _read_value(setting: str, value: Any) -> Any:
+    """A value in the form of another integration as ours."""
+    if setting in ("reasoning", "thinking"):
+        effort = value.get("effort") if isinstance(value, Mapping) else value  # ChatOpenAI's {"effort": "low"}
+        if isinstance(value, Mapping) or (isinstance(value, str) and value in _EFFORT):
+            return _effort(effort).get("reasoning")
+    if setting == "context_window" and value == -1:  # LlamaIndex's Ollama: as the model says
+        return None
+    if setting == "timeout":
+        return _seconds(value)
+    return value
+
+
+def _seconds(value: Any) -> Any:
+    """The time limits that OpenAI's client takes, ``(connect, read)`` or an ``httpx.Timeout``, as a mapping."""
+    if isinstance(value, tuple) and len(value) == 2:
+        connect, read = value
+    elif not isinstance(value, Timeout) and hasattr(value, "connect") and hasattr(value, "read"):
+        connect, read = value.connect, value.read
+    else:
+        return value
+    return {"connect": connect, "first_packet": read, "idle": read}
 
 
 def _is_ignored(name: str, value: Any, *, in_constructor: bool) -> bool:
@@ -282,13 +343,19 @@ def _is_empty(value: Any) -> bool:
 
 def _keep_alive(value: Any) -> dict[str, Any]:
     """Ollama's ``keep_alive``: seconds, or text like "5m"; negative is for ever."""
+    given = value
     if isinstance(value, str):
-        found = _DURATION.fullmatch(value.strip())
-        if found is None:
-            raise LMStudioValueError(f"keep_alive={value!r}: expected seconds or a duration like '5m', '1h' or '-1'")
-        value = float(found[1]) * _UNITS[found[2]]
+        text = value.strip()
+        if _DURATION.fullmatch(text) is None:
+            raise LMStudioValueError(f"keep_alive={value!r}: expected seconds or a duration like '5m', '1h30m' or '-1'")
+        value = sum(float(number) * _UNITS[unit] for number, unit in _PART_OF_DURATION.findall(text))
+        value = -1 if text.startswith("-") else value
     if isinstance(value, (int, float)) and value < 0:
         value = None
+    if value == 0 and not isinstance(value, bool):
+        raise LMStudioValueError(
+            f"keep_alive={given!r}: LM Studio cannot unload a model right after an answer; pass some seconds, such as 1"
+        )
     return {"ttl": value}
 
 
@@ -319,6 +386,16 @@ def _is_chat_model(value: Any) -> dict[str, Any]:
     return {"raw_completion": not value}
 
 
+def _chat_template_kwargs(value: Any) -> dict[str, Any]:
+    """VLLM's and llama.cpp's arguments of a chat template: LM Studio has the one that switches reasoning."""
+    other = [name for name in value or {} if name != "enable_thinking"]
+    if other:
+        raise LMStudioValueError(
+            f"chat_template_kwargs has {other[0]!r}: of such arguments LM Studio takes 'enable_thinking' only"
+        )
+    return {"reasoning": value["enable_thinking"]} if value else {}
+
+
 def _client_kwargs(value: Any) -> dict[str, Any]:
     """What ChatOllama passes to httpx: its headers and basic authentication mean the same here."""
     found: dict[str, Any] = {}
@@ -333,6 +410,7 @@ def _client_kwargs(value: Any) -> dict[str, Any]:
 
 
 _CONVERTED: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "chat_template_kwargs": _chat_template_kwargs,
     "client_kwargs": _client_kwargs,
     "keep_alive": _keep_alive,
     "format": _format,

@@ -67,7 +67,13 @@ class ChatLMStudioKeywords(TypedDict, total=False):
     top_p: float | Literal[False] | None
     logprobs: bool | int | None
     seed: int | Literal[False] | None
-    reasoning: bool | int | Literal["on", "off"] | Mapping[str, Any] | None
+    reasoning: (
+        bool
+        | int
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Mapping[str, Any]
+        | None
+    )
     draft_model: str | None
     preset: str | None
     prediction_config: LlmPredictionConfigDict | None
@@ -101,13 +107,34 @@ class ChatLMStudioKeywords(TypedDict, total=False):
     num_output: int | Literal[False] | None
     stop_sequences: str | list[str] | None
     repetition_penalty: float | Literal[False] | None
-    thinking: bool | int | Literal["on", "off"] | Mapping[str, Any] | None
-    model_kwargs: LlmPredictionConfigDict | None
-    extra_body: LlmPredictionConfigDict | None
-    options: LlmPredictionConfigDict | None
-    additional_kwargs: LlmPredictionConfigDict | None
+    thinking: (
+        bool
+        | int
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Mapping[str, Any]
+        | None
+    )
+    think: (
+        bool
+        | int
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Mapping[str, Any]
+        | None
+    )
+    enable_thinking: (
+        bool
+        | int
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Mapping[str, Any]
+        | None
+    )
+    model_kwargs: Mapping[str, Any] | None
+    extra_body: Mapping[str, Any] | None
+    options: Mapping[str, Any] | None
+    additional_kwargs: Mapping[str, Any] | None
     keep_alive: float | str | None
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high"] | None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None
+    chat_template_kwargs: Mapping[str, Any] | None
     top_logprobs: int | None
     client_kwargs: Mapping[str, Any] | None
 
@@ -147,7 +174,13 @@ class LMStudioLLMKeywords(TypedDict, total=False):
     top_p: float | Literal[False] | None
     logprobs: bool | int | None
     seed: int | Literal[False] | None
-    reasoning: bool | int | Literal["on", "off"] | Mapping[str, Any] | None
+    reasoning: (
+        bool
+        | int
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Mapping[str, Any]
+        | None
+    )
     draft_model: str | None
     preset: str | None
     prediction_config: LlmPredictionConfigDict | None
@@ -176,13 +209,34 @@ class LMStudioLLMKeywords(TypedDict, total=False):
     num_output: int | Literal[False] | None
     stop_sequences: str | list[str] | None
     repetition_penalty: float | Literal[False] | None
-    thinking: bool | int | Literal["on", "off"] | Mapping[str, Any] | None
-    model_kwargs: LlmPredictionConfigDict | None
-    extra_body: LlmPredictionConfigDict | None
-    options: LlmPredictionConfigDict | None
-    additional_kwargs: LlmPredictionConfigDict | None
+    thinking: (
+        bool
+        | int
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Mapping[str, Any]
+        | None
+    )
+    think: (
+        bool
+        | int
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Mapping[str, Any]
+        | None
+    )
+    enable_thinking: (
+        bool
+        | int
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Mapping[str, Any]
+        | None
+    )
+    model_kwargs: Mapping[str, Any] | None
+    extra_body: Mapping[str, Any] | None
+    options: Mapping[str, Any] | None
+    additional_kwargs: Mapping[str, Any] | None
     keep_alive: float | str | None
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high"] | None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None
+    chat_template_kwargs: Mapping[str, Any] | None
     top_logprobs: int | None
     client_kwargs: Mapping[str, Any] | None
 
@@ -251,7 +305,13 @@ class ChatCallKeywords(TypedDict, total=False):
     presence_penalty: float | Literal[False] | None
     preset: str | None
     raise_incomplete: bool
-    reasoning: bool | int | Literal["on", "off"] | Mapping[str, Any] | None
+    reasoning: (
+        bool
+        | int
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Mapping[str, Any]
+        | None
+    )
     repeat_penalty: float | Literal[False] | None
     response_format: Any
     seed: int | Literal[False] | None
@@ -262,27 +322,48 @@ class ChatCallKeywords(TypedDict, total=False):
     top_k: int | None
     top_p: float | Literal[False] | None
     ttl: float | None
-    additional_kwargs: LlmPredictionConfigDict | None
+    additional_kwargs: Mapping[str, Any] | None
     allow_parallel_tool_calls: bool | None
     cancellation: CancelToken | None
     context_window: int | None
-    extra_body: LlmPredictionConfigDict | None
+    enable_thinking: (
+        bool
+        | int
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Mapping[str, Any]
+        | None
+    )
+    extra_body: Mapping[str, Any] | None
     max_completion_tokens: int | Literal[False] | None
     max_new_tokens: int | Literal[False] | None
     max_output_tokens: int | Literal[False] | None
     model_id: str | None
-    model_kwargs: LlmPredictionConfigDict | None
+    model_kwargs: Mapping[str, Any] | None
     model_name: str | None
     n_ctx: int | None
     num_ctx: int | None
     num_output: int | Literal[False] | None
     num_predict: int | Literal[False] | None
-    options: LlmPredictionConfigDict | None
+    options: Mapping[str, Any] | None
     repetition_penalty: float | Literal[False] | None
     request_timeout: float | Timeout | Mapping[str, float | None] | None
-    thinking: bool | int | Literal["on", "off"] | Mapping[str, Any] | None
+    think: (
+        bool
+        | int
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Mapping[str, Any]
+        | None
+    )
+    thinking: (
+        bool
+        | int
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Mapping[str, Any]
+        | None
+    )
     keep_alive: float | str | None
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high"] | None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None
+    chat_template_kwargs: Mapping[str, Any] | None
     top_logprobs: int | None
     format: Any
     json_mode: bool
@@ -310,7 +391,13 @@ class LLMCallKeywords(TypedDict, total=False):
     presence_penalty: float | Literal[False] | None
     preset: str | None
     raise_incomplete: bool
-    reasoning: bool | int | Literal["on", "off"] | Mapping[str, Any] | None
+    reasoning: (
+        bool
+        | int
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Mapping[str, Any]
+        | None
+    )
     repeat_penalty: float | Literal[False] | None
     response_format: Any
     seed: int | Literal[False] | None
@@ -319,26 +406,47 @@ class LLMCallKeywords(TypedDict, total=False):
     top_k: int | None
     top_p: float | Literal[False] | None
     ttl: float | None
-    additional_kwargs: LlmPredictionConfigDict | None
+    additional_kwargs: Mapping[str, Any] | None
     cancellation: CancelToken | None
     context_window: int | None
-    extra_body: LlmPredictionConfigDict | None
+    enable_thinking: (
+        bool
+        | int
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Mapping[str, Any]
+        | None
+    )
+    extra_body: Mapping[str, Any] | None
     max_completion_tokens: int | Literal[False] | None
     max_new_tokens: int | Literal[False] | None
     max_output_tokens: int | Literal[False] | None
     model_id: str | None
-    model_kwargs: LlmPredictionConfigDict | None
+    model_kwargs: Mapping[str, Any] | None
     model_name: str | None
     n_ctx: int | None
     num_ctx: int | None
     num_output: int | Literal[False] | None
     num_predict: int | Literal[False] | None
-    options: LlmPredictionConfigDict | None
+    options: Mapping[str, Any] | None
     repetition_penalty: float | Literal[False] | None
     request_timeout: float | Timeout | Mapping[str, float | None] | None
-    thinking: bool | int | Literal["on", "off"] | Mapping[str, Any] | None
+    think: (
+        bool
+        | int
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Mapping[str, Any]
+        | None
+    )
+    thinking: (
+        bool
+        | int
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Mapping[str, Any]
+        | None
+    )
     keep_alive: float | str | None
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high"] | None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None
+    chat_template_kwargs: Mapping[str, Any] | None
     top_logprobs: int | None
     format: Any
     json_mode: bool

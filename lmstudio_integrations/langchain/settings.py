@@ -14,12 +14,21 @@ from pydantic import ConfigDict, Field, SecretStr, field_validator, model_valida
 from lmstudio_integrations import AsyncClient, Client, ModelInstanceInfo, Timeout
 from lmstudio_integrations.client.common_settings import CommonSettings
 from lmstudio_integrations.client.header_settings import HeaderSettings, hide_user
-from lmstudio_integrations.client.settings import LOST_TOKEN, token_of
+from lmstudio_integrations.client.settings import token_in_pickle, token_of
 from lmstudio_integrations.compat.names import translate_constructor
 from lmstudio_integrations.compat.prediction_request import load_options
 from lmstudio_integrations.compat.prediction_settings import SAMPLING
 
 __all__ = ["ConnectionSettings", "GenerationSettings", "Method", "Reasoning"]
+
+_read_token = secret_from_env(["LMSTUDIO_API_TOKEN", "LM_API_TOKEN"], default=None)
+
+
+def _token_in_environment() -> SecretStr | None:
+    """The API token; an empty variable has none."""
+    token = _read_token()
+    return token if token is not None and token.get_secret_value().strip() else None
+
 
 Reasoning = bool | int | Literal["on", "off"]
 Method = Literal["json_schema", "function_calling", "json_mode"]
@@ -41,9 +50,7 @@ class ConnectionSettings(HeaderSettings):
     """``ws://``, ``http://`` or ``host:port``; ``None``: ``LMSTUDIO_BASE_URL``, else LM Studio's usual ports. A user
     and password for a reverse proxy (``https://user:password@host``) are moved into ``headers``."""
 
-    api_token: SecretStr | None = Field(
-        default_factory=secret_from_env(["LMSTUDIO_API_TOKEN", "LM_API_TOKEN"], default=None)
-    )
+    api_token: SecretStr | None = Field(default_factory=_token_in_environment)
     """LM Studio's API token (also ``api_key``); read from ``LMSTUDIO_API_TOKEN``, then ``LM_API_TOKEN``."""
 
     timeout: float | Timeout | Mapping[str, float | None] | None = None
@@ -89,11 +96,17 @@ class ConnectionSettings(HeaderSettings):
         """A function that returns the token is called when the object is made."""
         return value() if callable(value) and not isinstance(value, SecretStr) else value
 
+    @field_validator("timeout", mode="before")
+    @classmethod
+    def _check_limits(cls, value: Any) -> Any:
+        """What is wrong with a time limit is said here, and not by the first call."""
+        Timeout.of(value)
+        return value
+
     def __getstate__(self) -> dict[Any, Any]:
         """Without the API token: a pickle travels and is kept. The other side reads its own environment."""
         state = super().__getstate__()
-        if self.api_token is not None:
-            state["__dict__"] = {**state["__dict__"], "api_token": LOST_TOKEN}
+        state["__dict__"] = {**state["__dict__"], "api_token": token_in_pickle(self.api_token)}
         return state
 
     def _load_options(self) -> dict[str, Any]:

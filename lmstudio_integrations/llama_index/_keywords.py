@@ -56,7 +56,13 @@ class LMStudioKeywords(TypedDict, total=False):
     logprobs: bool | int | None
     seed: int | Literal[False] | None
     model: str | None
-    thinking: bool | int | Literal["on", "off"] | Mapping[str, Any] | None
+    thinking: (
+        bool
+        | int
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Mapping[str, Any]
+        | None
+    )
     draft_model: str | None
     preset: str | None
     context_window: int | None
@@ -86,15 +92,36 @@ class LMStudioKeywords(TypedDict, total=False):
     num_output: int | Literal[False] | None
     stop_sequences: str | list[str] | None
     repetition_penalty: float | Literal[False] | None
-    model_kwargs: LlmPredictionConfigDict
-    extra_body: LlmPredictionConfigDict
-    options: LlmPredictionConfigDict
+    think: (
+        bool
+        | int
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Mapping[str, Any]
+        | None
+    )
+    enable_thinking: (
+        bool
+        | int
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Mapping[str, Any]
+        | None
+    )
+    model_kwargs: Mapping[str, Any] | None
+    extra_body: Mapping[str, Any] | None
+    options: Mapping[str, Any] | None
     api_token: SecretStr | str | None
     context_length: int | None
-    reasoning: bool | int | Literal["on", "off"] | Mapping[str, Any] | None
+    reasoning: (
+        bool
+        | int
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Mapping[str, Any]
+        | None
+    )
     prediction_config: LlmPredictionConfigDict
     keep_alive: float | str | None
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high"] | None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None
+    chat_template_kwargs: Mapping[str, Any] | None
     top_logprobs: int | None
     is_chat_model: bool
     client_kwargs: Mapping[str, Any] | None
@@ -162,7 +189,13 @@ class CallKeywords(TypedDict, total=False):
     response_format: Any
     seed: int | Literal[False] | None
     temperature: float | None
-    thinking: bool | int | Literal["on", "off"] | Mapping[str, Any] | None
+    thinking: (
+        bool
+        | int
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Mapping[str, Any]
+        | None
+    )
     timeout: float | dict[str, float | None] | Timeout | None
     tool_choice: Any
     tools: Sequence[Any] | None
@@ -171,25 +204,46 @@ class CallKeywords(TypedDict, total=False):
     ttl: float | None
     cancellation: CancelToken | None
     context_length: int | None
-    extra_body: LlmPredictionConfigDict
+    enable_thinking: (
+        bool
+        | int
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Mapping[str, Any]
+        | None
+    )
+    extra_body: Mapping[str, Any] | None
     max_completion_tokens: int | Literal[False] | None
     max_new_tokens: int | Literal[False] | None
     max_output_tokens: int | Literal[False] | None
     model_id: str | None
-    model_kwargs: LlmPredictionConfigDict
+    model_kwargs: Mapping[str, Any] | None
     model_name: str | None
     n_ctx: int | None
     num_ctx: int | None
     num_output: int | Literal[False] | None
     num_predict: int | Literal[False] | None
-    options: LlmPredictionConfigDict
+    options: Mapping[str, Any] | None
     parallel_tool_calls: bool | None
     prediction_config: LlmPredictionConfigDict
-    reasoning: bool | int | Literal["on", "off"] | Mapping[str, Any] | None
+    reasoning: (
+        bool
+        | int
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Mapping[str, Any]
+        | None
+    )
     repetition_penalty: float | Literal[False] | None
     request_timeout: float | dict[str, float | None] | Timeout | None
+    think: (
+        bool
+        | int
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Mapping[str, Any]
+        | None
+    )
     keep_alive: float | str | None
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high"] | None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None
+    chat_template_kwargs: Mapping[str, Any] | None
     top_logprobs: int | None
     is_chat_model: bool
     format: Any

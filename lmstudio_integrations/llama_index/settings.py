@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field, SecretStr, field_validator, model_valida
 from lmstudio_integrations import Timeout
 from lmstudio_integrations.client.common_settings import CommonSettings
 from lmstudio_integrations.client.header_settings import HeaderSettings, hide_user
-from lmstudio_integrations.client.settings import LOST_TOKEN, token_of
+from lmstudio_integrations.client.settings import token_in_pickle, token_of
 from lmstudio_integrations.compat.names import translate_constructor
 
 __all__ = ["ConnectionSettings", "GenerationSettings"]
@@ -104,8 +104,7 @@ class ConnectionSettings(HeaderSettings):
     def __getstate__(self) -> dict[Any, Any]:
         """Without the API token: a pickle travels and is kept. The other side reads its own environment."""
         state = super().__getstate__()
-        if self.api_key is not None:
-            state["__dict__"] = {**state["__dict__"], "api_key": LOST_TOKEN}
+        state["__dict__"] = {**state["__dict__"], "api_key": token_in_pickle(self.api_key)}
         return state
 
     def setting(self, name: str) -> Any:

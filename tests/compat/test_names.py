@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from lmstudio_integrations import Timeout
 from lmstudio_integrations.compat.names import IGNORED, translate_call, translate_constructor
 from lmstudio_integrations.errors import LMStudioValueError
 
@@ -108,3 +110,75 @@ def test_logprobs_and_top_logprobs_together_are_one_setting(given: dict[str, Any
 def test_top_logprobs_with_logprobs_off_raises() -> None:
     with pytest.raises(LMStudioValueError, match="one setting under two names"):
         translate_call({"logprobs": False, "top_logprobs": 3}, {"logprobs"}, {})
+
+
+MORE = {"temperature", "ttl", "context_length", "top_k", "stop", "timeout", "max_retries"}
+
+
+@pytest.mark.parametrize("bundle", ["model_kwargs", "extra_body", "options", "additional_kwargs", "prediction_config"])
+@pytest.mark.parametrize(
+    ("given", "beside", "kept"),
+    [
+        ({"ttl": 300}, {"ttl": 300}, {}),
+        ({"top_k": 5, "topPSampling": 0.5}, {"top_k": 5}, {"topPSampling": 0.5}),
+        ({"num_ctx": 4096, "num_predict": 9}, {"context_length": 4096, "max_tokens": 9}, {}),
+        ({"keep_alive": "5m"}, {"ttl": 300.0}, {}),
+        ({"chat_template_kwargs": {"enable_thinking": False}}, {"reasoning": False}, {}),
+        ({"temperature": 0.5, "cpu_threads": 3}, {}, {"temperature": 0.5, "cpu_threads": 3}),
+        ({"store": True, "user": "x"}, {}, {}),
+        ({"temprature": 1}, {}, {"temprature": 1}),
+    ],
+)
+def test_foreign_names_in_a_dictionary_of_settings_are_settings_beside_it(
+    bundle: str, given: dict[str, Any], beside: dict[str, Any], kept: dict[str, Any]
+) -> None:
+    for translate in (translate_call, translate_constructor):
+        assert translate({bundle: given}, FIELDS | MORE, {}) == {**beside, "prediction_config": kept}
+
+
+def test_setting_beside_a_dictionary_of_settings_wins() -> None:
+    given = {"extra_body": {"ttl": 300}, "ttl": 60}
+    assert translate_call(given, FIELDS | MORE, {}) == {"ttl": 60, "prediction_config": {}}
+
+
+def test_refused_name_in_a_dictionary_of_settings_is_refused() -> None:
+    with pytest.raises(LMStudioValueError, match="one answer per request"):
+        translate_call({"extra_body": {"n": 2}}, FIELDS | MORE, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("timeout", (5, 60), {"connect": 5, "first_packet": 60, "idle": 60}),
+        ("request_timeout", (None, 60.0), {"connect": None, "first_packet": 60.0, "idle": 60.0}),
+        ("timeout", SimpleNamespace(connect=5, read=None), {"connect": 5, "first_packet": None, "idle": None}),
+        ("timeout", Timeout(idle=3), Timeout(idle=3)),
+        ("timeout", 60, 60),
+    ],
+)
+def test_time_limits_of_openais_client_are_ours(name: str, value: Any, expected: Any) -> None:
+    assert translate_call({name: value}, FIELDS | MORE, {}) == {"timeout": expected}
+
+
+@pytest.mark.parametrize("name", ["reasoning", "thinking", "think", "enable_thinking"])
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(True, True), (False, False), ("low", 1024), ("xhigh", True), ("none", False), ("on", "on"), (512, 512)],
+)
+def test_reasoning_under_each_name_takes_efforts_too(name: str, value: Any, expected: Any) -> None:
+    assert translate_call({name: value}, FIELDS, {}) == {"reasoning": expected}
+
+
+@pytest.mark.parametrize(("value", "seconds"), [("1h30m", 5400.0), ("1m30s", 90.0), ("500ms", 0.5), ("-1m", None)])
+def test_keep_alive_takes_durations_of_several_units(value: str, seconds: float | None) -> None:
+    assert translate_call({"keep_alive": value}, FIELDS, {}) == {"ttl": seconds}
+
+
+@pytest.mark.parametrize("value", [0, "0", "0s"])
+def test_keep_alive_of_zero_says_what_to_pass(value: Any) -> None:
+    with pytest.raises(LMStudioValueError, match="pass some seconds"):
+        translate_call({"keep_alive": value}, FIELDS, {})
+
+
+def test_max_retries_of_none_is_the_default() -> None:
+    assert translate_constructor({"max_retries": None}, FIELDS | MORE, {}) == {}
