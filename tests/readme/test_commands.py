@@ -40,8 +40,33 @@ def test_every_extra_that_a_command_names_exists() -> None:
         assert set(named) <= extras, f"README.md:{snippet.line}"
 
 
-def test_every_file_that_the_readme_names_exists() -> None:
+def test_links_and_pictures_are_absolute_and_those_of_this_repository_exist() -> None:
+    targets = re.findall(r"\]\(([^)\s]+)\)", README.read_text(encoding="utf-8"))
+    assert [target for target in targets if not target.startswith("https://")] == [], "PyPI has no relative links"
+    own = re.compile(
+        r"https://(?:github\.com|raw\.githubusercontent\.com)/lmstudio-integrations/lmstudio-integrations/"
+        r"(?:blob/|tree/)?main/(?P<path>[^#]+)"
+    )
+    paths = [found["path"] for target in targets if (found := own.match(target))]
+    assert len(paths) > 20
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_readme_links_every_page_of_the_documentation() -> None:
     text = README.read_text(encoding="utf-8")
-    named = set(re.findall(r"\b(?:cookbook|tests)/\w+\.py\b", text)) | set(re.findall(r"\]\(([\w./-]+)\)", text))
-    assert named
-    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+    pages = [
+        page.relative_to(ROOT).as_posix() for page in (ROOT / "docs").rglob("*.md") if page.parent.name != "reference"
+    ]
+    assert [page for page in sorted(pages) if page not in text] == []
+
+
+def test_moving_picture_moves_and_is_small() -> None:
+    picture = (ROOT / "docs" / "images" / "quickstart.gif").read_bytes()
+    assert picture[:6] == b"GIF89a"
+    assert picture.count(b"\x21\xf9\x04") > 20, "frames"
+    assert len(picture) < 500_000
+
+
+def test_readme_is_read_in_three_minutes() -> None:
+    prose = re.sub(r"```.*?```|\]\([^)]*\)|[|#*`!·\[\]-]", " ", README.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert len(prose.split()) < 3 * 250, "words, at 250 a minute"
