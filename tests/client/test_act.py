@@ -235,7 +235,7 @@ def test_error_of_a_callback_ends_act(front: Front, lmstudio_emulator: Emulator)
 # What goes wrong in tools
 
 
-def test_tool_problems_go_to_the_model(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_tool_errors_are_sent_to_the_model(front: Front, lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(
         calls(
             ToolCall("fail", {"text": "luck"}),
@@ -290,14 +290,14 @@ def test_handler_must_return_text(front: Front, lmstudio_emulator: Emulator) -> 
         act(front, [fail], handle_invalid_tool_request=lambda error, request: 5)
 
 
-def test_model_that_writes_only_unparsable_calls_is_stopped(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_act_stops_a_model_that_writes_only_unparsable_calls(front: Front, lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(*[calls(FailedToolCall("add", "{"))] * 4)
     with pytest.raises(LMStudioToolCallError, match="3 rounds"):
         act(front, [add])
     assert len(predictions(lmstudio_emulator)) == 3
 
 
-def test_system_exit_of_a_tool_is_not_for_the_model(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_system_exit_in_a_tool_ends_act(front: Front, lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(calls(ToolCall("leave", {})))
 
     def leave() -> None:
@@ -318,7 +318,7 @@ def test_prediction_that_failed_ends_act(front: Front, lmstudio_emulator: Emulat
 
 
 @pytest.mark.parametrize("limit", [2, None])
-def test_tools_run_side_by_side_and_their_results_keep_the_order_of_the_calls(
+def test_parallel_tools_keep_the_order_of_their_calls_in_the_results(
     front: Front, lmstudio_emulator: Emulator, limit: int | None
 ) -> None:
     lmstudio_emulator.script(calls(ToolCall("wait", {"a": 1}), ToolCall("wait", {"a": 2})), Reply("Done."))
@@ -511,7 +511,7 @@ def test_function_gets_its_arguments_as_their_types(front: Front, lmstudio_emula
         (ToolFunctionDef.from_callable(Counter(), name="count"), "count", None),
     ],
 )
-def test_every_form_of_tool_is_described_and_run(
+def test_act_describes_and_runs_every_form_of_tool(
     front: Front, lmstudio_emulator: Emulator, tool: Any, name: str, expected: str | None
 ) -> None:
     argument = "a" if expected is not None and name != "method" else "by"
@@ -545,7 +545,7 @@ def test_call_without_a_required_argument_of_a_schema_is_refused(front: Front, l
         ([ToolFunctionDef(name="t", description="", parameters={"a": {}}, implementation=add)], "no 'type'"),
     ],
 )
-def test_what_is_no_tool_is_refused_before_anything_is_sent(
+def test_act_refuses_objects_that_are_no_tools_before_anything_is_sent(
     front: Front, lmstudio_emulator: Emulator, tools: Any, message: str
 ) -> None:
     with pytest.raises(LMStudioValueError, match=message):

@@ -81,7 +81,7 @@ def check(heard: list[Any]) -> None:
     assert names.index("on_first_token") == names.index("on_prediction_fragment") - 1
 
 
-def test_every_callback_hears_its_part(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_each_callback_gets_its_events(front: Front, lmstudio_emulator: Emulator) -> None:
     heard: list[Any] = []
     lmstudio_emulator.script(REPLY)
     front.llm = front.client.llm.just_in_time("emulator/chat-2")  # which has to be loaded first
@@ -90,7 +90,7 @@ def test_every_callback_hears_its_part(front: Front, lmstudio_emulator: Emulator
     assert {name for name, *_ in heard} == set(NAMES) - {"on_prompt_processing_progress", *WAITING}
 
 
-async def test_callbacks_of_the_awaiting_front_may_be_coroutine_functions(lmstudio_emulator: Emulator) -> None:
+async def test_callbacks_of_the_async_client_may_be_coroutine_functions(lmstudio_emulator: Emulator) -> None:
     heard: list[Any] = []
     lmstudio_emulator.script(REPLY)
     async with AsyncClient(lmstudio_emulator.url) as client:
@@ -99,7 +99,7 @@ async def test_callbacks_of_the_awaiting_front_may_be_coroutine_functions(lmstud
     check(heard)
 
 
-def test_iterating_and_events_call_back_as_well(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_iteration_and_events_call_the_callbacks(front: Front, lmstudio_emulator: Emulator) -> None:
     for read in (front.fragments, front.events):
         heard: list[Any] = []
         lmstudio_emulator.script(Reply("Hi there"))
@@ -111,7 +111,7 @@ def test_iterating_and_events_call_back_as_well(front: Front, lmstudio_emulator:
         assert names.count("on_progress") == 3
 
 
-def test_the_official_name_of_the_progress_callback_is_the_same(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_on_prompt_processing_progress_equals_on_progress(front: Front, lmstudio_emulator: Emulator) -> None:
     heard: list[float] = []
     front.respond(on_prompt_processing_progress=heard.append)
     assert heard[0] == 0.0
@@ -120,7 +120,7 @@ def test_the_official_name_of_the_progress_callback_is_the_same(front: Front, lm
         front.respond(on_progress=print, on_prompt_processing_progress=print)
 
 
-def test_the_first_token_may_be_a_tool_call(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_on_first_token_is_called_for_a_tool_call(front: Front, lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(Reply(tool_calls=[ToolCall("add", {"a": 1}), ToolCall("add", {"a": 1})]))
     heard: list[str] = []
     front.respond(
@@ -131,7 +131,7 @@ def test_the_first_token_may_be_a_tool_call(front: Front, lmstudio_emulator: Emu
     assert heard == ["first", "call 0", "call 1"]
 
 
-def test_callbacks_run_where_the_answer_is_read(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_callbacks_run_on_the_reading_thread(front: Front, lmstudio_emulator: Emulator) -> None:
     threads: set[int] = set()
     lmstudio_emulator.script(REPLY)
     every = {
@@ -143,7 +143,7 @@ def test_callbacks_run_where_the_answer_is_read(front: Front, lmstudio_emulator:
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ("on_load_progress", *WAITING)])
-def test_an_error_of_a_callback_reaches_the_caller(front: Front, lmstudio_emulator: Emulator, name: str) -> None:
+def test_error_in_a_callback_is_raised_to_the_caller(front: Front, lmstudio_emulator: Emulator, name: str) -> None:
     def raising(*_: Any) -> None:
         raise OopsError(name)
 
@@ -153,9 +153,7 @@ def test_an_error_of_a_callback_reaches_the_caller(front: Front, lmstudio_emulat
     assert front.respond().content == "next"
 
 
-def test_an_error_of_a_load_callback_reaches_the_caller_and_cancels_the_load(
-    front: Front, lmstudio_emulator: Emulator
-) -> None:
+def test_error_in_a_load_callback_is_raised_and_cancels_the_load(front: Front, lmstudio_emulator: Emulator) -> None:
     def raising(progress: float) -> None:
         raise OopsError
 
@@ -167,7 +165,7 @@ def test_an_error_of_a_load_callback_reaches_the_caller_and_cancels_the_load(
     assert front.respond().content
 
 
-def test_an_error_of_a_callback_cancels_its_own_answer_and_no_other(lmstudio_emulator: Emulator) -> None:
+def test_error_in_a_callback_cancels_only_its_own_prediction(lmstudio_emulator: Emulator) -> None:
     def raising(*_: Any) -> None:
         raise OopsError
 
@@ -187,19 +185,19 @@ def test_an_error_of_a_callback_cancels_its_own_answer_and_no_other(lmstudio_emu
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_cannot_be_called_is_refused_at_once(front: Front, lmstudio_emulator: Emulator, name: str) -> None:
+def test_callback_that_is_not_callable_is_refused_at_once(front: Front, lmstudio_emulator: Emulator, name: str) -> None:
     with pytest.raises(LMStudioValueError, match=name):
         front.respond(**{name: "print"})
     assert not lmstudio_emulator.requests
 
 
-def test_a_load_callback_that_cannot_be_called_is_refused_at_once(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_load_callback_that_is_not_callable_is_refused_at_once(front: Front, lmstudio_emulator: Emulator) -> None:
     with pytest.raises(LMStudioValueError, match="on_load_progress"):
         front.do("llm.model", "emulator/chat-2", on_load_progress=5)
     assert not lmstudio_emulator.requests
 
 
-def test_a_blocking_call_refuses_a_coroutine_function(lmstudio_emulator: Emulator) -> None:
+def test_blocking_call_refuses_a_coroutine_function(lmstudio_emulator: Emulator) -> None:
     async def never_awaited(*_: Any) -> None:
         raise AssertionError
 
@@ -214,5 +212,5 @@ def test_a_blocking_call_refuses_a_coroutine_function(lmstudio_emulator: Emulato
     assert not lmstudio_emulator.requests
 
 
-def test_no_callback_is_none(front: Front) -> None:
+def test_missing_callbacks_are_none(front: Front) -> None:
     assert front.respond(**dict.fromkeys(NAMES)).content

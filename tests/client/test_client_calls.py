@@ -61,7 +61,7 @@ def fields_of(layer: str = "apiOverride", history: Any = "Hi", **options: Any) -
 # Predictions
 
 
-def test_a_prediction_asks_for_its_model_by_identifier_or_for_any() -> None:
+def test_prediction_specifies_its_model_by_identifier_or_any() -> None:
     assert creation_of(valid(requests.prediction("Hi")))["modelSpecifier"] == {
         "type": "query",
         "query": {"identifier": "m"},
@@ -69,7 +69,7 @@ def test_a_prediction_asks_for_its_model_by_identifier_or_for_any() -> None:
     assert creation_of(valid(requests.prediction("Hi")), None)["modelSpecifier"] == {"type": "query", "query": {}}
 
 
-def test_a_prediction_without_options_sends_no_settings() -> None:
+def test_prediction_without_options_sends_no_settings() -> None:
     prediction = valid(requests.prediction("Hi"))
     assert fields_of() == {}
     assert set(creation_of(prediction)) == {"modelSpecifier", "history", "predictionConfigStack"}
@@ -107,7 +107,7 @@ def test_settings_have_camel_case_and_snake_case_names(config: Any) -> None:
         ("repeatpenalty", "repeatPenalty"),
     ],
 )
-def test_a_misspelt_setting_names_the_nearest_right_one(wrong: str, right: str) -> None:
+def test_misspelt_setting_raises_with_the_nearest_name(wrong: str, right: str) -> None:
     with pytest.raises(LMStudioValueError, match=f"'{wrong}'.*did you mean '{right}'"):
         requests.prediction("Hi", config={wrong: 1})
 
@@ -131,12 +131,12 @@ def test_a_misspelt_setting_names_the_nearest_right_one(wrong: str, right: str) 
         (LlmLoadModelConfig(), "must be a mapping or LlmPredictionConfig"),
     ],
 )
-def test_an_ill_typed_setting_says_what_would_do(config: Any, words: str) -> None:
+def test_ill_typed_setting_raises_with_what_is_expected(config: Any, words: str) -> None:
     with pytest.raises(LMStudioValueError, match=words):
         requests.prediction("Hi", config=config)
 
 
-def test_false_unticks_a_setting() -> None:
+def test_false_unchecks_a_setting() -> None:
     assert fields_of(config={"maxTokens": False})["maxPredictedTokens"]["checked"] is False
 
 
@@ -160,12 +160,12 @@ PERSON_SCHEMA = Person.model_json_schema()
         ({"type": "none"}, {"type": "none"}, False),
     ],
 )
-def test_a_response_format_in_any_form(response_format: Any, value: Any, structured: bool) -> None:
+def test_response_format_in_every_form_is_sent_as_a_schema(response_format: Any, value: Any, structured: bool) -> None:
     assert fields_of(response_format=response_format) == {"structured": value}
     assert requests.prediction("Hi", response_format=response_format).structured is structured
 
 
-def test_anything_with_a_json_schema_is_a_response_format() -> None:
+def test_object_with_a_json_schema_is_a_response_format() -> None:
     class Shape:
         @staticmethod
         def model_json_schema() -> dict[str, Any]:
@@ -175,7 +175,7 @@ def test_anything_with_a_json_schema_is_a_response_format() -> None:
     assert fields_of(response_format=Shape())["structured"]["type"] == "json"
 
 
-def test_the_old_definitions_of_a_schema_move_to_where_they_are_read() -> None:
+def test_definitions_of_older_schemas_move_to_defs() -> None:
     schema = {
         "type": "object",
         "properties": {"a": {"$ref": "#/definitions/A"}},
@@ -199,16 +199,16 @@ def test_the_old_definitions_of_a_schema_move_to_where_they_are_read() -> None:
         {"x": float("nan")},
     ],
 )
-def test_what_is_no_response_format_is_refused(response_format: Any) -> None:
+def test_invalid_response_format_is_refused(response_format: Any) -> None:
     with pytest.raises(LMStudioValueError):
         requests.prediction("Hi", response_format=response_format)
 
 
-def test_a_structure_in_the_settings_is_one_too() -> None:
+def test_structured_in_the_settings_is_a_response_format() -> None:
     assert requests.prediction("Hi", config={"structured": Person}).structured is True
 
 
-def test_what_is_given_by_name_wins_over_the_settings() -> None:
+def test_keyword_wins_over_the_settings() -> None:
     fields = fields_of(
         config={"structured": {"type": "none"}, "draftModel": "old", "toolChoice": "none"},
         response_format={"type": "gbnf", "gbnfGrammar": "g"},
@@ -218,19 +218,19 @@ def test_what_is_given_by_name_wins_over_the_settings() -> None:
     assert fields["speculativeDecoding.draftModel"] == "new"
 
 
-def test_a_draft_model_may_be_switched_off() -> None:
+def test_empty_draft_model_switches_drafting_off() -> None:
     assert fields_of(draft_model="small/model") == {"speculativeDecoding.draftModel": "small/model"}
     assert fields_of(draft_model="") == {"speculativeDecoding.draftModel": ""}
 
 
-def test_a_preset_goes_beside_the_settings() -> None:
+def test_preset_is_sent_beside_the_settings() -> None:
     assert creation_of(valid(requests.prediction("Hi", preset="my preset")))["fuzzyPresetIdentifier"] == "my preset"
 
 
 # Tools
 
 
-def test_tools_in_either_form() -> None:
+def test_tools_in_both_forms_are_sent_alike() -> None:
     fields = fields_of(tools=[ADD, SUBTRACT])
     assert [tool["function"]["name"] for tool in fields["tools"]["tools"]] == ["add", "subtract"]
     assert fields["tools"]["tools"][0] == closed(ADD)
@@ -239,24 +239,24 @@ def test_tools_in_either_form() -> None:
 
 
 @pytest.mark.parametrize("mode", ["auto", "none", "required"])
-def test_a_tool_choice_is_sent_as_it_is(mode: str) -> None:
+def test_tool_choice_is_sent_unchanged(mode: str) -> None:
     fields = fields_of(tools=[ADD, SUBTRACT], tool_choice=mode)
     assert fields["toolChoice"] == {"type": "generic", "mode": mode}
     assert len(fields["tools"]["tools"]) == 2
 
 
-def test_a_named_tool_is_the_only_one_and_must_be_called() -> None:
+def test_named_tool_choice_sends_only_that_tool_as_required() -> None:
     fields = fields_of(tools=[ADD, SUBTRACT], tool_choice="subtract")
     assert fields["toolChoice"] == {"type": "generic", "mode": "required"}
     assert [tool["function"]["name"] for tool in fields["tools"]["tools"]] == ["subtract"]
 
 
-def test_parameters_without_properties_get_them() -> None:
+def test_tool_parameters_without_properties_get_empty_ones() -> None:
     (tool,) = fields_of(tools=[{"name": "now", "parameters": {"type": "object"}}])["tools"]["tools"]
     assert tool["function"]["parameters"] == {"type": "object", "properties": {}}
 
 
-def test_no_tools_are_no_setting() -> None:
+def test_empty_tools_send_no_setting() -> None:
     assert fields_of(tools=[]) == {}
 
 
@@ -278,7 +278,7 @@ def test_no_tools_are_no_setting() -> None:
         {"tools": [{"name": "f", "parameters": {"type": "object", "properties": {"x": {"default": float("nan")}}}}]},
     ],
 )
-def test_tools_and_choices_that_lm_studio_would_not_take_are_refused(options: Any) -> None:
+def test_invalid_tools_and_tool_choices_are_refused(options: Any) -> None:
     with pytest.raises(LMStudioValueError):
         requests.prediction("Hi", **options)
 
@@ -292,7 +292,7 @@ def test_tools_and_choices_that_lm_studio_would_not_take_are_refused(options: An
         {"tools": [ADD], "tool_choice": "required", "response_format": {"type": "gbnf", "gbnfGrammar": "g"}},
     ],
 )
-def test_a_grammar_and_tools_exclude_each_other(options: Any) -> None:
+def test_grammar_with_tools_is_refused(options: Any) -> None:
     with pytest.raises(LMStudioValueError, match="exclude each other"):
         requests.prediction("Hi", **options)
 
@@ -305,12 +305,12 @@ def test_a_grammar_and_tools_exclude_each_other(options: Any) -> None:
         {"tools": [], "response_format": Person},
     ],
 )
-def test_a_grammar_and_tools_that_may_not_be_called_go_together(options: Any) -> None:
+def test_grammar_with_tool_choice_none_is_accepted(options: Any) -> None:
     valid(requests.prediction("Hi", **options))
 
 
 @pytest.mark.parametrize("raw", ["x", 5, None, [], {"type": 5}])
-def test_raw_settings_of_any_shape_are_sent_as_they_are(raw: Any) -> None:
+def test_raw_settings_are_sent_unchanged(raw: Any) -> None:
     prediction = requests.prediction("Hi", config={"raw": {"llm.prediction.structured": raw}})
     assert {"key": "llm.prediction.structured", "value": raw} in creation_of(prediction)["predictionConfigStack"][
         "layers"
@@ -321,7 +321,7 @@ def test_raw_settings_of_any_shape_are_sent_as_they_are(raw: Any) -> None:
 # Raw completion
 
 
-def test_a_completion_is_the_prompt_itself_behind_an_empty_template() -> None:
+def test_completion_sends_the_prompt_with_an_empty_template() -> None:
     prediction = valid(requests.prediction("Once upon", raw_prompt=True, config={"temperature": 0}))
     assert creation_of(prediction)["history"] == {
         "messages": [{"role": "user", "content": [{"type": "text", "text": "Once upon"}]}]
@@ -333,13 +333,13 @@ def test_a_completion_is_the_prompt_itself_behind_an_empty_template() -> None:
 
 
 @pytest.mark.parametrize("prompt", [None, 5, ["Hi"], {"messages": []}, b"Hi"])
-def test_a_completion_takes_text_alone(prompt: Any) -> None:
+def test_completion_takes_text_only(prompt: Any) -> None:
     with pytest.raises(LMStudioValueError, match="as text"):
         requests.prediction(prompt, raw_prompt=True)
 
 
 @pytest.mark.parametrize("options", [{"tools": [ADD]}, {"config": {"rawTools": {"type": "toolArray", "tools": [ADD]}}}])
-def test_a_completion_takes_no_tools(options: Any) -> None:
+def test_completion_refuses_tools(options: Any) -> None:
     with pytest.raises(LMStudioValueError, match="use respond"):
         requests.prediction("Hi", raw_prompt=True, **options)
 
@@ -383,7 +383,7 @@ def test_a_completion_takes_no_tools(options: Any) -> None:
         ("Hi", {"draft_model": "__proto__"}),
     ],
 )
-def test_what_json_or_lm_studio_cannot_hold_is_refused_at_once(history: Any, options: Any) -> None:
+def test_values_outside_json_or_lm_studios_range_are_refused_at_once(history: Any, options: Any) -> None:
     with pytest.raises(LMStudioValueError):
         requests.prediction(history, **options)
 
@@ -391,7 +391,7 @@ def test_what_json_or_lm_studio_cannot_hold_is_refused_at_once(history: Any, opt
 # Loading
 
 
-def test_the_default_load_has_a_time_to_live_and_pins_nothing() -> None:
+def test_default_load_has_a_ttl_and_no_load_settings() -> None:
     creation = requests.get_or_load("llm", "m", requests.DEFAULT_TTL, None)
     assert creation == {
         "identifier": "m",
@@ -401,26 +401,26 @@ def test_the_default_load_has_a_time_to_live_and_pins_nothing() -> None:
     assert requests.model_reference("llm", "m").load == creation
 
 
-def test_a_new_instance_has_the_same_defaults() -> None:
+def test_new_instance_has_the_same_defaults() -> None:
     creation = requests.load_model("llm", "m", None, requests.DEFAULT_TTL, None)
     assert (creation["ttlMs"], "identifier" in creation) == (3_600_000, False)
     assert requests.load_model("llm", "m", "mine", 5, None)["identifier"] == "mine"
 
 
 @pytest.mark.parametrize(("seconds", "ms"), [(1, 1000), (0.5, 500), (0.001, 1), (1.0001, 1001), (86400, 86_400_000)])
-def test_a_time_to_live_is_in_seconds_here_and_in_whole_milliseconds_there(seconds: Any, ms: int) -> None:
+def test_ttl_in_seconds_is_sent_in_milliseconds(seconds: Any, ms: int) -> None:
     sent = requests.get_or_load("llm", "m", seconds, None)["loadTtlMs"]
     assert (sent, type(sent)) == (ms, int)
     assert requests.load_model("llm", "m", None, seconds, None)["ttlMs"] == ms
 
 
-def test_no_time_to_live_is_no_key() -> None:
+def test_ttl_of_none_sends_no_key() -> None:
     assert "loadTtlMs" not in requests.get_or_load("llm", "m", None, None)
     assert "ttlMs" not in requests.load_model("llm", "m", None, None, None)
 
 
 @pytest.mark.parametrize("ttl", [0, -1, 0.0001, float("nan"), float("inf"), 10**400, True, "60", [60]])
-def test_what_is_no_time_to_live_is_refused(ttl: Any) -> None:
+def test_invalid_ttl_is_refused(ttl: Any) -> None:
     for make in (
         lambda: requests.get_or_load("llm", "m", ttl, None),
         lambda: requests.load_model("llm", "m", None, ttl, None),
@@ -431,7 +431,7 @@ def test_what_is_no_time_to_live_is_refused(ttl: Any) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "a\nb", "a\x00", "a\x7f", "__proto__", "x" * 1025, 5, None, b"m"])
-def test_a_key_that_lm_studio_would_not_take_is_refused(key: Any) -> None:
+def test_invalid_model_key_is_refused(key: Any) -> None:
     with pytest.raises(LMStudioValueError):
         requests.get_or_load("llm", key, 5, None)
     with pytest.raises(LMStudioValueError):
@@ -519,7 +519,7 @@ def test_every_load_key_of_lm_studio_can_be_set(kind: str) -> None:
     assert wanted - set(reached) == set()
 
 
-def test_a_load_option_has_a_snake_case_name_too() -> None:
+def test_load_options_have_snake_case_names() -> None:
     assert load_fields("llm", {"context_length": 8, "flash_attention": True, "auto_fit": True}) == load_fields(
         "llm", {"contextLength": 8, "flashAttention": True, "autoFit": True}
     )
@@ -539,7 +539,7 @@ def test_a_load_option_has_a_snake_case_name_too() -> None:
         ("embedding", LlmLoadModelConfig(), "EmbeddingLoadModelConfig"),
     ],
 )
-def test_a_wrong_load_option_is_named(namespace: str, config: Any, words: str) -> None:
+def test_wrong_load_option_is_named_in_the_error(namespace: str, config: Any, words: str) -> None:
     for make in (
         lambda: requests.get_or_load(namespace, "m", 5, config),
         lambda: requests.load_model(namespace, "m", None, 5, config),
@@ -594,7 +594,7 @@ def test_every_call_is_valid_by_lm_studios_schema(call: requests.Call[Any]) -> N
     [call for call in EVERY_CALL if call.endpoint not in ("unloadModel", "getLoadConfig")],
     ids=lambda call: f"{call.namespace}.{call.endpoint}",
 )
-def test_an_answer_that_cannot_be_read_is_a_protocol_error(call: requests.Call[Any], junk: Any) -> None:
+def test_unreadable_rpc_result_raises_protocol_error(call: requests.Call[Any], junk: Any) -> None:
     if call.endpoint in ("listLoaded", "listDownloadedModels") and junk in ([], {}):
         return  # that is an empty list, or near enough
     if call.endpoint == "version" and isinstance(junk, dict):
@@ -603,7 +603,7 @@ def test_an_answer_that_cannot_be_read_is_a_protocol_error(call: requests.Call[A
         call.answer(junk)
 
 
-def test_answers_are_read() -> None:
+def test_rpc_results_are_parsed() -> None:
     assert LLM.tokenize("Hi").answer({"tokens": [1, 2.0]}) == [1, 2]
     assert LLM.count_tokens("Hi").answer({"tokenCount": 3}) == 3
     assert EMBED.answer({"embedding": [0, 1, -0.5]}) == [0.0, 1.0, -0.5]
@@ -621,18 +621,18 @@ def test_answers_are_read() -> None:
     assert (uploaded.name, uploaded.identifier, uploaded.size_bytes) == ("cat.png", "f", 3)
 
 
-def test_a_model_that_is_not_loaded_has_no_info() -> None:
+def test_info_of_a_model_that_is_not_loaded_raises() -> None:
     with pytest.raises(LMStudioModelNotFoundError, match="'m'"):
         LLM.get_info().answer(None)
 
 
-def test_a_handle_to_any_model_cannot_unload_it() -> None:
+def test_unload_of_a_handle_without_an_identifier_raises() -> None:
     with pytest.raises(LMStudioValueError, match="which model"):
         requests.unload("llm", None)
 
 
 @pytest.mark.parametrize("text", [None, 5, b"Hi", ["Hi"], "half \ud800"])
-def test_what_is_no_text_is_not_tokenized_or_embedded(text: Any) -> None:
+def test_tokenize_and_embed_refuse_what_is_not_text(text: Any) -> None:
     for make in (LLM.tokenize, LLM.count_tokens, lambda text: requests.embeddings("embedding", [text])):
         with pytest.raises(LMStudioValueError):
             make(text)

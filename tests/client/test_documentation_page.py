@@ -43,7 +43,7 @@ def ours(code: str) -> str:
 
 
 @pytest.mark.parametrize("code", snippets())
-def test_a_snippet_of_the_page_runs_as_it_stands(
+def test_snippet_of_the_documentation_page_runs(
     code: str, lmstudio_emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("LMSTUDIO_BASE_URL", lmstudio_emulator.url)
@@ -64,11 +64,11 @@ def test_a_snippet_of_the_page_runs_as_it_stands(
         assert [message.role for message in names["chat"]] == ["system", "user", "assistant"]
 
 
-def test_the_page_has_the_snippets_that_are_run() -> None:
+def test_documentation_page_has_the_tested_snippets() -> None:
     assert len(snippets()) == 6
 
 
-def test_the_pages_json_history_makes_a_chat() -> None:
+def test_json_history_of_the_documentation_page_makes_a_chat() -> None:
     (code,) = re.findall(r"^```json\n(chat_history = .*?)^```$", page(), re.MULTILINE | re.DOTALL)
     names: dict[str, Any] = {}
     exec(code, names)
@@ -76,7 +76,7 @@ def test_the_pages_json_history_makes_a_chat() -> None:
     assert [message.role for message in Chat.from_history(names["chat_history"])] == ["system", "user"]
 
 
-def test_the_attributes_that_the_page_promises_are_there(lmstudio_emulator: Emulator) -> None:
+def test_attributes_of_the_documentation_page_exist(lmstudio_emulator: Emulator) -> None:
     names = re.findall(r"^\* `(\w+)`:", page(), re.MULTILINE)
     assert names == ["content", "parsed", "structured", "stats", "model_info"]
     with lmstudio_integrations.Client(lmstudio_emulator.url) as client:
@@ -85,7 +85,7 @@ def test_the_attributes_that_the_page_promises_are_there(lmstudio_emulator: Emul
         assert getattr(result, name) is not None
 
 
-def test_the_configuration_type_that_the_page_names_is_there(lmstudio_emulator: Emulator) -> None:
+def test_configuration_type_of_the_documentation_page_exists(lmstudio_emulator: Emulator) -> None:
     assert "lmstudio.LlmPredictionConfig" in page()
     with lmstudio_integrations.Client(lmstudio_emulator.url) as client:
         model = client.llm.model()

@@ -277,7 +277,7 @@ def test_chat_takes_lists_entries_and_single_results() -> None:
     assert len(chat) == 7
 
 
-def test_names_of_the_sdk_are_there() -> None:
+def test_names_of_the_official_sdk_exist() -> None:
     from lmstudio_integrations.client import sdk_names
 
     for name in sdk_names.__all__:
@@ -290,7 +290,7 @@ def test_names_of_the_sdk_are_there() -> None:
 # Searching and downloading
 
 
-def test_model_is_found_downloaded_and_loaded(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_repository_finds_downloads_and_loads_a_model(front: Front, lmstudio_emulator: Emulator) -> None:
     found = front.do("repository.search_models", "small", 5, ["gguf"])
     (available,) = found
     assert (available.search_result.name, available.search_result.staff_pick) == ("emulator/small", True)
@@ -315,9 +315,7 @@ def test_model_is_found_downloaded_and_loaded(front: Front, lmstudio_emulator: E
 
 
 @pytest.mark.parametrize("wrong", [{"limit": 26}, {"limit": 0}, {"compatibility_types": ["zip"]}, {"search_term": 5}])
-def test_search_that_lm_studio_would_not_answer_is_refused(
-    front: Front, lmstudio_emulator: Emulator, wrong: dict[str, Any]
-) -> None:
+def test_invalid_model_search_is_refused(front: Front, lmstudio_emulator: Emulator, wrong: dict[str, Any]) -> None:
     with pytest.raises(LMStudioValueError, match=next(iter(wrong))):
         front.do("repository.search_models", **wrong)
     assert lmstudio_emulator.requests == []

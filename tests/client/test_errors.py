@@ -44,7 +44,7 @@ def an(kind: type[LMStudioError]) -> LMStudioError:
     return made
 
 
-def test_every_class_is_in_the_tree_of_the_docstring_and_at_the_top_of_the_package() -> None:
+def test_every_error_class_is_in_the_docstrings_tree_and_exported() -> None:
     for kind in CLASSES:
         assert kind.__name__ in (errors.__doc__ or "")
         assert kind.__name__ in errors.__all__
@@ -53,7 +53,7 @@ def test_every_class_is_in_the_tree_of_the_docstring_and_at_the_top_of_the_packa
 
 @pytest.mark.parametrize("kind", CLASSES)
 @pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))])
-def test_a_copy_is_equal_in_all_that_it_carries(kind: type[LMStudioError], again: Any) -> None:
+def test_copy_of_an_error_keeps_all_attributes(kind: type[LMStudioError], again: Any) -> None:
     error = an(kind)
     made = again(error)
     assert made is not error
@@ -63,7 +63,7 @@ def test_a_copy_is_equal_in_all_that_it_carries(kind: type[LMStudioError], again
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_every_pickle_protocol_will_do(protocol: int) -> None:
+def test_error_survives_every_pickle_protocol(protocol: int) -> None:
     for kind in CLASSES:
         assert str(pickle.loads(pickle.dumps(an(kind), protocol))) == str(an(kind))
 
@@ -77,11 +77,11 @@ def test_every_pickle_protocol_will_do(protocol: int) -> None:
         (errors.LMStudioTimeoutError, TimeoutError),
     ],
 )
-def test_python_s_own_kinds_catch_ours(kind: type[Exception], base: type[Exception]) -> None:
+def test_builtin_exception_classes_catch_the_errors(kind: type[Exception], base: type[Exception]) -> None:
     assert issubclass(kind, base)
 
 
-def test_a_fresh_error_carries_nothing() -> None:
+def test_new_error_has_no_partial_and_no_response_started() -> None:
     error = LMStudioError("x")
     assert (error.partial, error.response_started) == (None, False)
 
@@ -102,14 +102,14 @@ def test_a_fresh_error_carries_nothing() -> None:
         (5, LMStudioServerError),
     ],
 )
-def test_each_code_has_its_class(code: Any, kind: type[LMStudioServerError]) -> None:
+def test_each_error_code_has_its_class(code: Any, kind: type[LMStudioServerError]) -> None:
     error = server_error({"title": "T", "displayData": {"code": code, "more": 1}})
     assert type(error) is kind
     assert error.code == (code if isinstance(code, str) else None)
     assert error.data == {"more": 1}
 
 
-def test_the_message_holds_title_cause_and_advice_but_no_stack() -> None:
+def test_error_message_has_title_cause_and_advice_but_no_stack() -> None:
     error = server_error(
         {
             "title": "It failed",
@@ -125,7 +125,7 @@ def test_the_message_holds_title_cause_and_advice_but_no_stack() -> None:
     assert "/Users" not in repr(error)
 
 
-def test_a_cause_that_repeats_the_title_is_told_once() -> None:
+def test_cause_that_repeats_the_title_is_shown_once() -> None:
     assert str(server_error({"title": "No", "cause": "No"})) == "No"
 
 
@@ -146,18 +146,18 @@ def test_a_cause_that_repeats_the_title_is_told_once() -> None:
         ),
     ],
 )
-def test_the_message_says_what_there_is_instead(display: dict[str, Any], line: str) -> None:
+def test_error_message_lists_the_available_models(display: dict[str, Any], line: str) -> None:
     assert str(server_error({"title": "T", "displayData": display})).splitlines()[-1] == line
 
 
 @pytest.mark.parametrize("junk", [None, 5, "x", [], {}, {"title": None}, {"title": 5, "cause": [], "displayData": "x"}])
-def test_junk_is_an_unknown_error(junk: Any) -> None:
+def test_error_object_of_an_unknown_form_is_a_server_error(junk: Any) -> None:
     error = server_error(junk)
     assert type(error) is LMStudioServerError
     assert str(error) == "Unknown error"
 
 
-def test_a_root_title_stands_in_for_a_missing_title() -> None:
+def test_root_title_replaces_a_missing_title() -> None:
     assert str(server_error({"rootTitle": "Root"})) == "Root"
 
 
@@ -211,7 +211,7 @@ OVERFLOWS = [
 
 @pytest.mark.parametrize(("sentence", "needed", "available"), OVERFLOWS, ids=[item[0][:60] for item in OVERFLOWS])
 @pytest.mark.parametrize("member", ["title", "cause"])
-def test_a_prompt_that_does_not_fit_is_told_with_its_numbers(
+def test_context_overflow_error_has_needed_and_available_tokens(
     sentence: str, needed: int | None, available: int | None, member: str
 ) -> None:
     error = server_error({"title": "Prediction failed", member: sentence})
@@ -231,11 +231,11 @@ def test_a_prompt_that_does_not_fit_is_told_with_its_numbers(
         "Channel was closed in this context",
     ],
 )
-def test_other_sentences_are_no_overflow(sentence: str) -> None:
+def test_other_error_texts_are_no_context_overflow(sentence: str) -> None:
     assert type(server_error({"title": sentence})) is LMStudioServerError
 
 
-def test_a_known_code_wins_over_words() -> None:
+def test_known_error_code_wins_over_the_text() -> None:
     error = server_error({"title": "context overflow", "displayData": {"code": "generic.specificModelUnloaded"}})
     assert type(error) is LMStudioModelUnloadedError
 

@@ -167,7 +167,7 @@ def test_results_of_a_round_are_one_message_even_if_nothing_is_merged() -> None:
     assert roles(messages) == ["assistant", "tool"]
 
 
-def test_a_result_without_a_call_keeps_what_is_known() -> None:
+def test_tool_result_without_a_call_keeps_its_id_and_name() -> None:
     assert built(result("3", "c9", name="add"), result("4", None)) == [
         {
             "role": "tool",
@@ -181,7 +181,7 @@ def test_a_result_without_a_call_keeps_what_is_known() -> None:
 
 @pytest.mark.parametrize("written", ['{"a": ', "[1]", "7", '{"a": NaN}', "[" * 100_000])
 @pytest.mark.parametrize("key", ["calls", "invalid_calls"])
-def test_an_unparsable_call_is_text_and_becomes_a_call_if_a_result_answers_it(key: str, written: str) -> None:
+def test_unparsable_call_is_text_until_a_result_answers_it(key: str, written: str) -> None:
     """Number 19. Strict templates accept no call without a result, and no result without a call."""
     step = answer("so", **{key: [("c1", "look", written)]})
     (alone,) = built(step)
@@ -191,24 +191,24 @@ def test_an_unparsable_call_is_text_and_becomes_a_call_if_a_result_answers_it(ke
     assert answered[1]["content"][0]["name"] == "look"
 
 
-def test_an_unparsable_call_is_not_repeated_if_the_text_has_it_already() -> None:
+def test_unparsable_call_is_not_repeated_if_the_text_has_it() -> None:
     (message,) = built(answer('{"a": ', invalid_calls=[("c1", "look", '{"a": ')]))
     assert message["content"] == [text('{"a": ')]
 
 
-def test_an_unparsable_call_whose_arguments_are_an_object_keeps_them() -> None:
+def test_unparsable_call_with_object_arguments_keeps_them() -> None:
     messages = built(answer("", invalid_calls=[("c1", None, '{"a": 1}')]), result("no such tool"))
     assert messages[0]["content"][1] == request("c1", "unknown_tool", {"a": 1})
 
 
-def test_the_id_of_an_unparsable_call_is_taken() -> None:
+def test_id_of_an_unparsable_call_is_not_used_again() -> None:
     assert prepared(answer("", invalid_calls=[("c1", "look", "{")])).call_ids == {"c1"}
 
 
 # Images of tools (number 18)
 
 
-def test_images_of_tools_follow_the_round_behind_a_short_answer() -> None:
+def test_images_of_tools_follow_the_round_after_a_short_answer() -> None:
     first, second = image(), image()
     messages = built(
         answer("", calls=[CALL, ("c2", "look", {})]),
@@ -331,13 +331,13 @@ def test_late_system_messages_become_user_messages() -> None:
     ]
 
 
-def test_a_late_system_message_after_results_follows_a_short_answer() -> None:
+def test_late_system_message_after_tool_results_follows_a_short_answer() -> None:
     messages = built(user("u"), answer("", calls=[CALL]), result("r"), system("later"))
     assert roles(messages) == ["user", "assistant", "tool", "assistant", "user"]
     assert messages[3]["content"] == [text("I have the results.")]
 
 
-def test_merging_can_be_switched_off() -> None:
+def test_merge_messages_false_keeps_messages_apart() -> None:
     messages = built(
         system("s1"),
         system("s2"),
@@ -354,12 +354,12 @@ def test_merging_can_be_switched_off() -> None:
 # Names
 
 
-def test_names_are_left_out_unless_wanted() -> None:
+def test_message_names_are_omitted_by_default() -> None:
     steps = [user("hi", name="Eve"), answer("hello", name="helper")]
     assert built(*steps) == built(user("hi"), answer("hello"))
 
 
-def test_names_stand_before_the_text_on_request() -> None:
+def test_message_names_true_puts_names_before_the_text() -> None:
     picture = image()
     messages = built(
         user("hi", name="Eve"),
@@ -460,7 +460,7 @@ def test_each_request_of_a_conversation_begins_with_the_one_before(turns: list[A
     assert all(later.startswith(earlier) for earlier, later in pairwise(requests))
 
 
-def test_a_user_message_changes_nothing_but_the_reasoning_before_it() -> None:
+def test_new_user_message_removes_only_earlier_reasoning() -> None:
     before = built(*ROUNDS)
     after = built(*ROUNDS, user("3"))
     assert after[:-1] == built(*ROUNDS, send_reasoning=False)

@@ -24,16 +24,16 @@ KINDS = [
 
 
 @pytest.mark.parametrize(("data", "ending"), KINDS, ids=[ending for _, ending in KINDS])
-def test_bytes_get_a_name_that_fits(data: bytes, ending: str) -> None:
+def test_image_bytes_get_a_name_with_the_right_extension(data: bytes, ending: str) -> None:
     assert read_image(data) == ImageFile(f"image{ending}", data)
 
 
 @pytest.mark.parametrize("make", [bytes, bytearray, memoryview, io.BytesIO])
-def test_bytes_of_every_kind(make: Any) -> None:
+def test_image_bytes_of_every_format_are_accepted(make: Any) -> None:
     assert read_image(make(PNG)) == ImageFile("image.png", PNG)
 
 
-def test_a_path_gives_its_name(tmp_path: Path) -> None:
+def test_image_path_gives_the_file_name(tmp_path: Path) -> None:
     path = tmp_path / "my cat.png"
     path.write_bytes(PNG)
     for source in (path, str(path)):
@@ -43,7 +43,7 @@ def test_a_path_gives_its_name(tmp_path: Path) -> None:
     assert read_image(path, "dog.png").name == "dog.png"
 
 
-def test_a_missing_file_is_python_s_own_error(tmp_path: Path) -> None:
+def test_missing_image_file_raises_file_not_found_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_image(tmp_path / "nothing.png")
 
@@ -51,18 +51,18 @@ def test_a_missing_file_is_python_s_own_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "source", [None, 5, object(), ["a"], b"", b"text", b"RIFF....WAVE", io.StringIO("text"), io.BytesIO(b"")]
 )
-def test_what_is_no_image_is_refused(source: Any) -> None:
+def test_content_that_is_no_image_is_refused(source: Any) -> None:
     with pytest.raises(LMStudioValueError):
         read_image(source)
 
 
 @pytest.mark.parametrize("name", [5, Path("x.png"), b"x.png"])
-def test_a_name_is_text(name: Any) -> None:
+def test_image_name_must_be_text(name: Any) -> None:
     with pytest.raises(LMStudioValueError, match="name"):
         read_image(PNG, name)
 
 
-def test_an_image_that_lm_studio_would_cut_the_connection_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_image_above_the_servers_frame_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "MAX_IMAGE_BYTES", len(PNG) - 1)
     with pytest.raises(LMStudioValueError, match="at most"):
         read_image(PNG)
@@ -89,7 +89,7 @@ def test_image_part_name_without_a_path_depends_on_the_content_alone() -> None:
     assert ImagePart(PNG).read().name != ImagePart(PNG + b"!").read().name
 
 
-def test_image_part_of_a_path_is_read_when_asked_for(tmp_path: Path) -> None:
+def test_image_part_of_a_path_is_read_on_demand(tmp_path: Path) -> None:
     path = tmp_path / "cat.png"
     part = ImagePart(path)
     with pytest.raises(FileNotFoundError):

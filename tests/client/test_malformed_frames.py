@@ -76,7 +76,7 @@ frames = st.one_of(
 
 @given(st.lists(frames, max_size=12))
 @settings(max_examples=100, deadline=None)
-def test_no_frame_raises_and_every_conversation_ends_once(received: list[Any]) -> None:
+def test_malformed_frames_raise_nothing_and_every_call_ends_once(received: list[Any]) -> None:
     session = Multiplexer()
     calls = [
         opened(session, "predict"),
@@ -98,7 +98,7 @@ def test_no_frame_raises_and_every_conversation_ends_once(received: list[Any]) -
 
 @given(st.lists(st.text(max_size=40) | st.binary(max_size=40) | anything.map(json.dumps), max_size=8))
 @settings(max_examples=100, deadline=None)
-def test_junk_between_two_good_frames_harms_neither(junk: list[Any]) -> None:
+def test_malformed_frame_between_valid_frames_affects_neither(junk: list[Any]) -> None:
     session = Multiplexer()
     recorded = opened(session, "predict")
     message = {"type": "channelSend", "channelId": recorded.id}
@@ -113,7 +113,7 @@ def test_junk_between_two_good_frames_harms_neither(junk: list[Any]) -> None:
 
 @given(st.lists(near_packets | anything, max_size=12))
 @settings(max_examples=120, deadline=None)
-def test_a_reader_raises_nothing_but_its_own_errors_and_always_ends(packets: list[Any]) -> None:
+def test_prediction_reader_raises_only_its_own_errors_and_always_ends(packets: list[Any]) -> None:
     reader = PredictionReader(structured=True)
     raised: LMStudioError | None = None
     try:
@@ -138,7 +138,7 @@ def test_a_reader_raises_nothing_but_its_own_errors_and_always_ends(packets: lis
 
 
 @given(st.text(alphabet="a😀é世\u0301", max_size=20), st.lists(st.integers(0, 40), max_size=6))
-def test_text_that_is_cut_anywhere_in_utf_16_arrives_whole(text: str, cuts: list[int]) -> None:
+def test_text_split_anywhere_in_utf_16_arrives_complete(text: str, cuts: list[int]) -> None:
     units = text.encode("utf-16-le")
     places = [0, *sorted(2 * cut for cut in cuts if 2 * cut <= len(units)), len(units)]
     pieces = [units[start:end].decode("utf-16-le", "surrogatepass") for start, end in pairwise(places)]

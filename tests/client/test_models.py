@@ -49,7 +49,7 @@ def load_fields(creation: dict[str, Any]) -> dict[str, Any]:
 # Getting a handle
 
 
-def test_a_loaded_model_is_used_as_it_is(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_loaded_model_is_used_without_a_load(front: Front, lmstudio_emulator: Emulator) -> None:
     progress: list[float] = []
     handle = front.do("llm.model", "emulator/chat", on_load_progress=progress.append)
     assert handle.identifier == "emulator/chat"
@@ -57,12 +57,12 @@ def test_a_loaded_model_is_used_as_it_is(front: Front, lmstudio_emulator: Emulat
     assert lmstudio_emulator.loaded.count("emulator/chat") == 1
 
 
-def test_any_loaded_model_will_do_where_none_is_named(front: Front) -> None:
+def test_model_without_a_key_is_any_loaded_model(front: Front) -> None:
     assert front.do("llm.model").identifier == "emulator/chat"
     assert front.do("embedding.model").identifier == "emulator/embedding"
 
 
-def test_no_model_at_all_is_an_error_that_says_so() -> None:
+def test_model_without_a_key_raises_if_none_is_loaded() -> None:
     with (
         Emulator(models=[EmulatedModel("some/chat", "llm")]) as server,
         Client(server.url) as client,
@@ -71,9 +71,7 @@ def test_no_model_at_all_is_an_error_that_says_so() -> None:
         client.llm.model()
 
 
-def test_a_model_is_loaded_just_in_time_with_a_time_to_live_and_no_pin(
-    front: Front, lmstudio_emulator: Emulator
-) -> None:
+def test_just_in_time_load_has_a_ttl_and_no_load_settings(front: Front, lmstudio_emulator: Emulator) -> None:
     progress: list[float] = []
     handle = front.do("llm.model", "emulator/chat-2", on_load_progress=progress.append)
     assert handle.identifier == "emulator/chat-2"
@@ -90,7 +88,7 @@ def test_a_model_is_loaded_just_in_time_with_a_time_to_live_and_no_pin(
     assert not asked(lmstudio_emulator, "loadModel")
 
 
-def test_a_handle_just_in_time_asks_nobody_until_it_is_used(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_just_in_time_handle_sends_nothing_until_used(front: Front, lmstudio_emulator: Emulator) -> None:
     front.llm = front.client.llm.just_in_time("emulator/chat-2", ttl=60, config={"contextLength": 1024})
     assert not lmstudio_emulator.requests
     assert front.respond().model_info.context_length == 1024
@@ -99,13 +97,13 @@ def test_a_handle_just_in_time_asks_nobody_until_it_is_used(front: Front, lmstud
     assert load_fields(creation)["llm.load.contextLength"] == 1024
 
 
-def test_a_loaded_model_is_not_loaded_again_for_each_request(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_loaded_model_is_not_loaded_again_for_each_request(front: Front, lmstudio_emulator: Emulator) -> None:
     for _ in range(3):
         front.respond()
     assert len(asked(lmstudio_emulator, "getOrLoad")) == 1
 
 
-def test_the_time_to_live_is_in_seconds_and_none_is_for_ever(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_ttl_is_in_seconds_and_none_means_no_limit(front: Front, lmstudio_emulator: Emulator) -> None:
     front.do("llm.model", "emulator/chat-2", ttl=90)
     assert asked(lmstudio_emulator, "getOrLoad")[-1]["loadTtlMs"] == 90_000
     front.do("llm.unload", "emulator/chat-2")
@@ -113,7 +111,7 @@ def test_the_time_to_live_is_in_seconds_and_none_is_for_ever(front: Front, lmstu
     assert "loadTtlMs" not in asked(lmstudio_emulator, "getOrLoad")[-1]
 
 
-def test_an_expired_model_is_loaded_again_unseen(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_expired_model_is_loaded_again_transparently(front: Front, lmstudio_emulator: Emulator) -> None:
     front.llm = front.client.llm.just_in_time("emulator/chat-2")
     front.respond()
     lmstudio_emulator.expire("emulator/chat-2")
@@ -121,7 +119,7 @@ def test_an_expired_model_is_loaded_again_unseen(front: Front, lmstudio_emulator
     assert len(asked(lmstudio_emulator, "getOrLoad")) == 2
 
 
-def test_a_new_instance_has_an_identifier_of_its_own(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_new_instance_has_its_own_identifier(front: Front, lmstudio_emulator: Emulator) -> None:
     progress: list[float] = []
     handle = front.do(
         "llm.load_new_instance",
@@ -140,13 +138,13 @@ def test_a_new_instance_has_an_identifier_of_its_own(front: Front, lmstudio_emul
     assert front.respond().model_info.identifier == "mine"
 
 
-def test_an_instance_without_a_name_gets_one(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_new_instance_without_an_identifier_gets_one(front: Front, lmstudio_emulator: Emulator) -> None:
     handle = front.do("llm.load_new_instance", "emulator/chat")
     assert handle.identifier in lmstudio_emulator.loaded
     assert handle.identifier != "emulator/chat"
 
 
-def test_an_instance_that_is_gone_is_not_replaced_by_another(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_unloaded_instance_is_not_replaced_by_another(front: Front, lmstudio_emulator: Emulator) -> None:
     front.llm = front.do("llm.load_new_instance", "emulator/chat", "mine")
     front.do("llm.unload", "mine")
     with pytest.raises(LMStudioModelNotFoundError, match="mine"):
@@ -173,7 +171,7 @@ def test_load_options_reach_the_server_and_come_back_under_user_names(
     assert front.respond().load_config["contextLength"] == 2048
 
 
-def test_settings_that_came_back_can_be_passed_again(front: Front) -> None:
+def test_reported_load_settings_can_be_passed_again(front: Front) -> None:
     result = front.respond(config={"maxTokens": 3, "topPSampling": False})
     assert front.respond(config=result.prediction_config).prediction_config == result.prediction_config
     front.llm = front.do("llm.load_new_instance", "emulator/chat-2", config=result.load_config)
@@ -202,7 +200,7 @@ async def test_cancelling_the_task_cancels_the_load(lmstudio_emulator: Emulator)
         assert "mine" not in lmstudio_emulator.loaded
 
 
-def test_a_silent_load_runs_into_its_own_limit(lmstudio_emulator: Emulator) -> None:
+def test_load_without_packets_ends_by_the_load_limit(lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.load_hold = ThreadsafeEvent()
     with (
         Client(lmstudio_emulator.url, timeout={"load": 0.1, "first_packet": 5, "idle": 5}) as client,
@@ -212,7 +210,7 @@ def test_a_silent_load_runs_into_its_own_limit(lmstudio_emulator: Emulator) -> N
     lmstudio_emulator.wait_for(is_cancel)
 
 
-def test_loading_is_not_silence(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_loading_does_not_count_as_idle(front: Front, lmstudio_emulator: Emulator) -> None:
     """A load that takes longer than the limits of the answer itself is waited for."""
     lmstudio_emulator.load_pace = 0.15
     front.llm = front.client.llm.just_in_time("emulator/chat-2")
@@ -222,7 +220,7 @@ def test_loading_is_not_silence(front: Front, lmstudio_emulator: Emulator) -> No
 # What a handle can be asked
 
 
-def test_a_handle_tells_about_its_model(front: Front) -> None:
+def test_handle_reports_info_and_context_length(front: Front) -> None:
     info = front.do("handle.get_info")
     assert (info.identifier, info.type, info.context_length, info.max_context_length) == (
         "emulator/chat",
@@ -244,7 +242,7 @@ def test_texts_are_tokenized_and_counted(front: Front) -> None:
     assert front.do("handle.tokenize", ("a", "b")) == front.do("handle.tokenize", ["a", "b"])
 
 
-def test_a_template_shows_the_chat_as_the_model_sees_it(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_apply_prompt_template_returns_the_formatted_chat(front: Front, lmstudio_emulator: Emulator) -> None:
     chat = Chat("Be terse.")
     chat.add_user_message("What is LM Studio?")
     shown = front.do(
@@ -262,14 +260,14 @@ def test_a_template_shows_the_chat_as_the_model_sees_it(front: Front, lmstudio_e
     assert front.do("handle.apply_prompt_template", "Hi")
 
 
-def test_a_handle_unloads_its_model_and_loads_it_again_when_asked(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_handle_unloads_its_model_and_loads_it_again_on_use(front: Front, lmstudio_emulator: Emulator) -> None:
     front.do("handle.unload")
     assert "emulator/chat" not in lmstudio_emulator.loaded
     assert front.respond().content
     assert "emulator/chat" in lmstudio_emulator.loaded
 
 
-def test_unloading_what_is_not_there_is_an_error(front: Front) -> None:
+def test_unload_of_an_unknown_instance_raises(front: Front) -> None:
     with pytest.raises(LMStudioModelNotFoundError):
         front.do("llm.unload", "no/such-model")
 
@@ -281,7 +279,7 @@ def embedding(front: Front, key: str | None = "emulator/embedding") -> None:
     front.llm = front.client.embedding.just_in_time(key)
 
 
-def test_a_text_becomes_a_vector_and_a_list_becomes_vectors_in_its_order(front: Front) -> None:
+def test_embed_of_a_list_returns_vectors_in_its_order(front: Front) -> None:
     embedding(front)
     texts = [f"text number {number}" for number in range(20)]
     one_by_one = [front.do("handle.embed", text) for text in texts]
@@ -291,7 +289,7 @@ def test_a_text_becomes_a_vector_and_a_list_becomes_vectors_in_its_order(front: 
     assert all(type(number) is float for number in one_by_one[0])
 
 
-def test_an_embedding_model_can_be_asked_about(front: Front) -> None:
+def test_embedding_model_reports_info_and_tokens(front: Front) -> None:
     embedding(front)
     assert front.do("handle.get_info").type == "embedding"
     assert front.do("handle.get_context_length") > 0
@@ -300,13 +298,13 @@ def test_an_embedding_model_can_be_asked_about(front: Front) -> None:
     assert isinstance(front.do("handle.get_load_config"), dict)
 
 
-def test_no_texts_are_no_vectors_and_nobody_is_asked(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_embed_of_an_empty_list_sends_nothing(front: Front, lmstudio_emulator: Emulator) -> None:
     embedding(front)
     assert front.do("handle.embed", []) == []
     assert not lmstudio_emulator.requests
 
 
-def test_the_number_of_unanswered_embeddings_is_bounded(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_number_of_unanswered_embeddings_is_bounded(front: Front, lmstudio_emulator: Emulator) -> None:
     embedding(front)
     front.do("handle.embed", [f"text {number}" for number in range(150)])
     steps = [(r.order, 1) for r in lmstudio_emulator.requests if r.message.get("endpoint") == "embedString"]
@@ -319,7 +317,7 @@ def test_the_number_of_unanswered_embeddings_is_bounded(front: Front, lmstudio_e
     assert 1 < most <= 64
 
 
-def test_one_failed_embedding_fails_the_list(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_failed_embedding_fails_its_list(front: Front, lmstudio_emulator: Emulator) -> None:
     embedding(front)
     front.do("handle.embed", "warm")
     lmstudio_emulator.faults.add("error_mid_stream", endpoint="embedString", error="Out of memory")
@@ -328,7 +326,7 @@ def test_one_failed_embedding_fails_the_list(front: Front, lmstudio_emulator: Em
     assert len(front.do("handle.embed", ["a", "b"])) == 2
 
 
-def test_an_llm_is_no_embedding_model(front: Front) -> None:
+def test_llm_is_refused_as_an_embedding_model(front: Front) -> None:
     embedding(front, "emulator/chat")
     with pytest.raises(LMStudioModelNotFoundError, match="kind"):
         front.do("handle.embed", "Hi")
@@ -337,7 +335,7 @@ def test_an_llm_is_no_embedding_model(front: Front) -> None:
 # Lists, files, the server
 
 
-def test_what_is_loaded_is_listed_as_handles(front: Front) -> None:
+def test_list_loaded_returns_handles(front: Front) -> None:
     handles = front.do("list_loaded_models")
     assert [handle.identifier for handle in handles] == ["emulator/chat", "emulator/embedding"]
     assert [type(handle) for handle in handles] == (
@@ -347,7 +345,7 @@ def test_what_is_loaded_is_listed_as_handles(front: Front) -> None:
     assert [handle.identifier for handle in front.do("embedding.list_loaded")] == ["emulator/embedding"]
 
 
-def test_what_is_downloaded_is_listed(front: Front) -> None:
+def test_list_downloaded_returns_the_models(front: Front) -> None:
     infos = front.do("list_downloaded_models")
     assert {info.model_key: info.type for info in infos} == {
         "emulator/chat": "llm",
@@ -357,11 +355,11 @@ def test_what_is_downloaded_is_listed(front: Front) -> None:
     assert front.do("system.list_downloaded_models") == infos
 
 
-def test_the_server_tells_its_version(front: Front) -> None:
+def test_system_version_returns_version_and_build(front: Front) -> None:
     assert (front.do("system.version").version, front.do("system.version").build) == ("emulator", 0)
 
 
-def test_an_image_comes_from_a_path_bytes_or_a_file(front: Front, tmp_path: Path) -> None:
+def test_prepare_image_takes_a_path_bytes_or_a_file(front: Front, tmp_path: Path) -> None:
     path = tmp_path / "cat.png"
     path.write_bytes(PNG)
     for source in (path, str(path), PNG, io.BytesIO(PNG)):
@@ -375,7 +373,7 @@ def test_an_image_comes_from_a_path_bytes_or_a_file(front: Front, tmp_path: Path
 # The shortest way in
 
 
-def test_convenience_finds_the_server_in_the_environment(
+def test_convenience_functions_use_the_address_of_the_environment(
     lmstudio_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LMSTUDIO_BASE_URL", lmstudio_emulator.url.replace("ws://", "http://") + "/v1")

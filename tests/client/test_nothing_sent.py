@@ -90,7 +90,7 @@ RESPOND: dict[str, tuple[Any, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", RESPOND)
-def test_a_prediction_that_would_get_no_answer_is_not_sent(
+def test_invalid_prediction_is_refused_before_anything_is_sent(
     front: Front, lmstudio_emulator: Emulator, name: str
 ) -> None:
     history, options = RESPOND[name]
@@ -139,7 +139,7 @@ DO: dict[str, tuple[str, tuple[Any, ...], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", DO)
-def test_a_call_that_would_get_no_answer_is_not_sent(front: Front, lmstudio_emulator: Emulator, name: str) -> None:
+def test_invalid_rpc_is_refused_before_anything_is_sent(front: Front, lmstudio_emulator: Emulator, name: str) -> None:
     path, arguments, options = DO[name]
     with pytest.raises(LMStudioValueError):
         front.do(path, *arguments, **options)
@@ -159,7 +159,9 @@ EMBED: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", EMBED)
-def test_what_is_no_text_is_not_embedded(front: Front, lmstudio_emulator: Emulator, name: str) -> None:
+def test_embed_refuses_what_is_not_text_before_anything_is_sent(
+    front: Front, lmstudio_emulator: Emulator, name: str
+) -> None:
     front.llm = front.client.embedding.just_in_time("emulator/embedding")
     with pytest.raises(LMStudioValueError):
         front.do("handle.embed", EMBED[name])
@@ -167,7 +169,7 @@ def test_what_is_no_text_is_not_embedded(front: Front, lmstudio_emulator: Emulat
 
 
 @pytest.mark.parametrize("layer", ["", "api", "APIOverride", "instances", None])
-def test_a_layer_that_lm_studio_does_not_know_is_refused(layer: Any) -> None:
+def test_unknown_config_layer_is_refused(layer: Any) -> None:
     with pytest.raises(LMStudioValueError):
         kv_stack((layer, {"fields": []}))
 
@@ -191,7 +193,7 @@ def every_optional_thing_is_none(front: Front) -> list[Callable[[], Any]]:
     ]
 
 
-def test_what_is_none_leaves_no_key_behind(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_none_values_leave_no_key(front: Front, lmstudio_emulator: Emulator) -> None:
     for ask in every_optional_thing_is_none(front):
         ask()
     assert not [where for record in lmstudio_emulator.requests for where in nulls(record.message)]

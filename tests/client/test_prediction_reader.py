@@ -69,7 +69,7 @@ def test_reasoning_and_its_tags_are_not_in_the_answer() -> None:
     assert [event.is_reasoning for event in events] == [False, True, True, False, False]
 
 
-def test_structural_text_is_handed_out_but_is_not_in_the_answer() -> None:
+def test_structural_text_is_a_fragment_but_not_in_the_content() -> None:
     reader, events = read_all(fragment("<|channel|>", isStructural=True), fragment("Hi"), success())
     assert reader.result is not None
     assert reader.result.content == "Hi"
@@ -79,13 +79,13 @@ def test_structural_text_is_handed_out_but_is_not_in_the_answer() -> None:
     ]
 
 
-def test_a_kind_of_text_that_a_newer_server_invents_is_not_in_the_answer() -> None:
+def test_text_of_an_unknown_reasoning_type_is_not_in_the_content() -> None:
     reader, (event,) = read_all(fragment("psst", "whisper"))
     assert (event.reasoning_type, event.is_visible, event.is_reasoning) == ("whisper", False, False)
     assert (reader.content, reader.reasoning) == ("", "")
 
 
-def test_an_older_servers_fragment_has_defaults() -> None:
+def test_fragment_of_an_older_server_has_defaults() -> None:
     reader, (event,) = read_all({"type": "fragment", "fragment": {"content": "Hi"}})
     assert (event.tokens_count, event.contains_drafted, event.is_structural, event.tokens) == (1, False, False, [])
     assert event.is_visible
@@ -93,7 +93,7 @@ def test_an_older_servers_fragment_has_defaults() -> None:
 
 
 @pytest.mark.parametrize("odd", [None, "many", [], {}, float("nan"), float("inf"), 1e300, True])
-def test_a_token_count_of_an_odd_kind_harms_neither_text_nor_sum(odd: Any) -> None:
+def test_malformed_token_count_affects_neither_text_nor_sum(odd: Any) -> None:
     reader, events = read_all(fragment("a", "reasoning", tokensCount=odd), fragment("b", tokensCount=odd), success())
     assert [event.tokens_count for event in events] == [1, 1]
     assert reader.result is not None
@@ -101,7 +101,7 @@ def test_a_token_count_of_an_odd_kind_harms_neither_text_nor_sum(odd: Any) -> No
 
 
 @pytest.mark.parametrize("odd", [None, 5, "x", {}])
-def test_tokens_of_an_odd_kind_are_none(odd: Any) -> None:
+def test_malformed_tokens_are_none(odd: Any) -> None:
     _, (event,) = read_all(fragment("a", tokens=odd))
     assert event.tokens == []
 
@@ -113,45 +113,45 @@ def test_tokens_have_their_log_probabilities_and_candidates() -> None:
     assert event.tokens == [TokenLogProb("Hi", 5, -0.1, (candidate,))]
 
 
-def test_what_is_no_token_is_left_out() -> None:
+def test_malformed_log_probability_tokens_are_left_out() -> None:
     _, (event,) = read_all(fragment("Hi", tokens=[5, {"id": 1}, {"text": "Hi", "id": "x", "logProb": "low"}]))
     assert event.tokens == [TokenLogProb("Hi")]
 
 
-def test_a_reasoning_type_of_null_is_plain_text() -> None:
+def test_null_reasoning_type_is_visible_text() -> None:
     reader, (event,) = read_all({"type": "fragment", "fragment": {"content": "a", "reasoningType": None}})
     assert event.is_visible
     assert reader.content == "a"
 
 
-def test_a_fragment_prints_its_text(capsys: pytest.CaptureFixture[str]) -> None:
+def test_str_of_a_fragment_is_its_text(capsys: pytest.CaptureFixture[str]) -> None:
     _, events = read_all(fragment("Hel"), fragment("lo"))
     for event in events:
         print(event, end="")  # noqa: T201  # what the documentation shows
     assert capsys.readouterr().out == "Hello"
 
 
-def test_fragments_are_equal_by_what_they_hold() -> None:
+def test_fragments_are_equal_by_value() -> None:
     assert Fragment({"content": "a"}) == Fragment({"content": "a"})
     assert Fragment({"content": "a"}) != Fragment({"content": "b"})
     assert "'a'" in repr(Fragment({"content": "a"}))
 
 
-def test_an_emoji_in_two_halves_arrives_whole() -> None:
+def test_surrogate_pair_in_two_fragments_is_joined() -> None:
     reader, events = read_all(fragment("a\ud83d"), fragment("\ude00b"), success())
     assert [str(event) for event in events] == ["a", "😀b"]
     assert reader.result is not None
     assert reader.result.content == "a😀b"
 
 
-def test_an_emoji_in_two_halves_among_the_thoughts_arrives_whole() -> None:
+def test_surrogate_pair_in_two_reasoning_fragments_is_joined() -> None:
     reader, _ = read_all(fragment("\ud83d", "reasoning"), fragment("\ude00", "reasoning"), success())
     assert reader.result is not None
     assert reader.result.reasoning == "😀"
 
 
 @pytest.mark.parametrize("pieces", [["\ud83d", "x"], ["\ude00x"], ["\ud83d"], ["x\ud83dy"], ["\ud83d", "\ud83d"]])
-def test_half_a_character_alone_becomes_something_that_can_be_printed(pieces: list[str]) -> None:
+def test_lone_surrogate_becomes_a_printable_character(pieces: list[str]) -> None:
     reader, events = read_all(*map(fragment, pieces), success())
     assert reader.result is not None
     for text in (*map(str, events), reader.result.content):
@@ -159,14 +159,14 @@ def test_half_a_character_alone_becomes_something_that_can_be_printed(pieces: li
     assert "\ufffd" in reader.result.content
 
 
-def test_the_arguments_of_a_tool_call_are_mended_too() -> None:
+def test_surrogate_pair_in_tool_arguments_is_joined() -> None:
     pieces = ('{"a":"\ud83d', '\ude00"}')
     _, events = read_all(call_start(), *map(call_arguments, pieces), call_end("f", {"a": "😀"}))
     assert [event.name for event in events if isinstance(event, ToolCallName)] == ["f"]
     assert "".join(event.content for event in events if isinstance(event, ToolCallArguments)) == '{"a":"😀"}'
 
 
-def test_what_has_been_read_so_far_can_be_asked_for() -> None:
+def test_partial_result_has_what_was_read_so_far() -> None:
     reader, _ = read_all(fragment("th", "reasoning"), fragment("vis"))
     assert (reader.content, reader.reasoning, reader.ended) == ("vis", "th", False)
 
@@ -187,7 +187,7 @@ def test_prompt_progress_carries_the_details() -> None:
 
 
 @pytest.mark.parametrize("details", [None, 5, "x", [], {"cachedTokenCount": "3"}, {"cachedTokenCount": None}])
-def test_progress_of_an_older_or_odd_server_has_no_details(details: Any) -> None:
+def test_prompt_progress_without_or_with_malformed_details_has_none(details: Any) -> None:
     _, (event,) = read_all({"type": "promptProcessingProgress", "progress": 1, "details": details})
     assert event == PromptProgress(1.0)
 
@@ -200,11 +200,11 @@ def test_progress_is_a_number_from_0_to_1(sent: Any, read: float) -> None:
 
 
 @pytest.mark.parametrize("sent", [None, "half", [], {}])
-def test_progress_that_is_no_number_is_passed_over(sent: Any) -> None:
+def test_progress_that_is_no_number_is_ignored(sent: Any) -> None:
     assert read_all({"type": "promptProcessingProgress", "progress": sent})[1] == []
 
 
-def test_the_last_progress_is_in_the_result() -> None:
+def test_last_prompt_progress_is_in_the_result() -> None:
     reader, _ = read_all(
         {"type": "promptProcessingProgress", "progress": 0},
         {"type": "promptProcessingProgress", "progress": 1, "details": {"cachedTokenCount": 4}},
@@ -214,7 +214,7 @@ def test_the_last_progress_is_in_the_result() -> None:
     assert reader.result.prompt_progress == PromptProgress(1.0, 4)
 
 
-def test_loading_before_a_prediction_is_progress() -> None:
+def test_load_before_a_prediction_is_load_progress() -> None:
     _, events = read_all(
         {"type": "unloadingOtherJITModel", "info": INSTANCE},
         {"type": "startLoading", "identifier": "some/model", "info": INSTANCE},
@@ -240,14 +240,14 @@ def test_loading_before_a_prediction_is_progress() -> None:
         (None, None),
     ],
 )
-def test_the_progress_of_a_load_alone(packet: Any, progress: float | None) -> None:
+def test_load_progress_reads_the_packets_of_a_load(packet: Any, progress: float | None) -> None:
     assert load_progress(packet) == progress
 
 
 # Tool calls
 
 
-def test_a_tool_call_in_all_its_stages() -> None:
+def test_tool_call_gives_an_event_for_each_stage() -> None:
     reader, events = read_all(
         call_start("100"),
         call_name("add"),
@@ -270,7 +270,7 @@ def test_a_tool_call_in_all_its_stages() -> None:
     assert reader.result.stats.stop_reason == "toolCalls"
 
 
-def test_the_optional_packets_of_a_tool_call_may_be_missing() -> None:
+def test_tool_call_without_its_optional_packets_is_read() -> None:
     reader, (start, *others) = read_all(call_start(None), call_end("add"), success())
     assert isinstance(start, ToolCallStart)
     assert start.id
@@ -280,13 +280,13 @@ def test_the_optional_packets_of_a_tool_call_may_be_missing() -> None:
     assert reader.result.tool_calls == [call]
 
 
-def test_a_tool_call_may_come_in_one_packet() -> None:
+def test_tool_call_in_one_packet_is_read() -> None:
     _, events = read_all(call_end("add", {"a": 1}), call_end("add", {"a": 1}))
     assert [event.index for event in events] == [0] * 4 + [1] * 4
     assert [type(event) for event in events[:4]] == [ToolCallStart, ToolCallName, ToolCallArguments, ToolCallEnd]
 
 
-def test_equal_calls_are_not_taken_for_one() -> None:
+def test_equal_tool_calls_are_kept_apart() -> None:
     reader, events = read_all(
         *(packet for _ in range(3) for packet in (call_start("1"), call_end("add", {"a": 1}, "1")))
     )
@@ -308,7 +308,7 @@ def test_id_of_a_call_is_made_if_the_server_gives_none(given: Any) -> None:
     assert events[0] == ToolCallStart(0, call.id)
 
 
-def test_id_that_the_conversation_has_is_replaced() -> None:
+def test_id_already_used_in_the_conversation_is_replaced() -> None:
     reader = PredictionReader(taken_ids=["1"])
     for packet in (call_start("1"), call_end("add", {}, "1"), call_start("2"), call_end("add", {}, "2")):
         reader.read(packet)
@@ -330,7 +330,7 @@ def test_name_that_the_server_changed_becomes_the_tools_own(given: str) -> None:
     assert reader.partial().tool_calls[0].name == given
 
 
-def test_name_that_two_tools_are_like_stays_as_it_is() -> None:
+def test_name_similar_to_two_tools_is_unchanged() -> None:
     reader = PredictionReader(tool_names=["a-b", "a_b"])
     reader.read(call_end("a.b", {}))
     assert reader.partial().tool_calls[0].name == "a.b"
@@ -385,13 +385,13 @@ def test_name_that_comes_twice_is_one_event() -> None:
         ("inventedLater", 0, "inventedLater"),
     ],
 )
-def test_finish_reason_is_openais_word(reason: str, calls: int, expected: str) -> None:
+def test_finish_reason_has_openais_value(reason: str, calls: int, expected: str) -> None:
     reader, _ = read_all(*[call_end("f", {})] * calls, success(stopReason=reason))
     assert reader.result is not None
     assert reader.result.finish_reason == expected
 
 
-def test_half_character_at_the_end_is_streamed_as_it_is_in_the_result() -> None:
+def test_lone_surrogate_at_the_end_is_streamed_as_in_the_result() -> None:
     reader, events = read_all(fragment("ok \ud83d"), success())
     assert reader.result is not None
     assert "".join(map(str, events)) == reader.result.content == "ok \ufffd"
@@ -406,19 +406,19 @@ def test_log_probabilities_of_the_visible_text_are_in_the_result() -> None:
     assert reader.result.log_probs == [TokenLogProb("Hi", 5, -0.5)]
 
 
-def test_progress_that_no_number_can_hold_does_not_end_the_answer() -> None:
+def test_progress_beyond_the_range_of_numbers_does_not_end_the_answer() -> None:
     reader, events = read_all({"type": "promptProcessingProgress", "progress": 10**400}, fragment("Hi"), success())
     assert [str(event) for event in events] == ["Hi"]
     assert reader.result is not None
 
 
-def test_arguments_keep_their_order() -> None:
+def test_tool_arguments_keep_the_order_of_their_keys() -> None:
     reader, _ = read_all(call_end("f", {"z": 1, "a": {"y": 2, "b": 3}}))
     (call,) = reader.partial().tool_calls
     assert list(call.arguments or {}) == ["z", "a"]
 
 
-def test_a_failed_call_tells_what_the_model_wrote() -> None:
+def test_failed_tool_call_has_the_models_text() -> None:
     reader, events = read_all(
         call_start("1"),
         call_name("add"),
@@ -438,19 +438,19 @@ def test_a_failed_call_tells_what_the_model_wrote() -> None:
 
 
 @pytest.mark.parametrize("error", [None, "words", [], {"title": 5}])
-def test_a_failure_without_a_proper_error_is_a_failure_all_the_same(error: Any) -> None:
+def test_tool_call_failure_with_a_malformed_error_is_a_failure(error: Any) -> None:
     _, events = read_all(call_start(), call_failed(error))
     assert events[-1].error.title == "Unknown error"
 
 
-def test_a_failure_without_a_start_has_an_index_of_its_own() -> None:
+def test_tool_call_failure_without_a_start_has_its_own_index() -> None:
     _, events = read_all(call_end("a"), call_failed({"title": "x"}), call_end("b"))
     assert [event.index for event in events if isinstance(event, ToolCallStart)] == [0, 1, 2]
     (failed,) = [event for event in events if isinstance(event, ToolCallFailed)]
     assert (failed.index, failed.name) == (1, None)
 
 
-def test_a_failed_call_does_not_inherit_the_name_of_the_one_before() -> None:
+def test_failed_tool_call_does_not_get_the_previous_calls_name() -> None:
     _, events = read_all(call_start(), call_name("add"), call_end("add"), call_start(), call_failed({"title": "x"}))
     assert (events[-1].name, events[-1].arguments) == (None, "")
 
@@ -468,7 +468,7 @@ def test_a_failed_call_does_not_inherit_the_name_of_the_one_before() -> None:
         {"name": "add", "arguments": [1]},
     ],
 )
-def test_a_call_that_cannot_be_read_is_a_failed_one(request_: Any) -> None:
+def test_unreadable_tool_call_is_a_failed_one(request_: Any) -> None:
     reader, events = read_all(
         call_start("1"),
         call_name("add"),
@@ -482,19 +482,19 @@ def test_a_call_that_cannot_be_read_is_a_failed_one(request_: Any) -> None:
     assert (reader.result.tool_calls, reader.result.failed_tool_calls) == ([], [failed])
 
 
-def test_a_name_without_a_start_begins_a_call() -> None:
+def test_tool_name_without_a_start_begins_a_call() -> None:
     _, events = read_all(call_name("add"), call_arguments("{}"), call_end("add"))
     assert {event.index for event in events} == {0}
     assert isinstance(events[0], ToolCallStart)
 
 
 @pytest.mark.parametrize("packet", [call_arguments("{}"), call_name("x"), call_start("9")])
-def test_strange_stages_never_make_a_negative_index(packet: Any) -> None:
+def test_tool_call_packets_in_any_order_give_no_negative_index(packet: Any) -> None:
     _, events = read_all(packet)
     assert all(event.index >= 0 for event in events)
 
 
-def test_arguments_that_are_no_text_are_passed_over() -> None:
+def test_tool_argument_packets_without_text_are_ignored() -> None:
     _, events = read_all(call_start(), call_arguments(5), call_arguments("{}"), call_failed({}))
     assert events[-1].arguments == "{}"
 
@@ -516,7 +516,7 @@ STOP_REASONS = (
 
 
 @pytest.mark.parametrize("reason", STOP_REASONS)
-def test_every_stop_reason_is_kept_as_it_came(reason: str) -> None:
+def test_stop_reason_is_kept_unchanged(reason: str) -> None:
     reader, _ = read_all(success(stopReason=reason))
     assert reader.result is not None
     assert reader.result.stats.stop_reason == reason
@@ -559,7 +559,7 @@ def test_all_statistics_have_snake_case_names() -> None:
     }
 
 
-def test_the_configurations_come_under_user_names() -> None:
+def test_reported_configurations_have_user_names() -> None:
     packet = success()
     packet["loadModelConfig"] = {"fields": [{"key": "llm.load.contextLength", "value": 4096}]}
     packet["predictionConfig"] = {
@@ -577,14 +577,14 @@ def test_the_configurations_come_under_user_names() -> None:
 
 
 @pytest.mark.parametrize("config", [None, {}, [], "x", {"fields": None}, {"fields": [None, {"key": 5}]}])
-def test_a_configuration_of_an_odd_form_is_empty(config: Any) -> None:
+def test_malformed_reported_configuration_is_empty(config: Any) -> None:
     packet = {**success(), "loadModelConfig": config, "predictionConfig": config}
     reader, _ = read_all(packet)
     assert reader.result is not None
     assert (reader.result.load_config, reader.result.prediction_config) == ({}, {})
 
 
-def test_an_older_servers_final_packet_will_do() -> None:
+def test_final_packet_of_an_older_server_is_read() -> None:
     reader, _ = read_all(
         {
             "type": "success",
@@ -608,7 +608,7 @@ BROKEN: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("packet", BROKEN)
-def test_a_broken_final_packet_is_a_protocol_error_with_what_came_before(packet: dict[str, Any]) -> None:
+def test_malformed_final_packet_raises_protocol_error_with_partial(packet: dict[str, Any]) -> None:
     reader = PredictionReader()
     reader.read(fragment("Hi"))
     with pytest.raises(LMStudioProtocolError, match="final packet") as caught:
@@ -619,14 +619,14 @@ def test_a_broken_final_packet_is_a_protocol_error_with_what_came_before(packet:
     assert reader.ended
 
 
-def test_a_close_after_the_result_is_nothing_new() -> None:
+def test_close_after_the_final_packet_changes_nothing() -> None:
     reader, _ = read_all(fragment("Hi"), success())
     assert reader.read(CLOSED) is None
     assert reader.read(LMStudioDisconnectedError("late")) is None
     assert reader.error is None
 
 
-def test_a_close_without_a_final_packet_is_an_incomplete_answer() -> None:
+def test_close_without_a_final_packet_raises_incomplete_error() -> None:
     reader = PredictionReader()
     for packet in (fragment("th", "reasoning"), fragment("Hi"), call_end("add", {"a": 1}), call_failed({"title": "x"})):
         reader.read(packet)
@@ -645,7 +645,7 @@ def test_a_close_without_a_final_packet_is_an_incomplete_answer() -> None:
     assert reader.ended
 
 
-def test_an_error_keeps_what_came_before() -> None:
+def test_error_has_the_partial_answer() -> None:
     reader = PredictionReader()
     reader.read(fragment("Hi"))
     error = LMStudioDisconnectedError("gone")
@@ -656,14 +656,14 @@ def test_an_error_keeps_what_came_before() -> None:
     assert pickle.loads(pickle.dumps(error)).partial.content == "Hi"
 
 
-def test_an_older_servers_error_packet_explains_the_close_after_it() -> None:
+def test_error_packet_of_an_older_server_is_the_reason_of_the_close() -> None:
     reader = PredictionReader()
     reader.read({"type": "error", "error": {"title": "Out of memory"}})
     with pytest.raises(LMStudioServerError, match="Out of memory"):
         reader.read(CLOSED)
 
 
-def test_an_error_packet_before_a_final_packet_is_no_end() -> None:
+def test_error_packet_before_a_final_packet_does_not_end_the_answer() -> None:
     reader, _ = read_all({"type": "error", "error": {"title": "hiccup"}}, fragment("Hi"), success())
     assert reader.result is not None
     assert reader.result.content == "Hi"
@@ -693,7 +693,7 @@ def test_an_error_packet_before_a_final_packet_is_no_end() -> None:
     ],
     ids=repr,
 )
-def test_a_packet_that_cannot_be_read_does_not_end_the_answer(packet: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_unreadable_packet_does_not_end_the_answer(packet: Any, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         reader, events = read_all(packet, fragment("Hi"), packet, success())
     assert [str(event) for event in events] == ["Hi"]
@@ -702,7 +702,7 @@ def test_a_packet_that_cannot_be_read_does_not_end_the_answer(packet: Any, caplo
     assert len(caplog.records) == 1
 
 
-def test_extra_members_are_no_hindrance() -> None:
+def test_extra_members_are_ignored() -> None:
     packet = success(newStat=5)
     packet["modelInfo"] = {**INSTANCE, "newThing": [1]}
     packet["newer"] = 1
@@ -712,7 +712,7 @@ def test_extra_members_are_no_hindrance() -> None:
     assert (reader.result.stats.model_extra or {})["newStat"] == 5
 
 
-def test_a_flood_of_unknown_packets_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_unknown_packets_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         read_all(*({"type": f"new{number}"} for number in range(500)))
     assert len(caplog.records) < 50

@@ -75,7 +75,7 @@ def is_cancel(frame: RecordedFrame) -> bool:
     ],
     ids=["str", "dict", "list", "Chat"],
 )
-def test_a_history_of_any_form_is_answered(front: Front, lmstudio_emulator: Emulator, history: Any) -> None:
+def test_respond_answers_every_form_of_history(front: Front, lmstudio_emulator: Emulator, history: Any) -> None:
     lmstudio_emulator.script(Reply(EXACT))
     assert front.respond(history).content == EXACT
     assert predict_frame(lmstudio_emulator)["history"] == {
@@ -83,14 +83,14 @@ def test_a_history_of_any_form_is_answered(front: Front, lmstudio_emulator: Emul
     }
 
 
-def test_a_completion_sends_the_prompt_without_a_template(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_complete_sends_the_prompt_without_a_template(front: Front, lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(Reply(" upon a time"))
     assert front.complete("Once").content == " upon a time"
     layers = predict_frame(lmstudio_emulator)["predictionConfigStack"]["layers"]
     assert [layer["layerName"] for layer in layers] == ["apiOverride", "completeModeFormatting"]
 
 
-def test_a_conversation_goes_on(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_chat_continues_over_several_turns(front: Front, lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(Reply(reasoning="hm", text="One."), Reply("Two."))
     chat = Chat("Count.")
     chat.add_user_message("Begin.")
@@ -106,7 +106,7 @@ def test_a_conversation_goes_on(front: Front, lmstudio_emulator: Emulator) -> No
     ]
 
 
-def test_an_image_is_uploaded_and_shown(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_image_is_uploaded_and_sent_in_the_message(front: Front, lmstudio_emulator: Emulator) -> None:
     image = front.do("files.prepare_image", PNG, "cat.png")
     assert (image.name, image.size_bytes, image.file_type) == ("cat.png", len(PNG), "image")
     chat = Chat()
@@ -127,7 +127,7 @@ def test_an_image_is_uploaded_and_shown(front: Front, lmstudio_emulator: Emulato
         LlmPredictionConfig(max_tokens=3, temperature=0),
     ],
 )
-def test_settings_of_any_form_take_effect(front: Front, lmstudio_emulator: Emulator, config: Any) -> None:
+def test_settings_of_every_form_take_effect(front: Front, lmstudio_emulator: Emulator, config: Any) -> None:
     lmstudio_emulator.script(Reply("one two three four five"))
     result = front.respond(config=config)
     assert result.content == "one two three"
@@ -135,30 +135,28 @@ def test_settings_of_any_form_take_effect(front: Front, lmstudio_emulator: Emula
     assert {"maxTokens": 3, "temperature": 0}.items() <= result.prediction_config.items()
 
 
-def test_a_stop_string_is_not_in_the_answer(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_stop_string_is_not_in_the_answer(front: Front, lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(Reply("one two END three"))
     result = front.respond(config={"stopStrings": ["END"]})
     assert "END" not in result.content
     assert (result.stats.stop_reason, result.stats.stop_string) == ("stopStringFound", "END")
 
 
-def test_a_preset_is_asked_for_by_name(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_preset_is_sent_by_name(front: Front, lmstudio_emulator: Emulator) -> None:
     front.respond(preset="emulator-preset")
     assert predict_frame(lmstudio_emulator)["fuzzyPresetIdentifier"] == "emulator-preset"
     with pytest.raises(LMStudioPresetNotFoundError, match="Presets:"):
         front.respond(preset="no such preset")
 
 
-def test_a_draft_model_is_named(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_draft_model_is_sent_by_key(front: Front, lmstudio_emulator: Emulator) -> None:
     front.respond(draft_model="emulator/chat-2")
     fields = predict_frame(lmstudio_emulator)["predictionConfigStack"]["layers"][0]["config"]["fields"]
     assert fields == [{"key": "llm.prediction.speculativeDecoding.draftModel", "value": "emulator/chat-2"}]
 
 
 @pytest.mark.parametrize("response_format", [Person, PersonDict, Person.model_json_schema(), {"type": "json_object"}])
-def test_a_document_that_was_asked_for_is_parsed(
-    front: Front, lmstudio_emulator: Emulator, response_format: Any
-) -> None:
+def test_response_format_answer_is_parsed(front: Front, lmstudio_emulator: Emulator, response_format: Any) -> None:
     lmstudio_emulator.script(Reply('{"name": "Zoë", "age": 5}'))
     result = front.respond(response_format=response_format)
     assert result.structured
@@ -166,7 +164,7 @@ def test_a_document_that_was_asked_for_is_parsed(
     assert str(result) == '{\n  "name": "Zoë",\n  "age": 5\n}'
 
 
-def test_a_grammar_goes_the_native_way(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_grammar_is_sent_as_structured_setting(front: Front, lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(Reply("yes"))
     result = front.respond(response_format={"type": "gbnf", "gbnfGrammar": 'root ::= "yes" | "no"'})
     assert (result.content, result.parsed, result.structured) == ("yes", "yes", False)
@@ -174,7 +172,7 @@ def test_a_grammar_goes_the_native_way(front: Front, lmstudio_emulator: Emulator
     assert fields[0]["value"] == {"type": "gbnf", "gbnfGrammar": 'root ::= "yes" | "no"'}
 
 
-def test_a_document_among_the_thoughts_is_found(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_document_in_the_reasoning_is_parsed(front: Front, lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(Reply(reasoning='{"name": "Zoë", "age": 5}', text=""))
     result = front.respond(response_format=Person)
     assert result.parsed_from_reasoning
@@ -184,7 +182,7 @@ def test_a_document_among_the_thoughts_is_found(front: Front, lmstudio_emulator:
 # Tools
 
 
-def test_tool_calls_come_as_values(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_tool_calls_are_in_the_result(front: Front, lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(Reply("Let me add.", tool_calls=[ToolCall("add", {"a": 1}), ToolCall("add", {"a": 1})]))
     result = front.respond(tools=[ADD])
     assert [(call.name, call.arguments) for call in result.tool_calls] == [("add", {"a": 1})] * 2
@@ -192,7 +190,7 @@ def test_tool_calls_come_as_values(front: Front, lmstudio_emulator: Emulator) ->
     assert (result.content, result.stats.stop_reason) == ("Let me add.", "toolCalls")
 
 
-def test_a_named_tool_is_forced_natively(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_named_tool_choice_is_sent_natively(front: Front, lmstudio_emulator: Emulator) -> None:
     front.respond(tools=[ADD, {"name": "sub"}], tool_choice="sub")
     fields = predict_frame(lmstudio_emulator)["predictionConfigStack"]["layers"][0]["config"]["fields"]
     sent = {field["key"]: field["value"] for field in fields}
@@ -200,7 +198,7 @@ def test_a_named_tool_is_forced_natively(front: Front, lmstudio_emulator: Emulat
     assert sent["llm.prediction.toolChoice"] == {"type": "generic", "mode": "required"}
 
 
-def test_a_round_of_tools_is_told_back(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_tool_results_are_sent_back(front: Front, lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(Reply(tool_calls=[ToolCall("add", {"a": 1}, id="7")]), Reply("Three."))
     chat = Chat.from_history("Add.")
     result = front.respond(chat, tools=[ADD])
@@ -211,7 +209,7 @@ def test_a_round_of_tools_is_told_back(front: Front, lmstudio_emulator: Emulator
     assert messages[1]["content"][1]["toolCallRequest"]["id"] == messages[2]["content"][0]["toolCallId"] == "7"
 
 
-def test_the_stages_of_calls_are_events_with_their_index(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_tool_call_stages_are_events_with_an_index(front: Front, lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(
         Reply(
             tool_calls=[
@@ -236,21 +234,21 @@ def test_the_stages_of_calls_are_events_with_their_index(front: Front, lmstudio_
 # Streams
 
 
-def test_fragments_are_the_text_and_nothing_else(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_iteration_yields_text_fragments_only(front: Front, lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(Reply(EXACT, tool_calls=[ToolCall("add", {})]))
     fragments = front.fragments(tools=[ADD])
     assert all(type(fragment) is Fragment for fragment in fragments)
     assert "".join(map(str, fragments)) == EXACT
 
 
-def test_events_hold_progress_too(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_events_include_progress(front: Front, lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(Reply("Hi", prompt_tokens=10, cached_tokens=4, progress=(0.0, 0.5, 1.0)))
     progress = [event for event in front.events() if isinstance(event, PromptProgress)]
     assert [event.progress for event in progress] == [0.0, 0.5, 1.0]
     assert [(event.cached_tokens, event.total_tokens) for event in progress] == [(4, 10)] * 3
 
 
-def test_a_result_has_everything_of_the_final_packet(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_result_has_all_of_the_final_packet(front: Front, lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(Reply(reasoning="let me see", text="Hi there", prompt_tokens=10, cached_tokens=4))
     result = front.respond()
     stats = result.stats
@@ -265,7 +263,7 @@ def test_a_result_has_everything_of_the_final_packet(front: Front, lmstudio_emul
     assert result.prompt_progress == PromptProgress(1.0, 4, 10, 6, 0)
 
 
-def test_a_blocking_stream_tells_what_it_knows_as_it_goes(lmstudio_emulator: Emulator) -> None:
+def test_blocking_stream_has_its_state_while_it_is_read(lmstudio_emulator: Emulator) -> None:
     gate = ThreadsafeEvent()
     lmstudio_emulator.script(Reply(reasoning="hm", text="Hi there", hold=gate))
     with Client(lmstudio_emulator.url) as client:
@@ -288,7 +286,7 @@ def test_a_blocking_stream_tells_what_it_knows_as_it_goes(lmstudio_emulator: Emu
         assert "ended" in repr(stream)
 
 
-async def test_an_awaiting_stream_tells_what_it_knows_as_it_goes(lmstudio_emulator: Emulator) -> None:
+async def test_async_stream_has_its_state_while_it_is_read(lmstudio_emulator: Emulator) -> None:
     gate = ThreadsafeEvent()
     lmstudio_emulator.script(Reply(reasoning="hm", text="Hi there", hold=gate))
     async with AsyncClient(lmstudio_emulator.url) as client:
@@ -307,13 +305,13 @@ async def test_an_awaiting_stream_tells_what_it_knows_as_it_goes(lmstudio_emulat
         assert await stream.result() is await stream.wait_for_result()
 
 
-def test_a_result_can_be_asked_for_without_reading(lmstudio_emulator: Emulator) -> None:
+def test_result_without_iteration_waits_for_the_end(lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(Reply("Hi there"))
     with Client(lmstudio_emulator.url) as client:
         assert client.llm.just_in_time("emulator/chat").respond_stream("Hi").wait_for_result().content == "Hi there"
 
 
-def test_reading_may_be_left_to_the_result_half_way(lmstudio_emulator: Emulator) -> None:
+def test_result_after_half_the_iteration_is_complete(lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(Reply("one two three"))
     with Client(lmstudio_emulator.url) as client:
         stream = client.llm.just_in_time("emulator/chat").respond_stream("Hi")
@@ -322,7 +320,7 @@ def test_reading_may_be_left_to_the_result_half_way(lmstudio_emulator: Emulator)
         assert stream.result().content == "one two three"
 
 
-def test_a_cancelled_stream_ends_with_what_there_was(lmstudio_emulator: Emulator) -> None:
+def test_cancelled_stream_ends_with_the_partial_text(lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(Reply("one two three", hold=ThreadsafeEvent(), hold_after=2))
     with Client(lmstudio_emulator.url) as client:
         stream = client.llm.just_in_time("emulator/chat").respond_stream("Hi")
@@ -338,7 +336,7 @@ def test_a_cancelled_stream_ends_with_what_there_was(lmstudio_emulator: Emulator
         assert result.stats.stop_reason == "userStopped"
 
 
-async def test_a_stream_is_cancelled_from_another_task(lmstudio_emulator: Emulator) -> None:
+async def test_async_stream_is_cancelled_from_another_task(lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(Reply("one two three", hold=ThreadsafeEvent(), hold_after=2))
     async with AsyncClient(lmstudio_emulator.url) as client:
         stream = await client.llm.just_in_time("emulator/chat").respond_stream("Hi")
@@ -396,7 +394,7 @@ def test_prompt_that_fills_the_context_raises_with_check_context(front: Front, l
     assert not [frame for frame in lmstudio_emulator.requests if frame.message.get("endpoint") == "predict"]
 
 
-def test_a_closed_stream_has_no_result_even_if_the_whole_answer_has_come(
+def test_closed_stream_has_no_result_even_if_the_answer_is_complete(
     lmstudio_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(StreamController, "abandon", lambda control, at_once: None)  # as if the server had been faster
@@ -409,7 +407,7 @@ def test_a_closed_stream_has_no_result_even_if_the_whole_answer_has_come(
                 stream.result()
 
 
-async def test_a_closed_awaiting_stream_has_no_result_even_if_the_whole_answer_has_come(
+async def test_closed_async_stream_has_no_result_even_if_the_answer_is_complete(
     lmstudio_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(StreamController, "abandon", lambda control, at_once: None)
@@ -422,7 +420,7 @@ async def test_a_closed_awaiting_stream_has_no_result_even_if_the_whole_answer_h
                 await stream.result()
 
 
-def test_leaving_the_with_block_cancels(lmstudio_emulator: Emulator) -> None:
+def test_with_block_left_early_cancels(lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(Reply("one two three", hold=ThreadsafeEvent(), hold_after=1))
     with Client(lmstudio_emulator.url) as client:
         with client.llm.just_in_time("emulator/chat").respond_stream("Hi") as stream:
@@ -432,7 +430,7 @@ def test_leaving_the_with_block_cancels(lmstudio_emulator: Emulator) -> None:
             stream.result()
 
 
-async def test_leaving_the_async_with_block_cancels(lmstudio_emulator: Emulator) -> None:
+async def test_async_with_block_left_early_cancels(lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(Reply("one two three", hold=ThreadsafeEvent(), hold_after=1))
     async with AsyncClient(lmstudio_emulator.url) as client:
         async with await client.llm.just_in_time("emulator/chat").respond_stream("Hi") as stream:
@@ -441,7 +439,7 @@ async def test_leaving_the_async_with_block_cancels(lmstudio_emulator: Emulator)
         await asyncio.to_thread(lmstudio_emulator.wait_for, is_cancel)
 
 
-def test_a_finished_stream_is_not_cancelled(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_finished_stream_sends_no_cancel(front: Front, lmstudio_emulator: Emulator) -> None:
     front.respond()
     front.fragments()
     assert not [frame for frame in lmstudio_emulator.requests if is_cancel(frame)]
@@ -450,7 +448,7 @@ def test_a_finished_stream_is_not_cancelled(front: Front, lmstudio_emulator: Emu
 # Errors
 
 
-def test_an_error_in_mid_stream_keeps_what_came_before(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_error_in_a_stream_has_the_partial_text(front: Front, lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(Reply("one two three", error="It broke", error_after=2))
     with pytest.raises(LMStudioServerError, match="It broke") as caught:
         front.respond()
@@ -458,7 +456,7 @@ def test_an_error_in_mid_stream_keeps_what_came_before(front: Front, lmstudio_em
     assert caught.value.response_started
 
 
-def test_a_prompt_that_does_not_fit_says_by_how_much(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_too_long_prompt_raises_with_needed_and_available_tokens(front: Front, lmstudio_emulator: Emulator) -> None:
     with pytest.raises(LMStudioContextOverflowError) as caught:
         front.respond("word " * 5000, config={"contextOverflowPolicy": "stopAtLimit"})
     assert caught.value.needed is not None
@@ -466,7 +464,7 @@ def test_a_prompt_that_does_not_fit_says_by_how_much(front: Front, lmstudio_emul
     assert caught.value.available == 4096
 
 
-def test_a_model_that_is_unloaded_in_mid_stream_has_its_own_error(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_model_unloaded_in_a_stream_raises_its_own_error(front: Front, lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.faults.add("unloaded", after=1)
     lmstudio_emulator.script(Reply("one two"))
     with pytest.raises(LMStudioModelUnloadedError) as caught:
@@ -474,7 +472,7 @@ def test_a_model_that_is_unloaded_in_mid_stream_has_its_own_error(front: Front, 
     assert caught.value.partial.content == "one"
 
 
-def test_an_unknown_model_says_which_there_are(lmstudio_emulator: Emulator) -> None:
+def test_unknown_model_error_lists_the_available_models(lmstudio_emulator: Emulator) -> None:
     with (
         Client(lmstudio_emulator.url) as client,
         pytest.raises(LMStudioModelNotFoundError, match="emulator/chat"),
@@ -482,7 +480,9 @@ def test_an_unknown_model_says_which_there_are(lmstudio_emulator: Emulator) -> N
         client.llm.model("no/such-model")
 
 
-def test_an_answer_that_was_cut_off_in_its_thoughts_is_not_silent(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_answer_truncated_in_the_reasoning_has_its_reasoning_and_reason(
+    front: Front, lmstudio_emulator: Emulator
+) -> None:
     lmstudio_emulator.script(Reply(reasoning="one two three four five six", text="Never."))
     result = front.respond(config={"maxTokens": 4})
     assert result.content == ""
@@ -498,7 +498,7 @@ def test_an_answer_that_was_cut_off_in_its_thoughts_is_not_silent(front: Front, 
         ("total", Reply("one two", hold=ThreadsafeEvent(), hold_after=1)),
     ],
 )
-def test_a_limit_that_ran_out_is_named_and_cancels(
+def test_expired_limit_is_named_and_cancels(
     front: Front, lmstudio_emulator: Emulator, limit: str, reply: Reply
 ) -> None:
     front.do("llm.model", "emulator/chat")
@@ -511,14 +511,14 @@ def test_a_limit_that_ran_out_is_named_and_cancels(
     lmstudio_emulator.wait_for(is_cancel)
 
 
-def test_an_unknown_packet_in_between_is_passed_over(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_unknown_packet_in_a_stream_is_ignored(front: Front, lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.faults.add("unknown_packet", after=1)
     lmstudio_emulator.script(Reply("one two three"))
     assert front.respond().content == "one two three"
 
 
 @pytest.mark.parametrize("fault", ["extra_fields", "missing_new_fields", "unknown_enum"])
-def test_a_newer_or_older_server_is_understood(front: Front, lmstudio_emulator: Emulator, fault: str) -> None:
+def test_packets_of_newer_and_older_servers_are_read(front: Front, lmstudio_emulator: Emulator, fault: str) -> None:
     lmstudio_emulator.faults.add(fault, times=None)
     lmstudio_emulator.script(Reply("one two", tool_calls=[ToolCall("add", {"a": 1})]))
     result = front.respond(tools=[ADD])
@@ -526,7 +526,7 @@ def test_a_newer_or_older_server_is_understood(front: Front, lmstudio_emulator: 
     assert [call.arguments for call in result.tool_calls] == [{"a": 1}]
 
 
-def test_a_client_that_was_closed_says_so(lmstudio_emulator: Emulator) -> None:
+def test_closed_client_raises(lmstudio_emulator: Emulator) -> None:
     client = Client(lmstudio_emulator.url)
     client.close()
     with pytest.raises(ConnectionError, match="closed"):

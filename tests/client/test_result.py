@@ -38,14 +38,14 @@ def result_of(*packets: Any, structured: bool = False) -> PredictionResult:
     return reader.result
 
 
-def test_a_plain_result_prints_its_content(capsys: pytest.CaptureFixture[str]) -> None:
+def test_str_of_a_plain_result_is_its_content(capsys: pytest.CaptureFixture[str]) -> None:
     result = result_of(fragment("Hi "), fragment("there"))
     print(result)  # noqa: T201  # what the documentation shows
     assert capsys.readouterr().out == "Hi there\n"
     assert (result.parsed, result.structured, result.parse_error) == ("Hi there", False, None)
 
 
-def test_a_structured_result_prints_pretty_json(capsys: pytest.CaptureFixture[str]) -> None:
+def test_str_of_a_structured_result_is_indented_json(capsys: pytest.CaptureFixture[str]) -> None:
     result = result_of(fragment('{"name":"Zoë",'), fragment('"age":5}'), structured=True)
     print(result)  # noqa: T201
     assert capsys.readouterr().out == '{\n  "name": "Zoë",\n  "age": 5\n}\n'
@@ -57,7 +57,7 @@ def test_a_structured_result_prints_pretty_json(capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.parametrize("text", ["", '{"name":"Zo', "no JSON", "[" * 100_000])
-def test_a_document_that_was_cut_off_is_text_and_says_why(text: str) -> None:
+def test_truncated_document_is_text_with_a_parse_error(text: str) -> None:
     result = result_of(fragment(text), structured=True)
     assert (result.structured, result.parsed, result.content) == (False, text, text)
     assert result.parse_error is not None
@@ -65,32 +65,32 @@ def test_a_document_that_was_cut_off_is_text_and_says_why(text: str) -> None:
     assert str(result) == text
 
 
-def test_a_document_among_the_thoughts_is_found_where_there_is_no_answer() -> None:
+def test_document_in_the_reasoning_is_used_if_there_is_no_content() -> None:
     result = result_of(fragment('{"a": 1}', "reasoning"), fragment("\n"), structured=True)
     assert (result.structured, result.parsed, result.parsed_from_reasoning) == (True, {"a": 1}, True)
 
 
-def test_thoughts_are_not_read_where_there_is_an_answer() -> None:
+def test_reasoning_is_not_parsed_if_there_is_content() -> None:
     assert read_structured(True, '{"a": 1}', '{"a": 2}') == (True, {"a": 1}, False, None)
     assert read_structured(True, "oops", '{"a": 2}')[0] is False
 
 
-def test_nothing_is_parsed_unless_a_document_was_asked_for() -> None:
+def test_content_is_parsed_only_with_a_response_format() -> None:
     assert read_structured(False, '{"a": 1}', "") == (False, '{"a": 1}', False, None)
 
 
-def test_a_result_is_written_once() -> None:
+def test_result_is_immutable() -> None:
     result = result_of(fragment("Hi"))
     with pytest.raises(AttributeError):
         result.content = "other"  # type: ignore[misc]
 
 
-def test_a_result_can_be_pickled() -> None:
+def test_result_can_be_pickled() -> None:
     result = result_of(fragment('{"a": 1}'), structured=True)
     assert pickle.loads(pickle.dumps(result)) == result
 
 
-def test_the_plain_dicts_of_a_result_are_json() -> None:
+def test_configurations_of_a_result_fit_json() -> None:
     result = result_of(fragment("Hi"))
     json.dumps(
         [result.load_config, result.prediction_config, result.stats.model_dump(), result.model_info.model_dump()]

@@ -30,7 +30,7 @@ def guarded() -> Iterator[Emulator]:
 
 @pytest.mark.parametrize("kind", FRONTS)
 @pytest.mark.parametrize("variable", [None, "LMSTUDIO_API_TOKEN", "LM_API_TOKEN"])
-def test_a_token_opens_every_namespace(
+def test_token_authenticates_every_namespace(
     guarded: Emulator, monkeypatch: pytest.MonkeyPatch, kind: Any, variable: str | None
 ) -> None:
     front = kind(guarded.url)
@@ -51,7 +51,7 @@ def test_a_token_opens_every_namespace(
 
 @pytest.mark.parametrize("kind", FRONTS)
 @pytest.mark.parametrize("token", [None, OTHER])
-def test_without_the_right_token_one_is_refused(guarded: Emulator, kind: Any, token: str | None) -> None:
+def test_wrong_or_missing_token_is_refused(guarded: Emulator, kind: Any, token: str | None) -> None:
     front = kind(guarded.url)
     front.client = type(front.client)(guarded.url, api_token=token)
     with pytest.raises(LMStudioAuthenticationError, match="LMSTUDIO_API_TOKEN"):
@@ -59,7 +59,7 @@ def test_without_the_right_token_one_is_refused(guarded: Emulator, kind: Any, to
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
-def test_a_token_is_in_no_repr_and_no_pickle(kind: Any) -> None:
+def test_token_is_in_no_repr_and_no_pickle(kind: Any) -> None:
     client = kind("localhost:1", api_token=TOKEN)
     handle = client.llm.just_in_time("some/model")
     for thing in (client, handle, client.llm, client.files, client.system):
@@ -72,7 +72,7 @@ def test_a_token_is_in_no_repr_and_no_pickle(kind: Any) -> None:
 
 
 @pytest.mark.parametrize("token", [TOKEN + "x", TOKEN[:-1], f" {TOKEN}", SecretStr(TOKEN + "x")])
-def test_a_malformed_token_is_in_no_traceback(token: Any) -> None:
+def test_malformed_token_is_in_no_traceback(token: Any) -> None:
     with pytest.raises(ValueError) as caught:
         Client("localhost:1", api_token=token)
     shown = "".join(traceback.format_exception(caught.value))
@@ -80,7 +80,7 @@ def test_a_malformed_token_is_in_no_traceback(token: Any) -> None:
     assert NAME not in shown
 
 
-def test_a_token_is_in_no_log_and_no_traceback(guarded: Emulator, caplog: pytest.LogCaptureFixture) -> None:
+def test_token_is_in_no_log_and_no_traceback(guarded: Emulator, caplog: pytest.LogCaptureFixture) -> None:
     """Not even when everything is logged, the WebSocket library's frames included."""
     with caplog.at_level(logging.DEBUG):
         for logger in ("websockets", "websockets.client", "lmstudio_integrations", "asyncio"):
@@ -99,7 +99,7 @@ def test_a_token_is_in_no_log_and_no_traceback(guarded: Emulator, caplog: pytest
     assert [line for line in logged if "listLoaded" in line or '"version"' in line], "frames are logged as such"
 
 
-def test_a_server_that_is_not_there_does_not_bring_the_token_out() -> None:
+def test_missing_server_error_does_not_show_the_token() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -118,7 +118,7 @@ def test_a_server_that_is_not_there_does_not_bring_the_token_out() -> None:
         ("ws://127.0.0.1:{}/lm/v1", "/lm/system"),
     ],
 )
-def test_a_prefix_of_a_reverse_proxy_goes_before_the_namespace(address: str, path: str) -> None:
+def test_path_prefix_of_a_reverse_proxy_precedes_the_namespace(address: str, path: str) -> None:
     """A bare socket in the proxy's place reads the request line."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         lines: list[str] = []
@@ -140,7 +140,7 @@ def test_a_prefix_of_a_reverse_proxy_goes_before_the_namespace(address: str, pat
     assert lines == [f"GET {path} HTTP/1.1"]
 
 
-def test_the_environment_names_the_server(lmstudio_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_address_of_the_environment_is_used(lmstudio_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LMSTUDIO_BASE_URL", lmstudio_emulator.url.replace("ws://", "http://"))
     with Client() as client:
         assert client.system.version().version == "emulator"

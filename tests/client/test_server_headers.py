@@ -262,7 +262,7 @@ def test_copy_of_a_client_keeps_its_headers(guarded: ReverseProxy) -> None:
     assert copy.deepcopy(client).system.version().version == "emulator"
 
 
-def test_unpickled_client_says_at_first_use_which_headers_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unpickled_client_raises_at_first_use_with_the_missing_headers(monkeypatch: pytest.MonkeyPatch) -> None:
     stored = pickle.dumps(Client(f"ws://{IN_URL}@localhost:1", headers={"X-Key": KEY}))
     again = pickle.dumps(pickle.loads(stored))
     monkeypatch.setenv("LMSTUDIO_BASE_URL", f"ws://{IN_URL}@localhost:1")  # has no X-Key
@@ -283,7 +283,7 @@ def test_unpickled_client_takes_basic_authentication_from_the_environment(
             pickle.loads(stored).system.version()
 
 
-def test_unpickled_client_says_at_first_use_that_it_lacks_a_token(
+def test_unpickled_client_raises_at_first_use_if_it_lacks_a_token(
     monkeypatch: pytest.MonkeyPatch, lmstudio_emulator: Emulator
 ) -> None:
     """Number 15: an object that had a token and finds none after unpickling says so at first use."""

@@ -39,7 +39,7 @@ OTHER = "sk-lm-WxYz9876:zyxwvutsrq9876543210"
         ("  localhost:1234\n", "ws://localhost:1234"),
     ],
 )
-def test_an_address_in_any_usual_form(given: str, used: str) -> None:
+def test_parse_address_reads_every_usual_form(given: str, used: str) -> None:
     assert parse_address(given) == used
     assert parse_address(used) == used
 
@@ -69,7 +69,7 @@ def test_an_address_in_any_usual_form(given: str, used: str) -> None:
         b"localhost",
     ],
 )
-def test_what_is_no_address_is_refused(given: Any) -> None:
+def test_parse_address_refuses_invalid_addresses(given: Any) -> None:
     with pytest.raises(LMStudioValueError):
         parse_address(given)
     with pytest.raises(LMStudioValueError):
@@ -87,13 +87,13 @@ def test_what_is_no_address_is_refused(given: Any) -> None:
         "ws://host#hunter2",
     ],
 )
-def test_a_secret_in_an_address_is_not_repeated(given: str) -> None:
+def test_secret_in_an_address_is_not_repeated_in_the_error(given: str) -> None:
     with pytest.raises(LMStudioValueError) as caught:
         parse_address(given)
     assert "hunter2" not in str(caught.value)
 
 
-def test_the_environment_names_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parse_address_reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert parse_address(None) is None
     monkeypatch.setenv("LMSTUDIO_BASE_URL", "https://example.org/lm")
     assert parse_address(None) == "wss://example.org/lm"
@@ -118,7 +118,7 @@ def test_the_environment_names_the_server(monkeypatch: pytest.MonkeyPatch) -> No
         ("ws://localhost.example.org", False),
     ],
 )
-def test_this_machine_is_told_from_others(base: str, local: bool) -> None:
+def test_is_local_tells_this_machine_from_others(base: str, local: bool) -> None:
     assert is_local(base) is local
 
 
@@ -130,19 +130,19 @@ def parts(token: Any) -> tuple[str, str] | None:
     return None if authentication is None else (authentication.client_identifier, authentication.client_passkey)
 
 
-def test_a_token_is_taken_apart() -> None:
+def test_parse_token_splits_a_token() -> None:
     assert parts(TOKEN) == ("AbCd1234", "abcdefghij0123456789")
 
 
-def test_a_token_may_be_a_secret() -> None:
+def test_parse_token_accepts_a_secret_str() -> None:
     assert parts(SecretStr(TOKEN)) == parts(TOKEN)
 
 
-def test_without_a_token_one_is_a_guest() -> None:
+def test_parse_token_without_a_token_is_a_guest() -> None:
     assert parse_token(None) is None
 
 
-def test_the_environment_has_the_token_under_either_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parse_token_reads_both_environment_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LM_API_TOKEN", OTHER)
     assert parts(None) == parts(OTHER)
     monkeypatch.setenv("LMSTUDIO_API_TOKEN", f" {TOKEN}\n")
@@ -167,7 +167,7 @@ def test_the_environment_has_the_token_under_either_name(monkeypatch: pytest.Mon
         TOKEN.encode(),
     ],
 )
-def test_a_token_of_the_wrong_form_is_refused_and_not_repeated(token: Any) -> None:
+def test_malformed_token_is_refused_and_not_repeated(token: Any) -> None:
     with pytest.raises(LMStudioValueError) as caught:
         parse_token(token)
     words = str(caught.value)
@@ -195,21 +195,21 @@ def test_parse_address_cuts_off_the_paths_of_the_rest_api(path: str) -> None:
 # Time limits
 
 
-def test_the_defaults_leave_time_for_a_long_answer() -> None:
+def test_timeout_defaults_have_no_total_limit() -> None:
     limits = Timeout()
     assert (limits.connect, limits.first_packet, limits.idle, limits.total, limits.load) == (4, 300, 300, None, 600)
 
 
-def test_a_number_sets_connect_first_answer_and_silence() -> None:
+def test_timeout_of_a_number_sets_connect_first_packet_and_idle() -> None:
     assert Timeout.of(5) == Timeout(connect=5, first_packet=5, idle=5, total=None, load=600)
     assert Timeout.of(0.5).idle == 0.5
 
 
-def test_a_mapping_changes_what_it_names() -> None:
+def test_timeout_of_a_mapping_changes_the_named_limits() -> None:
     assert Timeout.of({"total": 60, "idle": None}) == Timeout(total=60, idle=None)
 
 
-def test_limits_of_a_call_build_on_those_of_the_client() -> None:
+def test_timeout_of_a_call_is_based_on_the_clients() -> None:
     base = Timeout(connect=1, total=9)
     assert Timeout.of(None, base) is base
     assert Timeout.of(5, base) == Timeout(connect=5, first_packet=5, idle=5, total=9)
@@ -221,7 +221,7 @@ def test_limits_of_a_call_build_on_those_of_the_client() -> None:
     "value",
     [0, -1, True, False, float("nan"), "5", [5], {"conect": 5}, {"connect": 0}, {"total": "5"}, {1: 2}, object()],
 )
-def test_what_is_no_time_limit_is_refused(value: Any) -> None:
+def test_invalid_time_limit_is_refused(value: Any) -> None:
     with pytest.raises(LMStudioValueError, match="time limit"):
         Timeout.of(value)
     with pytest.raises(LMStudioValueError, match="time limit"):
@@ -229,12 +229,12 @@ def test_what_is_no_time_limit_is_refused(value: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["connect", "first_packet", "idle", "total", "load"])
-def test_every_limit_is_checked_and_named(name: str) -> None:
+def test_every_time_limit_is_checked_and_named_in_the_error(name: str) -> None:
     for value in (0, True, float("nan"), "5"):
         with pytest.raises(LMStudioValueError, match=f"{name}="):
             Timeout(**{name: value})  # type: ignore[arg-type]  # which is the point
     assert getattr(Timeout(**{name: None}), name) is None  # type: ignore[arg-type]  # `reconnect` is not among them
 
 
-def test_limits_can_be_pickled() -> None:
+def test_timeout_can_be_pickled() -> None:
     assert pickle.loads(pickle.dumps(Timeout(total=5))) == Timeout(total=5)

@@ -28,7 +28,7 @@ def stream(text: str, cuts: list[int], arguments: dict[str, Any]) -> tuple[str, 
 
 
 @given(ARGUMENTS, st.lists(st.integers(0, 200), max_size=8), st.booleans(), st.sampled_from([None, 2]))
-def test_strict_json_is_handed_out_as_it_comes_and_completed_to_itself(
+def test_strict_json_is_streamed_unchanged(
     arguments: dict[str, Any], cuts: list[int], ascii_only: bool, indent: int | None
 ) -> None:
     text = json.dumps(arguments, ensure_ascii=ascii_only, indent=indent)
@@ -77,13 +77,13 @@ def test_corrupted_text_never_leaves_broken_json_behind(
         ('{"q": 0x10}', {"q": 16}),
     ],
 )
-def test_dialects_are_completed_to_the_parsed_arguments(text: str, arguments: dict[str, Any]) -> None:
+def test_relaxed_json_is_completed_to_the_parsed_arguments(text: str, arguments: dict[str, Any]) -> None:
     for cuts in ([], list(range(len(text)))):
         shown, rest = stream(text, cuts, arguments)
         assert json.loads(shown + rest) == arguments
 
 
-def test_long_string_is_handed_out_before_it_ends() -> None:
+def test_long_string_is_streamed_before_it_ends() -> None:
     streamed = StreamedArguments()
     assert streamed.feed('{"text": "Once upon') == '{"text": "Once upon'
     assert streamed.feed(" a time\\") == " a time"
@@ -107,13 +107,13 @@ def test_escaped_pair_after_a_backslash_is_one_character() -> None:
     assert shown + rest == text
 
 
-def test_corrected_value_is_given_again() -> None:
+def test_corrected_value_is_streamed_again() -> None:
     streamed = StreamedArguments()
     assert streamed.feed('{"a": "1", "b": [2') == '{"a": "1", "b": ['
     assert json.loads('{"a": "1", "b": [' + streamed.complete({"a": 1, "b": [3]})) == {"a": 1, "b": [3]}
 
 
-def test_corrected_value_of_complete_text_is_given_again() -> None:
+def test_corrected_value_after_complete_text_is_streamed_again() -> None:
     shown, rest = stream('{"a": "1"}', [], {"a": 1})
     assert json.loads(shown + rest) == {"a": 1}
 
@@ -123,7 +123,7 @@ def test_number_beyond_json_is_null() -> None:
     assert json.loads(shown + rest, parse_constant=pytest.fail) == {"a": None}
 
 
-def test_handed_out_text_is_not_kept_to_be_read_again() -> None:
+def test_streamed_text_is_not_kept() -> None:
     streamed = StreamedArguments()
     streamed.feed('{"text": "')
     for _ in range(1_000):

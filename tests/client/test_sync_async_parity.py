@@ -55,12 +55,12 @@ def shape(function: Any) -> list[tuple[str, Any, Any]]:
 
 
 @pytest.mark.parametrize(("blocking", "awaiting"), PAIRS)
-def test_both_fronts_have_the_same_names_in_the_same_order(blocking: type, awaiting: type) -> None:
+def test_both_clients_have_the_same_names_in_the_same_order(blocking: type, awaiting: type) -> None:
     assert public(blocking) == [name for name in public(awaiting) if name not in ONLY_ASYNC]
 
 
 @pytest.mark.parametrize(("blocking", "awaiting"), PAIRS)
-def test_both_fronts_take_the_same_parameters_with_the_same_defaults(blocking: type, awaiting: type) -> None:
+def test_both_clients_take_the_same_parameters_with_the_same_defaults(blocking: type, awaiting: type) -> None:
     for name in ("__init__", *public(blocking)):
         one, two = inspect.getattr_static(blocking, name), inspect.getattr_static(awaiting, name)
         if isinstance(one, property):
@@ -72,7 +72,7 @@ def test_both_fronts_take_the_same_parameters_with_the_same_defaults(blocking: t
 
 
 @pytest.mark.parametrize(("blocking", "awaiting"), PAIRS)
-def test_what_waits_in_one_front_is_awaited_in_the_other(blocking: type, awaiting: type) -> None:
+def test_methods_that_block_in_one_client_are_awaited_in_the_other(blocking: type, awaiting: type) -> None:
     for name in public(blocking):
         method = inspect.getattr_static(awaiting, name)
         method = getattr(method, "__func__", method)  # of a static method
@@ -83,7 +83,7 @@ def test_what_waits_in_one_front_is_awaited_in_the_other(blocking: type, awaitin
 
 
 @pytest.mark.parametrize(("blocking", "awaiting"), PAIRS)
-def test_everything_public_says_what_it_is(blocking: type, awaiting: type) -> None:
+def test_every_public_name_has_a_docstring(blocking: type, awaiting: type) -> None:
     for kind in (blocking, awaiting):
         assert kind.__doc__
         for name in public(kind):
@@ -91,17 +91,17 @@ def test_everything_public_says_what_it_is(blocking: type, awaiting: type) -> No
 
 
 @pytest.mark.parametrize(("blocking", "awaiting"), DOWNLOADED)
-def test_downloaded_models_take_the_same_parameters_in_both_fronts(blocking: type, awaiting: type) -> None:
+def test_downloaded_models_take_the_same_parameters_in_both_clients(blocking: type, awaiting: type) -> None:
     for name in ("model", "load_new_instance"):
         assert shape(getattr(blocking, name)) == shape(getattr(awaiting, name))
         assert inspect.iscoroutinefunction(getattr(awaiting, name))
 
 
-def test_both_modules_export_the_same_things() -> None:
+def test_both_modules_export_the_same_names() -> None:
     assert [f"Async{name}" for name in sorted(sync.__all__)] == sorted(aio.__all__)
 
 
-def test_convenience_takes_what_the_scoped_way_takes() -> None:
+def test_convenience_functions_take_the_parameters_of_the_methods() -> None:
     scoped = [item for item in shape(sync.Models.model) if item[0] != "self"]
     assert shape(convenience.llm) == shape(convenience.embedding_model) == scoped
 
@@ -147,7 +147,7 @@ def test_what_adapters_need_can_be_imported_from_the_client(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", lmstudio_integrations.__all__)
-def test_what_the_package_promises_is_there(name: str) -> None:
+def test_every_name_in_all_exists(name: str) -> None:
     assert hasattr(lmstudio_integrations, name)
 
 
@@ -155,7 +155,7 @@ TOKEN = "sk-lm-AbCd1234:abcdefghij0123456789"
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
-def test_a_client_costs_nothing_and_can_be_copied_and_pickled(kind: Any) -> None:
+def test_client_opens_no_connection_and_can_be_copied_and_pickled(kind: Any) -> None:
     made = kind("localhost:1", api_token=TOKEN, timeout=5, max_retries=3)
     for again in (copy.copy(made), copy.deepcopy(made), pickle.loads(pickle.dumps(made))):
         assert type(again) is kind
@@ -164,7 +164,7 @@ def test_a_client_costs_nothing_and_can_be_copied_and_pickled(kind: Any) -> None
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
-def test_a_copy_keeps_the_token_which_a_pickle_does_not_hold(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_copy_of_a_client_keeps_the_token_and_a_pickle_does_not(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     made = kind("localhost:1", api_token=TOKEN)
     assert copy.copy(made)._authentication == copy.deepcopy({"c": made})["c"]._authentication == made._authentication
     assert pickle.loads(pickle.dumps(made))._authentication is None
@@ -173,7 +173,7 @@ def test_a_copy_keeps_the_token_which_a_pickle_does_not_hold(kind: Any, monkeypa
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
-def test_a_handle_can_be_copied_and_pickled(kind: Any) -> None:
+def test_handle_can_be_copied_and_pickled(kind: Any) -> None:
     handle = kind("localhost:1").llm.just_in_time("some/model", ttl=5, config={"contextLength": 8})
     for again in (copy.copy(handle), copy.deepcopy(handle), pickle.loads(pickle.dumps(handle))):
         assert type(again) is type(handle)
@@ -182,7 +182,7 @@ def test_a_handle_can_be_copied_and_pickled(kind: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
-def test_an_unknown_option_is_told_what_it_may_have_meant(kind: Any) -> None:
+def test_unknown_option_raises_with_the_nearest_name(kind: Any) -> None:
     handle = kind("localhost:1").llm.just_in_time("m")
     for name, words in (
         ("temperature", "pass it in config="),
@@ -196,7 +196,7 @@ def test_an_unknown_option_is_told_what_it_may_have_meant(kind: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
-def test_settings_are_checked_before_anybody_is_asked(kind: Any) -> None:
+def test_settings_are_checked_before_anything_is_sent(kind: Any) -> None:
     made = kind("localhost:1")
     for wrong in ({"ttl": 0}, {"config": {"contextLenght": 5}}):
         with pytest.raises(LMStudioValueError):

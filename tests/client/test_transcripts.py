@@ -89,7 +89,7 @@ def replay(name: str) -> list[Told]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_request_hears_all_its_packets_and_its_end(name: str) -> None:
+def test_every_recorded_request_gets_all_its_packets_and_its_end(name: str) -> None:
     for request in replay(name):
         assert request.recorded.packets == request.packets
         ends = [frame for frame in request.frames if frame["type"] != "channelSend"]
@@ -118,7 +118,7 @@ def predictions(name: str) -> list[Told]:
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if predictions(name)])
-def test_every_prediction_adds_up_to_what_was_sent(name: str) -> None:
+def test_every_recorded_prediction_gives_the_sent_text(name: str) -> None:
     for request in predictions(name):
         reader = PredictionReader()
         events: list[Any] = []
@@ -166,7 +166,7 @@ def assert_end_fits(request: Told, reader: PredictionReader, error: LMStudioErro
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_reply_to_an_authentication_is_understood(name: str) -> None:
+def test_every_recorded_authentication_reply_is_read(name: str) -> None:
     replies = [
         f.frame
         for f in transcripts.load(name)
@@ -181,7 +181,7 @@ def test_every_reply_to_an_authentication_is_understood(name: str) -> None:
             assert reply["error"] in str(caught.value)
 
 
-def test_the_recordings_hold_what_they_are_read_for() -> None:
+def test_recordings_have_the_expected_scenarios() -> None:
     """Without this, an empty folder would pass every other test here."""
     requests = [request for name in NAMES for request in replay(name)]
     assert len(requests) > 80

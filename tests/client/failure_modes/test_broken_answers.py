@@ -34,7 +34,7 @@ _WORDS = "One two three four five"
         ("restart", LMStudioDisconnectedError),
     ],
 )
-def test_an_answer_that_breaks_off_has_what_came_before_on_its_error(
+def test_interrupted_answer_raises_with_the_partial_text(
     server: Emulator, client: Client, fault: str, error: type[Exception]
 ) -> None:
     server.script(Reply(_WORDS))
@@ -53,7 +53,7 @@ def test_an_answer_that_breaks_off_has_what_came_before_on_its_error(
 
 
 @pytest.mark.parametrize("fault", ["no_success", "error_mid_stream", "drop"])
-async def test_an_answer_that_breaks_off_under_an_awaiting_reader_is_told_too(server: Emulator, fault: str) -> None:
+async def test_interrupted_answer_raises_in_an_async_reader(server: Emulator, fault: str) -> None:
     server.script(Reply(_WORDS))
     server.faults.add(fault, after=2)
     async with AsyncClient(server.url) as client:
@@ -67,9 +67,7 @@ async def test_an_answer_that_breaks_off_under_an_awaiting_reader_is_told_too(se
         assert (await model.respond("hi")).content
 
 
-def test_a_socket_lost_with_forty_answers_under_way_tells_each_by_an_error_of_its_own(
-    server: Emulator, client: Client
-) -> None:
+def test_lost_socket_raises_a_separate_error_in_each_of_forty_streams(server: Emulator, client: Client) -> None:
     server.script(*(Reply(_WORDS, hold=ThreadsafeEvent(), hold_after=1) for _ in range(40)))
     model = client.llm.model(CHAT)
     streams = [model.respond_stream("hi") for _ in range(40)]
@@ -86,7 +84,7 @@ def test_a_socket_lost_with_forty_answers_under_way_tells_each_by_an_error_of_it
     assert model.respond("hi").content, "the next call must not notice"
 
 
-async def test_a_socket_lost_with_forty_awaiting_calls_that_had_no_answer_yet_asks_again_unseen(
+async def test_lost_socket_retries_forty_unanswered_async_calls(
     server: Emulator,
 ) -> None:
     server.faults.add("stall", endpoint="tokenize", times=40)
@@ -100,7 +98,7 @@ async def test_a_socket_lost_with_forty_awaiting_calls_that_had_no_answer_yet_as
     assert len(requests(server, "tokenize")) == 80
 
 
-def test_a_lost_socket_is_tried_again_once_and_no_more(server: Emulator, client: Client) -> None:
+def test_lost_socket_is_retried_once_only(server: Emulator, client: Client) -> None:
     model = client.llm.model(CHAT)
     fault = server.faults.add("drop", endpoint="tokenize", times=None)
     with pytest.raises(LMStudioDisconnectedError):
@@ -108,9 +106,7 @@ def test_a_lost_socket_is_tried_again_once_and_no_more(server: Emulator, client:
     assert fault.hits == 2
 
 
-def test_a_prediction_of_which_nothing_had_come_is_asked_for_again_and_one_that_had_begun_is_not(
-    server: Emulator, client: Client
-) -> None:
+def test_lost_prediction_is_sent_again_only_before_its_first_packet(server: Emulator, client: Client) -> None:
     model = client.llm.model(CHAT)
     server.script(Reply("lost", progress=()), Reply("found"))
     server.faults.add("drop")
@@ -124,7 +120,7 @@ def test_a_prediction_of_which_nothing_had_come_is_asked_for_again_and_one_that_
     assert told.value.partial.prompt_progress.progress == 0.5
 
 
-def test_a_server_that_restarts_between_calls_is_not_noticed(server: Emulator, client: Client) -> None:
+def test_restart_between_calls_is_transparent(server: Emulator, client: Client) -> None:
     model = client.llm.model(UNLOADED)
     assert model.respond("hi").content
     server.restart()
@@ -135,7 +131,7 @@ def test_a_server_that_restarts_between_calls_is_not_noticed(server: Emulator, c
     assert model.tokenize("text")
 
 
-async def test_a_server_that_restarts_between_awaiting_calls_is_not_noticed(server: Emulator) -> None:
+async def test_restart_between_async_calls_is_transparent(server: Emulator) -> None:
     async with AsyncClient(server.url) as client:
         model = await client.llm.model(UNLOADED)
         for _ in range(3):
@@ -143,9 +139,7 @@ async def test_a_server_that_restarts_between_awaiting_calls_is_not_noticed(serv
             await asyncio.to_thread(server.restart)
 
 
-def test_a_model_that_went_between_calls_is_loaded_again_unseen_and_one_loaded_by_hand_is_not(
-    server: Emulator, client: Client
-) -> None:
+def test_unloaded_model_is_loaded_again_unless_it_was_loaded_manually(server: Emulator, client: Client) -> None:
     model = client.llm.model(UNLOADED)
     server.unload(UNLOADED)
     assert model.respond("hi").content
@@ -157,7 +151,7 @@ def test_a_model_that_went_between_calls_is_loaded_again_unseen_and_one_loaded_b
     assert len(requests(server, "loadModel")) == 1
 
 
-def test_a_server_that_cannot_keep_the_model_is_not_asked_for_ever(server: Emulator, client: Client) -> None:
+def test_model_unloaded_each_time_ends_the_retries(server: Emulator, client: Client) -> None:
     model = client.llm.model(CHAT)
     fault = server.faults.add("unloaded", times=None)
     server.script(*(Reply("lost", progress=()) for _ in range(9)))
@@ -166,7 +160,7 @@ def test_a_server_that_cannot_keep_the_model_is_not_asked_for_ever(server: Emula
     assert fault.hits == 2
 
 
-def test_a_server_gone_for_good_is_a_connection_error() -> None:
+def test_stopped_server_raises_connection_error() -> None:
     with Emulator() as server:
         client = Client(server.url)
         model = client.llm.model(CHAT)
@@ -203,7 +197,7 @@ def test_a_server_gone_for_good_is_a_connection_error() -> None:
         ("missing_new_fields", {}),
     ],
 )
-def test_what_nobody_knows_is_passed_over(
+def test_unknown_packets_are_ignored_in_a_prediction(
     server: Emulator, client: Client, fault: str, options: dict[str, Any]
 ) -> None:
     server.script(Reply(_WORDS, reasoning="Hm."))
@@ -216,7 +210,7 @@ def test_what_nobody_knows_is_passed_over(
 
 
 @pytest.mark.parametrize("fault", ["garbage", "unknown_packet", "extra_fields", "missing_new_fields", "unknown_enum"])
-def test_what_nobody_knows_while_a_model_loads_is_passed_over(server: Emulator, client: Client, fault: str) -> None:
+def test_unknown_packets_are_ignored_in_a_load(server: Emulator, client: Client, fault: str) -> None:
     server.faults.add(fault, endpoint="getOrLoad", after=1)
     progress: list[float] = []
     assert client.llm.model(UNLOADED, on_load_progress=progress.append).respond("hi").content
@@ -227,7 +221,7 @@ def test_what_nobody_knows_while_a_model_loads_is_passed_over(server: Emulator, 
     "packet",
     [7, None, [], "text", {"type": 7}, {"type": "loadSuccess"}, {"type": "alreadyLoaded", "info": {"modelKey": "x"}}],
 )
-def test_a_packet_of_no_kind_while_a_model_loads_harms_nobody_else(packet: Any) -> None:
+def test_untyped_packet_in_a_load_does_not_affect_other_calls(packet: Any) -> None:
     """With a packet that cannot be read in place of the final one, the load is incomplete, and told so."""
 
     def talk(peer: Peer) -> None:
@@ -246,19 +240,19 @@ def test_a_packet_of_no_kind_while_a_model_loads_harms_nobody_else(packet: Any) 
         assert client.llm.list_loaded() == []
 
 
-def test_a_fragment_beyond_a_megabyte_arrives_whole(server: Emulator, client: Client) -> None:
+def test_fragment_above_a_megabyte_arrives_complete(server: Emulator, client: Client) -> None:
     server.script(Reply("end"))
     server.faults.add("big_frame", size=3_000_000)
     assert client.llm.model(CHAT).respond("hi").content == "x" * 3_000_000 + "end"
 
 
-def test_a_prompt_beyond_a_megabyte_arrives_whole(server: Emulator, client: Client) -> None:
+def test_prompt_above_a_megabyte_arrives_complete(server: Emulator, client: Client) -> None:
     text = "ä€😀" * 120_000  # 1.08 MB
     client.llm.model(CHAT).tokenize(text)
     assert requests(server, "tokenize")[0].message["parameter"]["inputString"] == text
 
 
-async def test_frames_beyond_a_megabyte_pass_both_ways_while_a_neighbour_streams(server: Emulator) -> None:
+async def test_frames_above_a_megabyte_pass_both_ways_beside_another_stream(server: Emulator) -> None:
     async with AsyncClient(server.url) as client:
         model = await client.llm.model(CHAT)
         server.script(Reply(_WORDS), Reply("end"))
@@ -269,7 +263,7 @@ async def test_frames_beyond_a_megabyte_pass_both_ways_while_a_neighbour_streams
         assert len((await big).content) == 2_000_003
 
 
-def test_a_message_in_pieces_and_with_pings_between_is_put_together() -> None:
+def test_fragmented_message_with_pings_between_is_joined() -> None:
     """Nothing forbids a server, or a proxy before it, to send a message in several frames."""
 
     def talk(peer: Peer) -> None:
@@ -287,7 +281,7 @@ def test_a_message_in_pieces_and_with_pings_between_is_put_together() -> None:
         assert client.list_downloaded_models() == []
 
 
-def test_answers_to_nobody_are_passed_over() -> None:
+def test_answers_without_a_pending_call_are_ignored() -> None:
     stray = [
         {"type": "rpcResult", "callId": 999, "result": 1},
         {"type": "channelSend", "channelId": 999, "message": {"type": "fragment"}},
@@ -300,7 +294,7 @@ def test_answers_to_nobody_are_passed_over() -> None:
         assert client.system.version().build == 2
 
 
-def test_a_close_that_comes_late_holds_nobody_up(server: Emulator, client: Client) -> None:
+def test_late_channel_close_delays_no_caller(server: Emulator, client: Client) -> None:
     late = server.faults.add("late_close")
     server.script(Reply(_WORDS))
     assert client.llm.model(CHAT).respond("hi").content == _WORDS
@@ -308,7 +302,7 @@ def test_a_close_that_comes_late_holds_nobody_up(server: Emulator, client: Clien
     late.release()
 
 
-def test_a_polite_goodbye_in_mid_stream_is_told_like_a_lost_socket() -> None:
+def test_close_frame_in_a_stream_raises_like_a_lost_socket() -> None:
     def talk(peer: Peer) -> None:
         peer.let_in()
         channel = peer.read()["channelId"]
@@ -323,7 +317,7 @@ def test_a_polite_goodbye_in_mid_stream_is_told_like_a_lost_socket() -> None:
     assert told.value.partial.content == "One "
 
 
-def test_a_frame_that_breaks_the_standard_ends_the_socket_and_tells_those_who_wait() -> None:
+def test_invalid_frame_closes_the_socket_and_fails_pending_calls() -> None:
     arrived = threading.Event()
 
     def talk(peer: Peer) -> None:

@@ -45,7 +45,7 @@ async def awaiting(server: Emulator) -> AsyncIterator[AsyncLLM]:
         yield client.llm.just_in_time(CHAT)
 
 
-def test_break_is_a_cancel_and_the_result_is_what_had_come(server: Emulator, model: LLM) -> None:
+def test_break_cancels_and_the_result_is_partial(server: Emulator, model: LLM) -> None:
     stream = model.respond_stream("hi")
     for _ in stream:
         break
@@ -55,14 +55,14 @@ def test_break_is_a_cancel_and_the_result_is_what_had_come(server: Emulator, mod
     assert result.content.strip() == "word word"
 
 
-def test_break_out_of_all_events_is_a_cancel(server: Emulator, model: LLM) -> None:
+def test_break_in_events_cancels(server: Emulator, model: LLM) -> None:
     stream = model.respond_stream("hi")
     for _ in stream.events():
         break
     cancelled(server)
 
 
-def test_an_error_of_the_consumers_is_a_cancel(server: Emulator, model: LLM) -> None:
+def test_error_in_the_consumer_cancels(server: Emulator, model: LLM) -> None:
     with pytest.raises(ZeroDivisionError):
         for fragment in model.respond_stream("hi"):
             _ = len(fragment.content) / 0
@@ -70,7 +70,7 @@ def test_an_error_of_the_consumers_is_a_cancel(server: Emulator, model: LLM) -> 
 
 
 @pytest.mark.parametrize("name", ["on_first_token", "on_progress", "on_prediction_fragment"])
-def test_a_callback_that_raises_is_a_cancel_and_its_error_arrives(server: Emulator, model: LLM, name: str) -> None:
+def test_error_in_a_callback_cancels_and_is_raised(server: Emulator, model: LLM, name: str) -> None:
     def fail(*arguments: object) -> None:
         raise ZeroDivisionError
 
@@ -80,7 +80,7 @@ def test_a_callback_that_raises_is_a_cancel_and_its_error_arrives(server: Emulat
     assert model.respond("hi").content
 
 
-def test_leaving_a_with_block_is_a_cancel(server: Emulator, model: LLM) -> None:
+def test_leaving_a_with_block_cancels(server: Emulator, model: LLM) -> None:
     with model.respond_stream("hi") as stream:
         words = iter(stream)  # kept, as letting go of it would be a cancel, too
         next(words)
@@ -89,7 +89,7 @@ def test_leaving_a_with_block_is_a_cancel(server: Emulator, model: LLM) -> None:
         stream.result()
 
 
-def test_close_before_the_first_look_is_a_cancel(server: Emulator, model: LLM) -> None:
+def test_close_before_the_first_read_cancels(server: Emulator, model: LLM) -> None:
     stream = model.respond_stream("hi")
     under_way(server)
     stream.close()
@@ -119,7 +119,7 @@ def test_cancel_from_a_callback_ends_the_result(server: Emulator, model: LLM) ->
     assert stream.result().stats.stop_reason == "userStopped"
 
 
-def test_many_cancels_are_one_cancel(server: Emulator, model: LLM) -> None:
+def test_repeated_cancels_send_one_cancel(server: Emulator, model: LLM) -> None:
     stream = model.respond_stream("hi")
     under_way(server)
     for _ in range(5):
@@ -130,7 +130,7 @@ def test_many_cancels_are_one_cancel(server: Emulator, model: LLM) -> None:
     assert len(cancels(server)) == 1
 
 
-def test_a_cancel_right_after_the_start_ends_it_wherever_it_is(server: Emulator, model: LLM) -> None:
+def test_cancel_right_after_the_start_ends_the_prediction_in_each_phase(server: Emulator, model: LLM) -> None:
     server.script(*(Reply(_ENDLESS, hold=ThreadsafeEvent(), hold_after=2) for _ in range(20)))
     for _ in range(20):
         stream = model.respond_stream("hi")
@@ -141,7 +141,7 @@ def test_a_cancel_right_after_the_start_ends_it_wherever_it_is(server: Emulator,
         cancelled(server, opening)
 
 
-def test_a_cancel_after_the_end_does_nothing(server: Emulator, client: Client) -> None:
+def test_cancel_after_the_end_does_nothing(server: Emulator, client: Client) -> None:
     stream = client.llm.model(CHAT).respond_stream("hi")
     assert stream.result().content
     stream.cancel()
@@ -151,7 +151,7 @@ def test_a_cancel_after_the_end_does_nothing(server: Emulator, client: Client) -
     assert stream.result().content
 
 
-def test_a_cancel_between_the_last_packet_and_the_close_is_not_sent(server: Emulator, client: Client) -> None:
+def test_cancel_between_final_packet_and_close_is_not_sent(server: Emulator, client: Client) -> None:
     """LM Studio would warn of it, and the socket would be replaced for nothing."""
     late = server.faults.add("late_close")
     stream = client.llm.model(CHAT).respond_stream("hi")
@@ -162,7 +162,7 @@ def test_a_cancel_between_the_last_packet_and_the_close_is_not_sent(server: Emul
     assert cancels(server) == []
 
 
-def test_a_cancelled_prediction_is_not_asked_again_on_a_new_socket(server: Emulator, client: Client) -> None:
+def test_cancelled_prediction_is_not_retried_on_a_new_socket(server: Emulator, client: Client) -> None:
     model = client.llm.model(CHAT)
     server.script(Reply("lost", progress=(), hold=ThreadsafeEvent(), hold_after=0))
     server.faults.add("stall")
@@ -177,14 +177,16 @@ def test_a_cancelled_prediction_is_not_asked_again_on_a_new_socket(server: Emula
     assert len(requests(server, "predict")) == 1
 
 
-def test_a_stream_that_nobody_holds_any_more_is_cancelled(server: Emulator, model: LLM) -> None:
+def test_unreferenced_stream_is_cancelled(server: Emulator, model: LLM) -> None:
     stream = model.respond_stream("hi")
     under_way(server)
     del stream
     cancelled(server)
 
 
-def test_a_stream_in_a_cycle_is_cancelled_by_the_collector_on_whatever_thread(server: Emulator, model: LLM) -> None:
+def test_stream_in_a_reference_cycle_is_cancelled_by_garbage_collection_on_any_thread(
+    server: Emulator, model: LLM
+) -> None:
     ring: list[object] = [model.respond_stream("hi")]
     ring.append(ring)
     under_way(server)
@@ -195,14 +197,14 @@ def test_a_stream_in_a_cycle_is_cancelled_by_the_collector_on_whatever_thread(se
     cancelled(server)
 
 
-def test_a_half_read_stream_that_nobody_holds_any_more_is_cancelled(server: Emulator, model: LLM) -> None:
+def test_unreferenced_half_read_stream_is_cancelled(server: Emulator, model: LLM) -> None:
     fragments = iter(model.respond_stream("hi"))
     assert next(fragments).content
     del fragments
     cancelled(server)
 
 
-async def test_break_in_an_async_for_is_a_cancel(server: Emulator, awaiting: AsyncLLM) -> None:
+async def test_break_in_async_for_cancels(server: Emulator, awaiting: AsyncLLM) -> None:
     stream = await awaiting.respond_stream("hi")
     async for _ in stream:
         break
@@ -210,7 +212,7 @@ async def test_break_in_an_async_for_is_a_cancel(server: Emulator, awaiting: Asy
     assert (await stream.result()).stats.stop_reason == "userStopped"
 
 
-async def test_aclosing_an_iterator_is_a_cancel(server: Emulator, awaiting: AsyncLLM) -> None:
+async def test_aclosing_an_iterator_cancels(server: Emulator, awaiting: AsyncLLM) -> None:
     stream = await awaiting.respond_stream("hi")
     async with aclosing(stream.events()) as events:  # type: ignore[type-var]
         async for _ in events:
@@ -218,7 +220,7 @@ async def test_aclosing_an_iterator_is_a_cancel(server: Emulator, awaiting: Asyn
     await asyncio.to_thread(cancelled, server)
 
 
-async def test_aclosing_a_stream_is_a_cancel(server: Emulator, awaiting: AsyncLLM) -> None:
+async def test_aclosing_a_stream_cancels(server: Emulator, awaiting: AsyncLLM) -> None:
     async with aclosing(await awaiting.respond_stream("hi")) as stream:
         await anext(aiter(stream))
     await asyncio.to_thread(cancelled, server)
@@ -226,13 +228,13 @@ async def test_aclosing_a_stream_is_a_cancel(server: Emulator, awaiting: AsyncLL
         await stream.result()
 
 
-async def test_leaving_an_async_with_block_is_a_cancel(server: Emulator, awaiting: AsyncLLM) -> None:
+async def test_leaving_an_async_with_block_cancels(server: Emulator, awaiting: AsyncLLM) -> None:
     async with await awaiting.respond_stream("hi") as stream:
         await anext(aiter(stream))
     await asyncio.to_thread(cancelled, server)
 
 
-async def test_cancelling_the_task_that_reads_is_a_cancel(server: Emulator, awaiting: AsyncLLM) -> None:
+async def test_cancelling_the_reading_task_cancels(server: Emulator, awaiting: AsyncLLM) -> None:
     reading = asyncio.create_task(awaiting.respond("hi"))
     await asyncio.to_thread(under_way, server)
     reading.cancel()
@@ -241,7 +243,7 @@ async def test_cancelling_the_task_that_reads_is_a_cancel(server: Emulator, awai
     await asyncio.to_thread(cancelled, server)
 
 
-async def test_a_time_limit_of_asyncios_own_is_a_cancel(server: Emulator, awaiting: AsyncLLM) -> None:
+async def test_asyncio_timeout_cancels(server: Emulator, awaiting: AsyncLLM) -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
             await awaiting.respond("hi")
@@ -264,9 +266,7 @@ async def test_cancel_from_another_thread_ends_an_awaited_result(server: Emulato
     assert (await result).stats.stop_reason == "userStopped"
 
 
-async def test_an_awaiting_stream_that_nobody_holds_is_cancelled_on_whatever_thread(
-    server: Emulator, awaiting: AsyncLLM
-) -> None:
+async def test_unreferenced_async_stream_is_cancelled_on_any_thread(server: Emulator, awaiting: AsyncLLM) -> None:
     ring: list[object] = [await awaiting.respond_stream("hi")]
     ring.append(ring)
     await asyncio.to_thread(under_way, server)
@@ -275,7 +275,7 @@ async def test_an_awaiting_stream_that_nobody_holds_is_cancelled_on_whatever_thr
     await asyncio.to_thread(cancelled, server)
 
 
-def test_a_stream_left_half_read_when_its_loop_closed_is_cancelled(server: Emulator) -> None:
+def test_half_read_stream_is_cancelled_when_its_loop_closes(server: Emulator) -> None:
     server.script(Reply(_ENDLESS, hold=ThreadsafeEvent(), hold_after=2))
     left: list[object] = []
 
@@ -290,7 +290,7 @@ def test_a_stream_left_half_read_when_its_loop_closed_is_cancelled(server: Emula
     cancelled(server)
 
 
-def test_a_stream_left_when_its_loop_was_closed_by_force_is_cancelled(server: Emulator) -> None:
+def test_stream_is_cancelled_when_its_loop_is_closed_by_force(server: Emulator) -> None:
     """No asyncio.run, so nobody shuts the generators down: the stream's own finalizer has to do it."""
     server.script(Reply(_ENDLESS, hold=ThreadsafeEvent(), hold_after=2))
     left: list[object] = []
@@ -309,7 +309,7 @@ def test_a_stream_left_when_its_loop_was_closed_by_force_is_cancelled(server: Em
     cancelled(server)
 
 
-async def test_a_call_cancelled_while_it_waits_leaves_the_socket_to_others(server: Emulator) -> None:
+async def test_cancelled_call_leaves_the_socket_open_for_others(server: Emulator) -> None:
     async with AsyncClient(server.url) as client:
         model = await client.llm.model(CHAT)
         stall = server.faults.add("stall", endpoint="tokenize")
@@ -324,7 +324,7 @@ async def test_a_call_cancelled_while_it_waits_leaves_the_socket_to_others(serve
     assert len({frame.connection for frame in server.requests}) == 1
 
 
-async def test_cancelling_a_call_frees_what_the_engine_holds_of_it(server: Emulator) -> None:
+async def test_cancelled_call_leaves_nothing_on_the_io_thread(server: Emulator) -> None:
     async with AsyncClient(server.url) as client:
         model = await client.llm.model(CHAT)
         server.faults.add("silent", endpoint="tokenize")
@@ -337,7 +337,7 @@ async def test_cancelling_a_call_frees_what_the_engine_holds_of_it(server: Emula
         assert connections(server.url)["llm"].multiplexer.open_calls == 0
 
 
-def test_a_future_cancelled_in_the_moment_its_work_fails_leaves_no_complaint() -> None:
+def test_future_cancelled_while_its_task_fails_logs_nothing() -> None:
     known = threading.Event()
     futures: list[Future[None]] = []
 
@@ -352,7 +352,7 @@ def test_a_future_cancelled_in_the_moment_its_work_fails_leaves_no_complaint() -
     assert futures == []
 
 
-def test_embeddings_given_up_do_not_disturb_the_next_ones(server: Emulator, client: Client) -> None:
+def test_cancelled_embeddings_do_not_affect_later_ones(server: Emulator, client: Client) -> None:
     model = client.embedding.model("emulator/embedding")
     server.faults.add("drop", endpoint="embedString", times=None)
     with pytest.raises(LMStudioDisconnectedError):

@@ -19,7 +19,7 @@ from lmstudio_integrations.errors import LMStudioCancelledError, LMStudioConnect
 from tests.client.failure_modes.frame_builders import CHAT, cancelled, connections, requests, under_way
 
 
-def test_closing_cancels_this_clients_streams_and_leaves_no_socket(server: Emulator) -> None:
+def test_close_cancels_the_clients_streams_and_closes_all_sockets(server: Emulator) -> None:
     server.script(*(Reply("One two three", hold=ThreadsafeEvent(), hold_after=1) for _ in range(5)))
     client = Client(server.url)
     streams = [client.llm.just_in_time(CHAT).respond_stream("hi") for _ in range(5)]
@@ -33,7 +33,7 @@ def test_closing_cancels_this_clients_streams_and_leaves_no_socket(server: Emula
     server.wait_until(lambda: server.connections == 0)
 
 
-def test_closing_wakes_a_thread_that_reads(server: Emulator) -> None:
+def test_close_wakes_a_reading_thread(server: Emulator) -> None:
     server.script(Reply("One two three", hold=ThreadsafeEvent(), hold_after=1))
     client = Client(server.url)
     stream = client.llm.just_in_time(CHAT).respond_stream("hi")
@@ -44,7 +44,7 @@ def test_closing_wakes_a_thread_that_reads(server: Emulator) -> None:
         assert type(reading.exception(10)) is LMStudioCancelledError
 
 
-async def test_closing_wakes_a_task_that_reads(server: Emulator) -> None:
+async def test_close_wakes_a_reading_task(server: Emulator) -> None:
     server.script(Reply("One two three", hold=ThreadsafeEvent(), hold_after=1))
     client = AsyncClient(server.url)
     reading = asyncio.create_task(client.llm.just_in_time(CHAT).respond("hi"))
@@ -55,7 +55,7 @@ async def test_closing_wakes_a_task_that_reads(server: Emulator) -> None:
     await asyncio.to_thread(server.wait_until, lambda: server.connections == 0)
 
 
-def test_a_client_may_be_closed_twice_and_answers_nothing_more(server: Emulator) -> None:
+def test_client_closed_twice_raises_on_further_calls(server: Emulator) -> None:
     client = Client(server.url)
     model = client.llm.model(CHAT)
     client.close()
@@ -65,7 +65,7 @@ def test_a_client_may_be_closed_twice_and_answers_nothing_more(server: Emulator)
             ask()
 
 
-def test_a_neighbour_in_the_same_pool_streams_on_and_asks_on(server: Emulator) -> None:
+def test_other_client_of_the_pool_continues_after_close(server: Emulator) -> None:
     gate = ThreadsafeEvent()
     server.script(Reply("One two three", hold=gate, hold_after=1), Reply("four", hold=ThreadsafeEvent(), hold_after=0))
     leaving, staying = Client(server.url), Client(server.url)
@@ -85,7 +85,7 @@ def test_a_neighbour_in_the_same_pool_streams_on_and_asks_on(server: Emulator) -
     server.wait_until(lambda: server.connections == 0)
 
 
-def test_requests_in_the_midst_of_closing_are_answered(server: Emulator) -> None:
+def test_requests_during_close_are_answered(server: Emulator) -> None:
     """A neighbour that opens and closes all the time must never be noticed."""
     staying = Client(server.url)
     model = staying.llm.model(CHAT)
@@ -114,7 +114,7 @@ def test_requests_in_the_midst_of_closing_are_answered(server: Emulator) -> None
 
 
 @pytest.mark.parametrize("turns", range(5))
-def test_a_request_that_meets_a_closing_socket_is_answered_or_was_never_sent(server: Emulator, turns: int) -> None:
+def test_request_on_a_closing_socket_is_answered_or_never_sent(server: Emulator, turns: int) -> None:
     """``turns``: how many turns of the loop lie between the closing and the request that has this socket in hand."""
     server.script(Reply("One two three"))
     base, limits = server.url, Timeout()
@@ -146,7 +146,7 @@ def test_a_request_that_meets_a_closing_socket_is_answered_or_was_never_sent(ser
         assert not requests(server, "predict")
 
 
-def test_a_retired_socket_closes_when_its_last_answer_is_given_up(server: Emulator) -> None:
+def test_retired_socket_closes_after_its_last_call_is_abandoned(server: Emulator) -> None:
     server.script(Reply("One two three"))
     server.faults.add("stall", after=1)
     staying = Client(server.url)
@@ -159,7 +159,7 @@ def test_a_retired_socket_closes_when_its_last_answer_is_given_up(server: Emulat
     server.wait_until(lambda: server.connections == 0)
 
 
-def test_a_client_that_was_never_used_has_nothing_to_close(server: Emulator) -> None:
+def test_close_of_an_unused_client_does_nothing(server: Emulator) -> None:
     with Client(server.url):
         pass
     # A port may have been another test's, whose lost connections the pool still knows.

@@ -35,7 +35,7 @@ from tests.client.failure_modes.misbehaving_servers import (
 )
 
 
-def test_an_upgrade_that_is_never_answered_ends_with_the_connect_limit() -> None:
+def test_unanswered_upgrade_raises_the_connect_limit() -> None:
     with silent_port() as url, pytest.raises(LMStudioTimeoutError) as told:
         Client(url, timeout=Timeout(connect=0.1)).system.version()
     assert told.value.limit == "connect"
@@ -45,7 +45,7 @@ def test_an_upgrade_that_is_never_answered_ends_with_the_connect_limit() -> None
     assert "the connection did not come within 0.1 s" in str(told.value)
 
 
-async def test_an_upgrade_that_is_never_answered_ends_a_stream_and_an_awaiting_call_too() -> None:
+async def test_unanswered_upgrade_ends_streams_and_async_calls() -> None:
     with silent_port() as url:
         async with AsyncClient(url, timeout=0.1) as client:
             stream = await client.llm.just_in_time(CHAT).respond_stream("hi")
@@ -55,14 +55,14 @@ async def test_an_upgrade_that_is_never_answered_ends_a_stream_and_an_awaiting_c
                 await client.list_loaded_models()
 
 
-def test_the_socket_of_an_attempt_that_took_too_long_is_closed() -> None:
+def test_socket_of_a_timed_out_attempt_is_closed() -> None:
     with Listener(listen_for_ever) as peer:
         with pytest.raises(LMStudioTimeoutError):
             Client(peer.url, timeout=0.1).system.version()
         peer.wait_until(lambda: peer.ended == peer.accepted == 1)
 
 
-def test_a_path_that_the_server_does_not_answer_is_told_from_a_server_that_is_not_there(server: Emulator) -> None:
+def test_unanswered_path_and_missing_server_raise_different_errors(server: Emulator) -> None:
     """LM Studio leaves the upgrade of a wrong path without an answer."""
     with pytest.raises(LMStudioTimeoutError) as told:
         Client(server.url + "/prefix", timeout=0.1).system.version()
@@ -70,9 +70,7 @@ def test_a_path_that_the_server_does_not_answer_is_told_from_a_server_that_is_no
 
 
 @pytest.mark.parametrize("fault", ["no_upgrade", "never_auth"])
-def test_forty_calls_that_wait_for_one_socket_are_all_told_each_by_an_error_of_its_own(
-    server: Emulator, fault: str
-) -> None:
+def test_failed_connect_raises_a_separate_error_in_each_of_forty_calls(server: Emulator, fault: str) -> None:
     server.faults.add(fault, times=None)
     client = Client(server.url, timeout=0.3)
     with ThreadPoolExecutor(40) as pool:
@@ -82,7 +80,7 @@ def test_forty_calls_that_wait_for_one_socket_are_all_told_each_by_an_error_of_i
     assert len(set(map(id, errors))) == 40
 
 
-def test_an_authentication_that_is_never_answered_says_how_far_it_came(server: Emulator) -> None:
+def test_unanswered_authentication_names_the_last_step_in_the_error(server: Emulator) -> None:
     server.faults.add("never_auth")
     with pytest.raises(LMStudioTimeoutError) as told:
         Client(server.url, timeout=0.1).system.version()
@@ -93,7 +91,7 @@ def test_an_authentication_that_is_never_answered_says_how_far_it_came(server: E
     assert Client(server.url).system.version().version == "emulator"
 
 
-def test_nothing_is_sent_before_the_authentication_is_answered(server: Emulator, client: Client) -> None:
+def test_no_request_is_sent_before_the_authentication_is_answered(server: Emulator, client: Client) -> None:
     late = server.faults.add("slow_auth", namespace="llm")
     streams = [client.llm.just_in_time(CHAT).respond_stream("hi") for _ in range(5)]
     late.wait_hit()
@@ -104,7 +102,7 @@ def test_nothing_is_sent_before_the_authentication_is_answered(server: Emulator,
     assert all(frame.order > accepted.order for frame in server.requests[1:])
 
 
-async def test_a_late_authentication_holds_an_awaiting_call_no_longer_than_it_takes(server: Emulator) -> None:
+async def test_late_authentication_delays_an_async_call_only_until_it_arrives(server: Emulator) -> None:
     late = server.faults.add("slow_auth")
     async with AsyncClient(server.url) as client:
         version = asyncio.create_task(client.system.version())
@@ -114,7 +112,7 @@ async def test_a_late_authentication_holds_an_awaiting_call_no_longer_than_it_ta
         assert (await version).version == "emulator"
 
 
-def test_a_refused_guest_is_told_in_the_servers_words_and_may_try_again(server: Emulator) -> None:
+def test_refused_guest_raises_with_the_servers_words_and_can_retry(server: Emulator) -> None:
     server.faults.add("refuse_auth", error="Only friends come in.", times=2)  # a guest draws a new identity, once
     client = Client(server.url)
     with pytest.raises(LMStudioAuthenticationError, match=r"refused the guest: Only friends come in\."):
@@ -123,7 +121,7 @@ def test_a_refused_guest_is_told_in_the_servers_words_and_may_try_again(server: 
     assert client.system.version().version == "emulator"
 
 
-async def test_a_refused_token_is_not_in_the_error_of_any_of_those_who_waited() -> None:
+async def test_refused_token_is_in_no_error_of_the_waiting_calls() -> None:
     token = "sk-lm-abcdefgh:ABCDEFGHIJKLMNOPQRST"
     with Emulator(api_token="sk-lm-12345678:12345678901234567890") as server:
         client = AsyncClient(server.url, api_token=token)
@@ -134,7 +132,7 @@ async def test_a_refused_token_is_not_in_the_error_of_any_of_those_who_waited() 
     assert not any(part in f"{error!r}" for error in told for part in token.split(":"))
 
 
-def test_nobody_listening_says_how_to_start_lm_studio() -> None:
+def test_missing_server_error_says_how_to_start_lm_studio() -> None:
     with closed_port() as url, pytest.raises(LMStudioServerNotFoundError, match="lms server start") as told:
         Client(url).llm.just_in_time(CHAT).respond("hi")
     assert told.value.addresses == (url,)
@@ -149,12 +147,12 @@ def test_nobody_listening_says_how_to_start_lm_studio() -> None:
         (lambda connection: connection.sendall(b"220 mail.example ESMTP\r\n"), "does not speak WebSocket"),
     ],
 )
-def test_a_server_that_is_something_else_is_a_connection_error(peer: object, words: str) -> None:
+def test_server_without_websockets_raises_connection_error(peer: object, words: str) -> None:
     with Listener(peer) as listener, pytest.raises(LMStudioConnectionError, match=words):  # type: ignore[arg-type]
         Client(listener.url).system.version()
 
 
-def test_a_server_that_hangs_up_on_a_newcomer_as_one_that_restarts_is_asked_once_more() -> None:
+def test_socket_closed_right_after_connecting_is_retried() -> None:
     attempts = iter(("first", "second"))
 
     def talk(peer: Peer) -> None:
@@ -167,7 +165,7 @@ def test_a_server_that_hangs_up_on_a_newcomer_as_one_that_restarts_is_asked_once
         assert Client(server.url).system.version().version == "0.4"
 
 
-def test_a_server_that_always_hangs_up_is_not_asked_for_ever() -> None:
+def test_socket_always_closed_after_connecting_ends_the_retries() -> None:
     with Listener(hang_up) as listener:
         with pytest.raises(LMStudioDisconnectedError):
             Client(listener.url).system.version()
@@ -184,9 +182,7 @@ def test_a_server_that_always_hangs_up_is_not_asked_for_ever() -> None:
         (None, LMStudioConnectionError),
     ],
 )
-def test_a_reply_to_the_authentication_that_is_none_is_an_error_of_its_kind(
-    reply: str | None, error: type[LMStudioError]
-) -> None:
+def test_invalid_authentication_reply_raises_a_specific_error(reply: str | None, error: type[LMStudioError]) -> None:
     def talk(peer: Peer) -> None:
         peer.read()
         if reply is not None:
@@ -198,14 +194,14 @@ def test_a_reply_to_the_authentication_that_is_none_is_an_error_of_its_kind(
 
 
 @pytest.mark.parametrize("url", ["ws://a..b:1234", "ws://" + "a" * 70 + ":1234", "ws://127.0.0.1:1"])
-def test_an_address_that_leads_nowhere_is_a_connection_error_and_not_a_wait(url: str) -> None:
+def test_unreachable_address_raises_connection_error_without_waiting(url: str) -> None:
     with pytest.raises(LMStudioConnectionError):
         Client(url).llm.just_in_time(CHAT).respond("hi")
     with pytest.raises(LMStudioConnectionError):
         Client(url).system.version()
 
 
-def test_a_redirect_in_circles_is_a_connection_error() -> None:
+def test_circular_redirect_raises_connection_error() -> None:
     def talk(connection: socket.socket) -> None:
         connection.recv(65536)
         connection.sendall(b"HTTP/1.1 302 Found\r\nLocation: /system\r\nContent-Length: 0\r\n\r\n")
@@ -214,7 +210,7 @@ def test_a_redirect_in_circles_is_a_connection_error() -> None:
         Client(listener.url).system.version()
 
 
-def test_an_impatient_call_does_not_cut_short_a_patient_one(server: Emulator) -> None:
+def test_short_connect_limit_does_not_end_a_shared_attempt_of_a_longer_one(server: Emulator) -> None:
     late = server.faults.add("slow_auth")
     patient: list[object] = []
     waiting = threading.Thread(target=lambda: patient.append(Client(server.url).system.version()))
@@ -228,7 +224,7 @@ def test_an_impatient_call_does_not_cut_short_a_patient_one(server: Emulator) ->
     assert len({frame.connection for frame in server.requests}) == 1
 
 
-def test_a_patient_call_outlives_the_impatient_one_that_began_to_connect(server: Emulator) -> None:
+def test_longer_connect_limit_outlives_the_call_that_started_the_attempt(server: Emulator) -> None:
     late = server.faults.add("slow_auth")
     errors: list[BaseException] = []
     impatient = threading.Thread(target=caught(errors, Client(server.url, timeout=0.3).system.version))
@@ -243,7 +239,7 @@ def test_a_patient_call_outlives_the_impatient_one_that_began_to_connect(server:
     assert len({frame.connection for frame in server.requests}) == 1
 
 
-def test_a_stream_cancelled_while_it_connects_ends_and_leaves_no_socket(server: Emulator, client: Client) -> None:
+def test_stream_cancelled_while_connecting_ends_and_leaves_no_socket(server: Emulator, client: Client) -> None:
     late = server.faults.add("slow_auth")
     stream = client.llm.just_in_time(CHAT).respond_stream("hi")
     late.wait_hit()
@@ -254,7 +250,7 @@ def test_a_stream_cancelled_while_it_connects_ends_and_leaves_no_socket(server: 
     assert len(server.requests) == 1  # the authentication
 
 
-async def test_a_task_cancelled_while_it_connects_leaves_no_socket(server: Emulator) -> None:
+async def test_task_cancelled_while_connecting_leaves_no_socket(server: Emulator) -> None:
     late = server.faults.add("slow_auth")
     call = asyncio.create_task(AsyncClient(server.url).system.version())
     await asyncio.to_thread(late.wait_hit)
@@ -264,7 +260,7 @@ async def test_a_task_cancelled_while_it_connects_leaves_no_socket(server: Emula
     await asyncio.to_thread(server.wait_until, lambda: server.connections == 0)
 
 
-def test_one_who_goes_does_not_take_the_socket_from_those_who_wait_on(server: Emulator, client: Client) -> None:
+def test_cancelled_caller_does_not_close_the_socket_of_other_waiting_callers(server: Emulator, client: Client) -> None:
     late = server.faults.add("slow_auth")
     model = client.llm.just_in_time(CHAT)
     gone, stays = model.respond_stream("hi"), model.respond_stream("hi")
@@ -276,7 +272,7 @@ def test_one_who_goes_does_not_take_the_socket_from_those_who_wait_on(server: Em
     assert stays.result().content
 
 
-def test_a_client_closed_while_it_connects_leaves_no_socket(server: Emulator) -> None:
+def test_client_closed_while_connecting_leaves_no_socket(server: Emulator) -> None:
     late = server.faults.add("slow_auth")
     client = Client(server.url)
     stream = client.llm.just_in_time(CHAT).respond_stream("hi")
@@ -287,7 +283,7 @@ def test_a_client_closed_while_it_connects_leaves_no_socket(server: Emulator) ->
     server.wait_until(lambda: server.connections == 0)
 
 
-def test_no_limit_on_connecting_is_no_limit(server: Emulator) -> None:
+def test_connect_limit_of_none_never_expires(server: Emulator) -> None:
     late = server.faults.add("slow_auth")
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(Client(server.url, timeout=Timeout(connect=None)).system.version)

@@ -18,7 +18,7 @@ from lmstudio_integrations.errors import LMStudioDisconnectedError, LMStudioServ
 from tests.client.failure_modes.frame_builders import CHAT, caught, fragments_sent, under_way
 
 
-def test_a_reader_that_stops_does_not_hold_up_its_neighbours(server: Emulator, client: Client) -> None:
+def test_stopped_reader_does_not_block_other_streams(server: Emulator, client: Client) -> None:
     text = "word " * 6_000
     server.script(Reply(text), Reply("One two three"))
     model = client.llm.model(CHAT)
@@ -32,7 +32,7 @@ def test_a_reader_that_stops_does_not_hold_up_its_neighbours(server: Emulator, c
     assert first + "".join(map(str, fragments)) == text
 
 
-async def test_an_awaiting_reader_that_stops_does_not_hold_up_its_neighbours(server: Emulator) -> None:
+async def test_stopped_async_reader_does_not_block_other_streams(server: Emulator) -> None:
     text = "word " * 6_000
     server.script(Reply(text), Reply("One two three"))
     async with AsyncClient(server.url) as client:
@@ -44,7 +44,7 @@ async def test_an_awaiting_reader_that_stops_does_not_hold_up_its_neighbours(ser
         assert first + "".join([fragment.content async for fragment in fragments]) == text
 
 
-async def test_a_blocked_event_loop_does_not_stop_an_answer_from_coming_in(server: Emulator) -> None:
+async def test_blocked_event_loop_does_not_stop_the_reception(server: Emulator) -> None:
     """The loop is blocked until the server has sent all, which it could not if nobody read."""
     text = "word " * 6_000
     server.script(Reply(text))
@@ -55,7 +55,7 @@ async def test_a_blocked_event_loop_does_not_stop_an_answer_from_coming_in(serve
         assert (await stream.result()).content == text
 
 
-def test_one_client_serves_one_asyncio_run_after_another(server: Emulator) -> None:
+def test_client_works_in_consecutive_asyncio_runs(server: Emulator) -> None:
     client = AsyncClient(server.url)
     model = client.llm.just_in_time(CHAT)
 
@@ -67,7 +67,7 @@ def test_one_client_serves_one_asyncio_run_after_another(server: Emulator) -> No
     assert len({frame.connection for frame in server.requests}) == 1
 
 
-def test_one_client_serves_loops_on_several_threads_at_once(server: Emulator) -> None:
+def test_client_works_in_event_loops_of_several_threads_at_once(server: Emulator) -> None:
     client = AsyncClient(server.url)
     model = client.llm.just_in_time(CHAT)
 
@@ -79,7 +79,7 @@ def test_one_client_serves_loops_on_several_threads_at_once(server: Emulator) ->
     assert all(len(contents) == 5 and all(contents) for contents in answers)
 
 
-def test_a_stream_of_an_earlier_loop_is_an_error_and_not_a_wait(server: Emulator) -> None:
+def test_stream_of_a_closed_loop_raises_without_waiting(server: Emulator) -> None:
     server.script(Reply("One two three", hold=ThreadsafeEvent(), hold_after=1))
     client = AsyncClient(server.url)
 
@@ -102,13 +102,13 @@ def test_a_stream_of_an_earlier_loop_is_an_error_and_not_a_wait(server: Emulator
     stream.close()
 
 
-async def test_the_blocking_front_may_be_called_where_a_loop_runs(server: Emulator) -> None:
+async def test_blocking_client_works_in_a_thread_with_a_running_loop(server: Emulator) -> None:
     """As in a notebook, or in a callback of somebody's framework."""
     with Client(server.url) as client:
         assert client.llm.model(CHAT).respond("hi").content
 
 
-def test_two_hundred_streams_from_fifty_threads_and_one_loop_hear_only_their_own(server: Emulator) -> None:
+def test_two_hundred_streams_of_fifty_threads_and_a_loop_receive_only_their_own_text(server: Emulator) -> None:
     words = {number: f"number {number} " * 5 for number in range(200)}
 
     def ask(client: Client, number: int) -> str:
@@ -130,7 +130,7 @@ def test_two_hundred_streams_from_fifty_threads_and_one_loop_hear_only_their_own
     assert len({frame.connection for frame in server.requests}) == 1
 
 
-def test_two_threads_that_wait_for_one_stream_both_come_to_its_end(server: Emulator, client: Client) -> None:
+def test_two_threads_waiting_for_one_stream_both_get_its_end(server: Emulator, client: Client) -> None:
     gate = ThreadsafeEvent()
     server.script(Reply("One two three", hold=gate))
     stream = client.llm.model(CHAT).respond_stream("hi")
@@ -145,7 +145,7 @@ def test_two_threads_that_wait_for_one_stream_both_come_to_its_end(server: Emula
     assert [result.content for result in results] == ["One two three"] * 4
 
 
-def test_two_threads_that_wait_for_one_stream_both_hear_of_its_failure(server: Emulator, client: Client) -> None:
+def test_two_threads_waiting_for_one_stream_both_get_its_error(server: Emulator, client: Client) -> None:
     gate = ThreadsafeEvent()
     server.script(Reply("One two three", hold=gate))
     server.faults.add("error_mid_stream", after=3)
@@ -160,7 +160,7 @@ def test_two_threads_that_wait_for_one_stream_both_hear_of_its_failure(server: E
     assert [type(error) for error in errors] == [LMStudioServerError] * 4
 
 
-async def test_two_tasks_that_wait_for_one_stream_both_come_to_its_end(server: Emulator) -> None:
+async def test_two_tasks_waiting_for_one_stream_both_get_its_end(server: Emulator) -> None:
     gate = ThreadsafeEvent()
     server.script(Reply("One two three", hold=gate))
     async with AsyncClient(server.url) as client:
@@ -172,7 +172,7 @@ async def test_two_tasks_that_wait_for_one_stream_both_come_to_its_end(server: E
     assert [result.content for result in results] == ["One two three"] * 4
 
 
-async def test_a_reader_that_was_cancelled_leaves_the_rest_to_the_next() -> None:
+async def test_cancelled_reader_leaves_the_remaining_packets_to_the_next() -> None:
     mailbox = AsyncMailbox(asyncio.get_running_loop())
     first = asyncio.create_task(mailbox.get())
     await asyncio.sleep(0)
@@ -183,7 +183,7 @@ async def test_a_reader_that_was_cancelled_leaves_the_rest_to_the_next() -> None
     assert await mailbox.get() == "a"
 
 
-async def test_a_reader_cancelled_with_its_wake_up_on_the_way_does_not_keep_it_from_another() -> None:
+async def test_reader_cancelled_after_its_wake_up_was_scheduled_passes_it_on() -> None:
     mailbox = AsyncMailbox(asyncio.get_running_loop())
     first, second = asyncio.create_task(mailbox.get()), asyncio.create_task(mailbox.get())
     await asyncio.sleep(0)
@@ -192,7 +192,7 @@ async def test_a_reader_cancelled_with_its_wake_up_on_the_way_does_not_keep_it_f
     assert await asyncio.wait_for(second, 5) == "a"
 
 
-async def test_what_is_put_between_the_look_and_the_wait_is_seen() -> None:
+async def test_item_put_between_check_and_wait_is_received() -> None:
     real = asyncio.get_running_loop()
 
     class Loop:
@@ -206,7 +206,7 @@ async def test_what_is_put_between_the_look_and_the_wait_is_seen() -> None:
     assert await asyncio.wait_for(mailbox.get(), 5) == "a"
 
 
-async def test_nothing_is_lost_between_the_threads_of_a_mailbox() -> None:
+async def test_mailbox_loses_nothing_between_threads() -> None:
     """Many short races between the look and the wait."""
     loop = asyncio.get_running_loop()
     mailbox = AsyncMailbox(loop)
@@ -227,7 +227,7 @@ async def test_nothing_is_lost_between_the_threads_of_a_mailbox() -> None:
     thread.join()
 
 
-async def test_a_mailbox_of_a_closed_loop_takes_what_is_put_and_says_nothing() -> None:
+async def test_mailbox_of_a_closed_loop_accepts_items_without_an_error() -> None:
     loop = asyncio.new_event_loop()
     mailbox = AsyncMailbox(loop)
     mailbox._awaited = True
@@ -236,7 +236,7 @@ async def test_a_mailbox_of_a_closed_loop_takes_what_is_put_and_says_nothing() -
     assert list(mailbox.items) == ["a"]
 
 
-def test_a_call_of_a_loop_that_was_closed_meanwhile_leaves_no_complaint(server: Emulator) -> None:
+def test_call_of_a_closed_loop_logs_nothing(server: Emulator) -> None:
     stall = server.faults.add("stall", endpoint="tokenize")
     loop = asyncio.new_event_loop()
 
@@ -254,7 +254,7 @@ def test_a_call_of_a_loop_that_was_closed_meanwhile_leaves_no_complaint(server: 
     del call
 
 
-def test_a_lost_socket_reaches_a_reader_who_has_not_looked_yet(server: Emulator, client: Client) -> None:
+def test_lost_socket_is_raised_in_a_reader_that_starts_later(server: Emulator, client: Client) -> None:
     server.script(Reply("One two three", hold=ThreadsafeEvent(), hold_after=2))
     stream: PredictionStream = client.llm.model(CHAT).respond_stream("hi")
     fragments_sent(server, 2)
@@ -267,7 +267,7 @@ def test_a_lost_socket_reaches_a_reader_who_has_not_looked_yet(server: Emulator,
     assert [type(error) for error in errors] == [LMStudioDisconnectedError]
 
 
-def test_what_an_event_loop_does_beside_a_stream_goes_on(server: Emulator) -> None:
+def test_other_tasks_of_an_event_loop_run_beside_a_stream(server: Emulator) -> None:
     """A stream that waits must give the loop away."""
     gate = ThreadsafeEvent()
     server.script(Reply("One two three", hold=gate, hold_after=1))

@@ -16,7 +16,7 @@ from tests.client.failure_modes.misbehaving_servers import Peer, RoughServer
 _NO_LIMIT = Timeout(connect=None, first_packet=None, idle=None, total=None, load=None)
 
 
-def test_no_first_answer_is_a_cancel_and_an_error_that_says_so(server: Emulator, client: Client) -> None:
+def test_first_packet_limit_cancels_and_raises(server: Emulator, client: Client) -> None:
     server.faults.add("silent")
     model = client.llm.model(CHAT)
     with pytest.raises(LMStudioTimeoutError) as told:
@@ -27,7 +27,7 @@ def test_no_first_answer_is_a_cancel_and_an_error_that_says_so(server: Emulator,
     cancelled(server)
 
 
-async def test_silence_is_a_cancel_and_what_came_before_is_kept(server: Emulator) -> None:
+async def test_idle_limit_cancels_and_keeps_the_partial_text(server: Emulator) -> None:
     server.script(Reply("One two three", hold=ThreadsafeEvent(), hold_after=2))
     async with AsyncClient(server.url) as client:
         model = await client.llm.model(CHAT)
@@ -39,7 +39,7 @@ async def test_silence_is_a_cancel_and_what_came_before_is_kept(server: Emulator
         await asyncio.to_thread(cancelled, server)
 
 
-def test_the_whole_may_have_a_limit_that_packets_do_not_reset(server: Emulator, client: Client) -> None:
+def test_total_limit_is_not_reset_by_packets(server: Emulator, client: Client) -> None:
     server.script(Reply("word " * 5000, pace=0.02))
     model = client.llm.model(CHAT)
     with pytest.raises(LMStudioTimeoutError) as told:
@@ -68,7 +68,7 @@ def _drip(packets: int, seconds: float, make: Callable[[int], object]) -> Callab
 
 
 @pytest.mark.parametrize("kind", ["promptProcessingProgress", "fragment"])  # number 13: unknown packets do not
-def test_each_packet_resets_the_silence(kind: str) -> None:
+def test_packets_reset_the_idle_limit(kind: str) -> None:
     def packet(number: int) -> object:
         return {"type": kind, "progress": number / 10, "fragment": {"content": "x"}}
 
@@ -80,7 +80,7 @@ def test_each_packet_resets_the_silence(kind: str) -> None:
         client.llm.just_in_time().respond("hi", timeout=Timeout(idle=0.6))
 
 
-def test_progress_that_stops_names_the_last_that_was_heard(server: Emulator, client: Client) -> None:
+def test_idle_limit_error_names_the_last_progress(server: Emulator, client: Client) -> None:
     server.script(Reply("One", progress=(0.0, 0.25)))
     server.faults.add("stall")
     model = client.llm.model(CHAT)
@@ -90,7 +90,7 @@ def test_progress_that_stops_names_the_last_that_was_heard(server: Emulator, cli
     assert told.value.partial.prompt_progress.progress == 0.25
 
 
-def test_loading_counts_to_the_total_and_not_to_the_idle_limit(server: Emulator, client: Client) -> None:
+def test_load_time_counts_for_total_and_not_for_idle(server: Emulator, client: Client) -> None:
     """Number 13: ``total`` bounds the whole call, loading included."""
     gate = ThreadsafeEvent()
     server.load_hold = gate
@@ -123,7 +123,7 @@ def _held(server: Emulator, seconds: float) -> Timeout:
     return Timeout(first_packet=seconds)
 
 
-def test_a_load_that_does_not_go_on_is_ended_by_its_own_limit(server: Emulator, client: Client) -> None:
+def test_load_without_progress_ends_by_the_load_limit(server: Emulator, client: Client) -> None:
     server.load_hold = ThreadsafeEvent()
     with pytest.raises(LMStudioTimeoutError) as told:
         client.llm.just_in_time(UNLOADED).respond("hi", timeout=Timeout(load=0.1))
@@ -133,7 +133,7 @@ def test_a_load_that_does_not_go_on_is_ended_by_its_own_limit(server: Emulator, 
     cancelled(server, server.wait_for(opens("getOrLoad")))
 
 
-async def test_a_load_that_is_asked_for_has_the_same_limit(server: Emulator) -> None:
+async def test_explicit_load_ends_by_the_load_limit(server: Emulator) -> None:
     server.load_hold = ThreadsafeEvent()
     async with AsyncClient(server.url, timeout=Timeout(load=0.1)) as client:
         with pytest.raises(LMStudioTimeoutError) as told:
@@ -141,7 +141,7 @@ async def test_a_load_that_is_asked_for_has_the_same_limit(server: Emulator) -> 
     assert told.value.limit == "load"
 
 
-def test_a_load_that_is_never_answered_is_ended_by_the_first_answer_limit(server: Emulator, client: Client) -> None:
+def test_unanswered_load_ends_by_the_first_packet_limit(server: Emulator, client: Client) -> None:
     server.faults.add("silent", endpoint="getOrLoad")
     with pytest.raises(LMStudioTimeoutError) as told:
         client.llm.just_in_time(UNLOADED).respond("hi", timeout=Timeout(first_packet=0.1))
@@ -150,7 +150,7 @@ def test_a_load_that_is_never_answered_is_ended_by_the_first_answer_limit(server
 
 
 @pytest.mark.parametrize("limits", [Timeout(first_packet=0.1), Timeout(first_packet=None, total=0.1)])
-def test_a_call_and_many_embeddings_have_limits_too(server: Emulator, limits: Timeout) -> None:
+def test_rpc_and_batch_of_embeddings_end_by_their_limits(server: Emulator, limits: Timeout) -> None:
     server.faults.add("silent", endpoint="tokenize")
     server.faults.add("silent", endpoint="embedString", times=1)
     name = "total" if limits.total else "first_packet"
@@ -163,7 +163,7 @@ def test_a_call_and_many_embeddings_have_limits_too(server: Emulator, limits: Ti
         assert told.value.limit == name
 
 
-def test_without_limits_an_answer_may_take_its_time(server: Emulator, client: Client) -> None:
+def test_answer_without_limits_may_take_any_time(server: Emulator, client: Client) -> None:
     gate = ThreadsafeEvent()
     server.script(Reply("One two", hold=gate, hold_after=1))
     stream = client.llm.model(CHAT).respond_stream("hi", timeout=_NO_LIMIT)
@@ -175,7 +175,7 @@ def test_without_limits_an_answer_may_take_its_time(server: Emulator, client: Cl
         client.llm.just_in_time(CHAT).respond("hi", timeout=0.05)
 
 
-def test_a_cancel_that_the_server_does_not_follow_is_given_up(
+def test_cancel_without_an_end_of_the_channel_is_abandoned(
     server: Emulator, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lmstudio_integrations.client.transport.pending_request._AFTER_CANCEL", 0.1)

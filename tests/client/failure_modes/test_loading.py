@@ -19,7 +19,7 @@ from lmstudio_integrations.errors import (
 from tests.client.failure_modes.frame_builders import UNLOADED, cancelled, cancels, caught, connections, opens, requests
 
 
-def test_all_who_need_a_model_at_once_share_its_load_and_each_hears_of_it(server: Emulator, client: Client) -> None:
+def test_concurrent_requests_share_one_load_and_all_get_its_progress(server: Emulator, client: Client) -> None:
     gate = server.load_hold = ThreadsafeEvent()
     heard: list[list[float]] = [[] for _ in range(8)]
     model = client.llm.just_in_time(UNLOADED)
@@ -32,7 +32,7 @@ def test_all_who_need_a_model_at_once_share_its_load_and_each_hears_of_it(server
     assert all(progress[-1] == 1.0 for progress in heard)
 
 
-def test_a_stream_cancelled_while_its_model_loads_cancels_the_load(server: Emulator, client: Client) -> None:
+def test_stream_cancelled_while_loading_cancels_the_load(server: Emulator, client: Client) -> None:
     server.load_hold = ThreadsafeEvent()
     stream = client.llm.just_in_time(UNLOADED).respond_stream("hi")
     loading = server.wait_for(opens("getOrLoad"))
@@ -43,7 +43,7 @@ def test_a_stream_cancelled_while_its_model_loads_cancels_the_load(server: Emula
     assert requests(server, "predict") == []
 
 
-def test_a_load_goes_on_for_those_who_wait_on_and_ends_with_the_last(server: Emulator, client: Client) -> None:
+def test_shared_load_continues_until_its_last_waiting_caller_cancels(server: Emulator, client: Client) -> None:
     gate = server.load_hold = ThreadsafeEvent()
     model = client.llm.just_in_time(UNLOADED)
     streams = [model.respond_stream("hi") for _ in range(3)]
@@ -66,7 +66,7 @@ def test_a_load_goes_on_for_those_who_wait_on_and_ends_with_the_last(server: Emu
     assert model.respond("hi").content
 
 
-async def test_awaiting_readers_cancelled_together_cancel_the_load_once(server: Emulator) -> None:
+async def test_async_readers_cancelled_together_cancel_the_load_once(server: Emulator) -> None:
     server.load_hold = ThreadsafeEvent()
     async with AsyncClient(server.url) as client:
         model = client.llm.just_in_time(UNLOADED)
@@ -80,7 +80,7 @@ async def test_awaiting_readers_cancelled_together_cancel_the_load_once(server: 
     assert len(cancels(server)) == 1
 
 
-def test_an_impatient_request_does_not_end_the_load_of_a_patient_one(server: Emulator, client: Client) -> None:
+def test_short_limit_of_one_request_does_not_end_a_shared_load(server: Emulator, client: Client) -> None:
     gate = server.load_hold = ThreadsafeEvent()
     model = client.llm.just_in_time(UNLOADED)
     impatient = model.respond_stream("hi", timeout=Timeout(load=0.2))
@@ -92,7 +92,7 @@ def test_an_impatient_request_does_not_end_the_load_of_a_patient_one(server: Emu
     assert patient.result().content
 
 
-def test_a_load_that_fails_is_told_to_each_by_an_error_of_its_own() -> None:
+def test_failed_load_raises_a_separate_error_in_each_caller() -> None:
     broken = EmulatedModel("emulator/broken", load_error="The model does not fit into memory.")
     with Emulator(models=[broken]) as server, Client(server.url) as client:
         gate = server.load_hold = ThreadsafeEvent()
@@ -108,7 +108,7 @@ def test_a_load_that_fails_is_told_to_each_by_an_error_of_its_own() -> None:
         assert len(set(map(id, errors))) == 6
 
 
-def test_a_load_that_fails_after_all_have_gone_leaves_no_complaint(server: Emulator, client: Client) -> None:
+def test_load_that_fails_after_all_callers_cancelled_logs_nothing(server: Emulator, client: Client) -> None:
     server.load_hold = ThreadsafeEvent()
     stream = client.llm.just_in_time(UNLOADED).respond_stream("hi")
     loading = server.wait_for(opens("getOrLoad"))
@@ -118,7 +118,7 @@ def test_a_load_that_fails_after_all_have_gone_leaves_no_complaint(server: Emula
     assert client.system.version().version == "emulator"
 
 
-async def test_cancelling_who_asks_for_a_model_cancels_its_load(server: Emulator) -> None:
+async def test_cancelling_the_only_caller_cancels_the_load(server: Emulator) -> None:
     server.load_hold = ThreadsafeEvent()
     async with AsyncClient(server.url) as client:
         for endpoint, ask in (("getOrLoad", client.llm.model), ("loadModel", client.llm.load_new_instance)):
@@ -130,7 +130,7 @@ async def test_cancelling_who_asks_for_a_model_cancels_its_load(server: Emulator
             await asyncio.to_thread(cancelled, server, loading)
 
 
-def test_a_progress_callback_that_raises_cancels_the_load(server: Emulator, client: Client) -> None:
+def test_error_in_a_progress_callback_cancels_the_load(server: Emulator, client: Client) -> None:
     server.load_hold = ThreadsafeEvent()
 
     def fail(progress: float) -> None:
@@ -141,7 +141,7 @@ def test_a_progress_callback_that_raises_cancels_the_load(server: Emulator, clie
     cancelled(server, server.wait_for(opens("getOrLoad")))
 
 
-def test_a_socket_lost_while_a_model_loads_tells_those_who_wait(server: Emulator, client: Client) -> None:
+def test_socket_lost_while_loading_raises_in_the_waiting_calls(server: Emulator, client: Client) -> None:
     hold = server.load_hold = ThreadsafeEvent()
     errors: list[BaseException] = []
     model = client.llm.just_in_time(UNLOADED)
@@ -159,7 +159,7 @@ def test_a_socket_lost_while_a_model_loads_tells_those_who_wait(server: Emulator
     assert model.respond("hi").content
 
 
-def test_a_load_that_had_not_been_answered_is_asked_for_again(server: Emulator, client: Client) -> None:
+def test_unanswered_load_is_sent_again_after_a_lost_socket(server: Emulator, client: Client) -> None:
     silent = server.faults.add("silent", endpoint="getOrLoad")
     with ThreadPoolExecutor(1) as pool:
         asking = pool.submit(client.llm.model, UNLOADED)
@@ -169,7 +169,7 @@ def test_a_load_that_had_not_been_answered_is_asked_for_again(server: Emulator, 
         assert asking.result(10).respond("hi").content
 
 
-def test_an_instance_by_hand_is_not_made_twice(server: Emulator, client: Client) -> None:
+def test_manual_load_is_not_sent_twice(server: Emulator, client: Client) -> None:
     silent = server.faults.add("silent", endpoint="loadModel")
     errors: list[BaseException] = []
     asking = threading.Thread(target=caught(errors, lambda: client.llm.load_new_instance(UNLOADED, "mine")))

@@ -69,7 +69,7 @@ _INTERRUPTED = {
 
 
 @pytest.mark.parametrize("way", _INTERRUPTED)
-def test_ctrl_c_ends_a_wait_at_once_and_arrives_as_a_cancel(endless: Emulator, way: str) -> None:
+def test_ctrl_c_ends_a_wait_at_once_and_sends_a_cancel(endless: Emulator, way: str) -> None:
     source = f"""
 try:
     {_INTERRUPTED[way]}
@@ -83,7 +83,7 @@ except KeyboardInterrupt:
     cancelled(endless)
 
 
-def test_ctrl_c_in_a_call_ends_the_wait(server: Emulator) -> None:
+def test_ctrl_c_in_an_rpc_ends_the_wait(server: Emulator) -> None:
     server.faults.add("silent", endpoint="tokenize")
     source = """
 try:
@@ -114,7 +114,7 @@ except KeyboardInterrupt:
     cancelled(server, server.wait_for(opens("getOrLoad")))
 
 
-def test_ctrl_c_that_nobody_catches_ends_the_program_as_python_does(endless: Emulator) -> None:
+def test_uncaught_ctrl_c_ends_the_program_as_python_does(endless: Emulator) -> None:
     done = _interrupt(endless, "model.respond('hi')", "predict")
     assert done.returncode == -signal.SIGINT
     assert done.stderr.splitlines()[-1].startswith("KeyboardInterrupt")
@@ -182,7 +182,7 @@ with client:
 
 
 @pytest.mark.parametrize("way", _LEFT_OPEN)
-def test_python_exits_at_once_and_in_silence_with_a_stream_left_open(endless: Emulator, way: str) -> None:
+def test_python_exits_at_once_without_output_with_an_open_stream(endless: Emulator, way: str) -> None:
     endless.faults.add("slow_auth", namespace="embedding")
     endless.faults.add("silent", endpoint="tokenize")
     run(_BEGIN + _LEFT_OPEN[way], endless.url)
@@ -197,7 +197,7 @@ logging.getLogger("asyncio").addFilter(lambda record: not str(record.msg).starts
 
 
 @pytest.mark.parametrize("way", ["half read", "in a cycle", "when asyncio.run ended", "in builtins"])
-def test_python_exits_in_silence_in_its_development_mode_too(endless: Emulator, way: str) -> None:
+def test_python_exits_without_output_in_development_mode(endless: Emulator, way: str) -> None:
     run(_BEGIN + _IGNORE_SLOW_STEPS + _LEFT_OPEN[way], endless.url, options=("-X", "dev", "-W", "error"))
     endless.wait_until(lambda: endless.connections == 0)
 
@@ -207,12 +207,12 @@ def test_an_open_stream_is_cancelled_when_python_exits(endless: Emulator) -> Non
     cancelled(endless)
 
 
-def test_python_exits_though_the_server_hangs(endless: Emulator) -> None:
+def test_python_exits_if_the_server_hangs(endless: Emulator) -> None:
     endless.faults.add("stall", after=1, connection=True)
     run(_BEGIN + "stream = model.respond_stream('hi'); kept = iter(stream.events()); next(kept)", endless.url)
 
 
-def test_python_exits_though_a_name_server_does_not_answer() -> None:
+def test_python_exits_if_the_name_server_does_not_answer() -> None:
     source = """
     import socket, sys, threading
     from lmstudio_integrations import Client
@@ -227,7 +227,7 @@ def test_python_exits_though_a_name_server_does_not_answer() -> None:
     run(source)
 
 
-def test_what_others_do_when_python_exits_does_not_hang(endless: Emulator) -> None:
+def test_request_in_an_exit_handler_does_not_hang(endless: Emulator) -> None:
     """Handlers that were registered before the first request run after the engine has stopped."""
     source = f"""
 def late():
@@ -251,7 +251,7 @@ atexit.register(lambda: print(later.count_tokens("two words") > 0))
     assert output.splitlines() == ["True", *["LMStudioConnectionError"] * 3, "closed"]
 
 
-def test_a_thread_that_python_waits_for_reads_its_answer_to_the_end(server: Emulator) -> None:
+def test_non_daemon_thread_reads_its_answer_to_the_end_at_exit(server: Emulator) -> None:
     source = "threading.Thread(target=lambda: print(len(model.respond('hi').content) > 0)).start()"
     assert run(_BEGIN + source, server.url) == "True\n"
 
@@ -272,7 +272,7 @@ def in_child(work):
 
 
 @fork_only
-def test_a_forked_child_has_an_engine_of_its_own_and_the_parent_works_on(server: Emulator) -> None:
+def test_forked_child_has_its_own_io_thread_and_the_parent_continues(server: Emulator) -> None:
     source = """
 import warnings
 warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 on warns of fork with threads
@@ -292,7 +292,7 @@ print(client.llm.just_in_time(chat).tokenize("text") != [])
 
 
 @fork_only
-def test_a_fork_in_the_midst_of_the_first_request_leaves_the_child_working(server: Emulator) -> None:
+def test_fork_during_the_first_request_leaves_the_child_usable(server: Emulator) -> None:
     source = """
 import warnings
 warnings.simplefilter("ignore", DeprecationWarning)
@@ -307,7 +307,7 @@ print(stream.result().content != "")
 
 
 @fork_only
-def test_a_stream_of_the_parent_is_an_error_in_the_child_and_goes_on_in_the_parent(server: Emulator) -> None:
+def test_parents_stream_raises_in_the_child_and_continues_in_the_parent(server: Emulator) -> None:
     server.script(Reply("One two three four", pace=0.05))
     source = """
 import warnings
@@ -333,7 +333,7 @@ print(stream.result().stats.stop_reason)
 
 @fork_only
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_worker_processes_of_every_kind_work(server: Emulator, method: str, tmp_path: Path) -> None:
+def test_client_works_in_worker_processes_of_every_start_method(server: Emulator, method: str, tmp_path: Path) -> None:
     source = f"""
     import multiprocessing, sys, warnings
     from lmstudio_integrations import Client
@@ -358,7 +358,7 @@ def test_worker_processes_of_every_kind_work(server: Emulator, method: str, tmp_
 
 
 @fork_only
-def test_a_child_that_leaves_by_os_exit_takes_nothing_with_it(endless: Emulator) -> None:
+def test_child_ended_by_os_exit_does_not_affect_the_parent(endless: Emulator) -> None:
     source = """
 import warnings
 warnings.simplefilter("ignore", DeprecationWarning)

@@ -41,7 +41,7 @@ def _no_other_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(f"{name}_proxy".upper(), raising=False)
 
 
-def test_a_server_elsewhere_is_reached_through_the_proxy(server: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_remote_server_is_reached_through_the_proxy(server: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     server.script(Reply("One two three"))
     with HttpProxy(server.port) as proxy:
         monkeypatch.setenv("http_proxy", proxy.url.replace("ws:", "http:"))
@@ -50,14 +50,14 @@ def test_a_server_elsewhere_is_reached_through_the_proxy(server: Emulator, monke
         assert proxy.asked == [f"CONNECT {FAR}:1234 HTTP/1.1"]
 
 
-def test_a_proxy_that_refuses_is_a_connection_error(server: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refusal_by_the_proxy_raises_connection_error(server: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     with HttpProxy(server.port, "403 Forbidden") as proxy:
         monkeypatch.setenv("http_proxy", proxy.url.replace("ws:", "http:"))
         with pytest.raises(LMStudioConnectionError, match=r"lm-studio.example:1234/system cannot be reached: .*403"):
             Client(f"ws://{FAR}:1234", timeout=5).system.version()
 
 
-def test_this_machine_is_never_asked_for_through_a_proxy(server: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_local_server_is_never_reached_through_a_proxy(server: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = threading.Event()
     with Listener(lambda _: asked.set()) as proxy:
         monkeypatch.setenv("http_proxy", proxy.url.replace("ws:", "http:"))

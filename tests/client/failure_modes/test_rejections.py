@@ -20,16 +20,14 @@ _WRONG = Call("llm", "tokenize", Parameter.of({"inputString": 7}, "specifier"), 
 
 @pytest.mark.invalid_frames
 @pytest.mark.parametrize("call", [_UNKNOWN, _WRONG], ids=["endpoint", "parameter"])
-def test_what_the_server_does_not_know_is_an_error_at_once(
-    server: Emulator, client: Client, call: Call[object]
-) -> None:
+def test_unknown_rpc_endpoint_raises_at_once(server: Emulator, client: Client, call: Call[object]) -> None:
     with pytest.raises(LMStudioRequestRejectedError, match=call.endpoint):
         client._ask(call).result(10)
     assert client.llm.model(CHAT).count_tokens("two words") > 0
 
 
 @pytest.mark.invalid_frames
-def test_an_unknown_channel_endpoint_ends_the_stream(server: Emulator, client: Client) -> None:
+def test_unknown_channel_endpoint_ends_the_stream(server: Emulator, client: Client) -> None:
     """As an older LM Studio would meet an endpoint of a newer one."""
     received: list[object] = []
     controller = StreamController(io_thread(), received.append)
@@ -42,9 +40,7 @@ def test_an_unknown_channel_endpoint_ends_the_stream(server: Emulator, client: C
     assert [type(item) for item in received] == [LMStudioRequestRejectedError]
 
 
-def test_a_warning_in_place_of_a_prediction_is_an_error_and_the_next_one_works(
-    server: Emulator, client: Client
-) -> None:
+def test_warning_instead_of_a_prediction_raises_and_the_next_prediction_works(server: Emulator, client: Client) -> None:
     server.faults.add("warning_instead")
     model = client.llm.just_in_time(CHAT)
     with pytest.raises(LMStudioRequestRejectedError):
@@ -52,7 +48,7 @@ def test_a_warning_in_place_of_a_prediction_is_an_error_and_the_next_one_works(
     assert model.respond("hi").content
 
 
-async def test_more_rejections_than_a_socket_has_warnings_are_all_told(server: Emulator) -> None:
+async def test_rejections_beyond_a_sockets_warnings_all_raise(server: Emulator) -> None:
     server.faults.add("warning_instead", times=8)
     async with AsyncClient(server.url) as client:
         model = client.llm.just_in_time(CHAT)
@@ -63,9 +59,7 @@ async def test_more_rejections_than_a_socket_has_warnings_are_all_told(server: E
     assert len({frame.connection for frame in requests(server, "predict")}) == 9
 
 
-def test_eight_rejections_at_once_on_one_socket_are_told_within_the_first_answer_limit(
-    server: Emulator, client: Client
-) -> None:
+def test_eight_concurrent_rejections_raise_within_the_first_packet_limit(server: Emulator, client: Client) -> None:
     """Only five warnings come; whom the server has not named is told by the clock."""
     model = client.llm.model(CHAT)
     server.faults.add("warning_instead", times=8)
@@ -78,7 +72,7 @@ def test_eight_rejections_at_once_on_one_socket_are_told_within_the_first_answer
     assert model.respond("hi").content
 
 
-def test_a_warning_does_not_harm_an_answer_that_is_coming_in(server: Emulator, client: Client) -> None:
+def test_warning_does_not_affect_a_running_answer(server: Emulator, client: Client) -> None:
     gate = ThreadsafeEvent()
     server.script(Reply("One two three", hold=gate, hold_after=1))
     stream = client.llm.model(CHAT).respond_stream("hi")
@@ -93,9 +87,7 @@ def test_a_warning_does_not_harm_an_answer_that_is_coming_in(server: Emulator, c
     server.wait_until(lambda: server.connections == 0)
 
 
-def test_a_void_result_where_a_value_was_promised_is_an_error_and_where_none_was_it_is_not(
-    server: Emulator, client: Client
-) -> None:
+def test_void_result_raises_only_if_a_value_is_expected(server: Emulator, client: Client) -> None:
     model = client.llm.model(CHAT)
     server.faults.add("void", endpoint="tokenize")
     with pytest.raises(LMStudioProtocolError, match="tokenize"):
@@ -105,7 +97,7 @@ def test_a_void_result_where_a_value_was_promised_is_an_error_and_where_none_was
     assert model.tokenize("text")
 
 
-async def test_a_void_result_does_not_hang_an_awaiting_call(server: Emulator) -> None:
+async def test_void_result_does_not_hang_an_async_call(server: Emulator) -> None:
     async with AsyncClient(server.url) as client:
         model = await client.llm.model(CHAT)
         server.faults.add("void", endpoint="getModelInfo")
@@ -113,7 +105,7 @@ async def test_a_void_result_does_not_hang_an_awaiting_call(server: Emulator) ->
         assert (await model.get_info()).identifier == CHAT
 
 
-def test_silence_in_place_of_an_answer_is_ended_by_the_first_answer_limit(server: Emulator, client: Client) -> None:
+def test_missing_answer_ends_by_the_first_packet_limit(server: Emulator, client: Client) -> None:
     model = client.llm.model(CHAT)
     server.faults.add("silent", endpoint="*", times=2)
     under = model.respond_stream("hi", timeout=0.2)

@@ -38,9 +38,7 @@ def sleep(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return fall_asleep
 
 
-def test_a_socket_that_died_while_the_machine_slept_is_replaced_unseen(
-    proxy: Proxy, sleep: Callable[[float], None]
-) -> None:
+def test_dead_socket_after_sleep_is_replaced_transparently(proxy: Proxy, sleep: Callable[[float], None]) -> None:
     # Whoever wrote to the dead socket would hear nothing before this limit.
     with Client(proxy.url, timeout=Timeout(first_packet=20)) as client:
         model = client.llm.model(CHAT)
@@ -52,7 +50,7 @@ def test_a_socket_that_died_while_the_machine_slept_is_replaced_unseen(
         assert connections(proxy.url)["llm"].usable
 
 
-async def test_forty_calls_after_a_sleep_ask_once_whether_the_socket_lives(
+async def test_forty_calls_after_sleep_send_one_ping(
     server: Emulator, proxy: Proxy, sleep: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Connection] = []
@@ -73,7 +71,7 @@ async def test_forty_calls_after_a_sleep_ask_once_whether_the_socket_lives(
     assert len({frame.connection for frame in requests(server, "countTokens")}) == 1
 
 
-def test_a_socket_that_lives_after_a_sleep_is_kept(proxy: Proxy, sleep: Callable[[float], None]) -> None:
+def test_live_socket_after_sleep_is_kept(proxy: Proxy, sleep: Callable[[float], None]) -> None:
     with Client(proxy.url) as client:
         model = client.llm.model(CHAT)
         for _ in range(3):
@@ -84,7 +82,7 @@ def test_a_socket_that_lives_after_a_sleep_is_kept(proxy: Proxy, sleep: Callable
         assert proxy.accepted == 1
 
 
-def test_a_socket_that_has_just_been_heard_is_not_asked(
+def test_recently_active_socket_is_not_pinged(
     proxy: Proxy, sleep: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Client(proxy.url) as client:
@@ -100,7 +98,7 @@ def test_a_socket_that_has_just_been_heard_is_not_asked(
             assert model.respond("hi").content
 
 
-def test_an_answer_that_is_still_coming_in_survives_the_loss_of_a_question(
+def test_running_answer_survives_an_unanswered_ping(
     server: Emulator, proxy: Proxy, sleep: Callable[[float], None]
 ) -> None:
     """A server too busy to answer a ping is left to finish what it has begun; new requests get a new socket."""
@@ -126,7 +124,7 @@ def test_an_answer_that_is_still_coming_in_survives_the_loss_of_a_question(
         server.wait_until(lambda: server.connections == 1)
 
 
-def test_a_dead_socket_under_an_answer_is_ended_by_the_silence_limit(server: Emulator, proxy: Proxy) -> None:
+def test_dead_socket_under_an_answer_ends_by_the_idle_limit(server: Emulator, proxy: Proxy) -> None:
     server.script(Reply("One two three", hold=ThreadsafeEvent(), hold_after=1))
     with Client(proxy.url, timeout=Timeout(idle=0.2)) as client:
         stream = client.llm.model(CHAT).respond_stream("hi")
@@ -150,7 +148,7 @@ def deaf() -> Iterator[DeafServer]:
 _LARGE = "x" * 30_000_000
 
 
-def test_a_request_that_the_server_does_not_take_keeps_its_time_limit(deaf: DeafServer) -> None:
+def test_request_on_a_full_socket_keeps_its_time_limit(deaf: DeafServer) -> None:
     client = Client(deaf.url, timeout=0.3)
     with pytest.raises(LMStudioTimeoutError) as told:
         client.llm.just_in_time().tokenize(_LARGE)
@@ -161,13 +159,13 @@ def test_a_request_that_the_server_does_not_take_keeps_its_time_limit(deaf: Deaf
     client.close()
 
 
-def test_embeddings_that_the_server_does_not_take_keep_their_time_limit(deaf: DeafServer) -> None:
+def test_embeddings_on_a_full_socket_keep_their_time_limit(deaf: DeafServer) -> None:
     with Client(deaf.url, timeout=0.3) as client, pytest.raises(LMStudioTimeoutError) as told:
         client.embedding.just_in_time().embed([_LARGE, _LARGE])
     assert told.value.limit == "first_packet"
 
 
-def test_a_client_closes_though_the_server_does_not_read(deaf: DeafServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_client_closes_if_the_server_does_not_read(deaf: DeafServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection_module, "_CLOSE", 0.3)
     client = Client(deaf.url)
     with ThreadPoolExecutor(1) as pool:

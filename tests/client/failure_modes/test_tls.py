@@ -95,7 +95,7 @@ def trusted(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.usefixtures("trusted")
 @pytest.mark.parametrize("scheme", ["wss", "https"])
-async def test_an_answer_comes_through_tls_whole(server: Emulator, port: int, scheme: str) -> None:
+async def test_answer_over_tls_is_complete(server: Emulator, port: int, scheme: str) -> None:
     text = "Ode 🎵 " * 5000
     server.script(Reply(text), Reply(text))
     with Client(f"{scheme}://{CERTIFIED}:{port}") as client:
@@ -108,7 +108,7 @@ async def test_an_answer_comes_through_tls_whole(server: Emulator, port: int, sc
 
 
 @pytest.mark.usefixtures("trusted")
-def test_a_cancel_goes_through_tls(server: Emulator, port: int) -> None:
+def test_cancel_over_tls_reaches_the_server(server: Emulator, port: int) -> None:
     server.script(Reply("One two three", hold=ThreadsafeEvent(), hold_after=1))
     with Client(f"wss://{CERTIFIED}:{port}") as client:
         stream = client.llm.just_in_time(CHAT).respond_stream("hi")
@@ -118,17 +118,17 @@ def test_a_cancel_goes_through_tls(server: Emulator, port: int) -> None:
         assert stream.result().stats.stop_reason == "userStopped"
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused_and_the_error_says_so(port: int) -> None:
+def test_certificate_of_an_unknown_authority_is_refused_with_that_reason(port: int) -> None:
     with pytest.raises(LMStudioConnectionError, match=r"(?i)certificate"):
         Client(f"wss://{CERTIFIED}:{port}").system.version()
 
 
 @pytest.mark.usefixtures("trusted")
-def test_a_certificate_for_another_name_is_refused(port: int) -> None:
+def test_certificate_for_another_name_is_refused(port: int) -> None:
     with pytest.raises(LMStudioConnectionError, match=r"(?i)certificate|hostname|IP address"):
         Client(f"wss://127.0.0.1:{port}").system.version()
 
 
-def test_a_server_without_tls_is_no_lm_studio_by_tls(server: Emulator) -> None:
+def test_server_without_tls_raises_for_wss(server: Emulator) -> None:
     with pytest.raises(LMStudioConnectionError):
         Client(f"wss://127.0.0.1:{server.port}", timeout=5).system.version()

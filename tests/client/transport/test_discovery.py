@@ -25,13 +25,13 @@ def closed_ports(count: int) -> Iterator[tuple[int, ...]]:
         yield tuple(each.getsockname()[1] for each in sockets)
 
 
-def test_the_usual_ports_are_those_of_lm_studio() -> None:
+def test_default_ports_are_lm_studios() -> None:
     assert DEFAULT_PORTS == (41343, 52993, 16141, 39414, 22931)
     assert USER_PORT == 1234
 
 
 @pytest.mark.parametrize("place", [0, 2, 4])
-def test_one_of_the_usual_ports_will_do(
+def test_server_at_any_default_port_is_found(
     lmstudio_emulator: Emulator, monkeypatch: pytest.MonkeyPatch, place: int
 ) -> None:
     with closed_ports(5) as ports:
@@ -43,9 +43,7 @@ def test_one_of_the_usual_ports_will_do(
             assert client.system.version().version == "emulator"
 
 
-def test_the_port_that_users_switch_on_is_asked_last(
-    lmstudio_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_user_port_is_tried_last(lmstudio_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     with closed_ports(5) as ports:
         monkeypatch.setattr(discovery, "DEFAULT_PORTS", ports)
         monkeypatch.setattr(discovery, "USER_PORT", lmstudio_emulator.port)
@@ -53,7 +51,7 @@ def test_the_port_that_users_switch_on_is_asked_last(
             assert client.system.version().version == "emulator"
 
 
-def test_of_two_servers_the_usual_port_wins(lmstudio_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_port_wins_over_the_user_port(lmstudio_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     with Emulator() as other, closed_ports(1) as ports:
         monkeypatch.setattr(discovery, "DEFAULT_PORTS", (*ports, lmstudio_emulator.port))
         monkeypatch.setattr(discovery, "USER_PORT", other.port)
@@ -63,7 +61,7 @@ def test_of_two_servers_the_usual_port_wins(lmstudio_emulator: Emulator, monkeyp
         assert not other.requests
 
 
-def test_a_silent_stranger_on_a_usual_port_is_not_waited_for(
+def test_silent_server_at_a_default_port_is_not_awaited(
     lmstudio_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     greets = discovery.greets
@@ -79,7 +77,7 @@ def test_a_silent_stranger_on_a_usual_port_is_not_waited_for(
         assert client.system.version().version == "emulator"
 
 
-def test_all_ports_are_asked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_ports_are_tried_concurrently(monkeypatch: pytest.MonkeyPatch) -> None:
     # Number 10: a server that has answered in this process would be looked for again and again.
     monkeypatch.setattr(discovery, "greets", asked := _Asked())
     monkeypatch.setattr(discovery, "DEFAULT_PORTS", (1, 2, 3))
@@ -105,7 +103,7 @@ class _Asked:
         return False
 
 
-def test_nobody_there_is_told_with_every_address_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_server_error_lists_every_address_and_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     with closed_ports(3) as ports:
         monkeypatch.setattr(discovery, "DEFAULT_PORTS", ports[:2])
         monkeypatch.setattr(discovery, "USER_PORT", ports[2])

@@ -78,7 +78,7 @@ def refusing() -> Iterator[tuple[str, int]]:
         yield bound.getsockname()
 
 
-def test_names_are_looked_up_where_nobody_has_to_wait_for_it(
+def test_host_names_are_resolved_on_a_daemon_thread(
     loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch, listening: tuple[str, int]
 ) -> None:
     asked = answer_with(loop, monkeypatch, listening)
@@ -86,7 +86,7 @@ def test_names_are_looked_up_where_nobody_has_to_wait_for_it(
     assert asked == ["lm-studio.example"]
 
 
-def test_an_address_needs_no_looking_up(
+def test_address_is_not_resolved(
     loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch, listening: tuple[str, int]
 ) -> None:
     asked = answer_with(loop, monkeypatch)
@@ -94,7 +94,7 @@ def test_an_address_needs_no_looking_up(
     assert asked == []
 
 
-def test_a_name_whose_first_address_refuses_is_reached_at_the_second(
+def test_second_address_of_a_name_is_tried_if_the_first_refuses(
     loop: asyncio.AbstractEventLoop,
     monkeypatch: pytest.MonkeyPatch,
     refusing: tuple[str, int],
@@ -113,7 +113,7 @@ def test_a_name_whose_first_address_refuses_is_reached_at_the_second(
         (("fe80::1", 1234, 0, 4), "fe80::1%4"),
     ],
 )
-def test_an_address_of_one_network_interface_goes_out_there(address: tuple[Any, ...], host: str) -> None:
+def test_scoped_address_uses_its_network_interface(address: tuple[Any, ...], host: str) -> None:
     """As ``mac-studio.local`` has one."""
     from lmstudio_integrations.client.transport.uvloop_event_loop import _with_scope
 
@@ -121,7 +121,7 @@ def test_an_address_of_one_network_interface_goes_out_there(address: tuple[Any, 
 
 
 @pytest.mark.parametrize("times", [0, 1, 2])
-def test_a_name_that_cannot_be_reached_is_an_os_error(
+def test_unreachable_name_raises_os_error(
     loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch, refusing: tuple[str, int], times: int
 ) -> None:
     answer_with(loop, monkeypatch, *[refusing] * times)
@@ -130,7 +130,7 @@ def test_a_name_that_cannot_be_reached_is_an_os_error(
     assert times != 1 or isinstance(told.value, ConnectionRefusedError)
 
 
-def test_an_engine_that_starts_while_python_exits_takes_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_io_thread_started_while_python_exits_uses_asyncios_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """Then uvloop cannot be imported, because part of the standard library cannot."""
 
     class Late:

@@ -15,7 +15,7 @@ from lmstudio_integrations.client.transport.loop_waker import LoopWaker, coalesc
 from lmstudio_integrations.client.transport.thread import io_thread
 
 
-async def test_calls_are_made_in_the_order_of_the_rings_after_one_wake_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_scheduled_calls_run_in_order_after_one_wake_up(monkeypatch: pytest.MonkeyPatch) -> None:
     loop = asyncio.get_running_loop()
     call_soon: Any = loop.call_soon_threadsafe
     wake_ups: list[Any] = []
@@ -33,13 +33,13 @@ async def test_calls_are_made_in_the_order_of_the_rings_after_one_wake_up(monkey
     assert (made, len(wake_ups)) == ([0, 1, 2, 3, 4], 1)
 
 
-async def test_a_call_that_rings_again_is_answered() -> None:
+async def test_call_scheduled_by_a_call_runs() -> None:
     loop, bell, done = asyncio.get_running_loop(), LoopWaker(), asyncio.Event()
     bell.schedule(loop, lambda: bell.schedule(loop, lambda: bell.schedule(loop, done.set)))
     await done.wait()
 
 
-async def test_a_call_that_fails_is_reported_and_the_others_are_made() -> None:
+async def test_failing_call_is_reported_and_the_others_run() -> None:
     loop, bell, done = asyncio.get_running_loop(), LoopWaker(), asyncio.Event()
     reported: list[dict[str, Any]] = []
     loop.set_exception_handler(lambda _, context: reported.append(context))
@@ -53,7 +53,7 @@ async def test_a_call_that_fails_is_reported_and_the_others_are_made() -> None:
     assert [str(context["exception"]) for context in reported] == ["on purpose"]
 
 
-def test_a_closed_loop_is_left_in_peace() -> None:
+def test_closed_loop_is_not_woken() -> None:
     loop, bell = asyncio.new_event_loop(), LoopWaker()
     loop.close()
     for _ in range(2):
@@ -61,11 +61,11 @@ def test_a_closed_loop_is_left_in_peace() -> None:
     assert not bell._due
 
 
-async def test_a_loop_has_one_bell() -> None:
+async def test_loop_has_one_waker() -> None:
     assert waker_of(asyncio.get_running_loop()) is waker_of(asyncio.get_running_loop())
 
 
-async def test_no_ring_of_many_threads_is_lost() -> None:
+async def test_no_call_scheduled_by_many_threads_is_lost() -> None:
     loop, bell, done = asyncio.get_running_loop(), LoopWaker(), asyncio.Event()
     made: list[int] = []
 
@@ -101,7 +101,7 @@ def loops() -> Iterator[list[asyncio.AbstractEventLoop]]:
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_loops_that_are_rung_in_a_block_are_woken_at_its_end(
+def test_coalesce_wakeups_wakes_loops_at_the_end_of_the_block(
     loops: list[asyncio.AbstractEventLoop], monkeypatch: pytest.MonkeyPatch, fails: bool
 ) -> None:
     wake_ups: list[Any] = []
@@ -117,7 +117,7 @@ def test_loops_that_are_rung_in_a_block_are_woken_at_its_end(
     assert wake_ups == loops, "it has been rung already, and has not answered yet"
 
 
-def test_a_block_holds_up_no_other_thread(
+def test_coalesce_wakeups_does_not_delay_other_threads(
     loops: list[asyncio.AbstractEventLoop], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wake_ups: list[Any] = []
@@ -132,7 +132,7 @@ def test_a_block_holds_up_no_other_thread(
     assert wake_ups == [loops[1], loops[0]]
 
 
-def test_many_requests_at_once_wake_the_engine_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_requests_at_once_wake_the_io_thread_once(monkeypatch: pytest.MonkeyPatch) -> None:
     current, held, free = io_thread(), threading.Event(), threading.Event()
 
     def hold() -> None:

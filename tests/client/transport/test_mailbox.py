@@ -32,7 +32,7 @@ async def _waiting(mailboxes: list[AsyncMailbox]) -> list[asyncio.Task[Any]]:
     return tasks
 
 
-async def test_a_loop_is_woken_once_for_all_mailboxes_that_become_full_together(
+async def test_loop_is_woken_once_for_all_mailboxes_filled_together(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     mailboxes = [AsyncMailbox(asyncio.get_running_loop()) for _ in range(50)]
@@ -44,7 +44,7 @@ async def test_a_loop_is_woken_once_for_all_mailboxes_that_become_full_together(
     assert await asyncio.gather(*tasks) == list(range(50))
 
 
-async def test_who_waits_again_after_a_wake_up_is_woken_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_reader_that_waits_again_is_woken_again(monkeypatch: pytest.MonkeyPatch) -> None:
     mailboxes = [AsyncMailbox(asyncio.get_running_loop()) for _ in range(3)]
     calls = _counted(monkeypatch)
     for turn in range(4):
@@ -55,7 +55,7 @@ async def test_who_waits_again_after_a_wake_up_is_woken_again(monkeypatch: pytes
     assert len(calls) == 4
 
 
-def test_a_loop_that_its_user_lets_go_of_is_not_kept() -> None:
+def test_unreferenced_loop_is_not_kept_alive() -> None:
     loop = asyncio.new_event_loop()
     mailbox = AsyncMailbox(loop)
     waiting = loop.create_task(mailbox.get())

@@ -26,7 +26,7 @@ def test_calls_and_channels_share_one_counter_of_ids() -> None:
     assert [called(session, "version").id, opened(session, "predict").id, called(session, "version").id] == [0, 1, 2]
 
 
-def test_a_call_without_a_parameter_has_no_key_for_it() -> None:
+def test_rpc_without_a_parameter_has_no_parameter_key() -> None:
     assert json.loads(Multiplexer().call(RecordedCall("version").pending)) == {
         "type": "rpcCall",
         "endpoint": "version",
@@ -34,7 +34,7 @@ def test_a_call_without_a_parameter_has_no_key_for_it() -> None:
     }
 
 
-def test_a_call_takes_its_parameter_along() -> None:
+def test_rpc_sends_its_parameter() -> None:
     assert json.loads(Multiplexer().call(RecordedCall("tokenize").pending, '{"inputString":"é"}')) == {
         "type": "rpcCall",
         "endpoint": "tokenize",
@@ -43,7 +43,7 @@ def test_a_call_takes_its_parameter_along() -> None:
     }
 
 
-def test_a_channel_is_opened_with_its_creation_parameter() -> None:
+def test_channel_create_has_the_creation_parameter() -> None:
     assert json.loads(Multiplexer().open(RecordedCall("predict").pending, '{"a": 1}')) == {
         "type": "channelCreate",
         "endpoint": "predict",
@@ -53,7 +53,7 @@ def test_a_channel_is_opened_with_its_creation_parameter() -> None:
 
 
 @pytest.mark.parametrize("creation", [{}, {"a": {"b": ["é", "}", '"']}}, {"type": "x", "channelId": 9}])
-def test_a_creation_parameter_goes_out_as_it_was_written(creation: dict[str, Any]) -> None:
+def test_creation_parameter_is_sent_unchanged(creation: dict[str, Any]) -> None:
     session = Multiplexer()
     for number in range(12):
         written = session.open(RecordedCall('an "endpoint"').pending, encode(creation))
@@ -67,7 +67,7 @@ def test_a_creation_parameter_goes_out_as_it_was_written(creation: dict[str, Any
         )
 
 
-def test_packets_reach_their_own_channel_in_order() -> None:
+def test_packets_are_delivered_to_their_channel_in_order() -> None:
     session = Multiplexer()
     one, two = opened(session, "predict"), opened(session, "predict")
     for recorded, text in ((two, "b1"), (one, "a1"), (two, "b2")):
@@ -78,7 +78,7 @@ def test_packets_reach_their_own_channel_in_order() -> None:
     assert not two.ends
 
 
-def test_a_call_and_a_channel_are_not_taken_for_each_other() -> None:
+def test_rpc_and_channel_with_one_id_are_kept_apart() -> None:
     session = Multiplexer()
     call, channel = called(session, "version"), opened(session, "predict")
     session.receive(frame("channelSend", channelId=call.id, message=fragment("lost")))
@@ -87,7 +87,7 @@ def test_a_call_and_a_channel_are_not_taken_for_each_other() -> None:
     assert (call.packets, call.ends, channel.packets, channel.ends) == ([], [], [], [])
 
 
-def test_a_result_ends_its_call() -> None:
+def test_rpc_result_ends_its_call() -> None:
     session = Multiplexer()
     one, two = called(session, "version"), called(session, "version")
     session.receive(frame("rpcResult", callId=two.id, result={"x": 1}))
@@ -96,14 +96,14 @@ def test_a_result_ends_its_call() -> None:
     assert session.open_calls == 1
 
 
-def test_a_void_result_is_none() -> None:
+def test_void_rpc_result_is_none() -> None:
     session = Multiplexer()
     recorded = called(session, "unloadModel")
     session.receive(frame("rpcResult", callId=recorded.id))
     assert recorded.ends == [Answer(None)]
 
 
-def test_an_id_written_as_a_decimal_is_the_same_id() -> None:
+def test_id_written_as_a_decimal_is_the_same_id() -> None:
     session = Multiplexer()
     recorded = called(session, "version")
     session.receive('{"type":"rpcResult","callId":0.0,"result":5}')
@@ -111,7 +111,7 @@ def test_an_id_written_as_a_decimal_is_the_same_id() -> None:
 
 
 @pytest.mark.parametrize("bad", [True, False, None, "0", [0], {"a": 0}, 0.5])
-def test_what_is_no_id_ends_nothing(bad: Any) -> None:
+def test_invalid_id_ends_no_call(bad: Any) -> None:
     session = Multiplexer()
     calls = [called(session, "version"), called(session, "version")]
     for kind in ("rpcResult", "rpcError"):
@@ -119,7 +119,7 @@ def test_what_is_no_id_ends_nothing(bad: Any) -> None:
     assert [recorded.ends for recorded in calls] == [[], []]
 
 
-def test_an_error_of_a_call_is_its_end() -> None:
+def test_rpc_error_ends_its_call() -> None:
     session = Multiplexer()
     recorded = called(session, "getModelInfo")
     error = {"title": "No model", "displayData": {"code": "generic.noModelMatchingQuery", "loadedModelsSample": ["a"]}}
@@ -130,7 +130,7 @@ def test_an_error_of_a_call_is_its_end() -> None:
 
 
 @pytest.mark.parametrize("error", [None, 5, "words", [], {"title": 5}, {}])
-def test_an_error_of_an_odd_form_is_an_error_all_the_same(error: Any) -> None:
+def test_malformed_rpc_error_is_an_error(error: Any) -> None:
     session = Multiplexer()
     call, channel = called(session, "version"), opened(session, "predict")
     session.receive(frame("rpcError", callId=call.id, error=error))
@@ -138,7 +138,7 @@ def test_an_error_of_an_odd_form_is_an_error_all_the_same(error: Any) -> None:
     assert [type(end) for end in (*call.ends, *channel.ends)] == [LMStudioServerError, LMStudioServerError]
 
 
-def test_a_close_ends_the_channel_and_later_packets_go_nowhere() -> None:
+def test_channel_close_ends_the_channel_and_later_packets_are_discarded() -> None:
     session = Multiplexer()
     recorded = opened(session, "predict")
     session.receive(frame("channelClose", channelId=recorded.id))
@@ -150,7 +150,7 @@ def test_a_close_ends_the_channel_and_later_packets_go_nowhere() -> None:
     assert session.open_calls == 0
 
 
-def test_a_message_goes_out_on_an_open_channel_only() -> None:
+def test_channel_message_is_sent_on_an_open_channel_only() -> None:
     session = Multiplexer()
     channel, call = opened(session, "predict"), called(session, "version")
     sent = session.send(channel.pending, {"type": "cancel"})
@@ -161,7 +161,7 @@ def test_a_message_goes_out_on_an_open_channel_only() -> None:
     assert session.send(call.pending, {"type": "cancel"}) is None
 
 
-def test_who_gave_up_hears_nothing_more() -> None:
+def test_forgotten_call_gets_no_more_packets() -> None:
     session = Multiplexer()
     call, channel = called(session, "version"), opened(session, "predict")
     session.forget(call.pending)
@@ -174,7 +174,7 @@ def test_who_gave_up_hears_nothing_more() -> None:
     assert session.open_calls == 0
 
 
-def test_a_lost_socket_tells_everybody_each_with_an_error_of_its_own() -> None:
+def test_connection_lost_fails_each_call_with_a_separate_error() -> None:
     session = Multiplexer()
     calls = [called(session, "version"), *(opened(session, "predict") for _ in range(3))]
     session.connection_lost(lambda: LMStudioDisconnectedError("gone"))
@@ -183,7 +183,7 @@ def test_a_lost_socket_tells_everybody_each_with_an_error_of_its_own() -> None:
     assert len({id(error) for error in errors}) == 4
 
 
-def test_losing_a_socket_twice_tells_nobody_twice() -> None:
+def test_connection_lost_twice_fails_each_call_once() -> None:
     session = Multiplexer()
     recorded = opened(session, "predict")
     for _ in range(2):
@@ -191,7 +191,7 @@ def test_losing_a_socket_twice_tells_nobody_twice() -> None:
     assert len(recorded.ends) == 1
 
 
-def test_a_request_on_a_lost_socket_is_told_at_once() -> None:
+def test_request_on_a_lost_socket_fails_at_once() -> None:
     session = Multiplexer()
     session.connection_lost(lambda: LMStudioDisconnectedError("gone"))
     for recorded in (called(session, "version"), opened(session, "predict")):
@@ -199,7 +199,7 @@ def test_a_request_on_a_lost_socket_is_told_at_once() -> None:
     assert session.open_calls == 0
 
 
-def test_one_who_starts_a_request_when_told_of_the_loss_is_told_too() -> None:
+def test_request_started_while_calls_fail_fails_too() -> None:
     session = Multiplexer()
     second = RecordedCall("version")
     first = RecordedCall("version")
@@ -209,7 +209,7 @@ def test_one_who_starts_a_request_when_told_of_the_loss_is_told_too() -> None:
     assert [type(end) for end in second.ends] == [LMStudioDisconnectedError]
 
 
-def test_one_whom_another_gave_up_when_told_of_the_loss_hears_nothing() -> None:
+def test_call_forgotten_while_calls_fail_gets_no_error() -> None:
     session = Multiplexer()
     first, second = RecordedCall("version"), RecordedCall("version")
     first.pending.finish = lambda _: session.forget(second.pending)
@@ -219,7 +219,7 @@ def test_one_whom_another_gave_up_when_told_of_the_loss_hears_nothing() -> None:
     assert not second.ends
 
 
-def test_a_packet_marks_its_conversation_as_answered() -> None:
+def test_packet_sets_response_started_of_its_call() -> None:
     session = Multiplexer()
     one, two = opened(session, "predict"), opened(session, "predict")
     session.receive(frame("channelSend", channelId=one.id, message=fragment("x")))
@@ -229,7 +229,7 @@ def test_a_packet_marks_its_conversation_as_answered() -> None:
 
 
 @pytest.mark.parametrize("packet", [None, 5, "text", [], [{"type": "fragment"}], True])
-def test_a_packet_that_is_no_object_is_passed_over(packet: Any) -> None:
+def test_packet_that_is_no_object_is_ignored(packet: Any) -> None:
     session = Multiplexer()
     recorded = opened(session, "predict")
     session.receive(frame("channelSend", channelId=recorded.id, message=packet))
@@ -274,7 +274,7 @@ GARBAGE = [
 
 
 @pytest.mark.parametrize("data", GARBAGE, ids=lambda data: repr(data)[:60])
-def test_garbage_disturbs_nobody(data: Any) -> None:
+def test_malformed_frames_do_not_affect_calls(data: Any) -> None:
     session = Multiplexer()
     channel = opened(session, "predict")
     if b"communicationWarning" not in (data.encode() if isinstance(data, str) else data):
@@ -291,7 +291,7 @@ def test_garbage_disturbs_nobody(data: Any) -> None:
         assert len(channel.ends) == 1
 
 
-def test_strange_things_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_unknown_messages_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     session = Multiplexer()
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
@@ -301,7 +301,7 @@ def test_strange_things_are_logged_once(caplog: pytest.LogCaptureFixture) -> Non
     assert "somethingNew" in caplog.text
 
 
-def test_a_server_that_makes_up_ever_new_things_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_ever_new_unknown_messages_do_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
     session = Multiplexer()
     with caplog.at_level(logging.WARNING):
         for number in range(1000):
@@ -309,7 +309,7 @@ def test_a_server_that_makes_up_ever_new_things_does_not_fill_the_log(caplog: py
     assert len(caplog.records) < 50
 
 
-def test_bytes_are_as_good_as_text() -> None:
+def test_binary_frame_is_read_as_text() -> None:
     session = Multiplexer()
     recorded = opened(session, "predict")
     message = frame("channelSend", channelId=recorded.id, message=fragment("grüße 😀")).encode()
@@ -318,7 +318,7 @@ def test_bytes_are_as_good_as_text() -> None:
     assert recorded.packets == [fragment("grüße 😀")] * 2
 
 
-def test_half_a_surrogate_pair_in_a_frame_is_no_garbage() -> None:
+def test_lone_surrogate_in_a_frame_is_read() -> None:
     session = Multiplexer()
     recorded = opened(session, "predict")
     session.receive(
@@ -327,7 +327,7 @@ def test_half_a_surrogate_pair_in_a_frame_is_no_garbage() -> None:
     assert recorded.packets == [{"type": "fragment", "fragment": {"content": "\ud83d"}}]
 
 
-def test_unknown_members_of_an_envelope_are_no_hindrance() -> None:
+def test_unknown_members_of_an_envelope_are_ignored() -> None:
     session = Multiplexer()
     recorded = opened(session, "predict")
     session.receive(frame("channelSend", channelId=recorded.id, message=fragment("x"), ackId=5, newer={"a": 1}))
@@ -340,24 +340,24 @@ def test_unknown_members_of_an_envelope_are_no_hindrance() -> None:
 TOKEN = "sk-lm-AbCd1234:abcdefghij0123456789"
 
 
-def test_a_welcome_lets_us_in() -> None:
+def test_successful_authentication_reply_is_accepted() -> None:
     read_authentication('{"success": true}', guest_authentication())
     read_authentication(b'{"success": true, "newer": 1}', guest_authentication())
 
 
 @pytest.mark.parametrize("reply", ["", "{}", "[]", "5", '"success"', '{"type": "x"}', b"\xff"])
-def test_what_is_no_reply_is_a_protocol_error(reply: Any) -> None:
+def test_invalid_authentication_reply_raises_protocol_error(reply: Any) -> None:
     with pytest.raises(LMStudioProtocolError, match="does not speak"):
         read_authentication(reply, guest_authentication())
 
 
 @pytest.mark.parametrize("success", [False, None, 1, "true"])
-def test_everything_but_true_is_a_refusal(success: Any) -> None:
+def test_success_other_than_true_is_a_refusal(success: Any) -> None:
     with pytest.raises(LMStudioAuthenticationError, match="no reason given"):
         read_authentication(json.dumps({"success": success}), guest_authentication())
 
 
-def test_a_refusal_tells_the_servers_words_and_who_was_refused() -> None:
+def test_refusal_has_the_servers_words_and_the_kind_of_identity() -> None:
     reply = json.dumps({"success": False, "error": "No guests today"})
     with pytest.raises(LMStudioAuthenticationError, match="refused the guest: No guests today"):
         read_authentication(reply, guest_authentication())
@@ -365,7 +365,7 @@ def test_a_refusal_tells_the_servers_words_and_who_was_refused() -> None:
         read_authentication(reply, token_authentication(TOKEN))
 
 
-def test_a_refusal_that_repeats_the_passkey_is_not_repeated() -> None:
+def test_passkey_in_a_refusal_is_not_repeated() -> None:
     reply = json.dumps({"success": False, "error": "abcdefghij0123456789 is wrong"})
     with pytest.raises(LMStudioAuthenticationError) as caught:
         read_authentication(reply, token_authentication(TOKEN))

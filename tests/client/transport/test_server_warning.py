@@ -53,7 +53,7 @@ def rejected(recorded: RecordedCall) -> bool:
 
 @pytest.mark.parametrize("with_kind", [True, False], ids=["kind", "prose"])
 @pytest.mark.parametrize(("kind", "prose"), FOR_CALLS, ids=lambda value: value[:30])
-def test_a_warning_about_a_call_ends_the_calls_to_that_endpoint_alone(kind: str, prose: str, with_kind: bool) -> None:
+def test_warning_about_an_rpc_fails_only_rpcs_of_its_endpoint(kind: str, prose: str, with_kind: bool) -> None:
     session = Multiplexer()
     meant, also = called(session, "countTokens"), called(session, "countTokens")
     other, channel = called(session, "tokenize"), opened(session, "predict")
@@ -64,9 +64,7 @@ def test_a_warning_about_a_call_ends_the_calls_to_that_endpoint_alone(kind: str,
 
 @pytest.mark.parametrize("with_kind", [True, False], ids=["kind", "prose"])
 @pytest.mark.parametrize(("kind", "prose"), FOR_CHANNELS, ids=lambda value: value[:30])
-def test_a_warning_about_a_channel_ends_the_channels_of_that_endpoint_alone(
-    kind: str, prose: str, with_kind: bool
-) -> None:
+def test_warning_about_a_channel_fails_only_channels_of_its_endpoint(kind: str, prose: str, with_kind: bool) -> None:
     session = Multiplexer()
     meant, other, call = opened(session, "predict"), opened(session, "getOrLoad"), called(session, "tokenize")
     warn(session, prose.format("predict"), kind if with_kind else None)
@@ -76,14 +74,14 @@ def test_a_warning_about_a_channel_ends_the_channels_of_that_endpoint_alone(
 
 @pytest.mark.parametrize("with_kind", [True, False], ids=["kind", "prose"])
 @pytest.mark.parametrize(("kind", "prose"), HARMLESS, ids=lambda value: value[:40])
-def test_a_warning_that_answers_no_request_ends_none(kind: str, prose: str, with_kind: bool) -> None:
+def test_warning_that_answers_no_request_fails_none(kind: str, prose: str, with_kind: bool) -> None:
     session = Multiplexer()
     channel, call = opened(session, "predict"), called(session, "tokenize")
     warn(session, prose, kind if with_kind else None)
     assert (channel.ends, call.ends) == ([], [])
 
 
-def test_who_has_had_an_answer_is_not_meant() -> None:
+def test_warning_does_not_fail_answered_calls() -> None:
     session = Multiplexer()
     answered, waiting = opened(session, "predict"), opened(session, "predict")
     session.receive(frame("channelSend", channelId=answered.id, message=fragment("x")))
@@ -93,7 +91,7 @@ def test_who_has_had_an_answer_is_not_meant() -> None:
 
 
 @pytest.mark.parametrize("longer", ["tokenizeMany", "batchtokenize", "retokenize2"])
-def test_an_endpoints_name_within_a_longer_one_is_another_endpoint(longer: str) -> None:
+def test_endpoint_name_within_a_longer_one_is_another_endpoint(longer: str) -> None:
     session = Multiplexer()
     short, long = called(session, "tokenize"), called(session, longer)
     warn(session, RPC_UNKNOWN.format(longer))
@@ -101,7 +99,7 @@ def test_an_endpoints_name_within_a_longer_one_is_another_endpoint(longer: str) 
     assert rejected(long)
 
 
-def test_the_users_own_words_in_the_parameter_do_not_choose_who_is_meant() -> None:
+def test_text_of_the_parameter_does_not_select_the_request() -> None:
     session = Multiplexer()
     meant, other = opened(session, "predict"), called(session, "tokenize")
     text = "please tokenize, Received channelSend for unknown channel, channelMessageTypeError signal"
@@ -114,7 +112,7 @@ def test_the_users_own_words_in_the_parameter_do_not_choose_who_is_meant() -> No
     assert not other.ends
 
 
-def test_a_warning_for_one_who_has_given_up_ends_nobody_elses_request() -> None:
+def test_warning_about_a_forgotten_request_fails_no_other() -> None:
     session = Multiplexer()
     late, other = called(session, "tokenize"), called(session, "countTokens")
     session.forget(late.pending)
@@ -122,7 +120,7 @@ def test_a_warning_for_one_who_has_given_up_ends_nobody_elses_request() -> None:
     assert not other.ends
 
 
-def test_a_warning_without_an_endpoint_ends_all_that_it_can_mean() -> None:
+def test_warning_without_an_endpoint_fails_all_possible_requests() -> None:
     session = Multiplexer()
     calls, channel = [called(session, "tokenize"), called(session, "version")], opened(session, "predict")
     warn(session, "That was no good", "rpcParameterTypeError")
@@ -130,14 +128,14 @@ def test_a_warning_without_an_endpoint_ends_all_that_it_can_mean() -> None:
     assert not channel.ends
 
 
-def test_a_warning_that_says_nothing_ends_all_that_wait() -> None:
+def test_warning_without_information_fails_all_waiting_requests() -> None:
     session = Multiplexer()
     calls = [called(session, "tokenize"), opened(session, "predict")]
     warn(session, "?", "unknown")
     assert [rejected(recorded) for recorded in calls] == [True, True]
 
 
-def test_an_endpoint_that_is_named_in_no_usual_place_is_found() -> None:
+def test_endpoint_named_in_an_unusual_place_is_found() -> None:
     session = Multiplexer()
     meant, other = called(session, "tokenize"), called(session, "version")
     warn(session, "The tokenize endpoint has been retired")
@@ -179,7 +177,7 @@ KINDS = (
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_warning_leaves_the_session_working(kind: str) -> None:
+def test_multiplexer_works_after_every_kind_of_warning(kind: str) -> None:
     session = Multiplexer()
     warn(session, "words", kind)
     assert session.warned is (kind != "channelUnknown")  # a late cancel keeps its socket
@@ -189,7 +187,7 @@ def test_every_kind_of_warning_leaves_the_session_working(kind: str) -> None:
     assert (call.ends, channel.ends) == ([Answer(1)], [CLOSED])
 
 
-def test_five_warnings_for_five_requests_end_each_once() -> None:
+def test_five_warnings_fail_five_requests_once_each() -> None:
     session = Multiplexer()
     names = ["tokenize", "countTokens", "getModelInfo", "getLoadConfig", "unloadModel"]
     calls = [called(session, name) for name in names]
@@ -198,14 +196,14 @@ def test_five_warnings_for_five_requests_end_each_once() -> None:
     assert all(rejected(recorded) for recorded in calls)
 
 
-def test_a_session_says_that_it_has_been_warned() -> None:
+def test_multiplexer_reports_that_it_was_warned() -> None:
     session = Multiplexer()
     assert not session.warned
     warn(session, RPC_PARAMETER.format("tokenize"))
     assert session.warned
 
 
-def test_late_cancels_are_silent_and_replace_the_socket_before_warnings_run_out(
+def test_late_cancels_raise_nothing_and_replace_the_socket_before_its_last_warning(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     session = Multiplexer()
@@ -217,7 +215,7 @@ def test_late_cancels_are_silent_and_replace_the_socket_before_warnings_run_out(
     assert not caplog.records
 
 
-def test_the_error_holds_the_warnings_words() -> None:
+def test_rejection_error_has_the_warnings_text() -> None:
     session = Multiplexer()
     recorded = called(session, "tokenize")
     warn(session, RPC_PARAMETER.format("tokenize"))
@@ -232,7 +230,7 @@ def test_each_rejected_request_has_an_error_of_its_own() -> None:
     assert one.ends[0] is not two.ends[0]
 
 
-def test_a_whole_conversation_in_a_warning_is_not_repeated(caplog: pytest.LogCaptureFixture) -> None:
+def test_conversation_in_a_warning_is_not_repeated(caplog: pytest.LogCaptureFixture) -> None:
     session = Multiplexer()
     recorded = opened(session, "predict")
     with caplog.at_level(logging.WARNING):
@@ -248,14 +246,14 @@ def test_a_whole_conversation_in_a_warning_is_not_repeated(caplog: pytest.LogCap
 
 
 @pytest.mark.parametrize("kind", sorted({kind for kind, _ in HARMLESS} | {"rpcUnknown", "rpcResultTypeError"}))
-def test_a_kind_that_answers_no_request_needs_no_prose(kind: str) -> None:
+def test_warning_kind_that_answers_no_request_needs_no_text(kind: str) -> None:
     session = Multiplexer()
     calls = [called(session, "tokenize"), opened(session, "predict")]
     warn(session, "words", kind)
     assert [recorded.ends for recorded in calls] == [[], []]
 
 
-def test_an_endpoint_far_down_in_the_prose_is_somebodys_text() -> None:
+def test_endpoint_far_down_in_the_text_is_not_used() -> None:
     session = Multiplexer()
     calls = [called(session, "tokenize"), called(session, "countTokens")]
     warn(session, "No good: " + "x" * 400 + ", endpointName = tokenize,", "rpcParameterTypeError")

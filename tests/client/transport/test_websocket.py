@@ -90,7 +90,7 @@ class _Pair:
 
 
 @pytest.mark.parametrize("at", [1, 20, 60, -3, -1, None])
-async def test_a_frame_that_comes_together_with_the_handshakes_end_is_received(at: int | None) -> None:
+async def test_frame_sent_together_with_the_handshake_is_received(at: int | None) -> None:
     pair = _Pair()
     data = await pair.answer() + _wire(_text(b"hello"))
     for piece in (data,) if at is None else (data[:at], data[at:]):
@@ -99,7 +99,7 @@ async def test_a_frame_that_comes_together_with_the_handshakes_end_is_received(a
     assert await pair.socket.recv(decode=False) == b"hello"
 
 
-async def test_a_refused_handshake_is_told_with_its_status() -> None:
+async def test_refused_handshake_raises_with_its_status() -> None:
     pair = _Pair()
     pair.socket.data_received(await pair.answer(refuse=True))
     pair.socket.eof_received()
@@ -109,7 +109,7 @@ async def test_a_refused_handshake_is_told_with_its_status() -> None:
     assert raised.value.response.body == b"no"
 
 
-async def test_who_waits_is_woken_once_all_messages_of_a_read_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_readers_are_woken_after_the_last_message_of_a_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """And not after each: the interpreter is not free before."""
     pair = _Pair()
     await pair.open()
@@ -126,7 +126,7 @@ async def test_who_waits_is_woken_once_all_messages_of_a_read_are_there(monkeypa
     assert happened == ["one", "two", "three", "read", "woken"]
 
 
-async def test_texts_reach_the_listener_in_the_order_of_the_wire_fragments_put_together() -> None:
+async def test_messages_reach_the_listener_in_order_with_fragments_joined() -> None:
     pair = _Pair()
     await pair.open()
     pair.send(
@@ -141,7 +141,7 @@ async def test_texts_reach_the_listener_in_the_order_of_the_wire_fragments_put_t
     assert pair.heard == [b"1", b"2a2b2c", b"3", b"4"]
 
 
-async def test_a_ping_between_texts_is_answered() -> None:
+async def test_ping_between_messages_is_answered() -> None:
     pair = _Pair()
     await pair.open()
     pair.send(_text(b"1"), Frame(Opcode.PING, b"there?"), _text(b"2"))
@@ -149,7 +149,7 @@ async def test_a_ping_between_texts_is_answered() -> None:
     assert [(frame.opcode, bytes(frame.data)) for frame in pair.server.events_received()] == [(Opcode.PONG, b"there?")]  # type: ignore[union-attr]  # after the handshake all events are frames
 
 
-async def test_nothing_is_heard_after_a_close() -> None:
+async def test_nothing_is_received_after_a_close() -> None:
     pair = _Pair()
     await pair.open()
     pair.send(_text(b"1"), Frame(Opcode.CLOSE, Close(CloseCode.GOING_AWAY, "bye").serialize()), _text(b"2"))
@@ -169,7 +169,7 @@ async def test_nothing_is_heard_after_a_close() -> None:
     ],
     ids=["masked", "reserved bits", "reserved opcode", "continuation of nothing", "a text within a text"],
 )
-async def test_what_breaks_the_standard_ends_the_connection_as_websockets_does_it(wrong: bytes) -> None:
+async def test_invalid_frame_closes_the_connection_as_websockets_does(wrong: bytes) -> None:
     pair = _Pair()
     await pair.open()
     pair.socket.data_received(_wire(_text(b"1")) + wrong + _wire(_text(b"2")))
