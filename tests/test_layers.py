@@ -81,7 +81,7 @@ def _files() -> list[Path]:
 
 
 @pytest.mark.parametrize("path", _files(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_file_imports_only_from_the_layers_below_it(path: Path) -> None:
+def test_file_imports_only_from_the_layers_below_it(path: Path) -> None:
     assert _layer(path) in ALLOWED, "a new layer: say in ALLOWED what it may import"
     assert offences(path) == []
 
@@ -109,7 +109,7 @@ def test_a_file_imports_only_from_the_layers_below_it(path: Path) -> None:
         ("errors", "from lmstudio_integrations.protocol import history", True),
     ],
 )
-def test_the_walk_finds_a_wrong_import_and_names_its_line(
+def test_layer_check_finds_a_wrong_import_and_names_its_line(
     layer: str, line: str, bad: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = tmp_path / "lmstudio_integrations"
@@ -123,7 +123,7 @@ def test_the_walk_finds_a_wrong_import_and_names_its_line(
         assert f"{path.name}:{1 + line.count(chr(10))}: {layer} imports" in found[0]
 
 
-def test_importing_the_package_imports_no_framework_and_no_emulator() -> None:
+def test_import_of_the_package_imports_no_framework_and_no_emulator() -> None:
     unwanted = ("langchain", "llama_index", "langgraph", "openai", "numpy", "lmstudio_integrations.emulator")
     program = (
         "import sys, lmstudio_integrations\n"

@@ -103,33 +103,33 @@ def _found(what: str, figures: dict[str, Any] | None = None) -> Row:
         ("from the cache, LangChain", [95]),
     ],
 )
-def test_each_limit_is_made_of_the_same_run(what: str, limits: list[float]) -> None:
+def test_limits_use_figures_of_the_same_run(what: str, limits: list[float]) -> None:
     assert [limit.value for limit in _found(what).limits] == pytest.approx(limits)
 
 
-def test_a_figure_at_its_limit_is_met() -> None:
+def test_figure_at_its_limit_is_met() -> None:
     assert Row("x", 5.0, "µs", (Limit(5.0, "five"),)).met is True
 
 
-def test_a_figure_that_must_be_below_its_limit_is_not_met_at_it() -> None:
+def test_figure_at_a_strict_limit_is_missed() -> None:
     assert Row("x", 5.0, "µs", (Limit(5.0, "five", strict=True),)).met is False
 
 
-def test_a_rate_below_its_limit_is_missed() -> None:
+def test_rate_below_its_limit_is_missed() -> None:
     assert Row("x", 5.0, "/s", (Limit(6.0, "six", at_least=True),)).met is False
 
 
-def test_one_broken_limit_of_two_is_a_miss() -> None:
+def test_one_missed_limit_of_two_is_a_miss() -> None:
     assert Row("x", 5.0, "µs", (Limit(6.0, "six"), Limit(4.0, "four"))).met is False
 
 
-def test_what_could_not_be_measured_is_neither_met_nor_missed() -> None:
+def test_missing_figure_is_neither_met_nor_missed() -> None:
     figures = _figures()
     figures["concurrency"]["client sync"]["per_open_kb"] = None
     assert _found("memory for each open one", figures).met is None
 
 
-def test_the_page_names_every_missed_limit_below_the_table() -> None:
+def test_page_lists_every_missed_limit_below_the_table() -> None:
     about = {"date": "2026-01-01", "rounds": 5, "machine": "a machine", "load": "", "versions": {"websockets": "1"}}
     page = markdown(rows(_figures()), about, _figures()["prompt cache"])
     missed = page.partition("Missed: ")[2].partition("\n")[0]
@@ -139,41 +139,41 @@ def test_the_page_names_every_missed_limit_below_the_table() -> None:
     assert page.count("| **no** |") == missed.count(";") + 1
 
 
-def test_the_page_shows_every_request_of_the_conversation() -> None:
+def test_page_shows_every_request_of_the_conversation() -> None:
     about = {"date": "2026-01-01", "rounds": 5, "machine": "a machine", "load": "", "versions": {}}
     page = markdown(rows(_figures()), about, _figures()["prompt cache"])
     assert "| 100 | 0 | – |\n| 150 | 90 | 90.0% |" in page
 
 
-def test_a_request_is_compared_with_the_prompt_before_it() -> None:
+def test_request_is_compared_with_the_previous_prompt() -> None:
     assert [call["share"] for call in shares([(100, 0), (150, 100), (200, 120)])] == [None, 1.0, 0.8]
 
 
-def test_the_median_is_taken_number_by_number_and_the_worst_count_of_right_texts_stays() -> None:
+def test_rounds_give_medians_and_the_worst_count_of_right_texts() -> None:
     rounds = [{"name": "x", "cpu_us": value, "right": right} for value, right in ((3, 10), (1, 9), (2, 10))]
     assert median(rounds) == {"name": "x", "cpu_us": 2, "right": 9}
 
 
-def test_a_median_that_is_a_whole_number_stays_one() -> None:
+def test_median_of_integers_is_an_integer_if_possible() -> None:
     assert repr(median([{"texts": 3, "ms": 1.5}] * 2)) == "{'texts': 3, 'ms': 1.5}"
 
 
-def test_a_figure_that_one_round_lacks_is_not_made_up() -> None:
+def test_figure_missing_in_one_round_is_missing() -> None:
     assert median([{"ms": None}, {"ms": None}]) == {"ms": None}
 
 
-def test_the_plan_has_every_kind_of_measurement() -> None:
+def test_plan_has_every_kind_of_measurement() -> None:
     assert {kind for task in tasks(Sizes()) for kind in task.kinds} == set(KINDS)
 
 
-def test_a_kind_alone_is_all_that_runs() -> None:
+def test_plan_of_one_kind_has_only_that_kind() -> None:
     assert {kind for task in tasks(Sizes(), ("long stream",)) for kind in task.kinds} == {"long stream"}
 
 
-def test_without_peers_nothing_runs_in_their_environments() -> None:
+def test_plan_without_peers_uses_none_of_their_environments() -> None:
     assert {task.environment for task in tasks(Sizes(), peers=False)} == {"ours"}
 
 
 @pytest.mark.parametrize(("load", "noisy"), [((0.3, 1.6), False), ((6.0, 1.0), True), ((0.1, 5.0), True)])
-def test_a_busy_machine_is_told(load: tuple[float, float], noisy: bool) -> None:
+def test_busy_machine_is_reported(load: tuple[float, float], noisy: bool) -> None:
     assert ("noisy" in load_words(load)) is noisy

@@ -72,7 +72,7 @@ def test_settings_and_tools_are_the_same_in_every_request(adapter: str, server: 
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
-def test_the_answers_of_the_model_go_back_whole(adapter: str, server: Emulator) -> None:
+def test_answers_of_the_model_are_sent_back_complete(adapter: str, server: Emulator) -> None:
     ADAPTERS[adapter](server.url, MODEL, 3)
     last = _bytes(_predictions(server)[-1]["history"])
     assert "It is 42 🎉, naïve “quotes”" in last

@@ -40,7 +40,7 @@ def _figures(*arguments: object) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_a_contender_streams_the_right_text_and_is_timed(name: str, port: int) -> None:
+def test_contender_streams_the_right_text_and_is_timed(name: str, port: int) -> None:
     found = _figures("benchmarks.streams", name, port, 20, 2)
     assert found.keys() == {"name", "tokens", "cpu_us", "wall_us", "first_ms"}
     assert (found["name"], found["tokens"]) == (name, 20)
@@ -67,7 +67,7 @@ def test_embeddings_come_in_the_order_of_their_texts(name: str, port: int) -> No
 
 
 @pytest.mark.parametrize("name", ["client sync", "client async"])
-def test_memory_is_looked_at_early_and_late(name: str, port: int) -> None:
+def test_memory_is_measured_early_and_late(name: str, port: int) -> None:
     found = _figures("benchmarks.soak", name, port, 20)
     assert found.keys() == {"name", "predictions", "early_mb", "late_mb", "growth_kb"}
 
@@ -77,7 +77,7 @@ def test_every_import_statement_works(name: str) -> None:
     assert import_ms(Path(sys.executable), name, ROOT) is not None
 
 
-def test_an_import_is_measured_with_compiled_modules_whatever_the_environment_says(
+def test_import_is_measured_with_compiled_modules_in_any_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
@@ -103,7 +103,7 @@ def test_one_command_writes_the_table_its_figures_and_the_picture(tmp_path: Path
     assert "| what | here | limit | met |" in page
 
 
-def test_neither_figures_nor_page_tell_where_they_were_made(tmp_path: Path) -> None:
+def test_figures_and_page_contain_no_path_of_the_machine(tmp_path: Path) -> None:
     kinds = ("--without-peers", "--only", "embeddings", "--rounds", 1, "--repeats", 1, "--texts", 3)
     _run("benchmarks", "--python", sys.executable, "--out", tmp_path, *kinds)
     for name in ("results.json", "results.md"):
@@ -113,7 +113,7 @@ def test_neither_figures_nor_page_tell_where_they_were_made(tmp_path: Path) -> N
 
 
 @pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="the picture needs the group `benchmark`")
-def test_the_picture_is_drawn_from_the_figures(tmp_path: Path) -> None:
+def test_picture_is_drawn_from_the_figures(tmp_path: Path) -> None:
     stream = {
         f"{name} {way}": {"tokens": 20, "cpu_us": 5.0}
         for name in ("bare", "client", "ChatLMStudio", "LMStudio")
@@ -128,7 +128,7 @@ def test_the_picture_is_drawn_from_the_figures(tmp_path: Path) -> None:
 @pytest.mark.real_model
 @pytest.mark.slow
 @pytest.mark.parametrize("adapter", ["LangChain", "LlamaIndex"])
-def test_the_same_conversation_is_sent_the_same_so_that_the_model_reads_it_once(adapter: str) -> None:
+def test_conversation_is_sent_equally_so_that_the_cache_holds(adapter: str) -> None:
     pytest.importorskip("xllamacpp")
     found = _figures("benchmarks.prompt_cache", adapter, 2)
     if "missing" in found:

@@ -103,7 +103,7 @@ def _free_port() -> int:
         return int(taken.getsockname()[1])
 
 
-def test_a_server_without_an_embedding_model_is_named_as_the_reason(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+def test_quickstart_without_an_embedding_model_says_so(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     with Emulator([EmulatedModel("only/chat", loaded=True)]) as emulator:
         monkeypatch.setenv("LMSTUDIO_BASE_URL", emulator.url)
         with pytest.raises(SystemExit, match="has no embedding model"):
@@ -222,7 +222,7 @@ def test_images_needs_a_model_with_vision(monkeypatch: pytest.MonkeyPatch, run: 
             run("images")
 
 
-def test_reasoning_is_apart_from_the_answer_on_all_sides(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+def test_reasoning_is_separate_from_the_answer_in_all_three(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     with Emulator(replies=lambda _: Reply("Twelve.", reasoning="Seven and five.")) as server:
         monkeypatch.setenv("LMSTUDIO_BASE_URL", server.url)
         printed = run("reasoning")

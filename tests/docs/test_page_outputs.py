@@ -69,7 +69,7 @@ def test_structured_answer_is_of_the_class(text: str, capsys: pytest.CaptureFixt
     assert _run_until(GUIDES / "structured_output.md", text, capsys.readouterr).startswith("destination='")
 
 
-def test_leaving_the_block_tells_the_server_to_stop(server: Emulator) -> None:
+def test_leaving_the_block_cancels_at_the_server(server: Emulator) -> None:
     server.script(Reply(fragments=["a long answer, "] * 100, pace=0.01))
     page = GUIDES / "cancelling.md"
     run(

@@ -97,7 +97,7 @@ def test_strict_emulator_refuses_a_scripted_call_of_a_tool_that_was_not_offered(
             Client(server.url).llm.model().respond("Hi", tools=[TOOL])
 
 
-def test_strict_emulator_is_content_if_all_happened_as_scripted() -> None:
+def test_strict_emulator_passes_if_the_complete_script_was_used() -> None:
     with Emulator(strict=True) as server:
         server.script(Reply("a"), Reply(tool_calls=[ToolCall("add", {}), FailedToolCall("add", "{")]))
         model = Client(server.url).llm.model()
@@ -207,7 +207,7 @@ def test_given_vectors_are_the_embeddings(embeddings: Any) -> None:
     assert len(vectors[1]) in (3, 768)
 
 
-def test_any_model_can_be_loaded_if_that_is_wished() -> None:
+def test_any_model_true_loads_a_model_of_any_name() -> None:
     with Emulator(any_model=True) as server:
         assert Client(server.url).llm.model("qwen/qwen3-4b").respond("Hi").model_info.identifier == "qwen/qwen3-4b"
     with Emulator() as server, pytest.raises(LMStudioServerError):

@@ -47,20 +47,20 @@ def until_silence(wire: Wire) -> list[Any]:
     return seen[:-1]
 
 
-def test_a_name_that_is_none_is_refused_with_those_that_are(server: Emulator) -> None:
+def test_unknown_fault_name_raises_with_the_known_names(server: Emulator) -> None:
     with pytest.raises(LMStudioValueError, match="late_close"):
         server.faults.add("gremlins")
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_fault_of_another_endpoint_or_namespace_does_nothing(server: Emulator, name: str) -> None:
+def test_fault_of_another_endpoint_or_namespace_does_nothing(server: Emulator, name: str) -> None:
     server.faults.add(name, endpoint="embedString", namespace="embedding", times=None)
     with Wire(server) as wire:
         assert whole(wire.predict())
 
 
 @pytest.mark.parametrize("name", ["drop", "silent", "error_mid_stream"])
-def test_a_fault_happens_once_unless_it_is_meant_for_all(server: Emulator, name: str) -> None:
+def test_fault_happens_once_unless_times_is_none(server: Emulator, name: str) -> None:
     fault = server.faults.add(name)
     with Wire(server) as wire:
         wire.create("predict", prediction())
@@ -70,7 +70,7 @@ def test_a_fault_happens_once_unless_it_is_meant_for_all(server: Emulator, name:
     assert fault.hits == 1
 
 
-def test_faults_can_be_forgotten(server: Emulator, wire: Wire) -> None:
+def test_cleared_faults_do_not_happen(server: Emulator, wire: Wire) -> None:
     server.faults.add("silent", times=None)
     server.faults.clear()
     assert whole(wire.predict())
@@ -96,7 +96,7 @@ def test_no_upgrade_leaves_the_handshake_open_until_released(server: Emulator) -
     assert opened == [True]
 
 
-def test_an_emulator_with_unanswered_upgrades_stops_all_the_same() -> None:
+def test_emulator_with_unanswered_upgrades_stops() -> None:
     with Emulator() as server, socket.create_connection(("127.0.0.1", server.port)) as plain:
         fault = server.faults.add("no_upgrade", namespace="llm")
         key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13"
@@ -118,7 +118,7 @@ def test_slow_auth_answers_once_released(server: Emulator) -> None:
         assert wire.receive() == {"success": True}
 
 
-def test_never_auth_does_not_even_answer_later_and_goes_with_its_socket(server: Emulator) -> None:
+def test_never_auth_never_answers_and_ends_with_its_socket(server: Emulator) -> None:
     server.faults.add("never_auth")
     with Wire(server, authenticate=False) as wire:
         wire.send(GUEST)
@@ -130,7 +130,7 @@ def test_never_auth_does_not_even_answer_later_and_goes_with_its_socket(server: 
     server.wait_until(lambda: server.connections == 0)
 
 
-def test_refuse_auth_says_so_and_closes(server: Emulator) -> None:
+def test_refuse_auth_sends_a_refusal_and_closes(server: Emulator) -> None:
     server.faults.add("refuse_auth", error="No.")
     with Wire(server, authenticate=False) as wire:
         wire.send(GUEST)
@@ -143,7 +143,7 @@ def test_refuse_auth_says_so_and_closes(server: Emulator) -> None:
 
 
 @pytest.mark.parametrize("endpoint", ["predict", "tokenize"])
-def test_silent_brings_nothing_at_all(server: Emulator, wire: Wire, endpoint: str) -> None:
+def test_silent_sends_nothing(server: Emulator, wire: Wire, endpoint: str) -> None:
     fault = server.faults.add("silent", endpoint=endpoint)
     if endpoint == "predict":
         wire.create("predict", prediction())
@@ -153,7 +153,7 @@ def test_silent_brings_nothing_at_all(server: Emulator, wire: Wire, endpoint: st
     assert until_silence(wire) == []
 
 
-def test_a_warning_instead_names_the_endpoint(server: Emulator, wire: Wire) -> None:
+def test_warning_instead_names_the_endpoint(server: Emulator, wire: Wire) -> None:
     server.faults.add("warning_instead")
     server.faults.add("warning_instead", endpoint="tokenize", kind="rpcEndpointUnknown", warning="Unknown: tokenize")
     wire.create("predict", prediction())
@@ -174,7 +174,7 @@ def test_void_has_no_result_or_no_packet(server: Emulator, wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("after", [0, 1, 2, 99])
-def test_drop_cuts_the_socket_after_so_many_fragments(server: Emulator, wire: Wire, after: int) -> None:
+def test_drop_cuts_the_socket_after_the_given_fragments(server: Emulator, wire: Wire, after: int) -> None:
     server.faults.add("drop", after=after)
     wire.create("predict", prediction())
     seen = wire.until_cut()
@@ -213,7 +213,7 @@ def test_stall_can_hold_the_whole_socket(server: Emulator, wire: Wire) -> None:
     assert said(wire.until_end(number)) == "one two three"
 
 
-def test_a_cancel_does_not_end_a_stall(server: Emulator, wire: Wire) -> None:
+def test_cancel_does_not_end_a_stall(server: Emulator, wire: Wire) -> None:
     fault = server.faults.add("stall", after=1)
     number = wire.create("predict", prediction())
     fault.wait_hit()
@@ -223,7 +223,7 @@ def test_a_cancel_does_not_end_a_stall(server: Emulator, wire: Wire) -> None:
     assert stats(wire.until_end(number))["stopReason"] == "userStopped"
 
 
-def test_garbage_comes_in_between(server: Emulator, wire: Wire) -> None:
+def test_garbage_is_sent_between_fragments(server: Emulator, wire: Wire) -> None:
     server.faults.add("garbage", after=1)
     seen = wire.predict()
     garbage = [message for message in seen if isinstance(message, str)]
@@ -231,7 +231,7 @@ def test_garbage_comes_in_between(server: Emulator, wire: Wire) -> None:
     assert whole([message for message in seen if isinstance(message, dict)])
 
 
-def test_unknown_packets_and_messages_come_in_between(server: Emulator, wire: Wire) -> None:
+def test_unknown_packets_and_messages_are_sent_between_fragments(server: Emulator, wire: Wire) -> None:
     server.faults.add("unknown_packet", after=1)
     server.faults.add("unknown_packet", after=1, top_level=True)
     first, second = wire.predict(), wire.predict()
@@ -241,12 +241,12 @@ def test_unknown_packets_and_messages_come_in_between(server: Emulator, wire: Wi
     assert whole(second)
 
 
-def test_a_big_frame_is_beyond_a_mebibyte(server: Emulator, wire: Wire) -> None:
+def test_big_frame_exceeds_a_mebibyte(server: Emulator, wire: Wire) -> None:
     server.faults.add("big_frame", after=1)
     assert max(len(fragment["content"]) for fragment in fragments(wire.predict())) > 2**20
 
 
-def test_an_error_comes_in_mid_stream(server: Emulator, wire: Wire) -> None:
+def test_error_is_sent_between_fragments(server: Emulator, wire: Wire) -> None:
     server.faults.add("error_mid_stream", after=2, error={"title": "Broken", "cause": "test"})
     broken = wire.predict()
     server.faults.add("unloaded", after=1)
@@ -266,7 +266,7 @@ def test_no_success_closes_without_the_final_packet(server: Emulator, wire: Wire
     assert not {"success", "alreadyLoaded"} & {packet["type"] for packet in packets(seen)}
 
 
-def test_late_close_comes_once_released(server: Emulator, wire: Wire) -> None:
+def test_late_close_is_sent_once_released(server: Emulator, wire: Wire) -> None:
     fault = server.faults.add("late_close")
     number = wire.create("predict", prediction())
     fault.wait_hit()
@@ -277,7 +277,7 @@ def test_late_close_comes_once_released(server: Emulator, wire: Wire) -> None:
     assert wire.until_end(number) == [{"type": "channelClose", "channelId": number}]
 
 
-def test_unknown_members_extra_and_missing_fields(server: Emulator, wire: Wire) -> None:
+def test_unknown_members_adds_and_removes_fields(server: Emulator, wire: Wire) -> None:
     server.faults.add("unknown_enum", reasoning=True)
     server.faults.add("extra_fields")
     server.faults.add("missing_new_fields")
@@ -293,7 +293,7 @@ def test_unknown_members_extra_and_missing_fields(server: Emulator, wire: Wire) 
     assert fragment["content"] == "one"
 
 
-def test_an_older_server_still_answers_tokenize(server: Emulator, wire: Wire) -> None:
+def test_older_server_answers_tokenize(server: Emulator, wire: Wire) -> None:
     server.faults.add("missing_new_fields", endpoint="*", times=None)
     assert len(wire.call("tokenize", TOKENIZE)["result"]["tokens"]) == 2
     info = wire.call("listLoaded")["result"][0]
@@ -301,7 +301,7 @@ def test_an_older_server_still_answers_tokenize(server: Emulator, wire: Wire) ->
     assert info["identifier"] == "emulator/chat"
 
 
-def test_a_restart_in_mid_stream_leaves_a_fresh_server_on_the_same_port(server: Emulator, wire: Wire) -> None:
+def test_restart_in_a_stream_leaves_a_new_server_on_the_same_port(server: Emulator, wire: Wire) -> None:
     wire.until_end(wire.create("getOrLoad", {"identifier": "emulator/chat-2", "loadConfigStack": {"layers": []}}))
     before = wire.call("listLoaded")["result"]
     fault = server.faults.add("restart", after=1)
@@ -316,7 +316,7 @@ def test_a_restart_in_mid_stream_leaves_a_fresh_server_on_the_same_port(server: 
     assert len(after) == 1
 
 
-def test_restart_and_drop_can_be_asked_for_directly(server: Emulator) -> None:
+def test_restart_and_drop_connections_work_as_methods(server: Emulator) -> None:
     port = server.port
     with Wire(server) as wire:
         server.restart()

@@ -42,7 +42,7 @@ async def arrivals(listener: Listener, says: bytes, turns: int = 0) -> list[sock
 
 @pytest.mark.parametrize("says", [b"", UPGRADE[:20], UPGRADE], ids=["nothing", "half a request", "a request"])
 @pytest.mark.parametrize("turns", range(9))
-async def test_who_comes_just_when_it_closes_is_seen_out_and_holds_nothing_up(turns: int, says: bytes) -> None:
+async def test_client_that_connects_during_close_is_closed_without_delay(turns: int, says: bytes) -> None:
     """A socket that is forgotten shows as a ``ResourceWarning``, which is an error here.
 
     ``turns``: how many turns of the loop lie between coming and closing.
@@ -59,7 +59,7 @@ async def test_who_comes_just_when_it_closes_is_seen_out_and_holds_nothing_up(tu
 
 @pytest.mark.parametrize("says", [b"", UPGRADE], ids=["nothing", "a request"])
 @pytest.mark.parametrize("turns", range(9))
-async def test_who_comes_just_when_it_restarts_is_cut_and_holds_nothing_up(turns: int, says: bytes) -> None:
+async def test_client_that_connects_during_restart_is_cut_without_delay(turns: int, says: bytes) -> None:
     listener = await listening()
     newcomers = await arrivals(listener, says, turns)
     async with asyncio.timeout(10):
@@ -71,7 +71,7 @@ async def test_who_comes_just_when_it_restarts_is_cut_and_holds_nothing_up(turns
         newcomer.close()
 
 
-async def test_who_never_reads_what_it_was_sent_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_client_that_never_reads_does_not_delay_the_close(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listener, "_GRACE", 0)
     full = await listening()
     newcomers = await arrivals(full, UPGRADE)
@@ -87,7 +87,7 @@ async def test_who_never_reads_what_it_was_sent_does_not_hold_up_the_end(monkeyp
         newcomer.close()
 
 
-async def test_closing_and_restarting_at_once_end_closed() -> None:
+async def test_concurrent_close_and_restart_end_closed() -> None:
     """In either order nobody listens afterwards, and the second closing does nothing."""
     for order in ("close", "restart"), ("restart", "close"):
         listener = await listening()

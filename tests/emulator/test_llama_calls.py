@@ -21,12 +21,12 @@ UNIT = {"unit": {"type": "string"}}
     ],
     ids=["names its own", "asks for more", "takes anything", "takes nothing"],
 )
-def test_arguments_are_those_that_the_tool_says_it_takes(parameters: Any, held_to: dict[str, Any]) -> None:
+def test_tool_arguments_are_limited_to_the_tools_parameters(parameters: Any, held_to: dict[str, Any]) -> None:
     schema = call_schema([{"name": "wind", "parameters": parameters}])
     assert schema["properties"]["arguments"] == held_to
 
 
-def test_the_tools_own_definition_is_not_changed() -> None:
+def test_tool_definition_is_not_changed() -> None:
     parameters = {"type": "object", "properties": UNIT}
     call_schema([{"name": "wind", "parameters": parameters}])
     assert parameters == {"type": "object", "properties": UNIT}

@@ -45,13 +45,13 @@ def with_length(tokens: int) -> dict[str, Any]:
     return {"layers": [{"layerName": "apiOverride", "config": {"fields": fields}}]}
 
 
-def test_a_loaded_model_is_taken_as_it_is(wire: Wire) -> None:
+def test_loaded_model_is_used_without_a_load(wire: Wire) -> None:
     (packet,) = packets(get_or_load(wire, "emulator/chat", loadTtlMs=1000))
     assert packet["type"] == "alreadyLoaded"
     assert packet["info"]["ttlMs"] is None
 
 
-def test_another_is_loaded_just_in_time_with_progress_and_its_time_to_live(server: Emulator, wire: Wire) -> None:
+def test_just_in_time_load_has_progress_and_a_ttl(server: Emulator, wire: Wire) -> None:
     seen = packets(get_or_load(wire, "emulator/chat-2", loadTtlMs=1000))
     assert [packet["type"] for packet in seen] == ["startLoading", *["loadProgress"] * 5, "loadSuccess"]
     assert seen[-1]["info"]["ttlMs"] == 1000
@@ -60,13 +60,13 @@ def test_another_is_loaded_just_in_time_with_progress_and_its_time_to_live(serve
     assert "emulator/chat-2" not in server.loaded
 
 
-def test_only_what_has_a_time_to_live_can_expire(server: Emulator) -> None:
+def test_only_an_instance_with_a_ttl_can_expire(server: Emulator) -> None:
     for identifier in ("emulator/chat", "nope"):
         with pytest.raises(LMStudioValueError, match="TTL"):
             server.expire(identifier)
 
 
-def test_every_explicit_load_is_an_instance_of_its_own(server: Emulator, wire: Wire) -> None:
+def test_every_explicit_load_makes_a_new_instance(server: Emulator, wire: Wire) -> None:
     infos = [packets(load(wire, "emulator/chat-2"))[-1]["info"] for _ in range(2)]
     assert [info["identifier"] for info in infos] == ["emulator/chat-2", "emulator/chat-2:2"]
     assert infos[0]["instanceReference"] != infos[1]["instanceReference"]
@@ -76,7 +76,7 @@ def test_every_explicit_load_is_an_instance_of_its_own(server: Emulator, wire: W
     assert error["title"] == 'Model load error: a model with the identifier "mine" already exists'
 
 
-def test_a_load_configuration_is_kept_checked_and_shown(wire: Wire) -> None:
+def test_load_configuration_is_checked_and_reported(wire: Wire) -> None:
     info = packets(load(wire, "emulator/chat-2", with_length(8192)))[-1]["info"]
     assert info["contextLength"] == 8192
     specifier = {"type": "instanceReference", "instanceReference": info["instanceReference"]}
@@ -87,7 +87,7 @@ def test_a_load_configuration_is_kept_checked_and_shown(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("endpoint", ["getOrLoad", "loadModel"])
-def test_what_is_not_there_is_named_with_what_is(wire: Wire, endpoint: str) -> None:
+def test_unknown_model_error_lists_the_available_models(wire: Wire, endpoint: str) -> None:
     seen = get_or_load(wire, "nope") if endpoint == "getOrLoad" else load(wire, "nope")
     assert code(seen) == "generic.pathNotFound"
     assert seen[-1]["error"]["displayData"]["availablePathsSample"] == [
@@ -97,7 +97,7 @@ def test_what_is_not_there_is_named_with_what_is(wire: Wire, endpoint: str) -> N
     ]
 
 
-def test_the_wrong_kind_is_told_from_a_missing_one(server: Emulator, wire: Wire) -> None:
+def test_wrong_domain_and_missing_model_have_different_errors(server: Emulator, wire: Wire) -> None:
     assert code(get_or_load(wire, "emulator/embedding")) == "generic.domainMismatch"
     with Wire(server, "embedding") as embedding:
         assert code(get_or_load(embedding, "emulator/chat")) == "generic.domainMismatch"
@@ -107,7 +107,7 @@ def test_the_wrong_kind_is_told_from_a_missing_one(server: Emulator, wire: Wire)
     )
 
 
-def test_an_instance_reference_dies_with_its_instance(wire: Wire) -> None:
+def test_instance_reference_ends_with_its_instance(wire: Wire) -> None:
     reference = wire.call("listLoaded")["result"][0]["instanceReference"]
     wire.call("unloadModel", {"identifier": "emulator/chat"})
     parameter = {**prediction(), "modelSpecifier": {"type": "instanceReference", "instanceReference": reference}}
@@ -127,12 +127,12 @@ def test_an_instance_reference_dies_with_its_instance(wire: Wire) -> None:
         ({"identifier": "emulator/chat-2"}, False),
     ],
 )
-def test_a_query_finds_loaded_instances_only(wire: Wire, query: dict[str, Any], found: bool) -> None:
+def test_query_finds_loaded_instances_only(wire: Wire, query: dict[str, Any], found: bool) -> None:
     parameter = {"specifier": {"type": "query", "query": query}, "throwIfNotFound": False}
     assert ("result" in wire.call("getModelInfo", parameter)) is found
 
 
-def test_a_load_can_be_held_and_cancelled(server: Emulator, wire: Wire) -> None:
+def test_load_can_be_held_and_cancelled(server: Emulator, wire: Wire) -> None:
     server.load_hold = ThreadsafeEvent()
     number = wire.create("getOrLoad", {"identifier": "emulator/chat-2", "loadConfigStack": EMPTY})
     server.wait_for_sent(lambda frame: frame.message.get("message", {}).get("type") == "loadProgress")
@@ -142,7 +142,7 @@ def test_a_load_can_be_held_and_cancelled(server: Emulator, wire: Wire) -> None:
     assert "emulator/chat-2" not in server.loaded
 
 
-def test_two_who_ask_at_once_share_one_instance(server: Emulator, wire: Wire) -> None:
+def test_concurrent_get_or_load_calls_share_one_instance(server: Emulator, wire: Wire) -> None:
     gate = server.load_hold = ThreadsafeEvent()
     parameter = {"identifier": "emulator/chat-2", "loadConfigStack": EMPTY}
     channels = [wire.create("getOrLoad", parameter) for _ in range(2)]
@@ -154,14 +154,14 @@ def test_two_who_ask_at_once_share_one_instance(server: Emulator, wire: Wire) ->
     assert infos[0]["instanceReference"] == infos[1]["instanceReference"]
 
 
-def test_a_load_can_fail() -> None:
+def test_load_error_of_a_model_fails_its_load() -> None:
     broken = EmulatedModel("broken", load_error={"title": "Failed to load", "cause": "out of memory"})
     with Emulator([broken]) as server, Wire(server) as wire:
         assert get_or_load(wire, "broken")[-1]["error"]["cause"] == "out of memory"
         assert server.loaded == []
 
 
-def test_another_just_in_time_model_makes_room_if_so_asked() -> None:
+def test_evict_just_in_time_unloads_the_previous_just_in_time_model() -> None:
     models = [EmulatedModel("one"), EmulatedModel("two")]
     with Emulator(models, evict_just_in_time=True) as server, Wire(server) as wire:
         get_or_load(wire, "one")
@@ -170,7 +170,7 @@ def test_another_just_in_time_model_makes_room_if_so_asked() -> None:
         assert server.loaded == ["two"]
 
 
-def test_just_in_time_embedding_model_makes_room_for_an_llm() -> None:
+def test_just_in_time_llm_evicts_a_just_in_time_embedding_model() -> None:
     models = [EmulatedModel("one", "embedding"), EmulatedModel("two")]
     with Emulator(models, evict_just_in_time=True) as server:
         with Wire(server, "embedding") as embedding:
@@ -181,14 +181,14 @@ def test_just_in_time_embedding_model_makes_room_for_an_llm() -> None:
         assert server.loaded == ["two"]
 
 
-def test_a_preset_must_be_known(wire: Wire) -> None:
+def test_unknown_preset_is_refused(wire: Wire) -> None:
     unknown = wire.until_end(wire.create("predict", {**prediction(), "fuzzyPresetIdentifier": "nope"}))
     assert code(unknown) == "generic.presetNotFound"
     known = wire.until_end(wire.create("predict", {**prediction(), "fuzzyPresetIdentifier": "emulator-preset"}))
     assert known[-1]["type"] == "channelClose"
 
 
-def test_the_state_of_an_instance_is_told(server: Emulator, wire: Wire) -> None:
+def test_processing_state_of_an_instance_is_reported(server: Emulator, wire: Wire) -> None:
     from lmstudio_integrations.emulator import Reply
 
     gate = ThreadsafeEvent()
@@ -203,7 +203,7 @@ def test_the_state_of_an_instance_is_told(server: Emulator, wire: Wire) -> None:
     wire.until_end(number)
 
 
-def test_the_rest_of_the_model_endpoints_answer(wire: Wire) -> None:
+def test_remaining_model_endpoints_answer(wire: Wire) -> None:
     specifier = {"type": "query", "query": {}}
     base = wire.call("getBasePredictionConfig", {"specifier": specifier})["result"]["fields"]
     assert {"key": "llm.prediction.temperature", "value": 0.8} in base

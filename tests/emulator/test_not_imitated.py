@@ -45,7 +45,7 @@ def test_missing_endpoint_is_answered_with_an_error_that_names_it(namespace: str
 
 
 @pytest.mark.parametrize("name", ["Publisher/Small-GGUF", "publisher/small-gguf/Small-Q4.gguf", "PUBLISHER", "small"])
-def test_model_is_loaded_and_found_by_the_beginning_of_its_path(name: str) -> None:
+def test_model_is_loaded_and_found_by_a_prefix_of_its_path(name: str) -> None:
     model = EmulatedModel(
         "small",
         path="publisher/small-GGUF/small-Q4.gguf",
@@ -62,7 +62,7 @@ def test_model_is_loaded_and_found_by_the_beginning_of_its_path(name: str) -> No
 
 
 @pytest.mark.parametrize("member", ["identifier", "path"])
-def test_query_finds_the_loaded_model_by_the_beginning_of_its_path(member: str) -> None:
+def test_query_finds_the_loaded_model_by_a_prefix_of_its_path(member: str) -> None:
     model = EmulatedModel("small", path="publisher/small-GGUF/small-Q4.gguf", loaded=True)
     with Emulator([model]) as server, Wire(server) as wire:
         specifier = {"type": "query", "query": {member: "publisher/SMALL-gguf"}}
@@ -70,7 +70,7 @@ def test_query_finds_the_loaded_model_by_the_beginning_of_its_path(member: str) 
     assert answer["result"]["identifier"] == "small"
 
 
-def test_part_of_a_name_is_no_path() -> None:
+def test_part_of_a_path_component_is_no_prefix() -> None:
     model = EmulatedModel("small", path="publisher/small-GGUF/small-Q4.gguf")
     assert not model.has_path("publisher/small")
     assert not model.has_path("small-GGUF")

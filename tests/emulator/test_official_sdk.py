@@ -54,7 +54,7 @@ def test_respond_stream_gives_fragments_and_prompt_progress(server: Emulator, mo
     assert stream.result().stats.predicted_tokens_count == 3
 
 
-def test_a_stream_that_is_cancelled_ends_with_user_stopped(server: Emulator, model: Any) -> None:
+def test_cancelled_stream_ends_with_user_stopped(server: Emulator, model: Any) -> None:
     gate = ThreadsafeEvent()
     server.script(Reply("one two three four", hold=gate, hold_after=2))
     stream = model.respond_stream("Hi")
@@ -65,7 +65,7 @@ def test_a_stream_that_is_cancelled_ends_with_user_stopped(server: Emulator, mod
     assert not gate.is_set()
 
 
-def test_embeddings_are_unit_vectors_and_alike_for_like_texts(client: Any) -> None:
+def test_embeddings_are_unit_vectors_and_similar_for_similar_texts(client: Any) -> None:
     embedding = client.embedding.model("emulator/embedding")
     cat, cats, rates = embedding.embed(["the small cat sleeps", "a small cat slept", "interest rates rose"])
     assert len(cat) == 768
@@ -88,7 +88,7 @@ def test_tokens_template_and_context_length(model: Any) -> None:
     assert model.get_context_length() == 4096
 
 
-def test_a_model_loads_with_progress_and_unloads(server: Emulator, client: Any) -> None:
+def test_model_loads_with_progress_and_unloads(server: Emulator, client: Any) -> None:
     progress: list[float] = []
     loaded = client.llm.load_new_instance("emulator/chat-2", "mine", on_load_progress=progress.append)
     assert loaded.identifier == "mine"
@@ -98,12 +98,12 @@ def test_a_model_loads_with_progress_and_unloads(server: Emulator, client: Any) 
     assert "mine" not in server.loaded
 
 
-def test_an_unknown_model_is_the_sdks_own_error(client: Any) -> None:
+def test_unknown_model_raises_the_sdks_error(client: Any) -> None:
     with pytest.raises(lms.LMStudioServerError, match="Model not found: nope"):
         client.llm.model("nope")
 
 
-def test_act_calls_a_python_function_and_tells_its_result(server: Emulator, model: Any) -> None:
+def test_act_calls_a_python_function_and_sends_its_result(server: Emulator, model: Any) -> None:
     def add(a: int, b: int) -> int:
         """Add two numbers."""
         return a + b
@@ -115,7 +115,7 @@ def test_act_calls_a_python_function_and_tells_its_result(server: Emulator, mode
     assert "The tools said: 42" in str(said[-1])
 
 
-def test_act_works_by_rule_alone(model: Any) -> None:
+def test_act_works_without_a_script(model: Any) -> None:
     def multiply(a: int, b: int) -> int:
         """Multiply two numbers."""
         return a * b
@@ -125,7 +125,7 @@ def test_act_works_by_rule_alone(model: Any) -> None:
     assert "The tools said: 42" in str(said[-1])
 
 
-def test_a_structured_answer_is_parsed(model: Any) -> None:
+def test_structured_answer_is_parsed(model: Any) -> None:
     class Book(pydantic.BaseModel):
         title: str
         year: int
@@ -136,7 +136,7 @@ def test_a_structured_answer_is_parsed(model: Any) -> None:
     assert json.loads(result.content) == result.parsed
 
 
-def test_an_image_goes_with_the_question(server: Emulator, client: Any, model: Any) -> None:
+def test_image_is_sent_with_the_question(server: Emulator, client: Any, model: Any) -> None:
     handle = client.files.prepare_image(PNG, "pixel.png")
     chat = lms.Chat()
     chat.add_user_message("What is this?", images=[handle])
@@ -147,7 +147,7 @@ def test_an_image_goes_with_the_question(server: Emulator, client: Any, model: A
     assert parts[1]["sizeBytes"] == len(PNG)
 
 
-def test_a_raw_completion_knows_no_template(server: Emulator, model: Any) -> None:
+def test_raw_completion_has_no_template(server: Emulator, model: Any) -> None:
     result = model.complete("Once upon a time", config={"maxTokens": 3})
     assert result.stats.prompt_tokens_count == 4
     assert result.stats.stop_reason == "maxPredictedTokensReached"
@@ -159,7 +159,7 @@ def test_reasoning_comes_between_its_tags(server: Emulator, model: Any) -> None:
     assert kinds == ["reasoningStartTag", "reasoning", "reasoning", "reasoningEndTag", "none", "none"]
 
 
-async def test_the_async_client_streams_too(server: Emulator) -> None:
+async def test_async_client_streams(server: Emulator) -> None:
     server.script(Reply("one two"))
     async with lms.AsyncClient(server.url.removeprefix("ws://")) as client:
         model = await client.llm.model("emulator/chat")

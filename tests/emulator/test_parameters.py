@@ -128,7 +128,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize(("name", "shape", "good"), SEEDS, ids=[seed[0] for seed in SEEDS])
-def test_the_shape_and_the_published_schema_agree(name: str, shape: Any, good: Any) -> None:
+def test_request_schemas_agree_with_the_published_schema(name: str, shape: Any, good: Any) -> None:
     judge = published(name)
     assert judge.is_valid(good)
     assert shape(good, "parameter") is None
@@ -141,7 +141,7 @@ def test_the_shape_and_the_published_schema_agree(name: str, shape: Any, good: A
     assert verdicts == {True, False}
 
 
-def test_every_endpoint_that_the_emulator_has_is_published() -> None:
+def test_every_endpoint_of_the_emulator_is_published() -> None:
     for namespace, table in ENDPOINTS.items():
         for name, endpoint in table.items():
             kind = "rpc" if endpoint.rpc is not None else "channel"
@@ -155,14 +155,14 @@ KEYS = json.loads((SHARED / "kv-keys.json").read_text(encoding="utf-8")) if SHAR
 KNOWN = [entry for entry in KEYS if entry["key"] in TABLES]
 
 
-def test_hardly_a_key_is_missing_from_the_tables() -> None:
+def test_config_tables_have_nearly_all_published_keys() -> None:
     wanted = {entry["key"] for entry in KEYS if entry["key"].startswith(("llm.", "embedding.", "load."))}
     assert len(wanted - set(TABLES)) < 10, wanted - set(TABLES)
     assert set(TABLES) <= wanted
 
 
 @pytest.mark.parametrize("entry", KNOWN, ids=lambda entry: entry["key"])
-def test_limits_and_defaults_are_the_published_ones(entry: dict[str, Any]) -> None:
+def test_config_limits_and_defaults_are_the_published_ones(entry: dict[str, Any]) -> None:
     shape, default = TABLES[entry["key"]]
     assert shape(entry["default"], "value") is None
     if default is not None and "contextLength" not in entry["key"]:
@@ -183,7 +183,7 @@ def test_limits_and_defaults_are_the_published_ones(entry: dict[str, Any]) -> No
             config_schema.checked({entry["key"]: {"checked": False}}, TABLES)
 
 
-def test_a_later_layer_wins_key_by_key() -> None:
+def test_later_config_layer_wins_for_each_key() -> None:
     layers = [
         {"layerName": "apiOverride", "config": {"fields": [{"key": "a", "value": 1}, {"key": "b", "value": 1}]}},
         {"layerName": "instance", "config": {"fields": [{"key": "b", "value": 2}, {"key": "c"}]}},

@@ -53,7 +53,7 @@ def test_tokens_join_to_their_text(text: str) -> None:
     parts=st.lists(st.text(alphabet="abAB<>\n é你", max_size=5), max_size=8),
     stops=st.lists(st.text(alphabet="abAB<>\n é你", min_size=1, max_size=4), max_size=3),
 )
-def test_a_stop_string_cuts_wherever_fragments_end(parts: list[str], stops: list[str]) -> None:
+def test_stop_string_ends_the_text_at_any_fragment_boundary(parts: list[str], stops: list[str]) -> None:
     limits = Limits(None, None, stops)
     out: list[Any] = []
     for part in parts:
@@ -71,14 +71,14 @@ def test_a_stop_string_cuts_wherever_fragments_end(parts: list[str], stops: list
     assert limits.stop_reason == ("stopStringFound" if any(stop in "".join(parts) for stop in stops) else None)
 
 
-def test_a_stop_string_across_fragments_is_not_in_the_output(server: Emulator, wire: Wire) -> None:
+def test_stop_string_across_fragments_is_not_in_the_output(server: Emulator, wire: Wire) -> None:
     server.script(Reply(fragments=["Hello E", "N", "D world"]))
     seen = wire.predict(stopStrings=["END"])
     assert said(seen) == "Hello "
     assert (stats(seen)["stopReason"], stats(seen)["stopString"]) == ("stopStringFound", "END")
 
 
-def test_what_only_looked_like_a_stop_string_comes_after_all(server: Emulator, wire: Wire) -> None:
+def test_incomplete_stop_string_is_sent_later(server: Emulator, wire: Wire) -> None:
     server.script(Reply(fragments=["a E", "N", "ough EN"]))
     seen = wire.predict(stopStrings=["END"])
     assert said(seen) == "a ENough EN"
@@ -86,7 +86,7 @@ def test_what_only_looked_like_a_stop_string_comes_after_all(server: Emulator, w
 
 
 @pytest.mark.parametrize(("limit", "text"), [(1, "one"), (2, "one two"), (3, "one two three")])
-def test_the_token_limit_cuts(server: Emulator, wire: Wire, limit: int, text: str) -> None:
+def test_max_tokens_ends_the_answer(server: Emulator, wire: Wire, limit: int, text: str) -> None:
     server.script(Reply("one two three"))
     seen = wire.predict(maxPredictedTokens=capped(limit))
     assert said(seen) == text
@@ -94,7 +94,7 @@ def test_the_token_limit_cuts(server: Emulator, wire: Wire, limit: int, text: st
     assert stats(seen)["predictedTokensCount"] == limit
 
 
-def test_a_fragment_of_several_tokens_is_cut_inside(server: Emulator, wire: Wire) -> None:
+def test_fragment_of_several_tokens_is_cut_at_the_limit(server: Emulator, wire: Wire) -> None:
     server.script(Reply(fragments=["one two three four"]))
     assert said(wire.predict(maxPredictedTokens=capped(2))) == "one two"
 
@@ -115,7 +115,7 @@ def test_tokenize_count_progress_and_statistics_agree(server: Emulator, wire: Wi
     assert prompt_count == stats(seen)["promptTokensCount"] == details["totalPromptTokenCount"]
 
 
-def test_a_prompt_too_long_is_an_error_that_names_both_counts_or_is_cut(server: Emulator, wire: Wire) -> None:
+def test_too_long_prompt_is_an_error_with_both_counts_or_is_truncated(server: Emulator, wire: Wire) -> None:
     long = "word " * 5000
     error = wire.predict(long, contextOverflowPolicy="stopAtLimit")[-1]["error"]
     needed = tokens.count(template.chatml([user(long)]))
@@ -125,7 +125,7 @@ def test_a_prompt_too_long_is_an_error_that_names_both_counts_or_is_cut(server: 
         assert stats(wire.predict(long, contextOverflowPolicy=policy))["promptTokensCount"] < 4096
 
 
-def test_an_answer_that_fills_the_context_stops_there_if_asked_to() -> None:
+def test_answer_that_fills_the_context_stops_with_stop_at_limit() -> None:
     small = EmulatedModel("emulator/chat", loaded=True, context_length=64)
     with Emulator([small], replies=[Reply("word " * 80)] * 2) as server, Wire(server) as wire:
         seen = wire.predict(contextOverflowPolicy="stopAtLimit")
@@ -134,7 +134,7 @@ def test_an_answer_that_fills_the_context_stops_there_if_asked_to() -> None:
         assert stats(wire.predict())["totalTokensCount"] > 64
 
 
-def test_log_probs_bring_tokens_with_each_fragment(server: Emulator, wire: Wire) -> None:
+def test_log_probs_add_tokens_to_each_fragment(server: Emulator, wire: Wire) -> None:
     server.script(Reply("one two"), Reply("one two"))
     assert [f["tokens"][0]["text"] for f in fragments(wire.predict(logProbs=capped(1)))] == ["one", " two"]
     assert all("tokens" not in f for f in fragments(wire.predict()))
@@ -147,7 +147,7 @@ def progress(seen: list[Any]) -> list[Any]:
     return [packet for packet in packets(seen) if packet["type"] == "promptProcessingProgress"]
 
 
-def test_the_cached_count_is_the_longest_common_beginning_with_earlier_prompts(wire: Wire) -> None:
+def test_cached_tokens_are_the_longest_common_prefix_of_earlier_prompts(wire: Wire) -> None:
     first = wire.predict("The same long question about the sea")
     again = wire.predict("The same long question about the sky")
     other = wire.predict("Something else")
@@ -159,14 +159,14 @@ def test_the_cached_count_is_the_longest_common_beginning_with_earlier_prompts(w
     assert progress(other)[-1]["details"]["cachedTokenCount"] == len(tokens.pieces("<|im_start|>user\n"))
 
 
-def test_the_last_token_of_a_repeated_prompt_is_always_processed(wire: Wire) -> None:
+def test_last_token_of_a_repeated_prompt_is_processed(wire: Wire) -> None:
     wire.predict("Again and again")
     details = progress(wire.predict("Again and again"))[-1]["details"]
     assert details["cachedTokenCount"] == details["totalPromptTokenCount"] - 1
     assert details["processedPromptTokenCount"] == 1
 
 
-def test_the_next_turn_finds_the_whole_conversation_in_the_cache(server: Emulator, wire: Wire) -> None:
+def test_next_turn_finds_the_previous_conversation_in_the_cache(server: Emulator, wire: Wire) -> None:
     server.script(Reply("Fine, thanks."))
     first = wire.predict("How are you?")
     turn = [
@@ -194,7 +194,7 @@ def test_progress_counts_add_up_and_can_be_scripted(server: Emulator, wire: Wire
 # --- reasoning
 
 
-def test_reasoning_comes_first_between_structural_tags(server: Emulator, wire: Wire) -> None:
+def test_reasoning_precedes_the_answer_between_structural_tags(server: Emulator, wire: Wire) -> None:
     server.script(Reply("So.", reasoning="hm well"))
     seen = wire.predict()
     every = [packet["fragment"] for packet in packets(seen) if packet["type"] == "fragment"]
@@ -211,7 +211,7 @@ def test_reasoning_comes_first_between_structural_tags(server: Emulator, wire: W
     assert stats(seen)["predictedTokensCount"] == 6
 
 
-def test_reasoning_can_be_switched_off_and_budgeted_and_its_tags_chosen(server: Emulator, wire: Wire) -> None:
+def test_reasoning_follows_its_switch_budget_and_tags(server: Emulator, wire: Wire) -> None:
     server.script(*[Reply("So.", reasoning="one two three")] * 3)
     assert said(wire.predict(reasoning__enableThinking=False), "reasoning") == ""
     assert said(wire.predict(reasoning__budgetTokens=capped(2)), "reasoning") == "one two"
@@ -219,7 +219,7 @@ def test_reasoning_can_be_switched_off_and_budgeted_and_its_tags_chosen(server: 
     assert said(wire.predict(reasoning__parsing=tags), "reasoningStartTag") == "[r]"
 
 
-def test_stop_strings_do_not_look_into_the_reasoning(server: Emulator, wire: Wire) -> None:
+def test_stop_strings_do_not_apply_to_reasoning(server: Emulator, wire: Wire) -> None:
     server.script(Reply("So END.", reasoning="the END is near"))
     seen = wire.predict(stopStrings=["END"])
     assert (said(seen, "reasoning"), said(seen)) == ("the END is near", "So ")
@@ -228,14 +228,14 @@ def test_stop_strings_do_not_look_into_the_reasoning(server: Emulator, wire: Wir
 # --- scripts, ends and holds
 
 
-def test_replies_are_taken_in_order_and_then_the_rule_answers_honestly(server: Emulator, wire: Wire) -> None:
+def test_replies_are_used_in_order_then_the_rule_answers(server: Emulator, wire: Wire) -> None:
     server.script(Reply("one"), Reply("two"))
     assert [said(wire.predict()) for _ in range(2)] == ["one", "two"]
     assert said(wire.predict("Hello")) == "This is the LM Studio emulator, not a language model. You said: Hello"
     assert server.scripted == 0
 
 
-def test_a_function_can_make_the_replies() -> None:
+def test_reply_function_makes_the_replies() -> None:
     def echo(request: PredictionRequest) -> Reply | None:
         return Reply(request.last_user_text.upper()) if request.last_user_text != "rule" else None
 
@@ -245,7 +245,7 @@ def test_a_function_can_make_the_replies() -> None:
 
 
 @pytest.mark.parametrize("make", [ThreadsafeEvent, threading.Event])
-def test_a_held_reply_waits_for_its_gate(server: Emulator, wire: Wire, make: Any) -> None:
+def test_held_reply_waits_for_its_event(server: Emulator, wire: Wire, make: Any) -> None:
     gate = make()
     server.script(Reply("a b c", hold=gate, hold_after=2))
     number = wire.create("predict", prediction())
@@ -255,14 +255,14 @@ def test_a_held_reply_waits_for_its_gate(server: Emulator, wire: Wire, make: Any
     assert said(wire.until_end(number)) == "a b c"
 
 
-def test_an_error_can_come_in_mid_stream(server: Emulator, wire: Wire) -> None:
+def test_reply_error_is_sent_between_fragments(server: Emulator, wire: Wire) -> None:
     server.script(Reply("a b c", error={"title": "Out of memory", "cause": "test"}, error_after=2))
     seen = wire.predict()
     assert said(seen) == "a b"
     assert seen[-1]["error"] == {"title": "Out of memory", "cause": "test"}
 
 
-def test_cancel_ends_well_and_a_second_cancel_is_only_warned_about(server: Emulator, wire: Wire) -> None:
+def test_cancel_ends_with_user_stopped_and_a_second_one_is_warned_about(server: Emulator, wire: Wire) -> None:
     server.script(Reply("a b c", hold=ThreadsafeEvent(), hold_after=1))
     number = wire.create("predict", prediction())
     server.wait_for_sent(lambda frame: '"a"' in json.dumps(frame.message))
@@ -274,7 +274,7 @@ def test_cancel_ends_well_and_a_second_cancel_is_only_warned_about(server: Emula
     assert wire.receive()["kind"] == "channelUnknown"
 
 
-def test_a_model_that_is_unloaded_under_a_prediction_ends_it(server: Emulator, wire: Wire) -> None:
+def test_unload_ends_a_running_prediction(server: Emulator, wire: Wire) -> None:
     gate = ThreadsafeEvent()
     server.script(Reply("a b c", hold=gate, hold_after=1))
     number = wire.create("predict", prediction())
@@ -284,7 +284,7 @@ def test_a_model_that_is_unloaded_under_a_prediction_ends_it(server: Emulator, w
     assert stats(wire.until_end(number))["stopReason"] == "modelUnloaded"
 
 
-def test_the_final_packet_carries_model_and_both_configurations(wire: Wire) -> None:
+def test_final_packet_has_the_model_and_both_configurations(wire: Wire) -> None:
     final = success(wire.predict(temperature=0.3))
     assert final["modelInfo"]["identifier"] == "emulator/chat"
     fields = {field["key"]: field["value"] for field in final["predictionConfig"]["fields"]}
@@ -293,14 +293,14 @@ def test_the_final_packet_carries_model_and_both_configurations(wire: Wire) -> N
     assert {"key": "llm.load.contextLength", "value": 4096} in final["loadModelConfig"]["fields"]
 
 
-def test_a_draft_model_must_be_there_and_claims_no_tokens(wire: Wire) -> None:
+def test_unknown_draft_model_is_refused_and_no_draft_tokens_are_claimed(wire: Wire) -> None:
     made = stats(wire.predict(speculativeDecoding__draftModel="emulator/chat-2"))
     assert (made["usedDraftModelKey"], made["totalDraftTokensCount"]) == ("emulator/chat-2", 0)
     seen = wire.predict(speculativeDecoding__draftModel="nope")
     assert seen[-1]["error"]["displayData"]["code"] == "generic.pathNotFound"
 
 
-def test_a_raw_completion_has_no_template_by_either_way(wire: Wire) -> None:
+def test_raw_completion_has_no_template_in_both_forms(wire: Wire) -> None:
     parameter = prediction()
     del parameter["history"]
     new = wire.until_end(wire.create("completeRawText", {**parameter, "rawPrompt": "one two"}))
@@ -313,7 +313,7 @@ def test_a_raw_completion_has_no_template_by_either_way(wire: Wire) -> None:
     assert stats(new)["promptTokensCount"] == stats(old)["promptTokensCount"] == 2
 
 
-def test_a_thousand_predictions_on_one_socket_do_not_mix() -> None:
+def test_thousand_predictions_on_one_socket_do_not_mix() -> None:
     replies = [Reply(f"answer {number} end") for number in range(1000)]
     with Emulator(replies=replies, record=False) as server, Wire(server) as wire:
         channels = [wire.create("predict", prediction()) for _ in range(1000)]

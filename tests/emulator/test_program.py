@@ -18,7 +18,7 @@ pytestmark = pytest.mark.timeout(30)
 pytest_plugins = ["pytester"]
 
 
-def test_the_record_has_every_frame_of_both_sides_in_one_order() -> None:
+def test_requests_and_sent_have_every_frame_in_one_order() -> None:
     with Emulator() as server, Wire(server) as wire, Wire(server, "system") as system:
         wire.predict()
         system.call("version")
@@ -29,7 +29,7 @@ def test_the_record_has_every_frame_of_both_sides_in_one_order() -> None:
         assert {frame.direction for frame in server.sent} == {"server"}
 
 
-def test_waiting_sees_what_has_come_and_what_comes_and_gives_up_in_words() -> None:
+def test_wait_for_finds_past_and_future_frames_and_explains_its_timeout() -> None:
     def version(frame: RecordedFrame) -> bool:
         return bool(frame.message.get("endpoint") == "version")
 
@@ -45,7 +45,7 @@ def test_waiting_sees_what_has_come_and_what_comes_and_gives_up_in_words() -> No
             server.wait_until(lambda: server.connections == 7, timeout=0.01)
 
 
-def test_the_record_is_bounded_and_can_be_left_out() -> None:
+def test_record_is_bounded_and_can_be_switched_off() -> None:
     with Emulator(record_limit=5) as server, Wire(server) as wire:
         wire.predict()
         assert len(server.requests) + len(server.sent) == 5
@@ -56,7 +56,7 @@ def test_the_record_is_bounded_and_can_be_left_out() -> None:
         assert server.requests == server.sent == []
 
 
-def test_a_stopped_emulator_leaves_no_thread_and_no_socket() -> None:
+def test_stopped_emulator_leaves_no_thread_and_no_socket() -> None:
     def of_emulators() -> set[threading.Thread]:
         return {thread for thread in threading.enumerate() if thread.name == "lmstudio-emulator"}
 
@@ -72,7 +72,7 @@ def test_a_stopped_emulator_leaves_no_thread_and_no_socket() -> None:
     gc.collect()  # an unclosed socket would warn here, and warnings are errors
 
 
-def test_it_can_be_started_again_but_not_twice() -> None:
+def test_emulator_can_be_started_again_but_not_twice() -> None:
     server = Emulator(replies=[Reply("first")])
     with server:
         with pytest.raises(LMStudioError, match="already running"):
@@ -85,7 +85,7 @@ def test_it_can_be_started_again_but_not_twice() -> None:
         server.drop_connections()
 
 
-def test_a_taken_port_a_bad_token_and_a_missing_model_are_told() -> None:
+def test_port_in_use_malformed_token_and_missing_model_raise() -> None:
     with Emulator() as server, pytest.raises(OSError, match="address"):
         Emulator(port=server.port).start()
     with pytest.raises(LMStudioValueError, match="api_token"):
@@ -94,7 +94,7 @@ def test_a_taken_port_a_bad_token_and_a_missing_model_are_told() -> None:
         Emulator(model_path="/nowhere/model.gguf")
 
 
-def test_the_program_says_that_it_is_an_emulator(capsys: pytest.CaptureFixture[str]) -> None:
+def test_program_prints_that_it_is_an_emulator(capsys: pytest.CaptureFixture[str]) -> None:
     stop = threading.Event()
     stop.set()
     assert main(["--port", "0"], stop=stop) == 0
@@ -104,14 +104,14 @@ def test_the_program_says_that_it_is_an_emulator(capsys: pytest.CaptureFixture[s
     assert "ws://127.0.0.1:" in printed
 
 
-def test_the_program_tells_why_it_cannot_start(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_program_prints_why_it_cannot_start(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     stop = threading.Event()
     stop.set()
     assert main(["--model", str(tmp_path / "none.gguf")], stop=stop) == 1
     assert "could not start" in capsys.readouterr().err
 
 
-def test_the_plugin_gives_each_test_a_fresh_emulator(request: pytest.FixtureRequest, pytester: pytest.Pytester) -> None:
+def test_plugin_gives_each_test_a_new_emulator(request: pytest.FixtureRequest, pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function")
     pytester.makepyfile(
         """

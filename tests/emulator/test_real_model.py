@@ -51,7 +51,7 @@ def predict(server: Emulator, prompt: Any, **fields: Any) -> list[Any]:
         return wire.until_end(wire.create("predict", prediction(prompt, KEY, **fields)))
 
 
-def test_the_model_of_the_file_is_loaded_for_chat_and_for_embeddings(server: Emulator) -> None:
+def test_model_file_is_loaded_for_chat_and_embeddings(server: Emulator) -> None:
     assert server.loaded == [KEY, f"{KEY}-embedding"]
 
 
@@ -65,7 +65,7 @@ def test_tokens_stream_with_real_progress_and_agreeing_counts(server: Emulator) 
     assert stats(seen)["stopReason"] == "maxPredictedTokensReached"
 
 
-def test_the_cached_count_is_what_the_engine_really_kept(server: Emulator) -> None:
+def test_cached_tokens_are_those_of_the_engine(server: Emulator) -> None:
     long = "Once there was a cat that liked to count its own whiskers. " * 5
     first = predict(server, long, maxPredictedTokens=capped(1))
     again = predict(server, long, maxPredictedTokens=capped(1))
@@ -73,12 +73,12 @@ def test_the_cached_count_is_what_the_engine_really_kept(server: Emulator) -> No
     assert details[-1]["cachedTokenCount"] >= stats(first)["promptTokensCount"] - 2
 
 
-def test_one_seed_gives_one_text(server: Emulator) -> None:
+def test_equal_seeds_give_equal_text(server: Emulator) -> None:
     options = {"seed": capped(7), "temperature": 0.9, "maxPredictedTokens": capped(10)}
     assert said(predict(server, "Tell a story", **options)) == said(predict(server, "Tell a story", **options))
 
 
-def test_a_schema_is_kept_to_by_grammar(server: Emulator) -> None:
+def test_schema_is_enforced_by_a_grammar(server: Emulator) -> None:
     schema = {
         "type": "object",
         "properties": {"colour": {"enum": ["red", "green"]}, "size": {"type": "integer", "minimum": 1, "maximum": 9}},
@@ -89,7 +89,7 @@ def test_a_schema_is_kept_to_by_grammar(server: Emulator) -> None:
     jsonschema.validate(json.loads(said(seen)), schema)
 
 
-def test_a_forced_tool_call_has_valid_arguments_in_fragments_that_join(server: Emulator) -> None:
+def test_forced_tool_call_has_valid_arguments_in_fragments(server: Emulator) -> None:
     seen = predict(
         server,
         "Add 2 and 3.",
@@ -106,7 +106,7 @@ def test_a_forced_tool_call_has_valid_arguments_in_fragments_that_join(server: E
     assert stats(seen)["stopReason"] == "toolCalls"
 
 
-def test_tokenize_and_count_and_template_come_from_the_model(server: Emulator) -> None:
+def test_tokenize_count_and_template_are_the_models(server: Emulator) -> None:
     specifier = {"type": "query", "query": {"identifier": KEY}}
     with Wire(server, timeout=60) as wire:
         ids = wire.call("tokenize", {"specifier": specifier, "inputString": "Hello 世界"})["result"]["tokens"]
@@ -118,7 +118,7 @@ def test_tokenize_and_count_and_template_come_from_the_model(server: Emulator) -
     assert made["result"]["formatted"].startswith("<|im_start|>system\n")
 
 
-def test_embeddings_of_like_texts_are_closer_and_long_ones_fit(server: Emulator) -> None:
+def test_embeddings_of_similar_texts_are_closer_and_long_texts_work(server: Emulator) -> None:
     specifier = {"type": "query", "query": {"identifier": f"{KEY}-embedding"}}
     texts = ["A cat sleeps on the sofa.", "A kitten naps on the couch.", "Interest rates rose in May.", "word " * 300]
     with Wire(server, "embedding", timeout=60) as wire:
@@ -145,7 +145,7 @@ def test_cancel_ends_a_generation_and_frees_the_engine(server: Emulator) -> None
     assert stats(after)["predictedTokensCount"] <= 1
 
 
-def test_a_prompt_that_does_not_fit_is_refused_with_both_counts(server: Emulator) -> None:
+def test_too_long_prompt_is_refused_with_both_counts(server: Emulator) -> None:
     seen = predict(server, "hello " * 5000, contextOverflowPolicy="stopAtLimit")
     assert seen[-1]["type"] == "channelError"
     assert "4096 tokens" in seen[-1]["error"]["title"]
@@ -179,7 +179,7 @@ def test_prediction_after_a_rejected_grammar_is_not_affected(server: Emulator) -
     jsonschema.validate(json.loads(said(seen)), schema)
 
 
-def test_scripted_replies_go_before_the_model(server: Emulator) -> None:
+def test_scripted_replies_precede_the_model(server: Emulator) -> None:
     server.script(Reply("exactly this"))
     assert said(predict(server, "Hi")) == "exactly this"
 
@@ -216,7 +216,7 @@ sys.stdin.read()
 
 
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="watching a grandchild's end needs Linux")
-def test_the_child_does_not_outlive_a_parent_that_is_killed() -> None:
+def test_child_process_ends_with_a_killed_parent() -> None:
     parent = subprocess.Popen([sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     child = int(parent.stdout.readline())
@@ -227,7 +227,7 @@ def test_the_child_does_not_outlive_a_parent_that_is_killed() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="as above")
-def test_stopping_the_emulator_ends_its_child() -> None:
+def test_stop_of_the_emulator_ends_its_child_process() -> None:
     with Emulator(model_path=find_model(), threads=1) as server:
         child = server._state.backend.process.pid  # type: ignore[attr-defined]
         assert _lives(child)

@@ -64,7 +64,7 @@ ALL: list[dict[str, Any]] = [WEATHER, MAGIC, MAGIC_NO_ARGS, CUSTOMER, ADDER]
         ("What is the weather in Paris?", "get_weather", {"location": "Paris"}),
     ],
 )
-def test_a_question_that_means_a_tool_calls_it_with_its_words_and_numbers(
+def test_question_about_a_tool_calls_it_with_words_and_numbers(
     text: str, name: str, given_arguments: dict[str, Any]
 ) -> None:
     tool = picked(ALL, text, forced=False)
@@ -73,7 +73,7 @@ def test_a_question_that_means_a_tool_calls_it_with_its_words_and_numbers(
 
 
 @pytest.mark.parametrize("name", ["你好啊集团", "こんにちは株式会社"])
-def test_a_quoted_name_of_any_script_becomes_the_argument(name: str) -> None:
+def test_quoted_name_in_any_script_becomes_the_argument(name: str) -> None:
     text = f"Create a customer named '{name}' (Hello Group) - a technology company"
     tool = picked(ALL, text, forced=False)
     assert tool is CUSTOMER
@@ -81,11 +81,11 @@ def test_a_quoted_name_of_any_script_becomes_the_argument(name: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["Hello!", "Tell me about the history of Rome", "What is 1 and 2?", ""])
-def test_no_tool_is_called_for_what_none_of_them_means(text: str) -> None:
+def test_question_about_no_tool_calls_none(text: str) -> None:
     assert picked(ALL, text, forced=False) is None
 
 
-def test_a_forced_call_prefers_a_tool_that_was_not_called_yet() -> None:
+def test_forced_call_prefers_a_tool_not_called_yet() -> None:
     assert picked([WEATHER, ADDER], "What is the weather in Rome?", forced=True) is WEATHER
     assert picked([WEATHER, ADDER], "What is the weather in Rome?", forced=True, called=["get_weather"]) is ADDER
     assert picked([WEATHER], "What is the weather in Rome?", forced=True, called=["get_weather"]) is WEATHER
@@ -120,18 +120,18 @@ SCHEMAS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("schema", SCHEMAS)
 @pytest.mark.parametrize("optional", [True, False])
-def test_documents_are_valid_by_their_schema_and_always_the_same(schema: dict[str, Any], optional: bool) -> None:
+def test_documents_are_valid_by_their_schema_and_reproducible(schema: dict[str, Any], optional: bool) -> None:
     made = document(schema, optional=optional)
     jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker()).validate(made)
     assert made == document(schema, optional=optional)
 
 
-def test_a_schema_within_itself_gets_a_document_of_sane_size() -> None:
+def test_recursive_schema_gets_a_document_of_limited_size() -> None:
     made = document({"type": "object", "properties": {"left": {"$ref": "#"}, "right": {"$ref": "#"}}})
     assert len(json.dumps(made)) < 10_000
 
 
-def test_texts_that_share_only_parts_of_words_are_still_closer() -> None:
+def test_texts_that_share_parts_of_words_are_closer() -> None:
     sleep, sleeping, invoice = (embedding(word, 768) for word in ("sleep", "sleeping", "invoice"))
     assert sum(map(float.__mul__, sleep, sleeping)) > sum(map(float.__mul__, sleep, invoice)) + 0.1
 
@@ -163,17 +163,17 @@ def test_any_plain_schema_gets_a_valid_document_with_and_without_hints(schema: d
 
 
 @pytest.mark.parametrize("pattern", [r"^\d{3}-\d{4}$", r"a|b", r"^[\w.]+@[a-z]+\.(com|org)$", r"^.{5,}$", r"x*y+z?"])
-def test_a_pattern_gets_a_text_that_matches_it(pattern: str) -> None:
+def test_pattern_gets_a_matching_text(pattern: str) -> None:
     assert re.search(pattern, from_regex(pattern))
 
 
-def test_a_grammar_gets_a_text_that_it_accepts() -> None:
+def test_grammar_gets_an_accepted_text() -> None:
     assert from_gbnf('root ::= ("yes" | "no") "!"  # a comment\n') == "yes!"
     assert from_gbnf('root ::= "[" item ("," item)* "]"\nitem ::= [0-9]{2} | root') == "[77]"
     assert from_gbnf('root ::= root "x" | "\\"q\\""') == '"q"'
 
 
 @pytest.mark.parametrize("grammar", ["", "start ::= [a]", 'root ::= "open', "root ::= missing", "root ::= root"])
-def test_a_grammar_that_cannot_be_read_is_an_error_not_a_hang(grammar: str) -> None:
+def test_unreadable_grammar_raises_without_hanging(grammar: str) -> None:
     with pytest.raises(GrammarError):
         from_gbnf(grammar)

@@ -49,7 +49,7 @@ def calls(seen: list[Any]) -> list[Any]:
     return [packet["toolCallRequest"] for packet in packets(seen) if packet["type"] == "toolCallGenerationEnd"]
 
 
-def test_several_calls_come_one_after_the_other_with_ids_of_their_own(server: Emulator, wire: Wire) -> None:
+def test_several_calls_are_sent_in_order_with_unique_ids(server: Emulator, wire: Wire) -> None:
     server.script(
         Reply("Wait.", tool_calls=[ToolCall("add", {"a": 1, "b": 2}), ToolCall("add", {"a": 3, "b": 4}, brief=True)])
     )
@@ -70,7 +70,7 @@ def test_ids_and_arguments_can_be_missing(server: Emulator, wire: Wire) -> None:
     assert "toolCallId" not in packets(seen)[3]
 
 
-def test_a_failed_call_has_an_error_and_its_raw_text(server: Emulator, wire: Wire) -> None:
+def test_failed_call_has_an_error_and_its_raw_text(server: Emulator, wire: Wire) -> None:
     server.script(Reply(failed_tool_call=FailedToolCall("add", '{"a": 1', error="Failed to parse tool call")))
     seen = wire.predict(tools=TOOLS)
     failed = next(packet for packet in packets(seen) if packet["type"] == "toolCallGenerationFailed")
@@ -79,7 +79,7 @@ def test_a_failed_call_has_an_error_and_its_raw_text(server: Emulator, wire: Wir
     assert stats(seen)["stopReason"] == "eosFound"
 
 
-def test_a_call_that_the_token_limit_cuts_is_a_failed_one(server: Emulator, wire: Wire) -> None:
+def test_call_truncated_by_the_token_limit_is_a_failed_one(server: Emulator, wire: Wire) -> None:
     server.script(Reply(tool_calls=[ToolCall("add", {"a": 1, "b": 2})]))
     seen = wire.predict(tools=TOOLS, maxPredictedTokens=capped(5))
     assert kinds(seen)[-1] == "Failed"
@@ -90,7 +90,7 @@ def choice(mode: str) -> dict[str, Any]:
     return {"type": "generic", "mode": mode}
 
 
-def test_the_rule_calls_a_tool_when_it_is_meant_and_answers_after_its_result(wire: Wire) -> None:
+def test_rule_calls_a_tool_and_answers_after_its_result(wire: Wire) -> None:
     first = wire.predict("What is 3 + 4?", tools=TOOLS)
     assert [(call["name"], call["arguments"]) for call in calls(first)] == [("add", {"a": 3, "b": 4})]
     request = {"type": "toolCallRequest", "toolCallRequest": calls(first)[0]}
@@ -113,7 +113,7 @@ def test_tool_choice_none_forbids_and_required_forces(wire: Wire) -> None:
 # --- structured answers
 
 
-def test_a_schema_gets_a_valid_document_that_says_it_is_made_up(wire: Wire) -> None:
+def test_schema_gets_a_valid_document_marked_as_emulated(wire: Wire) -> None:
     schema = {
         "type": "object",
         "properties": {"setup": {"type": "string"}, "n": {"type": "integer"}},
@@ -124,14 +124,14 @@ def test_a_schema_gets_a_valid_document_that_says_it_is_made_up(wire: Wire) -> N
     assert made["setup"] == "emulated setup"
 
 
-def test_json_without_a_schema_takes_its_keys_from_the_prompt(wire: Wire) -> None:
+def test_json_mode_takes_its_keys_from_the_prompt(wire: Wire) -> None:
     for prompt in ("A joke, as JSON with 'setup' and 'punchline' keys.", "Give JSON with the keys setup, punchline"):
         made = json.loads(said(wire.predict(prompt, structured={"type": "json"})))
         assert set(made) == {"setup", "punchline"}
     assert isinstance(json.loads(said(wire.predict("Anything", structured={"type": "json"}))), dict)
 
 
-def test_a_grammar_is_kept_to_and_a_broken_one_is_an_error(wire: Wire) -> None:
+def test_grammar_is_followed_and_a_malformed_one_is_an_error(wire: Wire) -> None:
     grammar = 'root ::= ("yes" | "no") "."'
     assert said(wire.predict(structured={"type": "gbnf", "gbnfGrammar": grammar})) == "yes."
     broken = wire.predict(structured={"type": "gbnf", "gbnfGrammar": "root ::= nowhere"})

@@ -238,7 +238,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Emulator]:
 @pytest.mark.skipif(not FILES, reason="the recorded conversations (../shared/protocol) are not beside this checkout")
 @pytest.mark.invalid_frames
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name.removesuffix(".jsonl"))
-def test_the_emulator_answers_as_in_the_recording(server: Emulator, path: Path) -> None:
+def test_emulator_answers_as_recorded(server: Emulator, path: Path) -> None:
     player = _Player(server, _recording(path))
     player.play()
     assert player.conversations

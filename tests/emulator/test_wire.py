@@ -41,14 +41,14 @@ def still_silent(wire: Wire) -> None:
     assert wire.receive() == {"type": "keepAliveAck"}
 
 
-def test_the_greeting_needs_no_authentication(server: Emulator) -> None:
+def test_greeting_needs_no_authentication(server: Emulator) -> None:
     with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/lmstudio-greeting", timeout=5) as answer:
         assert answer.headers["Content-Type"] == "application/json"
         assert json.loads(answer.read()) == {"lmstudio": True}
 
 
 @pytest.mark.parametrize("path", ["/", "/llm/", "/LLM", "/nothing"])
-def test_an_upgrade_on_another_path_is_never_answered(server: Emulator, path: str) -> None:
+def test_upgrade_on_an_unknown_path_is_never_answered(server: Emulator, path: str) -> None:
     with socket.create_connection(("127.0.0.1", server.port)) as plain:
         key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13"
         head = f"GET {path} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{key}\r\n\r\n"
@@ -58,12 +58,12 @@ def test_an_upgrade_on_another_path_is_never_answered(server: Emulator, path: st
             plain.recv(1)
 
 
-def test_a_query_behind_the_path_does_no_harm(server: Emulator) -> None:
+def test_query_in_the_path_is_ignored(server: Emulator) -> None:
     with Wire(server, "llm?x=1") as wire:
         still_silent(wire)
 
 
-def test_all_paths_can_have_a_prefix_as_behind_a_reverse_proxy() -> None:
+def test_prefix_precedes_all_paths() -> None:
     with Emulator(prefix="/behind/proxy") as server:
         with Wire(server) as wire:
             still_silent(wire)
@@ -74,14 +74,14 @@ def test_all_paths_can_have_a_prefix_as_behind_a_reverse_proxy() -> None:
 
 
 @pytest.mark.parametrize("bad", ["nonsense", "[]", '{"authVersion":2}', '{"authVersion":1,"clientIdentifier":1}'])
-def test_a_malformed_authentication_is_ignored_and_a_right_one_may_follow(server: Emulator, bad: str) -> None:
+def test_malformed_authentication_is_ignored_and_a_valid_one_may_follow(server: Emulator, bad: str) -> None:
     with Wire(server, authenticate=False) as wire:
         wire.send(bad)
         wire.send(GUEST)
         assert wire.receive() == {"success": True}
 
 
-def test_a_call_before_the_authentication_is_swallowed(server: Emulator) -> None:
+def test_rpc_before_the_authentication_is_discarded(server: Emulator) -> None:
     with Wire(server, authenticate=False) as wire:
         wire.send({"type": "rpcCall", "endpoint": "listLoaded", "callId": 1})
         wire.send(GUEST)
@@ -97,7 +97,7 @@ def test_a_call_before_the_authentication_is_swallowed(server: Emulator) -> None
         ("guest:1", "x", "An LM Studio API token is required to access this server."),
     ],
 )
-def test_with_a_token_only_the_token_comes_in(identifier: str, passkey: str, error: str | None) -> None:
+def test_emulator_with_a_token_refuses_other_clients(identifier: str, passkey: str, error: str | None) -> None:
     with Emulator(api_token=TOKEN) as server, Wire(server, authenticate=False) as wire:
         wire.send({"authVersion": 1, "clientIdentifier": identifier, "clientPasskey": passkey})
         answer = wire.receive()
@@ -109,7 +109,7 @@ def test_with_a_token_only_the_token_comes_in(identifier: str, passkey: str, err
             assert closed.value.rcvd.code == 1005
 
 
-def test_the_first_passkey_of_a_live_identifier_is_binding(server: Emulator) -> None:
+def test_first_passkey_of_an_identifier_is_required_later(server: Emulator) -> None:
     other = {**GUEST, "clientPasskey": "another"}
     with Wire(server), Wire(server, "system", authenticate=False) as second:
         second.send(other)
@@ -120,7 +120,7 @@ def test_the_first_passkey_of_a_live_identifier_is_binding(server: Emulator) -> 
         assert later.receive() == {"success": True}
 
 
-def test_a_client_that_does_not_authenticate_is_sent_away() -> None:
+def test_client_that_does_not_authenticate_is_refused() -> None:
     with Emulator(auth_timeout=0.05) as server, Wire(server, authenticate=False) as wire:
         assert wire.receive() == {"success": False, "error": "Authentication timed out"}
 
@@ -139,12 +139,12 @@ def test_a_client_that_does_not_authenticate_is_sent_away() -> None:
         [],
     ],
 )
-def test_an_invalid_envelope_vanishes(wire: Wire, frame: Any) -> None:
+def test_invalid_envelope_is_discarded(wire: Wire, frame: Any) -> None:
     wire.send(frame)
     still_silent(wire)
 
 
-def test_binary_frames_and_ids_like_1_0_are_taken(wire: Wire) -> None:
+def test_binary_frames_and_ids_like_1_0_are_accepted(wire: Wire) -> None:
     wire.send(b'{"type":"rpcCall","endpoint":"listLoaded","callId":-1.0}')
     assert wire.receive()["callId"] == -1
 
@@ -162,7 +162,7 @@ def test_binary_frames_and_ids_like_1_0_are_taken(wire: Wire) -> None:
         ({"type": "channelAck", "channelId": 9, "ackId": 1}, "channelUnknown", "channelId = 9"),
     ],
 )  # fmt: skip
-def test_what_is_unknown_or_ill_typed_brings_a_warning_without_an_id(
+def test_unknown_endpoint_or_ill_typed_parameter_gets_a_warning_without_an_id(
     wire: Wire, message: dict[str, Any], kind: str, words: str
 ) -> None:
     wire.send(message)
@@ -174,7 +174,7 @@ def test_what_is_unknown_or_ill_typed_brings_a_warning_without_an_id(
     still_silent(wire)
 
 
-def test_after_five_warnings_there_is_silence(wire: Wire) -> None:
+def test_only_five_warnings_are_sent_per_socket(wire: Wire) -> None:
     for number in range(7):
         wire.send({"type": "rpcCall", "endpoint": "nope", "callId": number})
     assert [wire.receive()["type"] for _ in range(5)] == ["communicationWarning"] * 5
@@ -197,7 +197,7 @@ BAD_PREDICTIONS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("change", BAD_PREDICTIONS)
-def test_an_ill_typed_prediction_is_refused_by_a_warning_only(wire: Wire, change: dict[str, Any]) -> None:
+def test_ill_typed_prediction_gets_a_warning_only(wire: Wire, change: dict[str, Any]) -> None:
     wire.create("predict", {**prediction(), **change})
     answer = wire.receive()
     assert (answer["type"], answer["kind"]) == ("communicationWarning", "channelCreationParameterTypeError")
@@ -206,27 +206,27 @@ def test_an_ill_typed_prediction_is_refused_by_a_warning_only(wire: Wire, change
 
 
 @pytest.mark.parametrize("ttl", [0, None, 1.5, -1, "60"])
-def test_a_bad_time_to_live_is_refused(wire: Wire, ttl: Any) -> None:
+def test_invalid_ttl_is_refused(wire: Wire, ttl: Any) -> None:
     parameter = {"identifier": "emulator/chat-2", "loadTtlMs": ttl, "loadConfigStack": {"layers": []}}
     wire.create("getOrLoad", parameter)
     assert wire.receive()["kind"] == "channelCreationParameterTypeError"
 
 
-def test_unknown_extra_keys_are_stripped_without_a_word(wire: Wire) -> None:
+def test_unknown_extra_keys_are_stripped_silently(wire: Wire) -> None:
     seen = wire.until_end(wire.create("predict", {**prediction(), "temperatur": 1}))
     assert seen[-1]["type"] == "channelClose"
 
 
-def test_a_field_of_the_wrong_type_is_the_channels_error(wire: Wire) -> None:
+def test_config_field_of_the_wrong_type_is_a_channel_error(wire: Wire) -> None:
     seen = wire.predict(maxPredictedTokens={"checked": True, "value": False})
     assert seen[-1]["error"]["title"].startswith("Field with key llm.prediction.maxPredictedTokens does not satisfy")
 
 
-def test_an_unknown_field_is_ignored(wire: Wire) -> None:
+def test_unknown_config_field_is_ignored(wire: Wire) -> None:
     assert wire.predict(nobody__knows=[1])[-1]["type"] == "channelClose"
 
 
-def test_a_bad_packet_on_an_open_channel_leaves_it_alive(server: Emulator, wire: Wire) -> None:
+def test_invalid_packet_leaves_its_channel_open(server: Emulator, wire: Wire) -> None:
     from lmstudio_integrations.emulator import Reply, ThreadsafeEvent
 
     gate = ThreadsafeEvent()
@@ -240,7 +240,7 @@ def test_a_bad_packet_on_an_open_channel_leaves_it_alive(server: Emulator, wire:
     assert said(seen + wire.until_end(number)) == "a b"
 
 
-def test_a_channel_id_that_is_open_is_refused_and_free_again_after_the_close(server: Emulator, wire: Wire) -> None:
+def test_open_channel_id_is_refused_and_free_after_the_close(server: Emulator, wire: Wire) -> None:
     from lmstudio_integrations.emulator import Reply, ThreadsafeEvent
 
     gate = ThreadsafeEvent()
@@ -257,7 +257,7 @@ def test_a_channel_id_that_is_open_is_refused_and_free_again_after_the_close(ser
     assert said(wire.until_end(7)) == "second"
 
 
-def test_a_cancel_right_behind_the_creation_is_heard(server: Emulator, wire: Wire) -> None:
+def test_cancel_right_after_the_creation_is_received(server: Emulator, wire: Wire) -> None:
     from lmstudio_integrations.emulator import Reply, ThreadsafeEvent
 
     server.script(Reply("never", hold=ThreadsafeEvent()))
@@ -277,7 +277,7 @@ def test_void_results_have_no_result_key(server: Emulator, wire: Wire) -> None:
     assert wire.call("unloadModel", {"identifier": "emulator/chat"}) == {"type": "rpcResult", "callId": 3}
 
 
-def test_frames_beyond_100_mib_close_the_socket(server: Emulator) -> None:
+def test_frames_above_100_mib_close_the_socket(server: Emulator) -> None:
     with connect(f"{server.url}/llm", max_size=None) as plain:
         plain.send(json.dumps(GUEST))
         plain.recv(timeout=5)
@@ -288,14 +288,14 @@ def test_frames_beyond_100_mib_close_the_socket(server: Emulator) -> None:
         assert closed.value.rcvd is None or closed.value.rcvd.code == 1009
 
 
-def test_the_system_namespace_says_what_it_is(server: Emulator) -> None:
+def test_system_namespace_reports_the_emulator(server: Emulator) -> None:
     with Wire(server, "system") as wire:
         assert wire.call("version")["result"] == {"version": "emulator", "build": 0}
         assert wire.call("info")["result"]["version"] == "emulator"
         assert {model["publisher"] for model in wire.call("listDownloadedModels")["result"]} == {"emulator"}
 
 
-def test_a_file_belongs_to_the_client_that_uploaded_it(server: Emulator) -> None:
+def test_uploaded_file_belongs_to_its_client(server: Emulator) -> None:
     with Wire(server, "files") as files:
         made = files.call("uploadFileBase64", {"name": "a.png", "contentBase64": "iVBORw0KGgo="})["result"]
         assert (made["fileType"], made["sizeBytes"]) == ("image", 8)
@@ -319,7 +319,7 @@ def test_a_file_belongs_to_the_client_that_uploaded_it(server: Emulator) -> None
         assert seen[-1]["error"]["title"].startswith("File not found")
 
 
-def test_the_template_has_system_tools_calls_and_results(wire: Wire) -> None:
+def test_prompt_template_has_system_tools_calls_and_results(wire: Wire) -> None:
     history = [
         {"role": "system", "content": [{"type": "text", "text": "Be brief."}]},
         user("1+2?"),

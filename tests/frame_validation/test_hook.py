@@ -22,14 +22,14 @@ def _say(server: Emulator, *frames: dict[str, Any]) -> None:
 
 
 @pytest.mark.invalid_frames
-def test_an_invalid_frame_of_a_client_is_found_when_the_test_ends(watched_emulators: Any) -> None:
+def test_invalid_client_frame_fails_the_test_at_its_end(watched_emulators: Any) -> None:
     with Emulator() as server:
         _say(server, VERSION | {"extra": 1})
         with pytest.raises(AssertionError, match=r"unknown keys \[.extra.\]"):
             watched_emulators.check(client=True)
 
 
-def test_valid_frames_are_looked_at_and_pass(watched_emulators: Any) -> None:
+def test_valid_frames_are_checked_and_pass(watched_emulators: Any) -> None:
     with Emulator() as server:
         _say(server, VERSION)
         _, watch = watched_emulators.watches[id(server)]

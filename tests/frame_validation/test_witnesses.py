@@ -30,7 +30,7 @@ def test_both_witnesses_accept_every_recorded_frame(name: str) -> None:
 
 
 @needs_shared
-def test_the_recordings_are_all_there_and_of_both_sdks() -> None:
+def test_recordings_are_complete_and_of_both_sdks() -> None:
     assert len(NAMES) == 56
     assert {name.rpartition(".")[2] for name in NAMES} == {"js20", "py16"}
 
@@ -145,7 +145,7 @@ MUTATIONS: dict[str, tuple[str, Callable[[Any], bool]]] = {
 
 @needs_shared
 @pytest.mark.parametrize("what", MUTATIONS)
-def test_the_schema_refuses_a_frame_that_was_tampered_with(what: str) -> None:
+def test_schema_refuses_a_changed_frame(what: str) -> None:
     name, tamper = MUTATIONS[what]
     frames = _frames(name)
     assert any(tamper(frame) for *_, frame in frames), "the recording has no such frame"
@@ -158,7 +158,7 @@ def test_the_schema_refuses_a_frame_that_was_tampered_with(what: str) -> None:
     "what",
     ["a fragment without content", "an instance without a reference", "content that is text", "progress as text"],
 )
-def test_the_sdk_models_refuse_a_frame_that_was_tampered_with(what: str) -> None:
+def test_sdk_models_refuse_a_changed_frame(what: str) -> None:
     name, tamper = MUTATIONS[what]
     frames = _frames(name)
     assert any(tamper(frame) for *_, frame in frames)
@@ -166,7 +166,7 @@ def test_the_sdk_models_refuse_a_frame_that_was_tampered_with(what: str) -> None
         sdk_models.check_conversation(frames)
 
 
-def test_the_sdk_knows_the_endpoints_that_we_use_most() -> None:
+def test_sdk_has_the_most_used_endpoints() -> None:
     for kind, endpoint, part in (
         ("channel", "predict", "creationParameter"),
         ("channel", "predict", "toClientPacket"),
@@ -190,13 +190,13 @@ def _check(*frames: tuple[Direction, Any]) -> int:
     return sdk_models.check_conversation([(way, "system", 1, frame) for way, frame in frames])
 
 
-def test_a_frame_before_the_authentication_was_answered_is_refused() -> None:
+def test_frame_before_the_authentications_reply_is_refused() -> None:
     assert _check(("c2s", AUTH), ("s2c", {"success": True}), ("c2s", VERSION), ("s2c", ANSWER)) == 4
     with pytest.raises(AssertionError, match="swallowed"):
         _check(("c2s", AUTH), ("c2s", VERSION), ("s2c", {"success": True}))
 
 
-def test_a_cancel_that_crosses_the_close_is_forgiven_but_a_channel_that_never_was_is_not() -> None:
+def test_cancel_that_crosses_the_close_is_allowed_and_an_unknown_channel_is_not() -> None:
     create = {"type": "channelCreate", "endpoint": "alive", "channelId": 4}
     close = {"type": "channelClose", "channelId": 4}
     late = {"type": "channelSend", "channelId": 4, "message": {"type": "cancel"}}
@@ -205,7 +205,7 @@ def test_a_cancel_that_crosses_the_close_is_forgiven_but_a_channel_that_never_wa
         _check(("c2s", late))
 
 
-def test_a_channel_id_may_be_used_again_only_after_its_close() -> None:
+def test_channel_id_may_be_reused_only_after_its_close() -> None:
     create = {"type": "channelCreate", "endpoint": "alive", "channelId": 4}
     close = {"type": "channelClose", "channelId": 4}
     assert _check(("c2s", create), ("s2c", close), ("c2s", create)) == 3
@@ -220,14 +220,14 @@ def test_packets_after_the_close_are_refused() -> None:
         _check(("c2s", create), ("s2c", close), ("s2c", close))
 
 
-def test_an_unasked_keep_alive_ack_is_refused() -> None:
+def test_unrequested_keep_alive_ack_is_refused() -> None:
     assert _check(("c2s", {"type": "keepAlive"}), ("s2c", {"type": "keepAliveAck"})) == 2
     with pytest.raises(AssertionError, match="nobody asked"):
         _check(("s2c", {"type": "keepAliveAck"}))
 
 
 @needs_shared
-def test_single_frames_can_be_checked_with_a_socket_that_remembers() -> None:
+def test_single_frames_are_checked_with_the_sockets_state() -> None:
     socket = Socket()
     schema.check_client_frame("system", VERSION, socket)
     schema.check_server_frame("system", ANSWER, socket)
@@ -236,7 +236,7 @@ def test_single_frames_can_be_checked_with_a_socket_that_remembers() -> None:
 
 
 @needs_shared
-def test_what_is_absent_is_not_null() -> None:
+def test_absent_and_null_members_differ() -> None:
     witness = schema.SchemaWitness()
     witness.complain("llm", "rpc", "getModelInfo", "returns", ABSENT)
     with pytest.raises(AssertionError, match="getModelInfo/returns"):
@@ -257,7 +257,7 @@ class _Server:
         self.sent: list[_Noted] = []
 
 
-def test_the_record_of_an_emulator_is_read_in_order_and_only_once() -> None:
+def test_emulators_record_is_read_in_order_and_once() -> None:
     server = _Server()
     server.requests += [_Noted("system", AUTH, 1, 1), _Noted("system", VERSION, 1, 3)]
     server.sent += [_Noted("system", {"success": True}, 1, 2), _Noted("system", ANSWER, 1, 4)]
@@ -269,7 +269,7 @@ def test_the_record_of_an_emulator_is_read_in_order_and_only_once() -> None:
         watch.check()
 
 
-def test_offences_of_a_side_that_does_not_count_are_forgiven() -> None:
+def test_offences_of_the_unchecked_side_are_ignored() -> None:
     server = _Server()
     server.requests.append(_Noted("system", {"type": "nonsense"}, 1, 1))
     server.sent.append(_Noted("system", {"type": "nonsense"}, 1, 2))
@@ -280,7 +280,7 @@ def test_offences_of_a_side_that_does_not_count_are_forgiven() -> None:
     assert check_emulator(server, client_counts=False, server_counts=False) == 2
 
 
-def test_an_answer_to_an_invalid_request_is_no_offence_of_the_server() -> None:
+def test_answer_to_an_invalid_request_is_no_offence() -> None:
     server = _Server()
     server.requests += [_Noted("system", AUTH, 1, 1), _Noted("system", VERSION | {"extra": 1}, 1, 3)]
     server.sent += [_Noted("system", {"success": True, "extra": 1}, 1, 2), _Noted("system", ANSWER, 1, 4)]
@@ -290,7 +290,7 @@ def test_an_answer_to_an_invalid_request_is_no_offence_of_the_server() -> None:
     assert check_emulator(server, client_counts=False) == 4
 
 
-def test_a_record_whose_beginning_is_lost_is_no_offence() -> None:
+def test_record_without_its_beginning_is_no_offence() -> None:
     server = _Server()
     server.sent.append(_Noted("system", ANSWER, 1, 900))
     assert check_emulator(server) == 1

@@ -51,7 +51,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return {line["name"]: line["value"] for line in lines}
 
 
-def test_a_streamed_answer_arrives_exactly_with_progress_and_statistics(seen: dict[str, Any]) -> None:
+def test_streamed_answer_is_exact_with_progress_and_statistics(seen: dict[str, Any]) -> None:
     told = seen["respond"]
     assert told["joined"] == told["content"] == "Hello there, world! 😀 你好"
     assert (told["progress"][0], told["progress"][-1]) == (0, 1)
@@ -60,7 +60,7 @@ def test_a_streamed_answer_arrives_exactly_with_progress_and_statistics(seen: di
     assert told["identifier"] == "emulator/chat"
 
 
-def test_reasoning_is_told_apart_from_the_answer(seen: dict[str, Any]) -> None:
+def test_reasoning_is_separate_from_the_answer(seen: dict[str, Any]) -> None:
     assert seen["reasoning"]["content"].strip() == "Because."
     assert "Let me think." in seen["reasoning"]["reasoning"]
 
@@ -79,12 +79,12 @@ def test_models_are_listed(seen: dict[str, Any]) -> None:
     assert seen["context"] == 4096
 
 
-def test_texts_are_embedded_one_by_one_and_together(seen: dict[str, Any]) -> None:
+def test_texts_are_embedded_singly_and_as_a_list(seen: dict[str, Any]) -> None:
     assert seen["embedding"] == 768
     assert seen["embeddings"] == [768, 768]
 
 
-def test_a_new_instance_is_loaded_under_its_own_identifier_with_progress(seen: dict[str, Any]) -> None:
+def test_new_instance_is_loaded_under_its_identifier_with_progress(seen: dict[str, Any]) -> None:
     assert seen["load"]["identifier"] == "mine"
     assert seen["load"]["context"] == 2048
     assert seen["load"]["loads"][-1] == 1
@@ -94,15 +94,15 @@ def test_raw_completion_answers(seen: dict[str, Any]) -> None:
     assert seen["complete"]
 
 
-def test_a_structured_answer_fits_its_schema(seen: dict[str, Any]) -> None:
+def test_structured_answer_is_valid_by_its_schema(seen: dict[str, Any]) -> None:
     assert {key: type(value) for key, value in seen["structured"].items()} == {"setup": str, "punchline": str}
 
 
-def test_act_goes_through_call_result_and_answer(seen: dict[str, Any]) -> None:
+def test_act_runs_call_result_and_answer(seen: dict[str, Any]) -> None:
     assert seen["act"] == ["assistant", "tool", "assistant"]
 
 
-def test_an_uploaded_image_is_accepted(seen: dict[str, Any]) -> None:
+def test_uploaded_image_is_accepted(seen: dict[str, Any]) -> None:
     assert seen["image"] == "eosFound"
 
 
@@ -110,6 +110,6 @@ def test_cancelling_ends_with_user_stopped(seen: dict[str, Any]) -> None:
     assert seen["cancel"] == "userStopped"
 
 
-def test_an_unknown_model_is_named_with_those_that_are_there(seen: dict[str, Any]) -> None:
+def test_unknown_model_error_lists_the_available_models(seen: dict[str, Any]) -> None:
     assert "nope" in seen["notFound"]
     assert "emulator/chat" in seen["notFound"]

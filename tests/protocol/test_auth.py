@@ -17,7 +17,7 @@ from tests.frame_validation.shared import needs_shared
 TOKEN = "sk-lm-abcDEF12:0123456789abcdefGHIJ"
 
 
-def test_a_token_travels_in_two_halves() -> None:
+def test_token_is_sent_as_identifier_and_passkey() -> None:
     assert token_authentication(TOKEN).to_wire() == {
         "authVersion": 1,
         "clientIdentifier": "abcDEF12",
@@ -28,18 +28,18 @@ def test_a_token_travels_in_two_halves() -> None:
 @pytest.mark.parametrize(
     "token", ["", TOKEN + "x", TOKEN[:-1], TOKEN.upper(), f" {TOKEN}", TOKEN + "\n", TOKEN.replace("a", "ä"), 5, None]
 )
-def test_a_bad_token_is_refused_and_never_repeated(token: Any) -> None:
+def test_malformed_token_is_refused_and_not_repeated(token: Any) -> None:
     with pytest.raises(LMStudioValueError) as caught:
         token_authentication(token)
     assert "0123456789" not in str(caught.value)
     assert caught.value.__cause__ is None
 
 
-def test_the_passkey_is_not_shown() -> None:
+def test_passkey_is_in_no_repr() -> None:
     assert "0123456789" not in repr(token_authentication(TOKEN))
 
 
-def test_guests_are_all_different_and_say_that_they_are_guests() -> None:
+def test_guest_identities_are_unique_and_marked_as_guests() -> None:
     one, two = guest_authentication(), guest_authentication()
     assert one.client_identifier.startswith("guest:")
     assert one.client_identifier != two.client_identifier
@@ -57,13 +57,13 @@ def test_guests_are_all_different_and_say_that_they_are_guests() -> None:
         {"authVersion": 1, "clientIdentifier": 5, "clientPasskey": "b"},
     ],
 )
-def test_a_malformed_authentication_is_not_read(raw: dict[str, Any]) -> None:
+def test_malformed_authentication_raises(raw: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         Authentication.from_wire(raw)
 
 
 @needs_shared
-def test_the_recorded_ones_are_read() -> None:
+def test_recorded_authentications_are_read() -> None:
     replies = []
     for name in ("auth.js20", "auth.py16", "auth_badtoken.js20", "auth_token.js20"):
         for frame in transcripts.load(name):

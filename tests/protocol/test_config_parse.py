@@ -18,20 +18,20 @@ from tests.protocol.closed import closed
 PREDICTION, LOAD, EMBEDDING = c.LlmPredictionConfig, c.LlmLoadModelConfig, c.EmbeddingLoadModelConfig
 
 
-def test_both_spellings_mean_the_same() -> None:
+def test_camel_case_and_snake_case_names_are_equal() -> None:
     camel = c.parse_config(PREDICTION, {"maxTokens": 5, "topPSampling": 0.5})
     snake = c.parse_config(PREDICTION, {"max_tokens": 5, "top_p_sampling": 0.5})
     assert camel == snake == PREDICTION(max_tokens=5, top_p_sampling=0.5)
 
 
-def test_nothing_is_no_setting_at_all() -> None:
+def test_none_and_empty_settings_give_no_fields() -> None:
     for cls in (PREDICTION, LOAD, EMBEDDING):
         assert c.to_kv(c.parse_config(cls, None)) == {"fields": []}
         assert c.to_kv(c.parse_config(cls, {})) == {"fields": []}
     assert c.to_kv(c.parse_config(PREDICTION, {"temperature": None, "maxTokens": None})) == {"fields": []}
 
 
-def test_settings_pass_through_and_other_mappings_are_read() -> None:
+def test_settings_objects_and_mappings_are_accepted() -> None:
     config = PREDICTION(temperature=1)
     assert c.parse_config(PREDICTION, config) is config
     read_only: Mapping[str, Any] = MappingProxyType({"temperature": 1})
@@ -39,7 +39,7 @@ def test_settings_pass_through_and_other_mappings_are_read() -> None:
 
 
 @pytest.mark.parametrize("value", [5, "temperature", [("temperature", 1)], LOAD()])
-def test_what_is_no_mapping_is_refused(value: Any) -> None:
+def test_settings_that_are_no_mapping_are_refused(value: Any) -> None:
     with pytest.raises(LMStudioValueError, match="settings of a prediction must be a mapping"):
         c.parse_config(PREDICTION, value)
 
@@ -58,28 +58,28 @@ def test_what_is_no_mapping_is_refused(value: Any) -> None:
         (EMBEDDING, "context_lenght", "context_length"),
     ],
 )
-def test_a_misspelt_name_names_the_nearest_right_one(cls: type[c.Config], wrong: str, right: str) -> None:
+def test_misspelt_setting_raises_with_the_nearest_name(cls: type[c.Config], wrong: str, right: str) -> None:
     with pytest.raises(LMStudioValueError) as caught:
         c.parse_config(cls, {wrong: 1})
     assert f"'{wrong}'" in str(caught.value)
     assert f"did you mean '{right}'?" in str(caught.value)
 
 
-def test_a_misspelt_name_in_gpu_is_named_too() -> None:
+def test_misspelt_setting_in_gpu_raises_with_the_nearest_name() -> None:
     with pytest.raises(LMStudioValueError, match="'ration' for the GPU; did you mean 'ratio'"):
         c.parse_config(LOAD, {"gpu": {"ration": 1}})
     with pytest.raises(LMStudioValueError, match="'ratio' must be a number from 0 to 1"):
         c.parse_config(LOAD, {"gpu": {"ratio": 2}})
 
 
-def test_a_name_like_none_lists_what_there_is() -> None:
+def test_unknown_setting_without_a_near_name_lists_all_names() -> None:
     with pytest.raises(LMStudioValueError, match="there are temperature, contextOverflowPolicy"):
         c.parse_config(PREDICTION, {"qqqqqqq": 1})
     with pytest.raises(LMStudioValueError, match="no setting 5"):
         c.parse_config(PREDICTION, {5: 1})  # type: ignore[dict-item]
 
 
-def test_a_setting_given_twice_is_refused() -> None:
+def test_setting_under_both_spellings_is_refused() -> None:
     with pytest.raises(LMStudioValueError, match="'maxTokens' and 'max_tokens' are the same"):
         c.parse_config(PREDICTION, {"maxTokens": 1, "max_tokens": 2})
     assert c.parse_config(PREDICTION, {"maxTokens": None, "max_tokens": 2}).max_tokens == 2
@@ -122,9 +122,7 @@ def test_a_setting_given_twice_is_refused() -> None:
         (EMBEDDING, "ropeFrequencyBase", -1, "at least 0"),
     ],
 )
-def test_a_value_that_will_not_do_is_named_with_what_would(
-    cls: type[c.Config], name: str, value: Any, would_do: str
-) -> None:
+def test_invalid_value_raises_with_what_is_expected(cls: type[c.Config], name: str, value: Any, would_do: str) -> None:
     with pytest.raises(LMStudioValueError) as caught:
         c.parse_config(cls, {name: value})
     message = str(caught.value)
@@ -133,24 +131,24 @@ def test_a_value_that_will_not_do_is_named_with_what_would(
     assert message.endswith(f"not {value!r}.")
 
 
-def test_a_long_value_is_shortened_in_the_message() -> None:
+def test_long_value_is_shortened_in_the_error() -> None:
     with pytest.raises(LMStudioValueError) as caught:
         c.parse_config(PREDICTION, {"temperature": "x" * 10_000})
     assert len(str(caught.value)) < 300
 
 
 @pytest.mark.parametrize("value", [math.nan, {1, 2}, "\ud83d", object()])
-def test_raw_values_that_json_cannot_hold_are_refused(value: Any) -> None:
+def test_raw_values_outside_json_are_refused(value: Any) -> None:
     with pytest.raises(LMStudioValueError, match=r"'raw' cannot be sent: \$\.k"):
         c.parse_config(PREDICTION, {"raw": {"k": value}})
 
 
-def test_text_that_json_cannot_hold_is_refused() -> None:
+def test_text_with_lone_surrogates_is_refused() -> None:
     with pytest.raises(LMStudioValueError, match="'stopStrings' cannot be sent"):
         c.parse_config(PREDICTION, {"stopStrings": ["ok", "\ud83d"]})
 
 
-def test_a_pydantic_class_is_a_structure() -> None:
+def test_pydantic_class_is_a_structured_setting() -> None:
     class Book(BaseModel):
         title: str
 
@@ -158,7 +156,7 @@ def test_a_pydantic_class_is_a_structure() -> None:
     assert config.structured == {"type": "json", "jsonSchema": closed(Book.model_json_schema())}
 
 
-def test_tools_may_be_in_any_form() -> None:
+def test_tools_in_every_form_are_accepted() -> None:
     tools = {"type": "toolArray", "tools": [{"name": "f", "parameters": {}}]}
     config = c.parse_config(PREDICTION, {"rawTools": tools})
     assert config.raw_tools == {
@@ -167,7 +165,7 @@ def test_tools_may_be_in_any_form() -> None:
     }
 
 
-def test_the_models_themselves_know_no_misspelt_names() -> None:
+def test_settings_classes_refuse_unknown_names() -> None:
     with pytest.raises(ValidationError):
         PREDICTION(temprature=1)  # type: ignore[call-arg]
 
@@ -181,11 +179,11 @@ def test_the_models_themselves_know_no_misspelt_names() -> None:
         (c.GpuSetting, config_dicts.GpuSettingDict),
     ],
 )
-def test_the_dictionaries_for_editors_have_the_same_names(cls: type[c.Config], dictionary: Any) -> None:
+def test_typed_dicts_have_the_names_of_the_settings_classes(cls: type[c.Config], dictionary: Any) -> None:
     names = [name for own, field in cls.model_fields.items() for name in dict.fromkeys([field.alias, own])]
     assert list(get_type_hints(dictionary)) == names
 
 
 @pytest.mark.parametrize("cls", [PREDICTION, LOAD, EMBEDDING, c.GpuSetting])
-def test_every_setting_says_what_it_takes(cls: type[c.Config]) -> None:
+def test_every_setting_has_a_description(cls: type[c.Config]) -> None:
     assert all(field.description for field in cls.model_fields.values())

@@ -53,7 +53,7 @@ ALL_CONFIG: dict[str, Any] = {
 
 
 @needs_shared
-def test_the_javascript_sdk_sends_the_same_fields_for_the_same_settings() -> None:
+def test_settings_give_the_fields_of_the_javascript_sdk() -> None:
     user = ALL_CONFIG | {"maxTokens": False, "repeatPenalty": False, "topPSampling": False, "logProbs": False}
     (recorded,) = transcripts.settings("allconfig.js20", "predict")
     assert _sent("llm.prediction", user) == recorded
@@ -66,7 +66,7 @@ def test_the_javascript_sdk_sends_the_same_fields_for_the_same_settings() -> Non
 
 
 @needs_shared
-def test_the_python_sdk_sends_the_same_fields_for_the_settings_that_it_knows() -> None:
+def test_settings_give_the_fields_of_the_python_sdk_where_it_has_them() -> None:
     (recorded,) = transcripts.settings("allconfig.py16", "predict")
     user = {name: ALL_CONFIG[name] for name in ALL_CONFIG if name in c.from_kv(_kv(recorded), "llm.prediction")}
     user |= {"maxTokens": 30, "repeatPenalty": 1.1, "topPSampling": 0.9}
@@ -74,14 +74,14 @@ def test_the_python_sdk_sends_the_same_fields_for_the_settings_that_it_knows() -
 
 
 @needs_shared
-def test_unticked_checkboxes_travel_with_the_fillers_of_the_javascript_sdk() -> None:
+def test_unchecked_values_are_those_of_the_javascript_sdk() -> None:
     (recorded,) = transcripts.settings("checkbox_false.js20", "predict")
     user = dict.fromkeys(("maxTokens", "repeatPenalty", "minPSampling", "topPSampling", "logProbs"), False)
     assert _sent("llm.prediction", user) == recorded
 
 
 @needs_shared
-def test_the_python_sdks_broken_checkbox_is_not_repeated() -> None:
+def test_checkbox_fault_of_the_python_sdk_is_not_repeated() -> None:
     (recorded,) = transcripts.settings("checkbox_false.py16", "predict")
     assert recorded == {"llm.prediction.maxPredictedTokens": {"checked": True, "value": False}}
     assert _sent("llm.prediction", {"maxTokens": False}) == {
@@ -90,7 +90,7 @@ def test_the_python_sdks_broken_checkbox_is_not_repeated() -> None:
 
 
 @needs_shared
-def test_loading_sends_the_same_fields_as_the_javascript_sdk() -> None:
+def test_load_settings_give_the_fields_of_the_javascript_sdk() -> None:
     (recorded,) = transcripts.settings("load_unload.js20", "loadModel")
     user = {"gpu": {"ratio": 0.5}, "contextLength": 2048, "flashAttention": True, "seed": 3}
     assert _sent("llm.load", user) == recorded
@@ -98,7 +98,7 @@ def test_loading_sends_the_same_fields_as_the_javascript_sdk() -> None:
 
 @needs_shared
 @pytest.mark.parametrize("name", [name for name in transcripts.names() if name != "checkbox_false.py16"])
-def test_all_recorded_settings_can_be_read_and_sent_again(name: str) -> None:
+def test_recorded_settings_survive_reading_and_writing(name: str) -> None:
     for endpoint, kind in (
         ("predict", "llm.prediction"),
         ("completeRawText", "llm.prediction"),
@@ -113,7 +113,7 @@ def test_all_recorded_settings_can_be_read_and_sent_again(name: str) -> None:
 
 @needs_shared
 @pytest.mark.parametrize("name", ["respond.js20", "load_unload.js20", "embeddings.js20", "reasoning.py16"])
-def test_what_a_server_reports_is_read_under_the_user_names(name: str) -> None:
+def test_reported_settings_have_user_names(name: str) -> None:
     for frame in transcripts.load(name):
         message = frame.frame.get("message", {})
         if message.get("type") == "success" and "stats" in message:
@@ -163,13 +163,13 @@ def _known_keys() -> dict[str, dict[str, Any]]:
 
 
 @needs_shared
-def test_every_key_of_lm_studio_can_be_reached_by_a_user_name() -> None:
+def test_every_lm_studio_key_has_a_user_name() -> None:
     reached = {row.key for rows in ROWS.values() for row in rows} | set(BY_OTHER_NAMES) | RAW_ONLY
     assert reached == set(_known_keys())
 
 
 @needs_shared
-def test_checkboxes_are_where_lm_studio_has_them() -> None:
+def test_checkbox_keys_are_lm_studios() -> None:
     for rows in ROWS.values():
         for row in rows:
             kind = _known_keys()[row.key]["valueType"]
@@ -177,7 +177,7 @@ def test_checkboxes_are_where_lm_studio_has_them() -> None:
 
 
 @pytest.mark.parametrize("key", BY_OTHER_NAMES)
-def test_keys_without_a_name_of_their_own_are_sent_for_the_setting_that_means_them(key: str) -> None:
+def test_keys_without_a_user_name_are_sent_by_the_setting_that_implies_them(key: str) -> None:
     kind, user = BY_OTHER_NAMES[key]
     assert key in _sent(kind, user)  # type: ignore[arg-type]
 
@@ -196,7 +196,7 @@ def _example(row: dict[str, Any]) -> Any:
     [(kind, row) for kind, rows in ROWS.items() for row in rows],
     ids=lambda item: getattr(item, "key", item),
 )
-def test_lm_studios_own_default_is_accepted_and_sent_as_it_is(kind: Kind, row: KeyRow) -> None:
+def test_lm_studios_default_is_accepted_and_sent_unchanged(kind: Kind, row: KeyRow) -> None:
     known = _known_keys()[row.key]
     value = _example(known)
     sent = _sent(kind, {row.user: value})[row.key]
@@ -229,14 +229,14 @@ def test_values_beyond_lm_studios_limits_are_refused(kind: Kind, row: KeyRow) ->
 
 
 @pytest.mark.parametrize(("kind", "row"), [(kind, row) for kind, rows in ROWS.items() for row in rows if row.checkbox])
-def test_false_unticks_a_checkbox_and_comes_back_as_false(kind: Kind, row: KeyRow) -> None:
+def test_false_unchecks_a_checkbox_and_is_read_as_false(kind: Kind, row: KeyRow) -> None:
     sent = _sent(kind, {row.user: False})
     assert sent == {row.key: {"checked": False, "value": row.unchecked_value}}
     assert c.from_kv(_kv(sent), kind) == {row.user: False}
 
 
 @pytest.mark.parametrize(("kind", "row"), [(kind, row) for kind, rows in ROWS.items() for row in rows if row.checkbox])
-def test_true_is_no_value_of_a_checkbox(kind: Kind, row: KeyRow) -> None:
+def test_true_is_refused_as_a_checkbox_value(kind: Kind, row: KeyRow) -> None:
     with pytest.raises(LMStudioValueError, match=f"'{row.user}' must be .*not True"):
         _sent(kind, {row.user: True})
 
@@ -244,7 +244,7 @@ def test_true_is_no_value_of_a_checkbox(kind: Kind, row: KeyRow) -> None:
 # --- the rules of loading ---------------------------------------------------------------------------------------------
 
 
-def test_auto_fit_is_switched_off_when_a_size_or_place_is_asked_for() -> None:
+def test_auto_fit_is_off_if_context_length_or_gpu_is_given() -> None:
     off = {"llm.load.llama.autoFit": False, "llm.load.mlx.autoFit": False, "llm.load.yuzu.autoFit": False}
     asked_for: list[dict[str, Any]] = [{"contextLength": 10}, {"gpu": {"ratio": "max"}}, {"gpu": {"disabledGpus": []}}]
     for user in asked_for:
@@ -272,18 +272,18 @@ def test_auto_fit_is_switched_off_when_a_size_or_place_is_asked_for() -> None:
         ),
     ],
 )
-def test_the_split_over_gpus(gpu: dict[str, Any], split: dict[str, Any]) -> None:
+def test_gpu_setting_gives_the_split_fields(gpu: dict[str, Any], split: dict[str, Any]) -> None:
     for kind in ("llm.load", "embedding.load"):
         sent = _sent(kind, {"gpu": gpu})
         assert sent["load.gpuSplitConfig"] == split
         assert gpu.items() <= c.from_kv(_kv(sent), kind)["gpu"].items()
 
 
-def test_a_ratio_alone_sends_no_split() -> None:
+def test_gpu_ratio_alone_sends_no_split() -> None:
     assert "load.gpuSplitConfig" not in _sent("llm.load", {"gpu": {"ratio": 0.5}})
 
 
-def test_a_way_of_drafting_switches_the_sidecars_off() -> None:
+def test_draft_mode_switches_the_other_draft_modes_off() -> None:
     sent = _sent("llm.load", {"speculativeDraftMtp": True})
     assert [sent[f"llm.load.llama.speculativeDecoding.{name}"] for name in ("draftMtp", "draftMtpSidecar")] == [
         True,
@@ -293,7 +293,7 @@ def test_a_way_of_drafting_switches_the_sidecars_off() -> None:
     assert len(_sent("llm.load", {"speculativeDraftMaxTokens": 3})) == 1
 
 
-def test_the_mlx_cache_can_be_switched_off() -> None:
+def test_mlx_cache_quantization_false_is_sent() -> None:
     (value,) = _sent("llm.load", {"mlxKvCacheQuantization": False}).values()
     assert value == {"enabled": False, "bits": 8, "groupSize": 64, "quantizedStart": 5000}
     sent = _sent("llm.load", {"mlxKvCacheQuantization": False})
@@ -302,7 +302,7 @@ def test_the_mlx_cache_can_be_switched_off() -> None:
     assert value == {"enabled": True, "bits": 4, "groupSize": 64, "quantizedStart": 5000}
 
 
-def test_raw_keys_come_last_and_win() -> None:
+def test_raw_keys_win_over_named_settings() -> None:
     sent = _sent("llm.prediction", {"raw": {"x.y": [1], "llm.prediction.temperature": 2}, "temperature": 1, "seed": 5})
     assert sent == {
         "llm.prediction.temperature": 2,
@@ -383,7 +383,7 @@ loads = st.fixed_dictionaries(
 
 
 @given(predictions)
-def test_settings_of_a_prediction_come_back_as_they_went(user: dict[str, Any]) -> None:
+def test_prediction_settings_survive_writing_and_reading(user: dict[str, Any]) -> None:
     config = c.parse_config(c.LlmPredictionConfig, user)
     assert c.from_kv(c.to_kv(config), "llm.prediction") == user
     assert encode(c.to_kv(config)) == encode(
@@ -392,14 +392,14 @@ def test_settings_of_a_prediction_come_back_as_they_went(user: dict[str, Any]) -
 
 
 @given(loads)
-def test_settings_of_loading_come_back_as_they_went(user: dict[str, Any]) -> None:
+def test_load_settings_survive_writing_and_reading(user: dict[str, Any]) -> None:
     back = c.from_kv(c.to_kv(c.parse_config(c.LlmLoadModelConfig, user)), "llm.load")
     implied = {"autoFit": False} if {"contextLength", "gpu"} & user.keys() else {}
     assert back == implied | user
 
 
 @given(json_values)
-def test_reading_settings_never_fails(value: Any) -> None:
+def test_reading_any_reported_settings_raises_nothing(value: Any) -> None:
     for kind, rows in ROWS.items():
         assert c.from_kv(value, kind) == {} or isinstance(value, dict)
         for row in rows[:3]:
@@ -407,7 +407,7 @@ def test_reading_settings_never_fails(value: Any) -> None:
     assert c.from_kv({"fields": [{"key": "load.gpuSplitConfig", "value": value}]}, "llm.load").keys() <= {"gpu"}
 
 
-def test_unknown_keys_are_skipped_and_odd_values_kept() -> None:
+def test_reported_unknown_keys_are_skipped_and_malformed_values_kept() -> None:
     kv = _kv({"new.key": 1, "llm.prediction.temperature": "warm", "llm.prediction.maxPredictedTokens": 7})
     assert c.from_kv(kv, "llm.prediction") == {"temperature": "warm", "maxTokens": 7}
 
@@ -415,7 +415,7 @@ def test_unknown_keys_are_skipped_and_odd_values_kept() -> None:
 # --- layers -----------------------------------------------------------------------------------------------------------
 
 
-def test_layers_keep_their_order_and_unknown_names_are_refused() -> None:
+def test_config_layers_keep_their_order_and_unknown_names_are_refused() -> None:
     one, two = _kv({"a": 1}), _kv({"a": 2})
     assert c.kv_stack(("preset", one), ("apiOverride", two)) == {
         "layers": [{"layerName": "preset", "config": one}, {"layerName": "apiOverride", "config": two}]
@@ -426,7 +426,7 @@ def test_layers_keep_their_order_and_unknown_names_are_refused() -> None:
 
 
 @needs_shared
-def test_our_layer_names_are_lm_studios() -> None:
+def test_config_layer_names_are_lm_studios() -> None:
     for name in c.LAYER_NAMES:
         schema.check_definition("kvConfigStack", c.kv_stack((name, _kv({}))))
     assert len(c.LAYER_NAMES) == len(schema.definition("kvConfigLayerName")["enum"])

@@ -16,17 +16,17 @@ from tests.protocol.strategies import json_values
 
 
 @given(json_values)
-def test_whatever_json_can_hold_comes_back_as_it_went(value: Any) -> None:
+def test_json_values_survive_writing_and_reading(value: Any) -> None:
     assert decode(encode(value)) == value
     assert decode(encode(value).encode()) == value
 
 
 @given(json_values)
-def test_the_same_value_makes_the_same_text_every_time(value: Any) -> None:
+def test_equal_values_give_equal_text(value: Any) -> None:
     assert encode(value) == encode(json.loads(json.dumps(value)))
 
 
-def test_keys_keep_their_order_and_nothing_is_padded() -> None:
+def test_json_text_keeps_key_order_without_padding() -> None:
     assert encode({"b": 1, "a": [1.0, None, "ä😀"]}) == '{"b":1,"a":[1.0,null,"ä😀"]}'
 
 
@@ -43,13 +43,13 @@ def test_keys_keep_their_order_and_nothing_is_padded() -> None:
         ([object()], "$[0]"),
     ],
 )
-def test_what_json_cannot_hold_is_refused_with_its_path(value: Any, path: str) -> None:
+def test_value_outside_json_raises_with_its_path(value: Any, path: str) -> None:
     with pytest.raises(LMStudioValueError) as caught:
         encode(value)
     assert str(caught.value).startswith(path)
 
 
-def test_what_contains_itself_or_is_endless_is_refused() -> None:
+def test_cyclic_or_infinite_value_is_refused() -> None:
     loop: list[Any] = []
     loop.append(loop)
     with pytest.raises(LMStudioValueError, match="contains itself"):
@@ -64,21 +64,21 @@ def test_what_contains_itself_or_is_endless_is_refused() -> None:
 @pytest.mark.parametrize(
     "frame", ["", "{", "nonsense", "NaN", '{"a":Infinity}', '{"a":1}x', b"\xff\xfe", "[" * 100_000]
 )
-def test_garbage_is_a_value_error(frame: str | bytes) -> None:
+def test_malformed_frame_raises_value_error(frame: str | bytes) -> None:
     with pytest.raises(ValueError):
         decode(frame)
 
 
-def test_half_a_character_that_a_server_escaped_is_read() -> None:
+def test_escaped_lone_surrogate_is_read() -> None:
     assert decode('{"content":"\\ud83d"}') == {"content": "\ud83d"}
 
 
-def test_a_call_without_parameter_has_no_such_key() -> None:
+def test_rpc_without_a_parameter_has_no_parameter_key() -> None:
     assert RpcCall(endpoint="version", call_id=0).to_wire() == {"type": "rpcCall", "endpoint": "version", "callId": 0}
     assert encode(RpcCall(endpoint="version", call_id=0)) == '{"type":"rpcCall","endpoint":"version","callId":0}'
 
 
-def test_absent_and_null_parameters_can_be_told_apart() -> None:
+def test_absent_and_null_parameters_differ() -> None:
     call = {"type": "rpcCall", "endpoint": "version", "callId": 1}
     absent, null = parse_client_message(call), parse_client_message(call | {"parameter": None})
     assert isinstance(absent, RpcCall)
@@ -94,7 +94,7 @@ def test_absent_and_null_parameters_can_be_told_apart() -> None:
     ("number", "accepted"),
     [(0, True), (-3, True), (1.0, True), (1.5, False), ("1", False), (True, False), (None, False), ([1], False)],
 )
-def test_an_id_is_an_integer_as_json_has_it(number: Any, accepted: bool) -> None:
+def test_id_must_be_a_json_integer(number: Any, accepted: bool) -> None:
     raw = {"type": "channelSend", "channelId": number, "message": {}}
     if accepted:
         message = parse_client_message(raw)
@@ -124,7 +124,7 @@ def test_an_id_is_an_integer_as_json_has_it(number: Any, accepted: bool) -> None
         {"type": "writableSignalUpdate", "subscribeId": 1},
     ],
 )
-def test_what_is_no_message_of_a_client_is_a_value_error(raw: Any) -> None:
+def test_invalid_client_message_raises_value_error(raw: Any) -> None:
     with pytest.raises(ValueError):
         parse_client_message(raw)
 
@@ -143,20 +143,20 @@ def test_what_is_no_message_of_a_client_is_a_value_error(raw: Any) -> None:
         {"type": "channelSend", "channelId": 1, "message": {"type": "cancel"}, "ackId": 2},
     ],
 )
-def test_every_message_of_a_client_is_recognised_and_written_again(raw: dict[str, Any]) -> None:
+def test_every_client_message_survives_reading_and_writing(raw: dict[str, Any]) -> None:
     assert parse_client_message(raw).to_wire() == raw
 
 
 @needs_shared
 @pytest.mark.parametrize("name", transcripts.names())
-def test_every_recorded_envelope_of_a_client_comes_back_as_it_was(name: str) -> None:
+def test_recorded_client_envelopes_survive_reading_and_writing(name: str) -> None:
     for frame in transcripts.load(name):
         if "type" in frame.frame and frame.direction == "c2s":
             assert parse_client_message(frame.frame).to_wire() == frame.frame
 
 
 @given(json_values)
-def test_no_error_object_is_ever_fatal(value: Any) -> None:
+def test_any_error_object_is_read(value: Any) -> None:
     assert isinstance(SerializedError.from_any(value).title, str)
     for name in ("title", "cause", "suggestion", "errorData", "displayData", "stack", "rootTitle"):
         error = SerializedError.from_any({name: value})

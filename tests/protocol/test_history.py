@@ -63,30 +63,30 @@ histories = st.builds(
 
 
 @given(histories)
-def test_a_conversation_comes_back_as_it_went(history: ChatHistory) -> None:
+def test_history_survives_writing_and_reading(history: ChatHistory) -> None:
     assert ChatHistory.from_wire(decode(encode(history))) == history
 
 
 @given(histories)
-def test_a_conversation_makes_the_same_bytes_every_time_also_after_a_round_trip(history: ChatHistory) -> None:
+def test_history_gives_equal_bytes_also_after_reading(history: ChatHistory) -> None:
     once = encode(history)
     assert encode(history) == once
     assert encode(ChatHistory.from_wire(decode(once))) == once
 
 
 @given(histories)
-def test_every_conversation_is_valid_by_the_schema(history: ChatHistory) -> None:
+def test_every_history_is_valid_by_the_schema(history: ChatHistory) -> None:
     if not SCHEMA_PATH.is_file():
         pytest.skip("../shared/protocol is not beside this checkout")
     schema.check_definition("chatHistoryData", decode(encode(history)))
 
 
-def test_arguments_keep_the_order_in_which_they_came_and_their_nulls() -> None:
+def test_tool_arguments_keep_their_order_and_nulls() -> None:
     request = ToolCallRequest(name="f", arguments={"b": None, "a": [None, {"z": None}]})
     assert encode(request) == '{"type":"function","name":"f","arguments":{"b":null,"a":[null,{"z":null}]}}'
 
 
-def test_what_is_not_given_leaves_no_key() -> None:
+def test_missing_values_leave_no_key() -> None:
     assert ToolCallResultPart(content="3").to_wire() == {"type": "toolCallResult", "content": "3"}
     assert ToolCallRequest(name="f").to_wire() == {"type": "function", "name": "f"}
     assert ChatHistory().to_wire() == {"messages": []}
@@ -127,7 +127,7 @@ REFUSED: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("what", [name for name in REFUSED if name != "our own spelling"])
-def test_what_lm_studio_refuses_is_refused_here(what: str) -> None:
+def test_histories_that_lm_studio_refuses_are_refused(what: str) -> None:
     with pytest.raises(ValueError):
         ChatHistory.from_wire({"messages": [REFUSED[what]]})
     if SCHEMA_PATH.is_file():
@@ -135,20 +135,20 @@ def test_what_lm_studio_refuses_is_refused_here(what: str) -> None:
             schema.check_definition("chatHistoryData", {"messages": [REFUSED[what]]})
 
 
-def test_keys_that_the_wire_does_not_know_are_stripped_like_there() -> None:
+def test_unknown_keys_of_a_history_are_stripped() -> None:
     (message,) = ChatHistory.from_wire({"messages": [REFUSED["our own spelling"] | {"name": "x"}]}).messages
     assert message.to_wire() == {"role": "tool", "content": [{"type": "toolCallResult", "content": "3"}]}
 
 
 @needs_shared
 @pytest.mark.parametrize("name", transcripts.names())
-def test_every_recorded_conversation_comes_back_as_it_was(name: str) -> None:
+def test_recorded_histories_survive_reading_and_writing(name: str) -> None:
     for frame in transcripts.client_frames(name, "channelCreate", "predict"):
         history = frame["creationParameter"]["history"]
         assert ChatHistory.from_wire(history).to_wire() == history
 
 
-def test_an_uploaded_file_becomes_a_part_and_a_new_kind_of_file_is_unknown() -> None:
+def test_uploaded_file_becomes_a_part_and_a_new_file_type_is_unknown() -> None:
     raw = {"identifier": "1 - 2.png", "fileType": "image", "sizeBytes": 70}
     assert UploadFileResult.model_validate(raw).file_part("a.png").to_wire() == {
         "type": "file",
@@ -161,5 +161,5 @@ def test_an_uploaded_file_becomes_a_part_and_a_new_kind_of_file_is_unknown() -> 
 
 
 @needs_shared
-def test_the_kinds_of_files_are_lm_studios() -> None:
+def test_file_types_are_lm_studios() -> None:
     assert list(FILE_TYPES) == schema.definition("fileType")["enum"]

@@ -25,7 +25,7 @@ Q = models.query("m")
 
 
 @pytest.mark.parametrize("name", ["m", "qwen/qwen3-4b", "qwen3@q4_k_m:2", "模型", "a" * 1024, "😀" * 512, " "])
-def test_good_names_pass_unchanged(name: str) -> None:
+def test_valid_model_names_are_unchanged(name: str) -> None:
     assert check_identifier(name) == name
     assert models.query(name).to_wire() == {"type": "query", "query": {"identifier": name}}
 
@@ -33,12 +33,12 @@ def test_good_names_pass_unchanged(name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["", "a" * 1025, "😀" * 513, "a\nb", "a\x00", "\x7f", "\x85", "__proto__", 5, None, b"m"]
 )
-def test_names_that_lm_studio_refuses_are_refused(name: Any) -> None:
+def test_model_names_that_lm_studio_refuses_are_refused(name: Any) -> None:
     with pytest.raises(LMStudioValueError):
         check_identifier(name)
 
 
-def test_a_model_is_named_by_a_query() -> None:
+def test_model_is_specified_by_a_query() -> None:
     assert models.query().to_wire() == {"type": "query", "query": {}}
     with pytest.raises(LMStudioValueError):
         models.query("__proto__")
@@ -83,16 +83,16 @@ OURS: list[tuple[str, WireModel]] = [
 
 @needs_shared
 @pytest.mark.parametrize(("definition", "ours"), OURS)
-def test_every_parameter_of_ours_is_valid_by_the_schema(definition: str, ours: WireModel) -> None:
+def test_every_rpc_parameter_is_valid_by_the_schema(definition: str, ours: WireModel) -> None:
     schema.check_definition(definition, ours.to_wire())
 
 
 @pytest.mark.parametrize(("definition", "ours"), OURS)
-def test_every_parameter_comes_back_as_it_went(definition: str, ours: WireModel) -> None:
+def test_every_rpc_parameter_survives_writing_and_reading(definition: str, ours: WireModel) -> None:
     assert type(ours).from_wire(ours.to_wire()) == ours, definition
 
 
-def test_null_is_written_only_where_it_was_set_and_is_allowed() -> None:
+def test_null_is_written_only_if_set_and_allowed() -> None:
     info = {"modelKey": "m", "identifier": "i"}
     assert "ttlMs" not in ModelInstanceInfo.from_wire(info).to_wire()
     assert ModelInstanceInfo.from_wire({**info, "ttlMs": None}).to_wire()["ttlMs"] is None
@@ -103,7 +103,7 @@ def test_null_is_written_only_where_it_was_set_and_is_allowed() -> None:
 
 
 @pytest.mark.parametrize("ttl", [0, -1, 1.5, None, "60000", True])
-def test_a_time_to_live_is_at_least_one_millisecond_or_absent(ttl: Any) -> None:
+def test_ttl_is_at_least_one_millisecond_or_absent(ttl: Any) -> None:
     with pytest.raises(ValueError):
         LoadModelCreation.from_wire({"modelKey": "m", "ttlMs": ttl, "loadConfigStack": STACK})
     with pytest.raises(ValueError):
@@ -118,7 +118,7 @@ def test_a_time_to_live_is_at_least_one_millisecond_or_absent(ttl: Any) -> None:
 
 @needs_shared
 @pytest.mark.parametrize("name", transcripts.names())
-def test_every_recorded_model_comes_back_as_it_was(name: str) -> None:
+def test_recorded_models_survive_reading_and_writing(name: str) -> None:
     for item in transcripts.load(name):
         message, result = item.frame.get("message"), item.frame.get("result")
         infos = result if isinstance(result, list) else [result]
@@ -131,12 +131,12 @@ def test_every_recorded_model_comes_back_as_it_was(name: str) -> None:
 
 
 @needs_shared
-def test_the_information_about_a_model_has_all_members_of_the_schema() -> None:
+def test_model_info_has_all_members_of_the_schema() -> None:
     known = set(schema.definition("llmInstanceInfo")["properties"])
     assert known == {field.alias or name for name, field in ModelInstanceInfo.model_fields.items()}
 
 
-def test_an_older_server_says_less_and_a_newer_one_more() -> None:
+def test_model_info_of_older_and_newer_servers_is_read() -> None:
     old = ModelInstanceInfo.model_validate({"modelKey": "m", "identifier": "m", "contextLength": 4096})
     assert (old.publisher, old.ttl_ms, old.device_identifier) == (None, None, None)
     assert old.to_wire().get("ttlMs", "absent") == "absent"
@@ -146,14 +146,14 @@ def test_an_older_server_says_less_and_a_newer_one_more() -> None:
 
 
 @given(json_values)
-def test_no_odd_member_of_a_model_is_fatal(value: Any) -> None:
+def test_malformed_members_of_a_model_are_read(value: Any) -> None:
     for name, field in ModelInstanceInfo.model_fields.items():
         if not field.is_required():
             raw = {"modelKey": "m", "identifier": "i", (field.alias or name): value}
             assert ModelInstanceInfo.model_validate(raw).model_key == "m"
 
 
-def test_results_are_read() -> None:
+def test_rpc_results_are_parsed() -> None:
     assert model_calls.TokenizeResult.model_validate({"tokens": [1, 2.0]}).tokens == [1, 2]
     assert model_calls.CountTokensResult.model_validate({"tokenCount": 3}).token_count == 3
     assert model_calls.ApplyPromptTemplateResult.model_validate({"formatted": "x"}).formatted == "x"

@@ -13,18 +13,18 @@ from tests.protocol.strategies import json_values
 
 
 @needs_shared
-def test_the_statistics_are_those_of_the_schema() -> None:
+def test_statistics_are_those_of_the_schema() -> None:
     known = set(schema.definition("llmPredictionStats")["properties"])
     assert known == {field.alias for field in PredictionStats.model_fields.values()}
     for reason in schema.definition("llmPredictionStopReason")["enum"]:
         assert reason in (PredictionStats.__doc__ or "")
 
 
-def test_a_stop_reason_of_a_newer_server_stays_text() -> None:
+def test_unknown_stop_reason_stays_text() -> None:
     assert PredictionStats.model_validate({"stopReason": "bored"}).stop_reason == "bored"
 
 
-def test_what_newer_servers_add_to_the_stats_is_kept() -> None:
+def test_extra_members_of_statistics_are_kept() -> None:
     stats = PredictionStats.model_validate({"stopReason": "eosFound", "newSec": 1.5, "promptTokensCount": 3.0})
     assert stats.model_extra == {"newSec": 1.5}
     assert stats.prompt_tokens_count == 3
@@ -32,6 +32,6 @@ def test_what_newer_servers_add_to_the_stats_is_kept() -> None:
 
 
 @given(json_values)
-def test_no_odd_value_of_a_statistic_is_fatal(value: Any) -> None:
+def test_malformed_values_of_statistics_are_read(value: Any) -> None:
     for name, field in PredictionStats.model_fields.items():
         assert isinstance(PredictionStats.model_validate({field.alias: value}), PredictionStats), name

@@ -121,7 +121,7 @@ def test_limits_of_the_table_are_lm_studios(row: KeyRow) -> None:
 
 
 @pytest.mark.slow
-def test_an_added_row_reaches_config_adapters_types_and_wire(tmp_path: Path) -> None:
+def test_added_row_reaches_config_adapters_types_and_wire(tmp_path: Path) -> None:
     for framework in ("langchain_core", "llama_index.core"):
         pytest.importorskip(framework, reason="the row must reach both adapters")
     for name in ("lmstudio_integrations", "tools"):

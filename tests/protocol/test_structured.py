@@ -53,19 +53,19 @@ ACCEPTED: list[tuple[Any, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("asked", "value"), ACCEPTED)
-def test_every_way_to_ask_has_one_wire_form(asked: Any, value: dict[str, Any]) -> None:
+def test_every_response_format_has_one_wire_form(asked: Any, value: dict[str, Any]) -> None:
     assert structured_value(asked) == value
     assert structured_field(asked) == {"key": "llm.prediction.structured", "value": value}
     assert structured_value(value) == value
 
 
 @needs_shared
-def test_every_wire_form_is_valid_by_the_schema() -> None:
+def test_every_structured_setting_is_valid_by_the_schema() -> None:
     for asked, _ in ACCEPTED:
         schema.check_definition("llmStructuredPredictionSetting", structured_value(asked))
 
 
-def test_definitions_are_carried_to_defs() -> None:
+def test_definitions_move_to_defs() -> None:
     value = structured_value({"$ref": "#/definitions/A", "definitions": {"A": {"type": "string"}}})
     assert value["jsonSchema"] == {"$ref": "#/$defs/A", "$defs": {"A": {"type": "string"}}}
 
@@ -90,12 +90,12 @@ def test_definitions_are_carried_to_defs() -> None:
         {"properties": {"a": "\ud83d"}},
     ],
 )
-def test_what_is_no_schema_or_cannot_be_sent_is_refused(asked: Any) -> None:
+def test_invalid_schema_is_refused(asked: Any) -> None:
     with pytest.raises(LMStudioValueError):
         structured_value(asked)
 
 
-def test_the_schema_that_was_given_is_not_shared_with_what_is_sent() -> None:
+def test_given_schema_shares_no_object_with_the_sent_one() -> None:
     given: dict[str, Any] = {"type": "object", "properties": {"a": {}}}
     sent = structured_value(given)
     sent["jsonSchema"]["properties"]["b"] = {}
@@ -104,7 +104,7 @@ def test_the_schema_that_was_given_is_not_shared_with_what_is_sent() -> None:
 
 @needs_shared
 @pytest.mark.parametrize("name", ["structured.js20", "structured.py16"])
-def test_schemas_that_the_official_sdks_sent_are_sent_alike(name: str) -> None:
+def test_recorded_schemas_of_the_official_sdks_are_sent_equally(name: str) -> None:
     for sent in transcripts.settings(name, "predict"):
         assert structured_value(sent["llm.prediction.structured"]) == closed(sent["llm.prediction.structured"])
 

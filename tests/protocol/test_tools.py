@@ -35,22 +35,22 @@ def _parameters(parameters: Any) -> Any:
     return tool_definition({"name": "f", "parameters": parameters}).to_wire()["function"]["parameters"]
 
 
-def test_openais_form_and_the_bare_form_mean_the_same() -> None:
+def test_openais_tool_form_and_the_bare_form_are_equal() -> None:
     assert tool_definition(ADD) == tool_definition({"type": "function", "function": ADD | {"strict": True}})
     assert tool_definition(ADD).to_wire() == closed({"type": "function", "function": ADD})
     assert tool_definition(tool_definition(ADD)) == tool_definition(ADD)
 
 
-def test_a_tool_without_parameters_sends_none() -> None:
+def test_tool_without_parameters_sends_none() -> None:
     assert tool_definition(SUB).to_wire() == {"type": "function", "function": {"name": "sub"}}
 
 
 @pytest.mark.parametrize("parameters", [{}, {"type": "object"}, {"title": "T", "description": "d", "$schema": "s"}])
-def test_properties_are_always_there(parameters: dict[str, Any]) -> None:
+def test_tool_parameters_always_have_properties(parameters: dict[str, Any]) -> None:
     assert _parameters(parameters) == {"type": "object", "properties": {}}
 
 
-def test_definitions_move_to_defs_and_the_references_follow_but_data_stays() -> None:
+def test_definitions_move_to_defs_with_their_references_but_data_is_unchanged() -> None:
     sent = _parameters(
         {
             "type": "object",
@@ -76,12 +76,12 @@ def test_definitions_move_to_defs_and_the_references_follow_but_data_stays() -> 
     }
 
 
-def test_two_different_definitions_of_one_name_are_refused() -> None:
+def test_conflicting_definitions_of_one_name_are_refused() -> None:
     with pytest.raises(LMStudioValueError, match="two different definitions of 'A'"):
         _parameters({"definitions": {"A": {"type": "string"}}, "$defs": {"A": {"type": "integer"}}})
 
 
-def test_a_reference_at_the_root_is_resolved_and_recursion_goes_on_working() -> None:
+def test_root_reference_is_resolved_and_recursion_kept() -> None:
     class Node(BaseModel):
         value: int
         next: Node | None = None
@@ -105,7 +105,7 @@ def test_a_reference_at_the_root_is_resolved_and_recursion_goes_on_working() -> 
         {"$ref": "#/definitions/A", "definitions": {"A": {"properties": {"a": {}}}}},
     ],
 )
-def test_alternatives_that_are_one_object_are_folded_into_it(alternatives: dict[str, Any]) -> None:
+def test_root_alternatives_are_merged_into_one_object(alternatives: dict[str, Any]) -> None:
     sent = _parameters(alternatives)
     sent.pop("$defs", None)
     assert sent == {"type": "object", "properties": {"a": {}}, "additionalProperties": False}
@@ -141,7 +141,7 @@ def test_all_of_joins_properties_and_required() -> None:
         ("{}", "not str"),
     ],
 )
-def test_parameters_that_are_no_json_schema_are_refused_with_the_name_of_the_tool(parameters: Any, reason: str) -> None:
+def test_invalid_tool_parameters_raise_with_the_tools_name(parameters: Any, reason: str) -> None:
     with pytest.raises(LMStudioValueError, match=reason) as caught:
         _parameters(parameters)
     assert "'f'" in str(caught.value)
@@ -166,7 +166,7 @@ def test_parameters_that_are_no_json_schema_are_refused_with_the_name_of_the_too
         ({"required": "a"}, {"type": "object", "properties": {}}),
     ],
 )
-def test_a_tool_is_loosened_and_not_refused_where_the_wire_cannot_express_it(parameters: Any, sent: Any) -> None:
+def test_inexpressible_tool_schema_is_loosened_not_refused(parameters: Any, sent: Any) -> None:
     """Number 12 of the design: alternatives become one object, conditions and impossible roots are left out."""
     assert _parameters(parameters) == sent
 
@@ -174,13 +174,13 @@ def test_a_tool_is_loosened_and_not_refused_where_the_wire_cannot_express_it(par
 @pytest.mark.parametrize(
     "tool", [{}, {"name": ""}, {"name": 5}, {"type": "mcp", "name": "f"}, {"function": 5}, 5, "add"]
 )
-def test_what_is_no_tool_is_refused(tool: Any) -> None:
+def test_object_that_is_no_tool_is_refused(tool: Any) -> None:
     with pytest.raises(LMStudioValueError):
         tool_definition(tool)
 
 
 @given(st.dictionaries(text, json_values, max_size=4), st.lists(text, max_size=3) | st.none())
-def test_any_properties_are_valid_by_the_schema_and_what_was_given_is_left_alone(
+def test_tool_with_any_properties_is_valid_and_the_input_unchanged(
     properties: dict[str, Any], required: list[str] | None
 ) -> None:
     given_schema = {"type": "object", "properties": properties} | ({} if required is None else {"required": required})
@@ -197,7 +197,7 @@ def _values(fields: list[dict[str, Any]]) -> dict[str, Any]:
     return {field["key"].removeprefix("llm.prediction."): field["value"] for field in fields}
 
 
-def test_no_tools_send_nothing() -> None:
+def test_empty_tools_send_nothing() -> None:
     assert tool_fields(None) == tool_fields([]) == tool_fields((), "auto") == tool_fields([], "none") == []
 
 
@@ -209,19 +209,19 @@ def test_tools_send_their_array_and_keep_their_names() -> None:
 
 
 @pytest.mark.parametrize("mode", ["auto", "none", "required"])
-def test_a_mode_is_sent_and_all_tools_with_it(mode: str) -> None:
+def test_tool_choice_mode_is_sent_with_all_tools(mode: str) -> None:
     sent = _values(tool_fields([ADD, SUB], mode))
     assert sent["toolChoice"] == {"type": "generic", "mode": mode}
     assert len(sent["tools"]["tools"]) == 2
 
 
-def test_a_name_leaves_that_tool_alone_and_requires_it() -> None:
+def test_named_tool_choice_sends_only_that_tool_as_required() -> None:
     sent = _values(tool_fields([ADD, SUB], "sub"))
     assert sent["toolChoice"] == {"type": "generic", "mode": "required"}
     assert sent["tools"]["tools"] == [tool_definition(SUB).to_wire()]
 
 
-def test_an_unknown_name_lists_the_known_ones() -> None:
+def test_unknown_tool_choice_lists_the_known_names() -> None:
     with pytest.raises(LMStudioValueError, match=r"'mul'.*add, sub"):
         tool_fields([ADD, SUB], "mul")
     with pytest.raises(LMStudioValueError, match="there are none"):
@@ -230,7 +230,7 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
         tool_fields([], "required")
 
 
-def test_two_tools_of_one_name_are_refused() -> None:
+def test_duplicate_tool_names_are_refused() -> None:
     for call in (tool_fields, tools_field):
         with pytest.raises(LMStudioValueError, match="two that are called 'add'"):
             call([ADD, SUB, ADD])
@@ -238,18 +238,18 @@ def test_two_tools_of_one_name_are_refused() -> None:
         tool_fields([ADD, SUB, ADD], "sub")
 
 
-def test_the_same_tools_make_the_same_bytes() -> None:
+def test_equal_tools_give_equal_bytes() -> None:
     assert encode(tool_fields([ADD, SUB], "auto")) == encode(tool_fields([copy.deepcopy(ADD), dict(SUB)], "auto"))
 
 
-def test_the_fields_of_the_tools_alone() -> None:
+def test_tool_fields_without_a_choice_are_the_tools_only() -> None:
     assert _values(tools_field([])) == {"tools": {"type": "none"}}
     assert _values(tools_field([SUB], "snakeCase"))["toolNaming"] == "snakeCase"
     with pytest.raises(LMStudioValueError, match="passThrough"):
         tools_field([SUB], "kebab")
 
 
-def test_the_choice_is_one_of_three_modes() -> None:
+def test_tool_choice_modes_are_three() -> None:
     assert tool_choice_value({"type": "generic", "mode": "none"}) == {"type": "generic", "mode": "none"}
     for wrong in ("any", None, {"type": "function", "mode": "auto"}, 5, ["auto"]):
         with pytest.raises(LMStudioValueError, match="none, auto, required"):
@@ -257,7 +257,7 @@ def test_the_choice_is_one_of_three_modes() -> None:
 
 
 @needs_shared
-def test_our_fields_are_valid_by_the_schema() -> None:
+def test_tool_fields_are_valid_by_the_schema() -> None:
     for choice in (None, "auto", "none", "required", "add"):
         sent = _values(tool_fields([ADD, SUB], choice))
         schema.check_definition("llmToolUseSetting", sent["tools"])
@@ -268,7 +268,7 @@ def test_our_fields_are_valid_by_the_schema() -> None:
 
 @needs_shared
 @pytest.mark.parametrize("name", ["act.js20", "act.py16", "act_parallel.js20", "act_parallel.py16", "toolfail.js20"])
-def test_tools_that_the_official_sdks_sent_are_sent_alike(name: str) -> None:
+def test_recorded_tools_of_the_official_sdks_are_sent_equally(name: str) -> None:
     for sent in transcripts.settings(name, "predict"):
         value = sent["llm.prediction.tools"]
         assert _values(tools_field(value.get("tools", [])))["tools"] == closed(value)

@@ -21,7 +21,7 @@ def function_of_script(name: str) -> str:
 
 
 @pytest.mark.skipif(shutil.which("awk") is None or shutil.which("bash") is None, reason="needs bash and awk")
-def test_the_script_reads_the_second_sh_block() -> None:
+def test_ci_script_reads_the_second_sh_block() -> None:
     function = function_of_script("readme_block")
     done = subprocess.run(
         ["bash", "-c", f"{function}\nreadme_block 2"], cwd=SCRIPT.parents[1], capture_output=True, text=True, check=True

@@ -12,19 +12,19 @@ ROOT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
-def test_the_first_command_is_one_line_that_ends_in_the_quickstart() -> None:
+def test_first_command_is_one_line_that_ends_in_the_quickstart() -> None:
     command = snippets("sh")[0].text
     assert command.count("\n") == 1
     assert command.rstrip().endswith("cookbook/quickstart.py")
 
 
-def test_the_second_command_is_one_line_that_ends_in_the_tests() -> None:
+def test_second_command_is_one_line_that_ends_in_the_tests() -> None:
     command = snippets("sh")[1].text
     assert command.count("\n") == 1
     assert command.rstrip().endswith("pytest -n 2 --dist loadfile")
 
 
-def test_both_commands_bring_uv_with_pip_into_the_folder_that_git_ignores() -> None:
+def test_both_commands_install_uv_into_the_ignored_folder() -> None:
     ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
     for snippet in snippets("sh")[:2]:
         assert snippet.text.startswith("python3 -m pip install --quiet --target .uv uv && .uv/bin/uv run ")

@@ -18,7 +18,7 @@ from lmstudio_integrations.emulator import EmulatedModel, Emulator, Reply
 TOKEN, WRONG_TOKEN = (f"sk-lm-{letter * 8}:{letter * 20}" for letter in "ab")
 
 
-def test_it_names_the_server_its_models_and_one_round_trip(capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_names_the_server_its_models_and_one_round_trip(capsys: pytest.CaptureFixture[str]) -> None:
     with Emulator() as server:
         assert main(["--url", server.url]) == 0
     printed = capsys.readouterr().out
@@ -30,7 +30,7 @@ def test_it_names_the_server_its_models_and_one_round_trip(capsys: pytest.Captur
     assert re.search(r"\d+ prompt tokens, \d+ generated, .* stopped by eosFound", " ".join(printed.split()))
 
 
-def test_it_loads_no_model(capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_loads_no_model(capsys: pytest.CaptureFixture[str]) -> None:
     with Emulator([EmulatedModel("some/model")]) as server:
         assert main(["--url", server.url]) == 0
         assert server.loaded == []
@@ -46,7 +46,7 @@ def test_report_names_the_device_of_a_model_on_another_one(capsys: pytest.Captur
     assert report["downloaded"] == [{"name": "near", "type": "llm"}, {"name": "far", "type": "llm", "device": "attic"}]
 
 
-def test_where_nobody_answers_it_says_so_and_ends_with_1(capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_without_a_server_says_so_and_ends_with_1(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # bound, and not listening
         assert main(["--url", f"ws://127.0.0.1:{nobody.getsockname()[1]}"]) == 1
@@ -55,7 +55,7 @@ def test_where_nobody_answers_it_says_so_and_ends_with_1(capsys: pytest.CaptureF
     assert "lms server start" in " ".join(said.split())  # the lines are wrapped
 
 
-def test_a_wrong_token_is_named_as_the_reason(
+def test_report_with_a_wrong_token_names_it_as_the_reason(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LMSTUDIO_API_TOKEN", WRONG_TOKEN)

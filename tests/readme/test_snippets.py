@@ -38,6 +38,6 @@ def _event_handlers() -> Iterator[None]:
 
 @pytest.mark.parametrize("snippet", ALL, ids=lambda snippet: f"line{snippet.line}")
 @pytest.mark.usefixtures("server", "_event_handlers")
-def test_it_runs(snippet: Snippet, capsys: pytest.CaptureFixture[str]) -> None:
+def test_snippet_of_the_readme_runs(snippet: Snippet, capsys: pytest.CaptureFixture[str]) -> None:
     run(snippet)
     assert capsys.readouterr().out or "assert " in snippet.text, "a snippet shows something"
