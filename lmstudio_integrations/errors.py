@@ -64,7 +64,21 @@ __all__ = [
 
 
 class LMStudioError(Exception):
-    """Base of all. ``partial`` is a ``PartialPrediction`` where an answer broke off, else ``None``."""
+    """Base of all. ``partial`` is a ``PartialPrediction`` if an answer broke off, else ``None``.
+
+    Example:
+        ```python
+        import lmstudio_integrations as lms
+
+        try:
+            lms.llm("qwen/qwen3-4bb")
+        except lms.LMStudioModelNotFoundError as error:
+            print("no such model")
+        except lms.LMStudioError as error:
+            print(error, error.partial, error.response_started)
+        #> no such model
+        ```
+    """
 
     partial: Any = None
     response_started: bool = False

@@ -36,11 +36,11 @@ needs_frameworks = pytest.mark.skipif(
 @needs_frameworks
 def test_every_recipe_of_the_page_passes(pytester: pytest.Pytester) -> None:
     recipes = [snippet for snippet in SNIPPETS if "def test_" in snippet]
-    assert len(recipes) == 9
+    assert len(recipes) == 10
     for number, recipe in enumerate(recipes):
         (pytester.path / f"test_recipe_{number}.py").write_text(recipe, encoding="utf-8")
     outcome = pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider", "--asyncio-mode=strict")
-    outcome.assert_outcomes(passed=12)
+    outcome.assert_outcomes(passed=13)
 
 
 @needs_frameworks
