@@ -138,7 +138,8 @@ _CLASSES = {
         """How an LLM is loaded (LM Studio's ``LLMLoadModelConfig``). ``context_length`` in tokens.
 
     ``auto_fit``: LM Studio shrinks what it loads to fit the machine. As the official SDK 2.0.0 does, it is switched off
-    when ``context_length`` or ``gpu`` is given, unless set here.
+    if ``context_length``, ``gpu_strict_vram_cap`` or a place in ``gpu`` (``disabled_gpus`` is none) is given, and true
+    beside one of these is an error.
     """,
     ),
     "EmbeddingLoadModelConfig": (

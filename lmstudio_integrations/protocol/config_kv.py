@@ -176,12 +176,28 @@ def _decoded(row: KeyRow, value: Any) -> Any:
 
 
 def _auto_fit(config: LlmLoadModelConfig) -> dict[str, Any]:
-    """Guess: with auto-fit on, the server may shrink what was asked for; the official SDK 2.0.0 switches it off."""
-    gpu = config.gpu.model_dump(exclude_none=True) if config.gpu else {}
+    """As the official SDK 2.0.0: off if a size or a place is given, because the server would choose both."""
     wanted = config.auto_fit
-    if wanted is None and (config.context_length is not None or gpu):
+    if wanted is None and manual_load_settings(config):
         wanted = False
     return {} if wanted is None else dict.fromkeys(AUTO_FIT_KEYS, wanted)
+
+
+def manual_load_settings(config: LlmLoadModelConfig) -> list[str]:
+    """The given settings (camelCase) that auto-fit would choose. ``disabledGpus`` is none: auto-fit keeps to it.
+
+    Source: lmstudio-js 2.0.0, ``llmLoadModelConfigToKVConfig``.
+    """
+    gpu = config.gpu or GpuSetting()
+    values = {
+        "contextLength": config.context_length,
+        "gpu.ratio": gpu.ratio,
+        "gpu.numCpuExpertLayersRatio": gpu.num_cpu_expert_layers_ratio,
+        "gpu.mainGpu": gpu.main_gpu,
+        "gpu.splitStrategy": gpu.split_strategy,
+        "gpuStrictVramCap": config.gpu_strict_vram_cap,
+    }
+    return [name for name, value in values.items() if value is not None]
 
 
 def _gpu(gpu: GpuSetting, kind: str) -> dict[str, Any]:
@@ -190,7 +206,7 @@ def _gpu(gpu: GpuSetting, kind: str) -> dict[str, Any]:
         pairs[f"{kind}.llama.acceleration.offloadRatio"] = gpu.ratio
     if gpu.num_cpu_expert_layers_ratio is not None and kind == "llm.load":
         pairs["llm.load.numCpuExpertLayersRatio"] = gpu.num_cpu_expert_layers_ratio
-    if gpu.main_gpu is not None or gpu.split_strategy is not None or gpu.disabled_gpus is not None:
+    if gpu.main_gpu is not None or gpu.split_strategy is not None or gpu.disabled_gpus:
         pairs[_SPLIT_KEY] = {
             "strategy": "priorityOrder" if gpu.split_strategy == "favorMainGpu" else "evenly",
             "disabledGpus": list(gpu.disabled_gpus or []),

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.protocol._model import to_jsonable
-from lmstudio_integrations.protocol.config_models import Config, GpuSetting
+from lmstudio_integrations.protocol.config_kv import manual_load_settings
+from lmstudio_integrations.protocol.config_models import Config, GpuSetting, LlmLoadModelConfig
 from lmstudio_integrations.protocol.json_text import encode
 
 __all__ = ["parse_config"]
@@ -33,11 +34,12 @@ def parse_config(cls: type[C], value: Mapping[str, Any] | C | None) -> C:
 
     Raises:
         LMStudioValueError: a misspelt name (names the nearest right one), or a value that will not do (names the
-            setting, what came and what would do).
+            setting, what came and what would do), or settings that exclude each other.
     """
     if value is None:
         return cls()
     if isinstance(value, cls):
+        _check_combinations(value)
         return value
     if not isinstance(value, Mapping):
         raise LMStudioValueError(
@@ -63,7 +65,35 @@ def parse_config(cls: type[C], value: Mapping[str, Any] | C | None) -> C:
         raise LMStudioValueError(_wrong(cls, name, spelt[name], given[name])) from None
     for name, key in spelt.items():
         _check_sendable(key, getattr(made, name))
+    _check_combinations(made)
     return made
+
+
+def _check_combinations(config: Config) -> None:
+    """Raise for settings that the official SDK 2.0.0 refuses together.
+
+    Source: lmstudio-js 2.0.0, ``llmLoadModelConfigSchema`` and its cross-field validation of speculative decoding.
+    """
+    if not isinstance(config, LlmLoadModelConfig):
+        return
+    if config.auto_fit and (manual := manual_load_settings(config)):
+        raise LMStudioValueError(
+            f"'autoFit' cannot be enabled with manual context, placement or memory settings, and {', '.join(manual)} "
+            "is given: leave one or the other out."
+        )
+    if config.speculative_draft_mtp and config.speculative_draft_simple:
+        raise LMStudioValueError("'speculativeDraftMtp' and 'speculativeDraftSimple' cannot both be enabled.")
+    if config.speculative_draft_simple and not config.speculative_draft_model:
+        raise LMStudioValueError("'speculativeDraftSimple' requires a 'speculativeDraftModel'.")
+    if config.speculative_draft_model and not config.speculative_draft_simple:
+        raise LMStudioValueError(
+            "'speculativeDraftModel' requires the type of the draft: set 'speculativeDraftSimple' to true as well."
+        )
+    fewest, most = config.speculative_draft_min_tokens, config.speculative_draft_max_tokens
+    if fewest is not None and most is not None and fewest > most:
+        raise LMStudioValueError(
+            f"'speculativeDraftMinTokens' must be at most 'speculativeDraftMaxTokens': {fewest} is more than {most}."
+        )
 
 
 @cache

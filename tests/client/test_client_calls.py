@@ -452,7 +452,7 @@ LLM_LOAD: dict[str, Any] = {
         "splitStrategy": "favorMainGpu",
         "disabledGpus": [0],
     },
-    "autoFit": True,
+    "autoFit": False,
     "autoFitMinContextLength": 512,
     "gpuStrictVramCap": True,
     "offloadKVCacheToGpu": True,
@@ -475,7 +475,7 @@ LLM_LOAD: dict[str, Any] = {
     "ropeFrequencyScale": False,
     "llamaKCacheQuantizationType": "q8_0",
     "llamaVCacheQuantizationType": False,
-    "speculativeDraftMtp": True,
+    "speculativeDraftMtp": False,
     "speculativeDraftSimple": True,
     "speculativeDraftModel": "draft",
     "speculativeDraftMaxTokens": 8,
@@ -520,8 +520,8 @@ def test_every_load_key_of_lm_studio_can_be_set(kind: str) -> None:
 
 
 def test_load_options_have_snake_case_names() -> None:
-    assert load_fields("llm", {"context_length": 8, "flash_attention": True, "auto_fit": True}) == load_fields(
-        "llm", {"contextLength": 8, "flashAttention": True, "autoFit": True}
+    assert load_fields("llm", {"context_length": 8, "flash_attention": True, "auto_fit": False}) == load_fields(
+        "llm", {"contextLength": 8, "flashAttention": True, "autoFit": False}
     )
     assert load_fields("llm", LlmLoadModelConfig(context_length=8)) == load_fields("llm", {"contextLength": 8})
     assert load_fields("embedding", EmbeddingLoadModelConfig(context_length=8)) == {"embedding.load.contextLength": 8}

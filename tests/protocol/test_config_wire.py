@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from typing import Any, Literal
 
@@ -146,8 +147,11 @@ BY_OTHER_NAMES = {
     "llm.load.llama.acceleration.offloadRatio": ("llm.load", {"gpu": {"ratio": "max"}}),
     "llm.load.numCpuExpertLayersRatio": ("llm.load", {"gpu": {"numCpuExpertLayersRatio": 0.5}}),
     "llm.load.llama.speculativeDecoding.draftDflashSidecar": ("llm.load", {"speculativeDraftMtp": True}),
-    "llm.load.llama.speculativeDecoding.draftDsparkSidecar": ("llm.load", {"speculativeDraftSimple": True}),
-    "llm.load.llama.speculativeDecoding.draftMtpSidecar": ("llm.load", {"speculativeDraftModel": "m"}),
+    "llm.load.llama.speculativeDecoding.draftDsparkSidecar": (
+        "llm.load",
+        {"speculativeDraftSimple": True, "speculativeDraftModel": "m"},
+    ),
+    "llm.load.llama.speculativeDecoding.draftMtpSidecar": ("llm.load", {"speculativeDraftMtp": False}),
     "load.gpuSplitConfig": ("llm.load", {"gpu": {"mainGpu": 1}}),
     "embedding.load.llama.acceleration.offloadRatio": ("embedding.load", {"gpu": {"ratio": 0.5}}),
 }
@@ -244,18 +248,58 @@ def test_true_is_refused_as_a_checkbox_value(kind: Kind, row: KeyRow) -> None:
 # --- the rules of loading ---------------------------------------------------------------------------------------------
 
 
-def test_auto_fit_is_off_if_context_length_or_gpu_is_given() -> None:
+def test_auto_fit_is_off_if_a_size_or_place_is_given() -> None:
     off = {"llm.load.llama.autoFit": False, "llm.load.mlx.autoFit": False, "llm.load.yuzu.autoFit": False}
-    asked_for: list[dict[str, Any]] = [{"contextLength": 10}, {"gpu": {"ratio": "max"}}, {"gpu": {"disabledGpus": []}}]
+    asked_for: list[dict[str, Any]] = [
+        {"contextLength": 10},
+        {"gpu": {"ratio": "max"}},
+        {"gpu": {"numCpuExpertLayersRatio": 0.5}},
+        {"gpu": {"mainGpu": 0}},
+        {"gpu": {"splitStrategy": "evenly"}},
+        {"gpuStrictVramCap": True},
+        {"gpu_strict_vram_cap": False},
+    ]
     for user in asked_for:
-        assert off.items() <= _sent("llm.load", user).items()
-    not_asked_for: list[dict[str, Any]] = [{}, {"gpu": {}}, {"flashAttention": True}]
+        assert off.items() <= _sent("llm.load", user).items(), user
+    not_asked_for: list[dict[str, Any]] = [
+        {},
+        {"gpu": {}},
+        {"flashAttention": True},
+        {"gpu": {"disabledGpus": [1]}},
+        {"gpu": {"disabledGpus": []}},
+    ]
     for user in not_asked_for:
-        assert not any(key.endswith("autoFit") for key in _sent("llm.load", user))
-    asked = _sent("llm.load", {"contextLength": 10, "autoFit": True})
+        assert not any(key.endswith("autoFit") for key in _sent("llm.load", user)), user
+    asked = _sent("llm.load", {"autoFit": True, "gpu": {"disabledGpus": [1]}})
     assert asked["llm.load.llama.autoFit"] is asked["llm.load.mlx.autoFit"] is True
+    assert asked["load.gpuSplitConfig"]["disabledGpus"] == [1]
+    assert "load.gpuSplitConfig" not in _sent("llm.load", {"gpu": {"disabledGpus": []}})
     assert "autoFit" not in c.EmbeddingLoadModelConfig.model_fields
     assert _sent("embedding.load", {"contextLength": 10}) == {"embedding.load.contextLength": 10}
+
+
+@pytest.mark.parametrize(
+    ("user", "message"),
+    [
+        ({"autoFit": True, "contextLength": 4096}, "'autoFit' cannot be enabled with .*contextLength is given"),
+        ({"auto_fit": True, "gpu": {"ratio": 0.5, "mainGpu": 1}}, "gpu.ratio, gpu.mainGpu is given"),
+        ({"autoFit": True, "gpuStrictVramCap": False}, "gpuStrictVramCap is given"),
+        ({"speculativeDraftModel": "small"}, "'speculativeDraftModel' requires the type of the draft"),
+        ({"speculativeDraftModel": "small", "speculativeDraftMtp": True}, "requires the type of the draft"),
+        ({"speculativeDraftSimple": True}, "'speculativeDraftSimple' requires a 'speculativeDraftModel'"),
+        (
+            {"speculativeDraftSimple": True, "speculativeDraftMtp": True, "speculativeDraftModel": "small"},
+            "cannot both be enabled",
+        ),
+        ({"speculativeDraftMinTokens": 5, "speculativeDraftMaxTokens": 4}, "5 is more than 4"),
+    ],
+)
+def test_load_settings_that_the_sdk_refuses_together_are_errors(user: dict[str, Any], message: str) -> None:
+    with pytest.raises(LMStudioValueError, match=message):
+        c.parse_config(c.LlmLoadModelConfig, user)
+    by_attribute = {re.sub("[A-Z]", lambda found: "_" + found[0].lower(), name): value for name, value in user.items()}
+    with pytest.raises(LMStudioValueError, match=message):
+        c.parse_config(c.LlmLoadModelConfig, c.LlmLoadModelConfig(**by_attribute))
 
 
 @pytest.mark.parametrize(
@@ -393,6 +437,10 @@ def test_prediction_settings_survive_writing_and_reading(user: dict[str, Any]) -
 
 @given(loads)
 def test_load_settings_survive_writing_and_reading(user: dict[str, Any]) -> None:
+    if {"contextLength", "gpu"} & user.keys() and user.get("autoFit"):
+        del user["autoFit"]
+    if user.get("speculativeDraftModel"):
+        user["speculativeDraftSimple"] = True
     back = c.from_kv(c.to_kv(c.parse_config(c.LlmLoadModelConfig, user)), "llm.load")
     implied = {"autoFit": False} if {"contextLength", "gpu"} & user.keys() else {}
     assert back == implied | user

@@ -161,7 +161,8 @@ def _add(title: str, table: dict[str, list[Any]], use: Any, cls: Any) -> None:
         case(f"{snake(name)} in snake_case", {snake(name): values[0]})
         inner = GpuSetting(**_snake_inside(values[0])) if name == "gpu" else values[0]
         case(f"{name} as an object of the class", cls(**{snake(name): inner}))
-    everything = {name: values[0] for name, values in table.items() if name not in ("rawTools", "structured", "raw")}
+    left_out = {"rawTools", "structured", "raw", "autoFit", "speculativeDraftMtp"}  # the last two exclude others
+    everything = {name: values[0] for name, values in table.items() if name not in left_out}
     case("everything at once", everything)
     case("nothing at all", {})
     case("None counts as not given", dict.fromkeys(table))
