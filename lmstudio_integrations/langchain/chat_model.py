@@ -509,7 +509,10 @@ class ChatLMStudio(LMStudioBase, BaseChatModel):
 
     def _learn(self, model: str | None, info: ModelInstanceInfo, context_length: int | None) -> None:
         super()._learn(model, info, context_length)
-        cache_profile(self.base_url, model, info)
+        before = known_profile(self.base_url, self.model, self.context_length)
+        learned = cache_profile(self.base_url, model, info)
+        if model == self.model and self.profile == before != learned:  # a profile that was passed in stays
+            self.profile = {**learned}
 
     def with_profile(self) -> Self:
         """A copy with the ``profile`` of the server: real context length, images, tools. Loads the model."""

@@ -113,15 +113,40 @@ def test_profile_of_an_answer_is_used_for_later_models(chat: Make) -> None:
     known = chat().profile
     assert known is not None
     assert known["max_input_tokens"] == 4096
-    assert "max_input_tokens" not in (first.profile or {})
+    assert first.profile == known
+    assert first.profile is not known, "objects share nothing mutable"
     first.invoke("x", model="emulator/chat-2")
     assert (chat().profile or {})["image_inputs"] is True
     assert (chat(model="emulator/chat-2").profile or {})["image_inputs"] is False
 
 
+async def test_profile_has_the_real_context_length_once_the_model_has_answered(chat: Make) -> None:
+    for ask in ("invoke", "stream", "ainvoke", "astream"):
+        model = chat(context_length=32_768)
+        assert (model.profile or {})["max_input_tokens"] == 32_768
+        if ask == "invoke":
+            model.invoke("Hi")
+        elif ask == "stream":
+            list(model.stream("Hi"))
+        elif ask == "ainvoke":
+            await model.ainvoke("Hi")
+        else:
+            assert [chunk async for chunk in model.astream("Hi")]
+        assert (model.profile or {})["max_input_tokens"] == 4096
+        profile._known.clear()
+
+
+def test_answer_of_another_model_leaves_the_profile_alone(chat: Make) -> None:
+    model = chat(context_length=32_768)
+    model.invoke("Hi", model="emulator/chat-2")
+    assert (model.profile or {})["max_input_tokens"] == 32_768
+
+
 def test_given_profile_is_kept(chat: Make) -> None:
     own: Any = {"max_input_tokens": 5}
-    assert chat(profile=own).profile == own
+    model = chat(profile=own)
+    model.invoke("Hi")
+    assert model.profile == own
 
 
 @pytest.mark.parametrize("kind", [ChatLMStudio, LMStudioLLM, LMStudioEmbeddings])
