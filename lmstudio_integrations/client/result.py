@@ -268,11 +268,28 @@ def raise_for_incomplete_result(
         raise_for_incomplete_answer(
             str(result.stats.stop_reason or ""),
             result.reasoning if result.parsed_from_reasoning else result.content,
-            [call.name for call in result.tool_calls],
+            _calls_that_count(result, answer_tool),
             [f"{failed.error.title}; got {failed.raw_content!r:.200}" for failed in result.failed_tool_calls],
             document=document,
             answer_tool=answer_tool,
         )
+
+
+def _calls_that_count(result: PredictionResult, answer_tool: str | None) -> list[str]:
+    """The names of the tool calls, without those of the answer tool if its first call could not be parsed.
+
+    A stream has already given the text of that call, so a later one cannot replace it.
+    """
+    names = [call.name for call in result.tool_calls]
+    broken = [failed.index for failed in result.failed_tool_calls if failed.name == answer_tool]
+    if answer_tool not in names or not broken:
+        return names
+    failed_indexes = {failed.index for failed in result.failed_tool_calls}
+    total = len(names) + len(failed_indexes)
+    indexes = [index for index in range(total) if index not in failed_indexes]
+    if indexes[names.index(answer_tool)] < broken[0]:
+        return names
+    return [name for name in names if name != answer_tool]
 
 
 def read_structured(asked: bool, content: str, reasoning: str) -> tuple[bool, Any, bool, str | None]:

@@ -7,7 +7,6 @@ Studio's own term), ``stats`` (LM Studio's statistics: tokens, seconds, tokens p
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage
@@ -20,6 +19,7 @@ from lmstudio_integrations.client.events import TokenLogProb
 from lmstudio_integrations.client.history import DEFAULT_REASONING_TAGS
 from lmstudio_integrations.compat.prediction_request import ResponseOptions
 from lmstudio_integrations.langchain._block_translator import PROVIDER
+from lmstudio_integrations.langchain._tool_call_deltas import ToolCallAccumulator
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -29,16 +29,15 @@ __all__ = [
     "GenerationReader",
     "MessageReader",
     "ai_message",
-    "answer_text",
     "completion_info",
     "finish_reason",
     "generation_info",
     "gives_document",
+    "last_text",
     "metadata_of",
     "reasoning_tags",
     "token_usage",
     "usage_of",
-    "was_not_streamed",
 ]
 
 
@@ -49,15 +48,20 @@ class MessageReader:
 
     def __init__(self, options: ResponseOptions) -> None:
         self._options = options
+        self._calls = ToolCallAccumulator(options.answer_tool)
+        self._document: list[str] = []
 
     def begin(self) -> Iterable[Any]:
         """Nothing precedes the first event."""
         return ()
 
     def read(self, event: Any) -> Iterable[Any]:
-        """Read the result; events are ignored."""
+        """Read the result; of the events only those of the answer tool count."""
         if type(event) is PredictionResult:
-            self.message = ai_message(event, self._options)
+            streamed = event.content if self._options.answer_tool is None else "".join(self._document)
+            self.message = ai_message(event, self._options, streamed)
+        elif self._options.answer_tool is not None:
+            self._document += [piece for piece in self._calls.read(event) if isinstance(piece, str)]
         return ()
 
 
@@ -77,16 +81,16 @@ class GenerationReader:
         return ()
 
 
-def ai_message(result: PredictionResult, options: ResponseOptions) -> AIMessage:
-    """The response as a message; reasoning is in ``additional_kwargs["reasoning_content"]``, as with other providers.
+def ai_message(result: PredictionResult, options: ResponseOptions, streamed: str) -> AIMessage:
+    """The response as a message whose text is ``streamed`` and the last text of a stream.
+
+    Reasoning is in ``additional_kwargs["reasoning_content"]``, as with other providers.
 
     A call that LM Studio could not parse is in ``invalid_tool_calls`` with id, name, text and error.
     """
     reasoning = {"reasoning_content": result.reasoning} if result.reasoning else {}
     return AIMessage(
-        content=answer_text(result, options)
-        if gives_document(result, options)
-        else result.content + answer_text(result, options),
+        content=streamed + last_text(result, options),
         additional_kwargs=reasoning | reasoning_tags(result),
         tool_calls=[
             tool_call(name=call.name, args=call.arguments or {}, id=call.id)
@@ -126,32 +130,28 @@ def completion_info(result: PredictionResult) -> dict[str, Any]:
     return info
 
 
-def answer_text(result: PredictionResult, options: ResponseOptions) -> str:
-    """The answer's text if the model did not write it as text: from the answer tool, the reasoning or a failed call.
+def last_text(result: PredictionResult, options: ResponseOptions) -> str:
+    """What a stream's last chunk adds to its text: what the model did not write as text, or as text before no document.
 
     A reasoning model under a schema may write the document in its reasoning and leave the answer empty. A call that LM
-    Studio could not parse is the answer's text if the answer has nothing else.
+    Studio could not parse is the answer's text if the answer has nothing else. With an answer tool, text is held back
+    until it is known that no document follows.
     """
+    text = ""
     if result.parsed_from_reasoning:
-        return result.reasoning.strip()
-    if options.answer_tool is not None:
-        for call in result.tool_calls:
-            if call.name == options.answer_tool:
-                return json.dumps(call.arguments or {}, ensure_ascii=False)
-    if was_not_streamed(result):
-        return "\n".join(filter(None, (failed.raw_content or failed.arguments for failed in result.failed_tool_calls)))
-    return ""
+        text = result.reasoning.strip()
+    elif not result.content and not result.tool_calls:
+        tool = options.answer_tool
+        failures = (failed for failed in result.failed_tool_calls if tool is None or failed.name != tool)
+        text = "\n".join(filter(None, (failed.raw_content or failed.arguments for failed in failures)))
+    if options.answer_tool is not None and not gives_document(result, options):
+        text = result.content + text
+    return text
 
 
 def gives_document(result: PredictionResult, options: ResponseOptions) -> bool:
     """Whether the answer has a call of the answer tool. Text before the call is not part of the document."""
     return options.answer_tool is not None and any(call.name == options.answer_tool for call in result.tool_calls)
-
-
-def was_not_streamed(result: PredictionResult) -> bool:
-    """Whether ``answer_text`` was not streamed: the answer has only reasoning, or only failed calls."""
-    failed_only = bool(result.failed_tool_calls) and not result.content and not result.tool_calls
-    return result.parsed_from_reasoning or failed_only
 
 
 def usage_of(result: PredictionResult) -> UsageMetadata | None:

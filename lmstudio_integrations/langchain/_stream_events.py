@@ -13,17 +13,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 from lmstudio_integrations.client import Fragment, LoadProgress, PredictionResult, PromptProgress, QueueProgress
 from lmstudio_integrations.compat.prediction_request import ResponseOptions
-from lmstudio_integrations.langchain._chunks import ToolCallAccumulator, ToolCallDelta
 from lmstudio_integrations.langchain._progress import progress_data, progress_name
 from lmstudio_integrations.langchain._response import (
     PROVIDER,
-    answer_text,
-    gives_document,
+    last_text,
     metadata_of,
     reasoning_tags,
     usage_of,
-    was_not_streamed,
 )
+from lmstudio_integrations.langchain._tool_call_deltas import ToolCallAccumulator, ToolCallDelta
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,10 +81,8 @@ class StreamEventReader:
                 yield from self._text_events("text", piece) if isinstance(piece, str) else self._call_events(piece)
 
     def _finish(self, result: PredictionResult) -> Iterator[MessagesData]:
-        if self._options.answer_tool is not None and result.content and not gives_document(result, self._options):
-            yield from self._text_events("text", result.content)
-        if was_not_streamed(result):
-            yield from self._text_events("text", answer_text(result, self._options))
+        if text := last_text(result, self._options):
+            yield from self._text_events("text", text)
         yield from self._close()
         finish: dict[str, Any] = {"metadata": metadata_of(result, self._options)}
         usage = usage_of(result)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -9,10 +11,12 @@ import pydantic.v1
 import pytest
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage
+from langchain_core.messages.ai import add_ai_message_chunks
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
-from lmstudio_integrations.emulator import Emulator, Reply, ToolCall
+from lmstudio_integrations import LMStudioStructuredOutputError
+from lmstudio_integrations.emulator import Emulator, FailedToolCall, Reply, ToolCall
 from lmstudio_integrations.langchain import ChatLMStudio
 from tests.langchain.wire import settings
 
@@ -175,3 +179,52 @@ def test_other_keywords_reach_the_server(chat: Make, lmstudio_emulator: Emulator
 def test_response_format_of_a_call_is_sent(chat: Make, lmstudio_emulator: Emulator) -> None:
     chat().invoke("x", response_format={"type": "gbnf", "gbnfGrammar": 'root ::= "yes"'})
     assert settings(lmstudio_emulator)[STRUCTURED] == {"type": "gbnf", "gbnfGrammar": 'root ::= "yes"'}
+
+
+NAMED = ToolCall("Joke", DOCUMENT)
+OTHER = ToolCall("Joke", {"setup": "Who?", "punchline": "Me."})
+BROKEN = FailedToolCall("Joke", '{"setup": "Wh')
+
+
+@pytest.mark.parametrize(
+    ("calls", "document"),
+    [
+        ([NAMED], DOCUMENT),
+        ([NAMED, OTHER], DOCUMENT),
+        ([NAMED, BROKEN], DOCUMENT),
+        ([ToolCall("look", {"q": "x"}), NAMED], DOCUMENT),
+        ([ToolCall("Joke", DOCUMENT, brief=True), OTHER], DOCUMENT),
+        ([BROKEN], None),
+        ([BROKEN, NAMED], None),
+        ([FailedToolCall("look", '{"q'), NAMED], DOCUMENT),
+    ],
+)
+async def test_answer_by_a_tool_is_the_same_text_complete_and_streamed(
+    lmstudio_emulator: Emulator, chat: Make, calls: list[Any], document: dict[str, str] | None
+) -> None:
+    look = {"name": "look", "description": "Looks.", "parameters": {"type": "object", "properties": {"q": {}}}}
+    model = chat().bind_tools([look], response_format=Joke)
+    lmstudio_emulator.script(*[Reply("Here it is. ", tool_calls=calls) for _ in range(4)])
+
+    def joined(chunks: list[Any]) -> Any:
+        return add_ai_message_chunks(*chunks)
+
+    async def astream() -> Any:
+        return joined([chunk async for chunk in model.astream("x")])
+
+    ways: list[Any] = [
+        lambda: model.ainvoke("x"),
+        astream,
+        lambda: asyncio.to_thread(model.invoke, "x"),
+        lambda: asyncio.to_thread(lambda: joined(list(model.stream("x")))),
+    ]
+    texts = set()
+    for way in ways:
+        if document is None:
+            with pytest.raises(LMStudioStructuredOutputError, match="could not be parsed"):
+                await way()
+        else:
+            message = await way()
+            texts.add((message.text, str([call["name"] for call in message.tool_calls])))
+    assert len(texts) == (document is not None)
+    assert all(json.loads(text) == document for text, _ in texts)

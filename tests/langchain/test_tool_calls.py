@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from langchain_core.utils.json import parse_partial_json
 
-from lmstudio_integrations.langchain._chunks import ToolCallAccumulator, ToolCallDelta
+from lmstudio_integrations.langchain._tool_call_deltas import ToolCallAccumulator, ToolCallDelta
 from tests.packet_builders import (
     events_and_result,
     failed_tool_call,
