@@ -62,7 +62,7 @@ _NOTES = {
     "n_ctx": "tokens; only if this call loads the model",
     "model_kwargs": "further prediction settings, under LM Studio's names",
     "num_ctx": "tokens; only if this call loads the model",
-    "reasoning_effort": "`False`, a number of tokens, or `True`",
+    "reasoning_effort": '"none" is `False`, "low" 1,024 tokens, "medium" 8,192, "high" `True`',
     "top_logprobs": "one setting: the number of candidates",
     "logprobs": "`True` or the number of candidates",
 }
