@@ -12,7 +12,7 @@ from lmstudio_integrations.client.transport.thread import io_thread
 
 __all__ = ["Leftovers"]
 
-_OURS = ("lmstudio-engine", "lmstudio-io", "raw-server", "chaos-proxy")
+_OURS = ("lmstudio-io", "lmstudio-io", "raw-server", "chaos-proxy")
 # LangChain, LlamaIndex and asyncio keep worker threads of their own for awaiting calls.
 _FRAMEWORKS = ("asyncio_", "ThreadPoolExecutor", "Thread-")
 

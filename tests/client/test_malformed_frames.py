@@ -1,4 +1,4 @@
-"""Whatever comes from the network: nothing raises, nobody is lost, no packet is told to another."""
+"""Any data from the network: nothing raises, every call ends, no packet is delivered to another call."""
 
 from __future__ import annotations
 

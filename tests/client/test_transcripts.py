@@ -64,7 +64,7 @@ def replay(name: str) -> list[Told]:
     """Feed each socket of a recording to a session of its own."""
     sessions: dict[int, Multiplexer] = {}
     open_now: dict[tuple[int, str, int], Told] = {}
-    told: list[Told] = []
+    requests_read: list[Told] = []
     for item in transcripts.load(name):
         session = sessions.setdefault(item.connection, Multiplexer())
         frame = item.frame
@@ -77,7 +77,7 @@ def replay(name: str) -> list[Told]:
             else:
                 session.open(request.recorded.pending, json.dumps(frame.get("creationParameter", {})))
             open_now[item.connection, key, frame[key]] = request
-            told.append(request)
+            requests_read.append(request)
         elif item.direction == "s2c" and "type" in frame:
             key = "callId" if "callId" in frame else "channelId"
             found = open_now.get((item.connection, key, frame.get(key, -1)))
@@ -85,7 +85,7 @@ def replay(name: str) -> list[Told]:
                 found.frames.append(frame)
                 frame = {**frame, key: found.recorded.id}  # our own session numbers its requests itself
             session.receive(json.dumps(frame))
-    return told
+    return requests_read
 
 
 @pytest.mark.parametrize("name", NAMES)

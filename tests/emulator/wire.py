@@ -15,7 +15,7 @@ GUEST = {"authVersion": 1, "clientIdentifier": "guest:wire", "clientPasskey": "w
 
 
 class Wire:
-    """One WebSocket. Authenticates by itself unless told not to."""
+    """One WebSocket. Authenticates by itself unless ``authenticate=False``."""
 
     def __init__(
         self, server: Emulator, namespace: str = "llm", *, authenticate: bool = True, timeout: float = 5.0

@@ -52,12 +52,12 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_streamed_answer_is_exact_with_progress_and_statistics(seen: dict[str, Any]) -> None:
-    told = seen["respond"]
-    assert told["joined"] == told["content"] == "Hello there, world! 😀 你好"
-    assert (told["progress"][0], told["progress"][-1]) == (0, 1)
-    assert told["stats"]["stopReason"] == "eosFound"
-    assert told["stats"]["promptTokensCount"] == 5
-    assert told["identifier"] == "emulator/chat"
+    seen_answer = seen["respond"]
+    assert seen_answer["joined"] == seen_answer["content"] == "Hello there, world! 😀 你好"
+    assert (seen_answer["progress"][0], seen_answer["progress"][-1]) == (0, 1)
+    assert seen_answer["stats"]["stopReason"] == "eosFound"
+    assert seen_answer["stats"]["promptTokensCount"] == 5
+    assert seen_answer["identifier"] == "emulator/chat"
 
 
 def test_reasoning_is_separate_from_the_answer(seen: dict[str, Any]) -> None:

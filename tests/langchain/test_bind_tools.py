@@ -11,7 +11,7 @@ from langchain_core.tools import tool
 
 from lmstudio_integrations.emulator import Emulator, FailedToolCall, Reply, ToolCall
 from lmstudio_integrations.langchain import ChatLMStudio
-from tests.langchain.wire import history, settings
+from tests.sent_requests import prediction_history, prediction_settings
 
 Make = Callable[..., ChatLMStudio]
 
@@ -30,7 +30,7 @@ def subtract(a: int, b: int) -> int:
 
 def sent(server: Emulator) -> tuple[list[str], str | None]:
     """The names of the tools that were offered, and the mode of the choice."""
-    given = settings(server)
+    given = prediction_settings(server)
     tools = given.get("llm.prediction.tools", {}).get("tools", [])
     choice = given.get("llm.prediction.toolChoice")
     return [one["function"]["name"] for one in tools], choice and choice["mode"]
@@ -101,7 +101,7 @@ def test_tool_round_is_sent_back_unchanged(chat: Make, lmstudio_emulator: Emulat
     question = HumanMessage("1 + 2?")
     answer = model.invoke([question])
     model.invoke([question, answer, ToolMessage("3", tool_call_id=answer.tool_calls[0]["id"])])
-    _, said, result = history(lmstudio_emulator)
+    _, said, result = prediction_history(lmstudio_emulator)
     assert [part["type"] for part in said["content"]] == ["text", "toolCallRequest"]
     assert list(said["content"][1]["toolCallRequest"]["arguments"].items()) == [("b", 2), ("a", 1)]
     assert result["content"][0] == {

@@ -30,7 +30,7 @@ from lmstudio_integrations.errors import (
     LMStudioTimeoutError,
 )
 from lmstudio_integrations.langchain import CancelToken, ChatLMStudio
-from tests.langchain.wire import predictions, settings
+from tests.sent_requests import prediction_settings, predictions
 
 Make = Callable[..., ChatLMStudio]
 
@@ -105,7 +105,7 @@ def test_every_setting_reaches_the_server(chat: Make, lmstudio_emulator: Emulato
         prediction_config={"cpuThreads": 2},
     )
     model.invoke("x")
-    sent = settings(lmstudio_emulator)
+    sent = prediction_settings(lmstudio_emulator)
     on = {"checked": True}
     assert {key.removeprefix("llm.prediction."): value for key, value in sent.items()} == {
         "temperature": 0.3,
@@ -127,7 +127,7 @@ def test_every_setting_reaches_the_server(chat: Make, lmstudio_emulator: Emulato
 
 def test_call_keywords_override_the_model_settings(chat: Make, lmstudio_emulator: Emulator) -> None:
     chat(temperature=0.3, seed=7).invoke("x", temperature=0.9, seed=None)
-    sent = settings(lmstudio_emulator)
+    sent = prediction_settings(lmstudio_emulator)
     assert sent["llm.prediction.temperature"] == 0.9
     assert "llm.prediction.seed" not in sent
 
@@ -138,7 +138,7 @@ async def test_stop_of_a_call_replaces_the_stop_of_the_model(chat: Make, lmstudi
     list(model.stream("x", stop=["d"]))
     await model.bind(stop=["e"]).ainvoke("x")
     model.invoke("x", stop=[])
-    sent = [settings(lmstudio_emulator, number).get("llm.prediction.stopStrings") for number in range(4)]
+    sent = [prediction_settings(lmstudio_emulator, number).get("llm.prediction.stopStrings") for number in range(4)]
     assert sent == [["c"], ["d"], ["e"], None]
 
 
@@ -497,7 +497,7 @@ def test_configurable_fields_keep_streaming(chat: Make, lmstudio_emulator: Emula
     answer = model.invoke("x", config=config)
     assert isinstance(answer, AIMessage)
     assert answer.response_metadata["model_name"] == "emulator/chat-2"
-    assert settings(lmstudio_emulator)["llm.prediction.temperature"] == 0.7
+    assert prediction_settings(lmstudio_emulator)["llm.prediction.temperature"] == 0.7
     assert len(list(model.stream("x", config=config))) > 2
 
 

@@ -14,7 +14,7 @@ from lmstudio_integrations.emulator import Emulator, Reply
 from lmstudio_integrations.errors import LMStudioConnectionError, LMStudioServerError, LMStudioValueError
 from lmstudio_integrations.langchain import ChatLMStudio
 from lmstudio_integrations.langchain._messages import to_history
-from tests.langchain.wire import history
+from tests.sent_requests import prediction_history
 
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -104,7 +104,7 @@ def test_image_is_uploaded_and_becomes_a_part_in_its_place(
     chat: Callable[..., ChatLMStudio], lmstudio_emulator: Emulator, data: Any
 ) -> None:
     chat().invoke([HumanMessage(["before", {"type": "image", "base64": data, "mime_type": "image/png"}, "after"])])
-    before, file, after = history(lmstudio_emulator)[0]["content"]
+    before, file, after = prediction_history(lmstudio_emulator)[0]["content"]
     assert (before["text"], after["text"]) == ("before", "after")
     assert list(file) == ["type", "name", "identifier", "sizeBytes", "fileType"]
     assert (file["sizeBytes"], file["fileType"]) == (len(PNG), "image")
@@ -119,7 +119,7 @@ async def test_equal_images_are_uploaded_once(chat: Callable[..., ChatLMStudio],
     chat().invoke(messages)
     await chat().ainvoke(messages)
     assert uploaded(lmstudio_emulator) == 1
-    assert history(lmstudio_emulator, 0) == history(lmstudio_emulator, 1)
+    assert prediction_history(lmstudio_emulator, 0) == prediction_history(lmstudio_emulator, 1)
 
 
 def test_each_server_gets_its_own_upload(chat: Callable[..., ChatLMStudio]) -> None:
@@ -167,7 +167,7 @@ def test_image_of_a_tool_follows_behind_a_short_answer(
         tool_call_id="1",
     )
     chat().invoke([HumanMessage("draw"), AIMessage("", tool_calls=[call]), result])
-    *_, tool, answer, user = history(lmstudio_emulator)
+    *_, tool, answer, user = prediction_history(lmstudio_emulator)
     assert answer == {"role": "assistant", "content": [{"type": "text", "text": "Let me look at the images."}]}
     assert tool["content"][0]["content"] == "done"
     assert [part["type"] for part in user["content"]] == ["text", "file"]
@@ -207,7 +207,7 @@ async def test_image_url_is_fetched_with_fetch_images(
     messages = [HumanMessage([{"type": "image_url", "image_url": {"url": picture_url}}])]
     chat(fetch_images=True).invoke(messages)
     await chat(fetch_images=True).ainvoke(messages)
-    assert history(lmstudio_emulator)[0]["content"][0]["sizeBytes"] == len(PNG)
+    assert prediction_history(lmstudio_emulator)[0]["content"][0]["sizeBytes"] == len(PNG)
     assert uploaded(lmstudio_emulator) == 1
 
 

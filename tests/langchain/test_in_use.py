@@ -22,7 +22,7 @@ from typing_extensions import TypedDict
 
 from lmstudio_integrations.emulator import Emulator, Reply, ToolCall
 from lmstudio_integrations.langchain import PROMPT_PROGRESS, ChatLMStudio, LMStudioEmbeddings
-from tests.langchain.wire import history, predictions, settings
+from tests.sent_requests import prediction_history, prediction_settings, predictions
 
 Make = Callable[..., ChatLMStudio]
 
@@ -53,7 +53,7 @@ def test_agent_calls_its_tool_and_answers(chat: Make, lmstudio_emulator: Emulato
     assert [message.type for message in messages] == ["human", "ai", "tool", "ai"]
     assert messages[2].content == "3"
     assert messages[-1].text == "Three."
-    user, said, result = history(lmstudio_emulator)
+    user, said, result = prediction_history(lmstudio_emulator)
     assert (user["role"], said["role"], result["role"]) == ("user", "assistant", "tool")
     assert said["content"][0]["text"] == "<think>hm</think>"
 
@@ -63,7 +63,7 @@ async def test_agent_awaits_parallel_calls(chat: Make, lmstudio_emulator: Emulat
     lmstudio_emulator.script(Reply(tool_calls=calls), Reply("Three, twice."))
     messages = (await create_agent(chat(), tools=[add]).ainvoke(QUESTION))["messages"]
     assert [message.content for message in messages if isinstance(message, ToolMessage)] == ["3", "3"]
-    assert len(history(lmstudio_emulator)[-1]["content"]) == 2
+    assert len(prediction_history(lmstudio_emulator)[-1]["content"]) == 2
 
 
 @pytest.mark.parametrize("response_format", [Sum, ProviderStrategy(Sum), ToolStrategy(Sum)])
@@ -75,7 +75,7 @@ def test_agent_with_tools_returns_a_structured_response(
     )
     state = create_agent(chat(), tools=[add], response_format=response_format).invoke(QUESTION)
     assert state["structured_response"] == Sum(total=3)
-    assert settings(lmstudio_emulator)["llm.prediction.toolChoice"]["mode"] == "required"
+    assert prediction_settings(lmstudio_emulator)["llm.prediction.toolChoice"]["mode"] == "required"
 
 
 @pytest.mark.parametrize("response_format", [Sum, ProviderStrategy(Sum)])
@@ -83,7 +83,7 @@ def test_agent_without_tools_uses_the_grammar(chat: Make, lmstudio_emulator: Emu
     lmstudio_emulator.script(Reply('{"total": 3}'))
     state = create_agent(chat(), tools=[], response_format=response_format).invoke(QUESTION)
     assert state["structured_response"] == Sum(total=3)
-    assert settings(lmstudio_emulator)["llm.prediction.structured"]["type"] == "json"
+    assert prediction_settings(lmstudio_emulator)["llm.prediction.structured"]["type"] == "json"
 
 
 def test_agent_retries_only_retryable_errors(chat: Make, lmstudio_emulator: Emulator) -> None:

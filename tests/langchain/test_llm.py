@@ -11,7 +11,7 @@ from langchain_core.prompts import PromptTemplate
 
 from lmstudio_integrations.emulator import Emulator, Reply
 from lmstudio_integrations.langchain import LMStudioLLM
-from tests.langchain.wire import predictions, settings
+from tests.sent_requests import prediction_settings, predictions
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_settings_and_call_keywords_equal_the_chat_models(
     llm: Callable[..., LMStudioLLM], lmstudio_emulator: Emulator
 ) -> None:
     llm(temperature=0.2, stop=["a"]).invoke("x", stop=["b"], max_tokens=3)
-    sent = settings(lmstudio_emulator)
+    sent = prediction_settings(lmstudio_emulator)
     assert sent["llm.prediction.temperature"] == 0.2
     assert sent["llm.prediction.stopStrings"] == ["b"]
     assert sent["llm.prediction.maxPredictedTokens"] == {"checked": True, "value": 3}

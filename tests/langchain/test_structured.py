@@ -18,7 +18,7 @@ from typing_extensions import TypedDict
 from lmstudio_integrations import LMStudioStructuredOutputError
 from lmstudio_integrations.emulator import Emulator, FailedToolCall, Reply, ToolCall
 from lmstudio_integrations.langchain import ChatLMStudio
-from tests.langchain.wire import settings
+from tests.sent_requests import prediction_settings
 
 Make = Callable[..., ChatLMStudio]
 STRUCTURED = "llm.prediction.structured"
@@ -84,7 +84,7 @@ def test_schema_is_sent_with_its_definitions(chat: Make, lmstudio_emulator: Emul
         jokes: list[Joke]
 
     chat().with_structured_output(Shelf).invoke("x")
-    value = settings(lmstudio_emulator)[STRUCTURED]
+    value = prediction_settings(lmstudio_emulator)[STRUCTURED]
     assert value["type"] == "json"
     assert value["jsonSchema"]["properties"]["jokes"]["items"] == {"$ref": "#/$defs/Joke"}
     assert value["jsonSchema"]["$defs"]["Joke"]["required"] == ["setup", "punchline"]
@@ -95,12 +95,12 @@ def test_definitions_of_draft_4_are_converted(chat: Make, lmstudio_emulator: Emu
         jokes: list[OldJoke]
 
     chat().with_structured_output(OldShelf).invoke("x")
-    assert "OldJoke" in settings(lmstudio_emulator)[STRUCTURED]["jsonSchema"]["$defs"]
+    assert "OldJoke" in prediction_settings(lmstudio_emulator)[STRUCTURED]["jsonSchema"]["$defs"]
 
 
 def test_function_calling_forces_the_tool(chat: Make, lmstudio_emulator: Emulator) -> None:
     chat().with_structured_output(Joke, method="function_calling").invoke("x")
-    sent = settings(lmstudio_emulator)
+    sent = prediction_settings(lmstudio_emulator)
     assert [tool["function"]["name"] for tool in sent["llm.prediction.tools"]["tools"]] == ["Joke"]
     assert sent["llm.prediction.toolChoice"]["mode"] == "required"
     assert STRUCTURED not in sent
@@ -108,7 +108,7 @@ def test_function_calling_forces_the_tool(chat: Make, lmstudio_emulator: Emulato
 
 def test_json_mode_sends_an_object_schema(chat: Make, lmstudio_emulator: Emulator) -> None:
     chat().with_structured_output(None, method="json_mode").invoke("x")
-    assert settings(lmstudio_emulator)[STRUCTURED] == {"type": "json", "jsonSchema": {"type": "object"}}
+    assert prediction_settings(lmstudio_emulator)[STRUCTURED] == {"type": "json", "jsonSchema": {"type": "object"}}
 
 
 @pytest.mark.parametrize("strict", [None, True, False])
@@ -173,12 +173,12 @@ def test_function_calling_returns_one_call(chat: Make, lmstudio_emulator: Emulat
 
 def test_other_keywords_reach_the_server(chat: Make, lmstudio_emulator: Emulator) -> None:
     chat().with_structured_output(Joke, temperature=0.5).invoke("x")
-    assert settings(lmstudio_emulator)["llm.prediction.temperature"] == 0.5
+    assert prediction_settings(lmstudio_emulator)["llm.prediction.temperature"] == 0.5
 
 
 def test_response_format_of_a_call_is_sent(chat: Make, lmstudio_emulator: Emulator) -> None:
     chat().invoke("x", response_format={"type": "gbnf", "gbnfGrammar": 'root ::= "yes"'})
-    assert settings(lmstudio_emulator)[STRUCTURED] == {"type": "gbnf", "gbnfGrammar": 'root ::= "yes"'}
+    assert prediction_settings(lmstudio_emulator)[STRUCTURED] == {"type": "gbnf", "gbnfGrammar": 'root ::= "yes"'}
 
 
 NAMED = ToolCall("Joke", DOCUMENT)

@@ -13,7 +13,7 @@ from llama_index.core.llms.function_calling import FunctionCallingLLM
 from lmstudio_integrations.emulator import Emulator, Reply, ThreadsafeEvent
 from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.llama_index import LMStudio
-from tests.llama_index.wire import creations, settings
+from tests.sent_requests import creations, settings
 
 ASK = [ChatMessage(role="system", content="Be brief."), ChatMessage(role="user", content="Hello?")]
 REPLY = Reply("Hello there, 世界 👋🏽!", prompt_tokens=12, cached_tokens=3)

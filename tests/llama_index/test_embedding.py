@@ -22,7 +22,7 @@ from lmstudio_integrations.errors import (
 )
 from lmstudio_integrations.llama_index import LMStudioEmbedding
 from lmstudio_integrations.llama_index.embedding import instructed
-from tests.llama_index.wire import calls, creations, settings
+from tests.sent_requests import calls, creations, settings
 
 
 def sent(server: Emulator) -> list[str]:

@@ -34,10 +34,10 @@ def start_span(events: Collected, kind: str = "Chat") -> str | None:
 def test_prompt_progress_event_has_the_token_counts(server: Emulator, llm: LMStudio, events: Collected) -> None:
     server.script(Reply("Hi", prompt_tokens=100, cached_tokens=20, progress=(0.0, 0.5, 1.0)))
     llm.chat(ASK)
-    told = [event for event in events.of("PromptProgressEvent") if isinstance(event, PromptProgressEvent)]
-    assert [event.progress for event in told] == [0.0, 0.5, 1.0]
-    assert all(event.cached_tokens == 20 and event.total_tokens == 100 for event in told)
-    assert (told[-1].processed_tokens, told[-1].unprocessed_tokens) == (80, 0)
+    found = [event for event in events.of("PromptProgressEvent") if isinstance(event, PromptProgressEvent)]
+    assert [event.progress for event in found] == [0.0, 0.5, 1.0]
+    assert all(event.cached_tokens == 20 and event.total_tokens == 100 for event in found)
+    assert (found[-1].processed_tokens, found[-1].unprocessed_tokens) == (80, 0)
 
 
 @pytest.mark.parametrize("method", ["chat", "stream_chat"])
@@ -79,20 +79,20 @@ async def test_concurrent_calls_keep_their_own_spans(server: Emulator, llm: LMSt
 def test_load_progress_event_has_the_model(server: Emulator, events: Collected) -> None:
     server.load_progress = (0.0, 0.25, 1.0)
     LMStudio(model="emulator/chat-2", base_url=server.url).complete("Hi")
-    told = [event for event in events.of("LoadProgressEvent") if isinstance(event, LoadProgressEvent)]
-    assert [event.progress for event in told][-2:] == [0.25, 1.0]
-    assert {event.model for event in told} == {"emulator/chat-2"}
-    assert {event.span_id for event in told} == {start_span(events, "Completion")}
+    found = [event for event in events.of("LoadProgressEvent") if isinstance(event, LoadProgressEvent)]
+    assert [event.progress for event in found][-2:] == [0.25, 1.0]
+    assert {event.model for event in found} == {"emulator/chat-2"}
+    assert {event.span_id for event in found} == {start_span(events, "Completion")}
 
 
 def test_stats_event_is_dispatched_once_at_the_end(server: Emulator, llm: LMStudio, events: Collected) -> None:
     server.script(Reply("Hi"))
     last = list(llm.stream_chat(ASK))[-1]
-    (told,) = events.of("PredictionStatsEvent")
-    assert isinstance(told, PredictionStatsEvent)
-    assert told.usage == last.raw["usage"]
-    assert told.stats == last.raw["stats"]
-    assert (told.model, told.finish_reason) == ("emulator/chat", "stop")
+    (found,) = events.of("PredictionStatsEvent")
+    assert isinstance(found, PredictionStatsEvent)
+    assert found.usage == last.raw["usage"]
+    assert found.stats == last.raw["stats"]
+    assert (found.model, found.finish_reason) == ("emulator/chat", "stop")
 
 
 def test_chat_dispatches_start_progress_and_end_once(server: Emulator, llm: LMStudio, events: Collected) -> None:

@@ -25,7 +25,7 @@ from lmstudio_integrations.errors import (
 )
 from lmstudio_integrations.llama_index import CancelToken, LMStudio
 from tests.llama_index.conftest import Collected
-from tests.llama_index.wire import cancels, creations
+from tests.sent_requests import cancels, creations
 
 ASK = [ChatMessage(role="user", content="Hello?")]
 FOUR = Reply(fragments=["one ", "two ", "three ", "four"])

@@ -17,7 +17,7 @@ from lmstudio_integrations.emulator import Emulator, Reply
 from lmstudio_integrations.errors import LMStudioError, LMStudioValueError
 from lmstudio_integrations.llama_index import LMStudio
 from lmstudio_integrations.llama_index._messages import to_history
-from tests.llama_index.wire import calls, creations
+from tests.sent_requests import calls, creations
 
 
 def png(colour: str) -> bytes:

@@ -30,7 +30,7 @@ from llama_index.core.tools import QueryEngineTool
 
 from lmstudio_integrations.emulator import Emulator, Reply, ToolCall
 from lmstudio_integrations.llama_index import LMStudio, LMStudioEmbedding
-from tests.llama_index.wire import creations, settings
+from tests.sent_requests import creations, settings
 
 TEXTS = {
     "cats": "Cats sleep sixteen hours a day and purr.",

@@ -60,9 +60,9 @@ def test_query_engine_streams_real_tokens_with_sources(server: Emulator, llm: LM
     assert len([piece for piece in pieces if piece]) > 1
     assert response.source_nodes[0].node.ref_doc_id == "cat"
     assert events.of("PromptProgressEvent")
-    (told,) = [event.model_dump() for event in events.of("PredictionStatsEvent")]
-    assert 0 < told["usage"]["completion_tokens"] <= 24
-    assert told["stats"]["tokens_per_second"] > 0
+    (event,) = [event.model_dump() for event in events.of("PredictionStatsEvent")]
+    assert 0 < event["usage"]["completion_tokens"] <= 24
+    assert event["stats"]["tokens_per_second"] > 0
 
 
 def test_token_counts_are_those_of_the_model(llm: LMStudio) -> None:

@@ -17,8 +17,8 @@ from pydantic import BaseModel, RootModel
 from lmstudio_integrations.emulator import Emulator, Reply, ToolCall
 from lmstudio_integrations.errors import LMStudioAuthenticationError, LMStudioValueError
 from lmstudio_integrations.llama_index import LMStudio, LMStudioEmbedding
-from tests.llama_index.wire import creations, settings
 from tests.protocol.closed import closed
+from tests.sent_requests import creations, settings
 
 ASK = [ChatMessage(role="user", content="Hello?")]
 TOKEN = "sk-lm-abcdefgh:01234567890123456789"

@@ -23,7 +23,7 @@ from lmstudio_integrations.llama_index import LMStudio
 from lmstudio_integrations.llama_index._model_metadata import ModelFacts, metadata_of
 from lmstudio_integrations.llama_index._request import call_keywords, chat_request
 from tests.llama_index.conftest import Collected
-from tests.llama_index.wire import calls, creations, settings
+from tests.sent_requests import calls, creations, settings
 
 TOKEN = "sk-lm-abcdefgh:01234567890123456789"
 ASK = [ChatMessage(role="user", content="Hello?")]

@@ -17,8 +17,8 @@ from lmstudio_integrations.emulator import Emulator, Reply, ToolCall
 from lmstudio_integrations.llama_index import LMStudio
 from lmstudio_integrations.llama_index._structured import PartialObjects
 from tests.llama_index.conftest import Collected
-from tests.llama_index.wire import creations, settings
 from tests.protocol.closed import closed
+from tests.sent_requests import creations, settings
 
 
 class Track(BaseModel):

@@ -15,7 +15,7 @@ from llama_index.core.utils import get_tokenizer
 from lmstudio_integrations import Client
 from lmstudio_integrations.emulator import Emulator
 from lmstudio_integrations.llama_index import LMStudio
-from tests.llama_index.wire import calls
+from tests.sent_requests import calls
 
 ASK = [ChatMessage(role="system", content="Be brief."), ChatMessage(role="user", content="Hello, world?")]
 

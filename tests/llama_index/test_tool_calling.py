@@ -12,7 +12,7 @@ from llama_index.core.tools import FunctionTool
 from lmstudio_integrations.emulator import Emulator, FailedToolCall, Reply, ToolCall
 from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.llama_index import LMStudio
-from tests.llama_index.wire import creations, settings
+from tests.sent_requests import creations, settings
 
 
 def generate_song(name: str, artist: str) -> dict[str, str]:

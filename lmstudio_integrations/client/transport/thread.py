@@ -59,7 +59,7 @@ class IOThread:
         self._consumers: set[Consumer] = set()
         self._lock = threading.Lock()
         self._stopped = False
-        self._thread = threading.Thread(target=self._run, name="lmstudio-engine", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="lmstudio-io", daemon=True)
         try:
             self._thread.start()
         except BaseException:

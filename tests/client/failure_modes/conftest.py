@@ -1,4 +1,4 @@
-"""After each of these tests nothing may be left: no thread, no task, no socket, and no complaint from asyncio."""
+"""After each of these tests nothing may be left: no thread, task or socket, and no error logged by asyncio."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from lmstudio_integrations import Client
 from lmstudio_integrations.emulator import Emulator
 from tests.client.failure_modes.frame_builders import unfinished_tasks
 
-_ENGINE, _EMULATOR = "lmstudio-engine", "lmstudio-emulator"
+_IO_THREAD, _EMULATOR = "lmstudio-io", "lmstudio-emulator"
 
 
 class _Complaints(logging.Handler):
-    """Errors that asyncio and concurrent.futures write where nobody caught them."""
+    """Collects uncaught errors that asyncio and concurrent.futures log."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -25,14 +25,14 @@ class _Complaints(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.threadName == _EMULATOR:
-            return  # it writes on into a socket that it was asked to cut
+            return  # it still writes to a socket that a test made it cut
         self.lines.append(
             f"{record.threadName}, {record.name}: {record.getMessage()} {record.exc_info and record.exc_info[1]!r}"
         )
 
 
 def _threads() -> set[threading.Thread]:
-    return {thread for thread in threading.enumerate() if thread.name != _ENGINE and thread.is_alive()}
+    return {thread for thread in threading.enumerate() if thread.name != _IO_THREAD and thread.is_alive()}
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""What the tests look for on the wire, and how they look into the engine."""
+"""What the tests look for on the wire and on the I/O thread."""
 
 from __future__ import annotations
 
@@ -47,20 +47,20 @@ def cancelled(server: Emulator, opening: RecordedFrame | None = None) -> Recorde
     )
 
 
-def under_way(server: Emulator, count: int = 1) -> None:
-    """Wait until so many predictions have been asked for."""
+def wait_for_predictions(server: Emulator, count: int = 1) -> None:
+    """Wait until ``count`` predictions have been requested."""
     server.wait_until(lambda: len(requests(server, "predict")) >= count)
 
 
 def fragments_sent(server: Emulator, count: int) -> None:
-    """Wait until the emulator has sent so many fragments."""
+    """Wait until the emulator has sent ``count`` fragments."""
     server.wait_until(
         lambda: sum(frame.message.get("message", {}).get("type") == "fragment" for frame in server.sent) >= count
     )
 
 
 def connections(url: str) -> dict[str, Connection]:
-    """The engine's live connections to ``url``, by namespace."""
+    """The I/O thread's live connections to ``url``, by namespace."""
 
     async def look() -> dict[str, Connection]:
         found = {}
@@ -73,7 +73,7 @@ def connections(url: str) -> dict[str, Connection]:
 
 
 def unfinished_tasks(seconds: float = 10.0) -> list[str]:
-    """The tasks on the engine's loop that do not come to their end within ``seconds``."""
+    """The tasks on the I/O thread's loop that do not end within ``seconds``."""
 
     async def settle() -> list[str]:
         others = asyncio.all_tasks() - {asyncio.current_task()}

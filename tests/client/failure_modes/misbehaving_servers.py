@@ -1,4 +1,4 @@
-"""Peers that misbehave below LM Studio's protocol: all on threads of their own, on port 0, closed by ``with``."""
+"""Servers that misbehave below LM Studio's protocol: each on threads of its own, on port 0, closed by ``with``."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _HOST = "127.0.0.1"
 
 
 class Listener:
-    """A TCP server without a program behind it: ``talk(socket)`` runs for each connection, on its own thread."""
+    """A TCP server without a program behind it: ``behave(socket)`` runs for each connection, on its own thread."""
 
-    def __init__(self, talk: Callable[[socket.socket], None]) -> None:
-        self._talk = talk
+    def __init__(self, behave: Callable[[socket.socket], None]) -> None:
+        self._behave = behave
         self._listening = socket.create_server((_HOST, 0))
         self._open: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
@@ -72,50 +72,50 @@ class Listener:
 
     def _serve(self, connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
-            self._talk(connection)
+            self._behave(connection)
         with self._changed:
             self.ended += 1
             self._changed.notify_all()
 
 
-def listen_for_ever(connection: socket.socket) -> None:
-    """Read until the other side goes, and never say a word."""
+def read_forever(connection: socket.socket) -> None:
+    """Read until the client closes, and send nothing."""
     while connection.recv(65536):
         pass
 
 
-def hang_up(connection: socket.socket) -> None:
+def close_at_once(connection: socket.socket) -> None:
     """Close at once."""
 
 
 def answer_http(status: str, body: str = "{}") -> Callable[[socket.socket], None]:
     """Answer any request with an HTTP response that is no upgrade."""
 
-    def talk(connection: socket.socket) -> None:
+    def behave(connection: socket.socket) -> None:
         connection.recv(65536)
         connection.sendall(
             f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode()
         )
 
-    return talk
+    return behave
 
 
-class DeafServer(Listener):
-    """Lets a WebSocket client in, and from then on reads nothing: the network's buffers fill up.
+class NonReadingServer(Listener):
+    """Accepts a WebSocket client, and reads nothing from then on: the network's buffers fill up.
 
-    ``deaf`` counts the connections that are so far.
+    ``not_reading`` counts the connections that have reached that state.
     """
 
     def __init__(self) -> None:
-        super().__init__(self._let_in)
-        self.deaf = 0
+        super().__init__(self._accept_websocket)
+        self.not_reading = 0
         self._released = threading.Event()
 
     def __exit__(self, *exc_info: object) -> None:
         self._released.set()
         super().__exit__(*exc_info)
 
-    def _let_in(self, connection: socket.socket) -> None:
+    def _accept_websocket(self, connection: socket.socket) -> None:
         protocol = ServerProtocol(max_size=None)
         while True:
             protocol.receive_data(connection.recv(65536))
@@ -125,20 +125,20 @@ class DeafServer(Listener):
                 else:
                     protocol.send_text(b'{"success": true}')
                     with self._changed:
-                        self.deaf += 1
+                        self.not_reading += 1
                         self._changed.notify_all()
             for data in protocol.data_to_send():
                 connection.sendall(data)
-            if self.deaf >= self.accepted:
+            if self.not_reading >= self.accepted:
                 self._released.wait()
                 return
 
 
-class RoughServer:
-    """A WebSocket server whose ``talk(peer)`` says what it likes, once for each connection."""
+class MisbehavingServer:
+    """A WebSocket server that calls ``behave(side)`` for each connection."""
 
-    def __init__(self, talk: Callable[[Peer], None]) -> None:
-        self._talk = talk
+    def __init__(self, behave: Callable[[ServerSide], None]) -> None:
+        self._behave = behave
         self._server: Server | None = None
         self._thread: threading.Thread | None = None
 
@@ -161,11 +161,11 @@ class RoughServer:
 
     def _serve(self, connection: ServerConnection) -> None:
         with contextlib.suppress(ConnectionClosed):
-            self._talk(Peer(connection))
+            self._behave(ServerSide(connection))
 
 
-class Peer:
-    """One client of a ``RoughServer``, frame by frame."""
+class ServerSide:
+    """The server's side of a connection to a ``MisbehavingServer``, frame by frame."""
 
     def __init__(self, connection: ServerConnection) -> None:
         self.connection = connection
@@ -173,18 +173,18 @@ class Peer:
     def read(self) -> Any:
         return json.loads(self.connection.recv(5))
 
-    def say(self, *messages: Any) -> None:
+    def send(self, *messages: Any) -> None:
         """Send documents, or text that is none."""
         for message in messages:
             self.connection.send(message if isinstance(message, str) else json.dumps(message))
 
-    def let_in(self) -> None:
-        """The authentication, as it should be."""
+    def authenticate(self) -> None:
+        """Read the client's authentication and accept it."""
         assert self.read()["authVersion"] == 1
-        self.say({"success": True})
+        self.send({"success": True})
 
-    def hear_out(self) -> list[Any]:
-        """Everything that still comes, until the client goes."""
+    def read_to_the_end(self) -> list[Any]:
+        """The frames that still arrive, until the client closes."""
         frames = []
         with contextlib.suppress(ConnectionClosed, TimeoutError):
             while True:
@@ -192,33 +192,33 @@ class Peer:
         return frames
 
 
-def scripted(*answers: Sequence[Any]) -> Callable[[Peer], None]:
-    """Let the client in, answer its first request with the first of ``answers``, and so on; then listen.
+def scripted(*answers: Sequence[Any]) -> Callable[[ServerSide], None]:
+    """Authenticate, answer the first request with the first of ``answers``, and so on; then read to the end.
 
     ``"ID"`` as a channel's or call's id stands for the request's own.
     """
 
-    def talk(peer: Peer) -> None:
-        peer.let_in()
+    def behave(side: ServerSide) -> None:
+        side.authenticate()
         for answer in answers:
-            request = peer.read()
+            request = side.read()
             own = request.get("channelId", request.get("callId"))
             for message in answer:
-                peer.say({key: own if value == "ID" else value for key, value in message.items()})
-        peer.hear_out()
+                side.send({key: own if value == "ID" else value for key, value in message.items()})
+        side.read_to_the_end()
 
-    return talk
+    return behave
 
 
 class Proxy:
-    """Forwards TCP to ``target`` until ``freeze()``: from then on it swallows everything and closes nothing."""
+    """Forwards TCP to ``target`` until ``freeze()``: from then on it discards everything and closes nothing."""
 
     def __init__(self, target_port: int) -> None:
         self._target = target_port
         self._frozen = threading.Event()
         self._listener = Listener(self._forward)
-        self._swallowed = threading.Condition()
-        self.swallowed = 0
+        self._discarded = threading.Condition()
+        self.discarded = 0
 
     def __enter__(self) -> Self:
         self._listener.__enter__()
@@ -240,10 +240,10 @@ class Proxy:
         self._frozen.set()
         self._frozen = threading.Event()
 
-    def wait_swallowed(self, timeout: float = 5.0) -> None:
-        """Return once something has been swallowed."""
-        with self._swallowed:
-            assert self._swallowed.wait_for(lambda: self.swallowed > 0, timeout)
+    def wait_discarded(self, timeout: float = 5.0) -> None:
+        """Wait until something was discarded."""
+        with self._discarded:
+            assert self._discarded.wait_for(lambda: self.discarded > 0, timeout)
 
     def _forward(self, near: socket.socket) -> None:
         frozen = self._frozen
@@ -251,7 +251,7 @@ class Proxy:
             back = threading.Thread(target=self._pump, args=(far, near, frozen), daemon=True)
             back.start()
             self._pump(near, far, frozen)
-            # The far side hears of the end in any case, so that the emulator's count of sockets comes right.
+            # The far side is closed in any case, so that the emulator's count of sockets is right.
             with contextlib.suppress(OSError):
                 far.shutdown(socket.SHUT_RDWR)
             back.join(5)
@@ -260,9 +260,9 @@ class Proxy:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
                 if frozen.is_set():
-                    with self._swallowed:
-                        self.swallowed += len(data)
-                        self._swallowed.notify_all()
+                    with self._discarded:
+                        self.discarded += len(data)
+                        self._discarded.notify_all()
                 else:
                     sink.sendall(data)
             if not frozen.is_set():
@@ -278,7 +278,7 @@ def silent_port() -> Iterator[str]:
 
 @contextlib.contextmanager
 def closed_port() -> Iterator[str]:
-    """The address of a port where nobody listens, kept from others."""
+    """The address of a port that is bound, so that no other program gets it, and at which no program listens."""
     with socket.socket() as bound:
         bound.bind((_HOST, 0))
         yield f"ws://{_HOST}:{bound.getsockname()[1]}"

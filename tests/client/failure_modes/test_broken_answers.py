@@ -1,4 +1,4 @@
-"""Answers that break off, come twice as strange as they should, or in pieces that nobody ordered."""
+"""Interrupted answers, unknown packets, very large or fragmented messages."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from lmstudio_integrations.errors import (
     LMStudioModelUnloadedError,
     LMStudioServerError,
 )
-from tests.client.failure_modes.frame_builders import CHAT, UNLOADED, fragments_sent, requests, under_way
-from tests.client.failure_modes.misbehaving_servers import Peer, RoughServer, scripted
+from tests.client.failure_modes.frame_builders import CHAT, UNLOADED, fragments_sent, requests, wait_for_predictions
+from tests.client.failure_modes.misbehaving_servers import MisbehavingServer, ServerSide, scripted
 
 _WORDS = "One two three four five"
 
@@ -41,13 +41,13 @@ def test_interrupted_answer_raises_with_the_partial_text(
     server.faults.add(fault, after=3)
     heard: list[str] = []
     stream = client.llm.model(CHAT).respond_stream("hi", on_prediction_fragment=lambda f: heard.append(f.content))
-    with pytest.raises(error) as told:
+    with pytest.raises(error) as raised:
         stream.result()
-    partial = told.value.partial  # type: ignore[attr-defined]
+    partial = raised.value.partial  # type: ignore[attr-defined]
     assert partial.content == "".join(heard) == stream.content
     assert _WORDS.startswith(partial.content)
     assert len(heard) >= 3
-    assert told.value.response_started  # type: ignore[attr-defined]
+    assert raised.value.response_started  # type: ignore[attr-defined]
     assert len(requests(server, "predict")) == 1, "a prediction that has begun must not be repeated"
     assert client.llm.just_in_time(CHAT).respond("hi").content
 
@@ -59,10 +59,10 @@ async def test_interrupted_answer_raises_in_an_async_reader(server: Emulator, fa
     async with AsyncClient(server.url) as client:
         model = client.llm.just_in_time(CHAT)
         stream = await model.respond_stream("hi")
-        with pytest.raises((LMStudioIncompleteError, LMStudioServerError, LMStudioDisconnectedError)) as told:
+        with pytest.raises((LMStudioIncompleteError, LMStudioServerError, LMStudioDisconnectedError)) as raised:
             _ = [fragment async for fragment in stream]
-        assert told.value.partial.content.startswith("One two")
-        with pytest.raises(type(told.value)):
+        assert raised.value.partial.content.startswith("One two")
+        with pytest.raises(type(raised.value)):
             await stream.result()
         assert (await model.respond("hi")).content
 
@@ -75,9 +75,9 @@ def test_lost_socket_raises_a_separate_error_in_each_of_forty_streams(server: Em
     server.drop_connections()
     errors = []
     for stream in streams:
-        with pytest.raises(LMStudioDisconnectedError) as told:
+        with pytest.raises(LMStudioDisconnectedError) as raised:
             stream.result()
-        errors.append(told.value)
+        errors.append(raised.value)
     assert len(set(map(id, errors))) == 40
     assert all(error.partial.content.strip() == "One" for error in errors)
     assert len(requests(server, "predict")) == 40
@@ -114,10 +114,10 @@ def test_lost_prediction_is_sent_again_only_before_its_first_packet(server: Emul
     # Prompt progress is a beginning, too: the server has worked for it.
     server.script(Reply("lost", progress=(0.0, 0.5)), Reply("found"))
     server.faults.add("drop")
-    with pytest.raises(LMStudioDisconnectedError) as told:
+    with pytest.raises(LMStudioDisconnectedError) as raised:
         model.respond("hi")
-    assert told.value.response_started
-    assert told.value.partial.prompt_progress.progress == 0.5
+    assert raised.value.response_started
+    assert raised.value.partial.prompt_progress.progress == 0.5
 
 
 def test_restart_between_calls_is_transparent(server: Emulator, client: Client) -> None:
@@ -166,7 +166,7 @@ def test_stopped_server_raises_connection_error() -> None:
         model = client.llm.model(CHAT)
         server.script(Reply(_WORDS, hold=ThreadsafeEvent()))
         stream = model.respond_stream("hi")
-        under_way(server)
+        wait_for_predictions(server)
     with pytest.raises(LMStudioConnectionError):
         stream.result()
     with pytest.raises(LMStudioConnectionError):
@@ -222,19 +222,19 @@ def test_unknown_packets_are_ignored_in_a_load(server: Emulator, client: Client,
     [7, None, [], "text", {"type": 7}, {"type": "loadSuccess"}, {"type": "alreadyLoaded", "info": {"modelKey": "x"}}],
 )
 def test_untyped_packet_in_a_load_does_not_affect_other_calls(packet: Any) -> None:
-    """With a packet that cannot be read in place of the final one, the load is incomplete, and told so."""
+    """With a packet that cannot be read in place of the final one, the load is incomplete, and the error says so."""
 
-    def talk(peer: Peer) -> None:
-        peer.let_in()
-        channel = peer.read()["channelId"]
-        peer.say({"type": "channelSend", "channelId": channel, "message": packet})
-        peer.say({"type": "channelClose", "channelId": channel})
-        call = peer.read()
+    def behave(side: ServerSide) -> None:
+        side.authenticate()
+        channel = side.read()["channelId"]
+        side.send({"type": "channelSend", "channelId": channel, "message": packet})
+        side.send({"type": "channelClose", "channelId": channel})
+        call = side.read()
         assert call["type"] == "rpcCall", "the socket must have lived on"
-        peer.say({"type": "rpcResult", "callId": call["callId"], "result": []})
-        peer.hear_out()
+        side.send({"type": "rpcResult", "callId": call["callId"], "result": []})
+        side.read_to_the_end()
 
-    with RoughServer(talk) as server, Client(server.url, timeout=2) as client:
+    with MisbehavingServer(behave) as server, Client(server.url, timeout=2) as client:
         with pytest.raises(LMStudioIncompleteError):
             client.llm.model(CHAT)
         assert client.llm.list_loaded() == []
@@ -266,17 +266,17 @@ async def test_frames_above_a_megabyte_pass_both_ways_beside_another_stream(serv
 def test_fragmented_message_with_pings_between_is_joined() -> None:
     """Nothing forbids a server, or a proxy before it, to send a message in several frames."""
 
-    def talk(peer: Peer) -> None:
-        peer.let_in()
-        call = peer.read()
+    def behave(side: ServerSide) -> None:
+        side.authenticate()
+        call = side.read()
         text = f'{{"type": "rpcResult", "callId": {call["callId"]}, "result": {{"version": "0.4.ä", "build": 7}}}}'
-        peer.connection.ping()
-        peer.connection.send([text[:5], text[5:40], text[40:]])
-        call = peer.read()
-        peer.connection.send([b'{"type": "rpcResult", "callId": ', str(call["callId"]).encode(), b', "result": []}'])
-        peer.hear_out()
+        side.connection.ping()
+        side.connection.send([text[:5], text[5:40], text[40:]])
+        call = side.read()
+        side.connection.send([b'{"type": "rpcResult", "callId": ', str(call["callId"]).encode(), b', "result": []}'])
+        side.read_to_the_end()
 
-    with RoughServer(talk) as server, Client(server.url, timeout=2) as client:
+    with MisbehavingServer(behave) as server, Client(server.url, timeout=2) as client:
         assert client.system.version().version == "0.4.ä"
         assert client.list_downloaded_models() == []
 
@@ -290,7 +290,7 @@ def test_answers_without_a_pending_call_are_ignored() -> None:
         {"type": "keepAliveAck"},
     ]
     final = {"type": "rpcResult", "callId": "ID", "result": {"version": "1", "build": 2}}
-    with RoughServer(scripted([*stray, final, final])) as server, Client(server.url, timeout=2) as client:
+    with MisbehavingServer(scripted([*stray, final, final])) as server, Client(server.url, timeout=2) as client:
         assert client.system.version().build == 2
 
 
@@ -303,31 +303,31 @@ def test_late_channel_close_delays_no_caller(server: Emulator, client: Client) -
 
 
 def test_close_frame_in_a_stream_raises_like_a_lost_socket() -> None:
-    def talk(peer: Peer) -> None:
-        peer.let_in()
-        channel = peer.read()["channelId"]
+    def behave(side: ServerSide) -> None:
+        side.authenticate()
+        channel = side.read()["channelId"]
         fragment = {"type": "fragment", "fragment": {"content": "One "}}
-        peer.say({"type": "channelSend", "channelId": channel, "message": fragment})
-        peer.connection.close(1001)
+        side.send({"type": "channelSend", "channelId": channel, "message": fragment})
+        side.connection.close(1001)
 
-    with RoughServer(talk) as server:
+    with MisbehavingServer(behave) as server:
         stream = Client(server.url, timeout=2).llm.just_in_time().respond_stream("hi")
-        with pytest.raises(LMStudioDisconnectedError, match="1001") as told:
+        with pytest.raises(LMStudioDisconnectedError, match="1001") as raised:
             stream.result()
-    assert told.value.partial.content == "One "
+    assert raised.value.partial.content == "One "
 
 
 def test_invalid_frame_closes_the_socket_and_fails_pending_calls() -> None:
     arrived = threading.Event()
 
-    def talk(peer: Peer) -> None:
-        peer.let_in()
-        peer.read()
+    def behave(side: ServerSide) -> None:
+        side.authenticate()
+        side.read()
         arrived.set()
-        peer.connection.socket.sendall(b"\xff\xff\xff\xff")
-        peer.hear_out()
+        side.connection.socket.sendall(b"\xff\xff\xff\xff")
+        side.read_to_the_end()
 
-    with RoughServer(talk) as server:
+    with MisbehavingServer(behave) as server:
         with pytest.raises(LMStudioDisconnectedError):
             Client(server.url, timeout=2).system.version()
         assert arrived.is_set()

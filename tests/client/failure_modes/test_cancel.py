@@ -24,8 +24,8 @@ from tests.client.failure_modes.frame_builders import (
     connections,
     opens,
     requests,
-    under_way,
     unfinished_tasks,
+    wait_for_predictions,
 )
 
 _ENDLESS = "word " * 1000
@@ -91,7 +91,7 @@ def test_leaving_a_with_block_cancels(server: Emulator, model: LLM) -> None:
 
 def test_close_before_the_first_read_cancels(server: Emulator, model: LLM) -> None:
     stream = model.respond_stream("hi")
-    under_way(server)
+    wait_for_predictions(server)
     stream.close()
     stream.close()
     cancelled(server)
@@ -103,7 +103,7 @@ def test_close_before_the_first_read_cancels(server: Emulator, model: LLM) -> No
 
 def test_cancel_from_another_thread_ends_a_blocked_result(server: Emulator, model: LLM) -> None:
     stream = model.respond_stream("hi")
-    under_way(server)
+    wait_for_predictions(server)
     canceller = threading.Thread(target=stream.cancel)
     canceller.start()
     assert stream.result().stats.stop_reason == "userStopped"
@@ -121,7 +121,7 @@ def test_cancel_from_a_callback_ends_the_result(server: Emulator, model: LLM) ->
 
 def test_repeated_cancels_send_one_cancel(server: Emulator, model: LLM) -> None:
     stream = model.respond_stream("hi")
-    under_way(server)
+    wait_for_predictions(server)
     for _ in range(5):
         stream.cancel()
     stream.close()
@@ -167,7 +167,7 @@ def test_cancelled_prediction_is_not_retried_on_a_new_socket(server: Emulator, c
     server.script(Reply("lost", progress=(), hold=ThreadsafeEvent(), hold_after=0))
     server.faults.add("stall")
     stream = model.respond_stream("hi")
-    under_way(server)
+    wait_for_predictions(server)
     stream.cancel()
     cancelled(server)
     server.drop_connections()
@@ -179,7 +179,7 @@ def test_cancelled_prediction_is_not_retried_on_a_new_socket(server: Emulator, c
 
 def test_unreferenced_stream_is_cancelled(server: Emulator, model: LLM) -> None:
     stream = model.respond_stream("hi")
-    under_way(server)
+    wait_for_predictions(server)
     del stream
     cancelled(server)
 
@@ -189,7 +189,7 @@ def test_stream_in_a_reference_cycle_is_cancelled_by_garbage_collection_on_any_t
 ) -> None:
     ring: list[object] = [model.respond_stream("hi")]
     ring.append(ring)
-    under_way(server)
+    wait_for_predictions(server)
     del ring
     collector = threading.Thread(target=gc.collect)
     collector.start()
@@ -236,7 +236,7 @@ async def test_leaving_an_async_with_block_cancels(server: Emulator, awaiting: A
 
 async def test_cancelling_the_reading_task_cancels(server: Emulator, awaiting: AsyncLLM) -> None:
     reading = asyncio.create_task(awaiting.respond("hi"))
-    await asyncio.to_thread(under_way, server)
+    await asyncio.to_thread(wait_for_predictions, server)
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reading
@@ -253,7 +253,7 @@ async def test_asyncio_timeout_cancels(server: Emulator, awaiting: AsyncLLM) -> 
 async def test_cancel_from_another_task_ends_an_awaited_result(server: Emulator, awaiting: AsyncLLM) -> None:
     stream = await awaiting.respond_stream("hi")
     result = asyncio.create_task(stream.wait_for_result())
-    await asyncio.to_thread(under_way, server)
+    await asyncio.to_thread(wait_for_predictions, server)
     stream.cancel()
     assert (await result).stats.stop_reason == "userStopped"
 
@@ -261,7 +261,7 @@ async def test_cancel_from_another_task_ends_an_awaited_result(server: Emulator,
 async def test_cancel_from_another_thread_ends_an_awaited_result(server: Emulator, awaiting: AsyncLLM) -> None:
     stream = await awaiting.respond_stream("hi")
     result = asyncio.create_task(stream.wait_for_result())
-    await asyncio.to_thread(under_way, server)
+    await asyncio.to_thread(wait_for_predictions, server)
     await asyncio.to_thread(stream.cancel)
     assert (await result).stats.stop_reason == "userStopped"
 
@@ -269,7 +269,7 @@ async def test_cancel_from_another_thread_ends_an_awaited_result(server: Emulato
 async def test_unreferenced_async_stream_is_cancelled_on_any_thread(server: Emulator, awaiting: AsyncLLM) -> None:
     ring: list[object] = [await awaiting.respond_stream("hi")]
     ring.append(ring)
-    await asyncio.to_thread(under_way, server)
+    await asyncio.to_thread(wait_for_predictions, server)
     del ring
     await asyncio.to_thread(gc.collect)
     await asyncio.to_thread(cancelled, server)

@@ -16,14 +16,14 @@ from lmstudio_integrations.client.transport.retry import NotSentError
 from lmstudio_integrations.client.transport.thread import io_thread
 from lmstudio_integrations.emulator import Emulator, Reply, ThreadsafeEvent
 from lmstudio_integrations.errors import LMStudioCancelledError, LMStudioConnectionError, LMStudioError
-from tests.client.failure_modes.frame_builders import CHAT, cancelled, connections, requests, under_way
+from tests.client.failure_modes.frame_builders import CHAT, cancelled, connections, requests, wait_for_predictions
 
 
 def test_close_cancels_the_clients_streams_and_closes_all_sockets(server: Emulator) -> None:
     server.script(*(Reply("One two three", hold=ThreadsafeEvent(), hold_after=1) for _ in range(5)))
     client = Client(server.url)
     streams = [client.llm.just_in_time(CHAT).respond_stream("hi") for _ in range(5)]
-    under_way(server, 5)
+    wait_for_predictions(server, 5)
     client.close()
     for opening in requests(server, "predict"):
         cancelled(server, opening)
@@ -39,7 +39,7 @@ def test_close_wakes_a_reading_thread(server: Emulator) -> None:
     stream = client.llm.just_in_time(CHAT).respond_stream("hi")
     with ThreadPoolExecutor(1) as pool:
         reading = pool.submit(stream.result)
-        under_way(server)
+        wait_for_predictions(server)
         client.close()
         assert type(reading.exception(10)) is LMStudioCancelledError
 
@@ -48,7 +48,7 @@ async def test_close_wakes_a_reading_task(server: Emulator) -> None:
     server.script(Reply("One two three", hold=ThreadsafeEvent(), hold_after=1))
     client = AsyncClient(server.url)
     reading = asyncio.create_task(client.llm.just_in_time(CHAT).respond("hi"))
-    await asyncio.to_thread(under_way, server)
+    await asyncio.to_thread(wait_for_predictions, server)
     await client.close()
     with pytest.raises(LMStudioCancelledError):
         await reading
@@ -71,9 +71,9 @@ def test_other_client_of_the_pool_continues_after_close(server: Emulator) -> Non
     leaving, staying = Client(server.url), Client(server.url)
     model = staying.llm.model(CHAT)
     stream = model.respond_stream("hi")
-    under_way(server)
+    wait_for_predictions(server)
     left = leaving.llm.just_in_time(CHAT).respond_stream("hi")
-    under_way(server, 2)
+    wait_for_predictions(server, 2)
     leaving.close()
     assert model.tokenize("text"), "a new request must get a new socket"
     with pytest.raises(LMStudioCancelledError):
@@ -151,7 +151,7 @@ def test_retired_socket_closes_after_its_last_call_is_abandoned(server: Emulator
     server.faults.add("stall", after=1)
     staying = Client(server.url)
     stream = staying.llm.model(CHAT).respond_stream("hi", timeout=0.3)
-    under_way(server)
+    wait_for_predictions(server)
     Client(server.url).close()
     assert server.connections == 1
     with pytest.raises(TimeoutError):

@@ -1,4 +1,4 @@
-"""The way to the server: nobody there, somebody else there, an upgrade or an authentication that never comes."""
+"""Connecting: no server, another kind of server, an upgrade or an authentication without an answer."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from lmstudio_integrations.errors import (
 from tests.client.failure_modes.frame_builders import CHAT, caught
 from tests.client.failure_modes.misbehaving_servers import (
     Listener,
-    Peer,
-    RoughServer,
+    MisbehavingServer,
+    ServerSide,
     answer_http,
+    close_at_once,
     closed_port,
-    hang_up,
-    listen_for_ever,
+    read_forever,
     scripted,
     silent_port,
 )
 
 
 def test_unanswered_upgrade_raises_the_connect_limit() -> None:
-    with silent_port() as url, pytest.raises(LMStudioTimeoutError) as told:
+    with silent_port() as url, pytest.raises(LMStudioTimeoutError) as raised:
         Client(url, timeout=Timeout(connect=0.1)).system.version()
-    assert told.value.limit == "connect"
-    assert told.value.seconds == 0.1
-    assert told.value.last_heard == "nothing"
-    assert isinstance(told.value, TimeoutError)
-    assert "the connection did not come within 0.1 s" in str(told.value)
+    assert raised.value.limit == "connect"
+    assert raised.value.seconds == 0.1
+    assert raised.value.last_heard == "nothing"
+    assert isinstance(raised.value, TimeoutError)
+    assert "the connection did not come within 0.1 s" in str(raised.value)
 
 
 async def test_unanswered_upgrade_ends_streams_and_async_calls() -> None:
@@ -56,17 +56,17 @@ async def test_unanswered_upgrade_ends_streams_and_async_calls() -> None:
 
 
 def test_socket_of_a_timed_out_attempt_is_closed() -> None:
-    with Listener(listen_for_ever) as peer:
+    with Listener(read_forever) as side:
         with pytest.raises(LMStudioTimeoutError):
-            Client(peer.url, timeout=0.1).system.version()
-        peer.wait_until(lambda: peer.ended == peer.accepted == 1)
+            Client(side.url, timeout=0.1).system.version()
+        side.wait_until(lambda: side.ended == side.accepted == 1)
 
 
 def test_unanswered_path_and_missing_server_raise_different_errors(server: Emulator) -> None:
     """LM Studio leaves the upgrade of a wrong path without an answer."""
-    with pytest.raises(LMStudioTimeoutError) as told:
+    with pytest.raises(LMStudioTimeoutError) as raised:
         Client(server.url + "/prefix", timeout=0.1).system.version()
-    assert "/prefix/system" in str(told.value)
+    assert "/prefix/system" in str(raised.value)
 
 
 @pytest.mark.parametrize("fault", ["no_upgrade", "never_auth"])
@@ -82,11 +82,11 @@ def test_failed_connect_raises_a_separate_error_in_each_of_forty_calls(server: E
 
 def test_unanswered_authentication_names_the_last_step_in_the_error(server: Emulator) -> None:
     server.faults.add("never_auth")
-    with pytest.raises(LMStudioTimeoutError) as told:
+    with pytest.raises(LMStudioTimeoutError) as raised:
         Client(server.url, timeout=0.1).system.version()
-    assert told.value.limit == "connect"
-    assert told.value.last_heard == "the WebSocket handshake"
-    assert "the reply to the authentication" in str(told.value)
+    assert raised.value.limit == "connect"
+    assert raised.value.last_heard == "the WebSocket handshake"
+    assert "the reply to the authentication" in str(raised.value)
     server.wait_until(lambda: server.connections == 0)
     assert Client(server.url).system.version().version == "emulator"
 
@@ -125,48 +125,48 @@ async def test_refused_token_is_in_no_error_of_the_waiting_calls() -> None:
     token = "sk-lm-abcdefgh:ABCDEFGHIJKLMNOPQRST"
     with Emulator(api_token="sk-lm-12345678:12345678901234567890") as server:
         client = AsyncClient(server.url, api_token=token)
-        told = await asyncio.gather(*(client.system.version() for _ in range(5)), return_exceptions=True)
+        errors = await asyncio.gather(*(client.system.version() for _ in range(5)), return_exceptions=True)
         server.wait_until(lambda: server.connections == 0)
-    assert all(type(error) is LMStudioAuthenticationError for error in told)
-    assert len(set(map(id, told))) == 5
-    assert not any(part in f"{error!r}" for error in told for part in token.split(":"))
+    assert all(type(error) is LMStudioAuthenticationError for error in errors)
+    assert len(set(map(id, errors))) == 5
+    assert not any(part in f"{error!r}" for error in errors for part in token.split(":"))
 
 
 def test_missing_server_error_says_how_to_start_lm_studio() -> None:
-    with closed_port() as url, pytest.raises(LMStudioServerNotFoundError, match="lms server start") as told:
+    with closed_port() as url, pytest.raises(LMStudioServerNotFoundError, match="lms server start") as raised:
         Client(url).llm.just_in_time(CHAT).respond("hi")
-    assert told.value.addresses == (url,)
+    assert raised.value.addresses == (url,)
 
 
 @pytest.mark.parametrize(
-    ("peer", "words"),
+    ("side", "words"),
     [
         (answer_http("404 Not Found"), "HTTP status 404"),
         (answer_http("200 OK", "<html>"), "HTTP status 200"),
-        (hang_up, "closed the connection during the handshake"),
+        (close_at_once, "closed the connection during the handshake"),
         (lambda connection: connection.sendall(b"220 mail.example ESMTP\r\n"), "does not speak WebSocket"),
     ],
 )
-def test_server_without_websockets_raises_connection_error(peer: object, words: str) -> None:
-    with Listener(peer) as listener, pytest.raises(LMStudioConnectionError, match=words):  # type: ignore[arg-type]
+def test_server_without_websockets_raises_connection_error(side: object, words: str) -> None:
+    with Listener(side) as listener, pytest.raises(LMStudioConnectionError, match=words):  # type: ignore[arg-type]
         Client(listener.url).system.version()
 
 
 def test_socket_closed_right_after_connecting_is_retried() -> None:
     attempts = iter(("first", "second"))
 
-    def talk(peer: Peer) -> None:
+    def behave(side: ServerSide) -> None:
         if next(attempts) == "first":
-            peer.connection.close()
+            side.connection.close()
         else:
-            scripted([{"type": "rpcResult", "callId": "ID", "result": {"version": "0.4", "build": 1}}])(peer)
+            scripted([{"type": "rpcResult", "callId": "ID", "result": {"version": "0.4", "build": 1}}])(side)
 
-    with RoughServer(talk) as server:
+    with MisbehavingServer(behave) as server:
         assert Client(server.url).system.version().version == "0.4"
 
 
 def test_socket_always_closed_after_connecting_ends_the_retries() -> None:
-    with Listener(hang_up) as listener:
+    with Listener(close_at_once) as listener:
         with pytest.raises(LMStudioDisconnectedError):
             Client(listener.url).system.version()
         assert listener.accepted == 2
@@ -183,13 +183,13 @@ def test_socket_always_closed_after_connecting_ends_the_retries() -> None:
     ],
 )
 def test_invalid_authentication_reply_raises_a_specific_error(reply: str | None, error: type[LMStudioError]) -> None:
-    def talk(peer: Peer) -> None:
-        peer.read()
+    def behave(side: ServerSide) -> None:
+        side.read()
         if reply is not None:
-            peer.say(reply)
-            peer.hear_out()
+            side.send(reply)
+            side.read_to_the_end()
 
-    with RoughServer(talk) as server, pytest.raises(error):
+    with MisbehavingServer(behave) as server, pytest.raises(error):
         Client(server.url).system.version()
 
 
@@ -202,11 +202,11 @@ def test_unreachable_address_raises_connection_error_without_waiting(url: str) -
 
 
 def test_circular_redirect_raises_connection_error() -> None:
-    def talk(connection: socket.socket) -> None:
+    def behave(connection: socket.socket) -> None:
         connection.recv(65536)
         connection.sendall(b"HTTP/1.1 302 Found\r\nLocation: /system\r\nContent-Length: 0\r\n\r\n")
 
-    with Listener(talk) as listener, pytest.raises(LMStudioConnectionError, match="HTTP status 302"):
+    with Listener(behave) as listener, pytest.raises(LMStudioConnectionError, match="HTTP status 302"):
         Client(listener.url).system.version()
 
 

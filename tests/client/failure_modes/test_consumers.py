@@ -15,7 +15,7 @@ from lmstudio_integrations.client.sync import PredictionStream
 from lmstudio_integrations.client.transport.mailbox import AsyncMailbox
 from lmstudio_integrations.emulator import Emulator, Reply, ThreadsafeEvent
 from lmstudio_integrations.errors import LMStudioDisconnectedError, LMStudioServerError
-from tests.client.failure_modes.frame_builders import CHAT, caught, fragments_sent, under_way
+from tests.client.failure_modes.frame_builders import CHAT, caught, fragments_sent, wait_for_predictions
 
 
 def test_stopped_reader_does_not_block_other_streams(server: Emulator, client: Client) -> None:
@@ -138,7 +138,7 @@ def test_two_threads_waiting_for_one_stream_both_get_its_end(server: Emulator, c
     threads = [threading.Thread(target=lambda: results.append(stream.result())) for _ in range(4)]
     for thread in threads:
         thread.start()
-    under_way(server)
+    wait_for_predictions(server)
     gate.release()
     for thread in threads:
         thread.join(10)
@@ -166,7 +166,7 @@ async def test_two_tasks_waiting_for_one_stream_both_get_its_end(server: Emulato
     async with AsyncClient(server.url) as client:
         stream = await client.llm.just_in_time(CHAT).respond_stream("hi")
         waiting = [asyncio.create_task(stream.wait_for_result()) for _ in range(4)]
-        await asyncio.to_thread(under_way, server)
+        await asyncio.to_thread(wait_for_predictions, server)
         gate.release()
         results = await asyncio.wait_for(asyncio.gather(*waiting), 10)
     assert [result.content for result in results] == ["One two three"] * 4

@@ -74,8 +74,8 @@ async def test_async_readers_cancelled_together_cancel_the_load_once(server: Emu
         loading = await asyncio.to_thread(server.wait_for, opens("getOrLoad"))
         for reader in readers:
             reader.cancel()
-        told = await asyncio.gather(*readers, return_exceptions=True)
-        assert all(isinstance(error, asyncio.CancelledError) for error in told)
+        outcomes = await asyncio.gather(*readers, return_exceptions=True)
+        assert all(isinstance(error, asyncio.CancelledError) for error in outcomes)
         await asyncio.to_thread(cancelled, server, loading)
     assert len(cancels(server)) == 1
 
@@ -85,9 +85,9 @@ def test_short_limit_of_one_request_does_not_end_a_shared_load(server: Emulator,
     model = client.llm.just_in_time(UNLOADED)
     impatient = model.respond_stream("hi", timeout=Timeout(load=0.2))
     patient = model.respond_stream("hi")
-    with pytest.raises(LMStudioTimeoutError) as told:
+    with pytest.raises(LMStudioTimeoutError) as raised:
         impatient.result()
-    assert told.value.limit == "load"
+    assert raised.value.limit == "load"
     gate.release()
     assert patient.result().content
 
@@ -102,9 +102,9 @@ def test_failed_load_raises_a_separate_error_in_each_caller() -> None:
         gate.release()
         errors = []
         for stream in streams:
-            with pytest.raises(LMStudioServerError, match="does not fit into memory") as told:
+            with pytest.raises(LMStudioServerError, match="does not fit into memory") as raised:
                 stream.result()
-            errors.append(told.value)
+            errors.append(raised.value)
         assert len(set(map(id, errors))) == 6
 
 
@@ -154,7 +154,7 @@ def test_socket_lost_while_loading_raises_in_the_waiting_calls(server: Emulator,
     hold.release()  # a load may have begun between these lines, and waits for it
     for thread in threads:
         thread.join(20)
-    # Those who had come in before are told; who came in after the restart has been served.
+    # Requests of before the restart fail; those after it were answered.
     assert all(isinstance(error, LMStudioError) for error in errors)
     assert model.respond("hi").content
 

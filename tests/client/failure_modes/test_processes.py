@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lmstudio_integrations.emulator import Emulator, Reply, ThreadsafeEvent
-from tests.client.failure_modes.frame_builders import CHAT, UNLOADED, cancelled, opens, requests, under_way
+from tests.client.failure_modes.frame_builders import CHAT, UNLOADED, cancelled, opens, requests, wait_for_predictions
 from tests.client.failure_modes.processes import environment, program, run
 
 _BEGIN = f"""
@@ -374,4 +374,4 @@ stream.cancel()
 print(stream.result().stats.stop_reason)
 """
     assert run(_BEGIN + source, endless.url) == "True\nuserStopped\n"
-    under_way(endless)
+    wait_for_predictions(endless)

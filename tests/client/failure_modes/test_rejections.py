@@ -12,7 +12,7 @@ from lmstudio_integrations.client.transport.stream_controller import StreamContr
 from lmstudio_integrations.client.transport.thread import io_thread
 from lmstudio_integrations.emulator import Emulator, Reply, ThreadsafeEvent
 from lmstudio_integrations.errors import LMStudioProtocolError, LMStudioRequestRejectedError, LMStudioTimeoutError
-from tests.client.failure_modes.frame_builders import CHAT, requests, under_way
+from tests.client.failure_modes.frame_builders import CHAT, requests, wait_for_predictions
 
 _UNKNOWN = Call("llm", "invented", Parameter.of({"a": 1}), lambda result: result)
 _WRONG = Call("llm", "tokenize", Parameter.of({"inputString": 7}, "specifier"), lambda result: result)
@@ -60,7 +60,7 @@ async def test_rejections_beyond_a_sockets_warnings_all_raise(server: Emulator) 
 
 
 def test_eight_concurrent_rejections_raise_within_the_first_packet_limit(server: Emulator, client: Client) -> None:
-    """Only five warnings come; whom the server has not named is told by the clock."""
+    """Only five warnings are sent; requests that none of them names end by their time limit."""
     model = client.llm.model(CHAT)
     server.faults.add("warning_instead", times=8)
     streams = [model.respond_stream("hi", timeout=0.3) for _ in range(8)]
@@ -68,7 +68,7 @@ def test_eight_concurrent_rejections_raise_within_the_first_packet_limit(server:
         with pytest.raises((LMStudioRequestRejectedError, LMStudioTimeoutError)):
             stream.result()
     server.wait_until(lambda: len(requests(server, "predict")) == 8)
-    server.faults.clear()  # a request that was told by its neighbour's warning may still be on its way
+    server.faults.clear()  # a request that another one's warning has failed may still be sent
     assert model.respond("hi").content
 
 
@@ -109,8 +109,8 @@ def test_missing_answer_ends_by_the_first_packet_limit(server: Emulator, client:
     model = client.llm.model(CHAT)
     server.faults.add("silent", endpoint="*", times=2)
     under = model.respond_stream("hi", timeout=0.2)
-    under_way(server)
-    with pytest.raises(LMStudioTimeoutError) as told:
+    wait_for_predictions(server)
+    with pytest.raises(LMStudioTimeoutError) as raised:
         under.result()
-    assert told.value.limit == "first_packet"
-    assert told.value.last_heard == "nothing"
+    assert raised.value.limit == "first_packet"
+    assert raised.value.last_heard == "nothing"

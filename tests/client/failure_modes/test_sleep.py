@@ -14,7 +14,7 @@ from lmstudio_integrations.client.transport.connection import Connection
 from lmstudio_integrations.emulator import Emulator, Reply, ThreadsafeEvent
 from lmstudio_integrations.errors import LMStudioTimeoutError
 from tests.client.failure_modes.frame_builders import CHAT, connections, fragments_sent, requests
-from tests.client.failure_modes.misbehaving_servers import DeafServer, Proxy
+from tests.client.failure_modes.misbehaving_servers import NonReadingServer, Proxy
 
 _HOUR = 3600.0
 
@@ -132,44 +132,44 @@ def test_dead_socket_under_an_answer_ends_by_the_idle_limit(server: Emulator, pr
         words = iter(stream)  # kept, as letting go of it would cancel the prediction
         assert next(words).content.strip() == "One"
         proxy.freeze()
-        with pytest.raises(LMStudioTimeoutError) as told:
+        with pytest.raises(LMStudioTimeoutError) as raised:
             stream.result()
-        assert told.value.limit == "idle"
-        assert told.value.partial.content.strip() == "One"
-        proxy.wait_swallowed()  # the cancel, at least
+        assert raised.value.limit == "idle"
+        assert raised.value.partial.content.strip() == "One"
+        proxy.wait_discarded()  # the cancel, at least
 
 
 @pytest.fixture
-def deaf() -> Iterator[DeafServer]:
-    with DeafServer() as server:
+def deaf() -> Iterator[NonReadingServer]:
+    with NonReadingServer() as server:
         yield server
 
 
 _LARGE = "x" * 30_000_000
 
 
-def test_request_on_a_full_socket_keeps_its_time_limit(deaf: DeafServer) -> None:
+def test_request_on_a_full_socket_keeps_its_time_limit(deaf: NonReadingServer) -> None:
     client = Client(deaf.url, timeout=0.3)
-    with pytest.raises(LMStudioTimeoutError) as told:
+    with pytest.raises(LMStudioTimeoutError) as raised:
         client.llm.just_in_time().tokenize(_LARGE)
-    assert told.value.limit == "first_packet"
+    assert raised.value.limit == "first_packet"
     stream = client.llm.just_in_time().respond_stream(_LARGE)
     with pytest.raises(LMStudioTimeoutError):
         stream.result()
     client.close()
 
 
-def test_embeddings_on_a_full_socket_keep_their_time_limit(deaf: DeafServer) -> None:
-    with Client(deaf.url, timeout=0.3) as client, pytest.raises(LMStudioTimeoutError) as told:
+def test_embeddings_on_a_full_socket_keep_their_time_limit(deaf: NonReadingServer) -> None:
+    with Client(deaf.url, timeout=0.3) as client, pytest.raises(LMStudioTimeoutError) as raised:
         client.embedding.just_in_time().embed([_LARGE, _LARGE])
-    assert told.value.limit == "first_packet"
+    assert raised.value.limit == "first_packet"
 
 
-def test_client_closes_if_the_server_does_not_read(deaf: DeafServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_client_closes_if_the_server_does_not_read(deaf: NonReadingServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection_module, "_CLOSE", 0.3)
     client = Client(deaf.url)
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(client.llm.just_in_time().respond_stream(_LARGE).result)
-        deaf.wait_until(lambda: deaf.deaf > 0)
+        deaf.wait_until(lambda: deaf.not_reading > 0)
         client.close()
         assert call.exception(10) is not None

@@ -15,7 +15,7 @@ import trustme
 from lmstudio_integrations import AsyncClient, Client
 from lmstudio_integrations.emulator import Emulator, Reply, ThreadsafeEvent
 from lmstudio_integrations.errors import LMStudioConnectionError
-from tests.client.failure_modes.frame_builders import CHAT, cancelled, requests, under_way
+from tests.client.failure_modes.frame_builders import CHAT, cancelled, requests, wait_for_predictions
 
 CERTIFIED = "localhost"
 
@@ -112,7 +112,7 @@ def test_cancel_over_tls_reaches_the_server(server: Emulator, port: int) -> None
     server.script(Reply("One two three", hold=ThreadsafeEvent(), hold_after=1))
     with Client(f"wss://{CERTIFIED}:{port}") as client:
         stream = client.llm.just_in_time(CHAT).respond_stream("hi")
-        under_way(server)
+        wait_for_predictions(server)
         stream.cancel()
         cancelled(server)
         assert stream.result().stats.stop_reason == "userStopped"

@@ -125,9 +125,9 @@ def test_unreachable_name_raises_os_error(
     loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch, refusing: tuple[str, int], times: int
 ) -> None:
     answer_with(loop, monkeypatch, *[refusing] * times)
-    with pytest.raises(OSError, match=r".") as told:
+    with pytest.raises(OSError, match=r".") as raised:
         loop.run_until_complete(connecting(loop, "localhost", 1)())
-    assert times != 1 or isinstance(told.value, ConnectionRefusedError)
+    assert times != 1 or isinstance(raised.value, ConnectionRefusedError)
 
 
 def test_io_thread_started_while_python_exits_uses_asyncios_loop(monkeypatch: pytest.MonkeyPatch) -> None:

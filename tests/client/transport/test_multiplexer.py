@@ -287,7 +287,7 @@ def test_malformed_frames_do_not_affect_calls(data: Any) -> None:
         assert channel.packets == [fragment("x")]
         assert channel.ends == [CLOSED]
     else:
-        session.receive(data)  # an empty warning may mean anybody, and is told to all
+        session.receive(data)  # an empty warning may mean any request, so all fail
         assert len(channel.ends) == 1
 
 
