@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tools.package_imports import imports_of, layer_of
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "lmstudio_integrations"
@@ -38,21 +39,11 @@ OPTIONAL = {"client/progress_bar.py": "tqdm", "client/transport/uvloop_event_loo
 
 
 def _layer(path: Path) -> str:
-    inside = path.relative_to(PACKAGE).parts
-    return inside[0].removesuffix(".py")
+    return layer_of(path, PACKAGE)
 
 
 def _imports(path: Path) -> Iterator[tuple[int, str]]:
-    """Line and absolute name of everything that the file imports, wherever in it that stands."""
-    inside = path.relative_to(PACKAGE.parent).with_suffix("").parts
-    package = inside[:-1]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = list(package[: len(package) - node.level + 1]) if node.level else []
-            module = ".".join([*base, *([node.module] if node.module else [])])
-            yield from ((node.lineno, f"{module}.{alias.name}") for alias in node.names)
+    return imports_of(path, PACKAGE)
 
 
 def offences(path: Path) -> list[str]:
