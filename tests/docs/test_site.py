@@ -19,6 +19,7 @@ MODULES = {
     "langchain": "lmstudio_integrations.langchain",
     "llama_index": "lmstudio_integrations.llama_index",
     "emulator": "lmstudio_integrations.emulator",
+    "errors": "lmstudio_integrations.errors",
 }
 needs_zensical = pytest.mark.skipif(
     importlib.util.find_spec("zensical") is None, reason="the dependency group `docs` is not installed"
@@ -26,7 +27,7 @@ needs_zensical = pytest.mark.skipif(
 
 
 def test_navigation_has_every_page_once() -> None:
-    listed = re.findall(r"- ([\w/]+\.md)$", CONFIGURATION, flags=re.MULTILINE)
+    listed = re.findall(r"- (?:[\w -]+: )?([\w/]+\.md)$", CONFIGURATION, flags=re.MULTILINE)
     assert sorted(listed) == sorted(page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md"))
 
 
@@ -36,7 +37,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("documentation")
     for name in ("docs", "lmstudio_integrations", "tools"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "mkdocs.yml", folder)
+    for name in ("mkdocs.yml", "CHANGELOG.md", "CONTRIBUTING.md"):
+        shutil.copy(ROOT / name, folder)
     command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     output = done.stdout + done.stderr
@@ -55,6 +57,13 @@ def test_reference_has_every_public_name(site: Path, page: str) -> None:
         re.findall(r"<td><code>(\w+)</code></td>", text)
     )
     assert {name for name in importlib.import_module(module).__all__ if not name.startswith("_")} - found == set()
+
+
+@needs_zensical
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize(("page", "words"), [("changelog", "not released yet"), ("contributing", "Private interfaces")])
+def test_page_has_the_file_that_it_includes(site: Path, page: str, words: str) -> None:
+    assert words in (site / page / "index.html").read_text("utf-8")
 
 
 @needs_zensical
