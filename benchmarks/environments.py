@@ -21,6 +21,11 @@ PEERS: dict[str, tuple[str, ...]] = {
     "llama-index-llms-lmstudio": ("llama-index-llms-lmstudio",),
 }
 
+# What tests of others need, beside their own sources (`foreign_suites.py`).
+_SUITES: dict[str, tuple[str, ...]] = {
+    "lmstudio-suite": ("lmstudio", "pytest<9", "pytest-asyncio", "pytest-subtests", "pydantic"),
+}
+
 # What the table names with its version.
 _TOLD = (
     "lmstudio-integrations",
@@ -59,7 +64,7 @@ def python_of(environment: str, *, ours: Path | None = None) -> Path:
             _install(python, ("--editable", f"{ROOT}[all]", *groups["benchmark"]))
             _install(python, ("--no-deps", *groups["model"]))  # a model file; its package asks for more than is needed
         else:
-            _install(python, PEERS[environment])
+            _install(python, {**PEERS, **_SUITES}[environment])
         done.touch()
     return python
 

@@ -53,6 +53,11 @@ def path_not_found(path: str, available: Sequence[str]) -> EndpointError:
     )
 
 
+def draft_not_found(key: str) -> EndpointError:
+    """No downloaded model can draft under this key. Observed in lmstudio-js's heavy tests: the title."""
+    return EndpointError(f'Cannot find model "{key}"', suggestion="Run lms ls to see the available models.")
+
+
 def no_model_matches(query: Mapping[str, Any], loaded: Sequence[str]) -> EndpointError:
     """No loaded model fits the query."""
     return EndpointError(
@@ -67,12 +72,16 @@ def no_model_matches(query: Mapping[str, Any], loaded: Sequence[str]) -> Endpoin
 
 
 def identifier_not_found(identifier: str, loaded: Sequence[str]) -> EndpointError:
-    """No loaded instance has the identifier that should be unloaded."""
+    """No loaded instance has the identifier that should be unloaded.
+
+    Observed in lmstudio-python's suite: the code is one of those that the SDK reads as "model not found", and
+    ``generic.identifierNotFound`` is not among them. Guess: which of them, and the title.
+    """
     return EndpointError(
         f'Cannot unload: no model with identifier "{identifier}"',
         display={
-            "code": "generic.identifierNotFound",
-            "identifier": identifier,
+            "code": "generic.noModelMatchingQuery",
+            "query": {"identifier": identifier},
             "loadedModelsSample": list(loaded[:3]),
             "totalLoadedModels": len(loaded),
         },
@@ -98,7 +107,7 @@ def model_unloaded() -> EndpointError:
 
 
 def preset_not_found(name: str, available: Sequence[str]) -> EndpointError:
-    """No preset fits the name."""
+    """No preset fits the name. The sample has identifiers as those of LM Studio's own presets (``@local:…``)."""
     return EndpointError(
         f"Preset not found: {name}",
         display={

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from lmstudio_integrations.emulator.backends.fake_tokenizer import PromptCache
 from lmstudio_integrations.emulator.config_schema import Fields
 from lmstudio_integrations.emulator.errors import (
     EndpointError,
+    draft_not_found,
     identifier_not_found,
     model_unloaded,
     no_model_matches,
@@ -22,6 +23,7 @@ from lmstudio_integrations.emulator.errors import (
 from lmstudio_integrations.protocol.models import ModelInfo, ModelInstanceInfo, Quantization
 
 Domain = Literal["llm", "embedding"]
+Tokens = Mapping[str, Sequence[int]] | Callable[[str], Sequence[int] | None]
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ class EmulatedModel:
         display_name: As LM Studio reports it; ``None`` takes the name from the key.
         publisher: As LM Studio reports it.
         format: As LM Studio reports it.
+        tokens: The token numbers of texts, or a function from a text to them (``None``: the emulator's own), which
+            ``tokenize`` and ``countTokens`` answer; without an embedding model's markers.
     """
 
     key: str
@@ -86,6 +90,7 @@ class EmulatedModel:
     display_name: str | None = None
     publisher: str | None = None
     format: str = "gguf"
+    tokens: Tokens | None = field(default=None, compare=False)
 
     @property
     def reported_path(self) -> str:
@@ -95,12 +100,21 @@ class EmulatedModel:
         return f"{self.key}/model.gguf" if "/" in self.key else f"emulator/{self.key}/model.gguf"
 
     def has_path(self, path: str) -> bool:
-        """Whether ``path`` is the model's, or its first parts ("publisher/name").
+        """Whether ``path`` is the model's, or its beginning: the publisher, or "publisher/name".
 
-        Observed in lmstudio-python's suite.
+        Observed in lmstudio-python's suite: the case of letters does not matter, and the name may lack its end
+        ("nomic-ai/nomic-embed-text-v1.5" finds a model of the repository "nomic-ai/nomic-embed-text-v1.5-GGUF").
         """
         own, wanted = self.reported_path.lower(), path.lower().rstrip("/")
-        return own == wanted or own.startswith(f"{wanted}/")
+        return own == wanted or own.startswith(wanted if "/" in wanted else f"{wanted}/")
+
+    def token_ids(self, text: str) -> list[int] | None:
+        """The given tokens of a text; ``None`` if there are none."""
+        given = self.tokens
+        if given is None:
+            return None
+        found = given(text) if callable(given) else given.get(text)
+        return None if found is None else [int(number) for number in found]
 
     def members(self) -> dict[str, Any]:
         """The members of the model info that downloaded and loaded models share."""
@@ -142,6 +156,21 @@ DOWNLOADABLE_MODELS = (
 """What a search in the repository finds."""
 
 
+@dataclass
+class Clock:
+    """The time by which idle models are unloaded: that of the machine, and what a test has added to it."""
+
+    added_ms: int = 0
+
+    def now_ms(self) -> int:
+        """Unix time in milliseconds."""
+        return int(time.time() * 1000) + self.added_ms
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.added_ms += int(seconds * 1000)
+
+
 @dataclass(eq=False)
 class Instance:
     """A loaded model. ``cache`` remembers its prompts, so that cached token counts are real."""
@@ -162,9 +191,14 @@ class Instance:
         """Tokens that prompt and answer may have together."""
         return int(self.config[f"{self.model.domain}.load.contextLength"])
 
-    def touch(self) -> None:
+    def touch(self, clock: Clock) -> None:
         """Set the time of the last use to now."""
-        self.last_used_ms = int(time.time() * 1000)
+        self.last_used_ms = clock.now_ms()
+
+    def expired(self, clock: Clock) -> bool:
+        """Whether the instance is idle, and has been for its TTL."""
+        idle = not self.active and self.ttl_ms is not None
+        return idle and clock.now_ms() - self.last_used_ms >= (self.ttl_ms or 0)
 
     def info(self) -> ModelInstanceInfo:
         """Instance info as ``listLoaded``, ``getModelInfo`` and ``success`` give it."""
@@ -181,7 +215,8 @@ class Instance:
 class ModelStore:
     """Downloaded and loaded models. Used on the emulator's loop only, except for reading."""
 
-    def __init__(self, models: Iterable[EmulatedModel], *, any_model: bool = False) -> None:
+    def __init__(self, models: Iterable[EmulatedModel], clock: Clock, *, any_model: bool = False) -> None:
+        self._clock = clock
         self.downloaded: dict[str, EmulatedModel] = {model.key: model for model in models}
         self._any_model = any_model
         self.loaded: dict[str, Instance] = {}
@@ -196,7 +231,8 @@ class ModelStore:
 
     def identifiers(self, domain: Domain | None = None) -> list[str]:
         """The loaded instances' identifiers."""
-        return [name for name, one in list(self.loaded.items()) if domain in (None, one.model.domain)]
+        there = [(name, one) for name, one in list(self.loaded.items()) if not one.expired(self._clock)]
+        return [name for name, one in there if domain in (None, one.model.domain)]
 
     def model(self, key: str, domain: Domain) -> EmulatedModel:
         """The downloaded model with this key or path, of this kind."""
@@ -208,6 +244,13 @@ class ModelStore:
         if found.domain != domain:
             raise wrong_domain(key, found.domain, domain)
         return found
+
+    def draft_model(self, key: str) -> EmulatedModel:
+        """The downloaded model with this key or path, which drafts for another."""
+        try:
+            return self.model(key, "llm")
+        except EndpointError:
+            raise draft_not_found(key) from None
 
     def free_identifier(self, wanted: str | None, model: EmulatedModel) -> str:
         """The identifier of a new instance: the requested one, else the key, else the key with a number."""
@@ -237,9 +280,15 @@ class ModelStore:
             ttl_ms,
             just_in_time,
         )
-        instance.touch()
+        instance.touch(self._clock)
         self.loaded[identifier] = instance
         return instance
+
+    def unload_expired(self) -> None:
+        """Unload what has been idle for its TTL."""
+        for instance in list(self.loaded.values()):
+            if instance.expired(self._clock):
+                self.unload(instance.identifier)
 
     def unload(self, identifier: str) -> Instance:
         """Remove a loaded instance."""

@@ -151,6 +151,8 @@ class Reply:
         failed_tool_call: One more, after ``tool_calls``.
         pace: Seconds before each fragment.
         prompt_tokens: The reported number of prompt tokens; ``None`` counts them.
+        predicted_tokens: The reported number of generated tokens; ``None`` counts them, with the end-of-sequence token.
+        drafted: How many tokens of a draft model were accepted and rejected, if the request names one.
         cached_tokens: How many of them came from the cache; ``None`` reports what an engine would really have kept.
         progress: The shares of prompt processing that are reported, 0.0 to 1.0.
         stop_reason: Instead of the one that follows from the rest.
@@ -177,6 +179,8 @@ class Reply:
     error_after: int = 0
     hold: ThreadsafeEvent | threading.Event | None = None
     hold_after: int | None = None
+    predicted_tokens: int | None = None
+    drafted: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if self.text and self.fragments is not None:

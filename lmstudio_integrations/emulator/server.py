@@ -107,7 +107,8 @@ class Emulator:
         record: Whether to keep frames in ``requests`` and ``sent``, and the decoded calls.
         record_limit: How many frames of both together, and how many calls of each kind.
         presets: Names that ``fuzzyPresetIdentifier`` may have.
-        evict_just_in_time: Loading a model just in time unloads the one that was loaded so before.
+        evict_just_in_time: Loading a model just in time unloads the one that was loaded so before, also one of the
+            other kind, as in LM Studio.
         auth_timeout: Seconds until a client that does not authenticate is refused (default: 10).
         strict: A prediction without a scripted reply is an error, and so is a scripted call of a tool that was not
             offered; leaving the context then raises ``AssertionError`` for these, and for replies and faults that were
@@ -137,7 +138,7 @@ class Emulator:
         record: bool = True,
         record_limit: int = 200_000,
         presets: Sequence[str] = ("emulator-preset",),
-        evict_just_in_time: bool = False,
+        evict_just_in_time: bool = True,
         auth_timeout: float = 10.0,
         strict: bool = False,
         any_model: bool = False,
@@ -332,6 +333,18 @@ class Emulator:
         """The identifiers of the loaded instances."""
         return self._state.models.identifiers()
 
+    def advance(self, seconds: float) -> None:
+        """Let time pass for the models: what has been idle for its TTL is unloaded. Nothing waits.
+
+        Raises:
+            LMStudioValueError: The seconds are negative.
+        """
+        if seconds < 0:
+            raise LMStudioValueError(f"expected seconds to advance by, got {seconds!r}")
+        self._state.clock.advance(seconds)
+        if self._thread is not None:
+            self._do(self._unload_expired())
+
     def expire(self, identifier: str) -> None:
         """Unload an instance as at the end of its TTL.
 
@@ -419,6 +432,9 @@ class Emulator:
             work.close()
             raise LMStudioError("the emulator is not running: call start() or use it as a context manager")
         asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def _unload_expired(self) -> None:
+        self._state.models.unload_expired()
 
     async def _unload(self, identifier: str) -> None:
         self._state.models.unload(identifier)

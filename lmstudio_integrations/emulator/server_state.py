@@ -17,7 +17,7 @@ from lmstudio_integrations.emulator.backends.backend import Backend
 from lmstudio_integrations.emulator.backends.prediction_request import PredictionRequest
 from lmstudio_integrations.emulator.errors import EndpointError
 from lmstudio_integrations.emulator.faults import Faults
-from lmstudio_integrations.emulator.models import DOWNLOADABLE_MODELS, EmulatedModel, ModelStore
+from lmstudio_integrations.emulator.models import DOWNLOADABLE_MODELS, Clock, EmulatedModel, ModelStore
 from lmstudio_integrations.emulator.recorded_calls import CallLog
 from lmstudio_integrations.emulator.replies import Reply, ToolCall
 from lmstudio_integrations.emulator.threadsafe_event import ThreadsafeEvent
@@ -42,7 +42,7 @@ class ServerState:
     calls: CallLog
     presets: Sequence[str] = ()
     auth_timeout: float = 10.0
-    evict_just_in_time: bool = False
+    evict_just_in_time: bool = True
     load_progress: Sequence[float] = (0.0, 0.25, 0.5, 0.75, 1.0)
     load_pace: float = 0.0
     load_hold: ThreadsafeEvent | threading.Event | None = None
@@ -52,6 +52,7 @@ class ServerState:
     any_model: bool = False
     embeddings: Embeddings | None = None
     repository: Sequence[EmulatedModel] = DOWNLOADABLE_MODELS
+    clock: Clock = field(default_factory=Clock)
     problems: list[str] = field(default_factory=list)
     restart_soon: Callable[[], None] = lambda: None
 
@@ -61,7 +62,7 @@ class ServerState:
 
     def reset(self) -> None:
         """As after a start: the models that are loaded from the start, under new references; no files."""
-        self.models: ModelStore = ModelStore(self.catalog, any_model=self.any_model)
+        self.models: ModelStore = ModelStore(self.catalog, self.clock, any_model=self.any_model)
         self.files: FileStore = FileStore()
 
     def add_replies(self, replies: Iterable[Reply], model: str | None = None) -> None:

@@ -113,7 +113,7 @@ def test_instance_reference_ends_with_its_instance(wire: Wire) -> None:
     parameter = {**prediction(), "modelSpecifier": {"type": "instanceReference", "instanceReference": reference}}
     assert code(wire.until_end(wire.create("predict", parameter))) == "generic.specificModelUnloaded"
     gone = wire.call("unloadModel", {"identifier": "emulator/chat"})["error"]
-    assert gone["displayData"]["code"] == "generic.identifierNotFound"
+    assert gone["displayData"]["code"] == "generic.noModelMatchingQuery"
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,8 @@ def test_query_finds_the_loaded_model_by_a_prefix_of_its_path(member: str) -> No
     assert answer["result"]["identifier"] == "small"
 
 
-def test_part_of_a_path_component_is_no_prefix() -> None:
+def test_path_may_lack_the_end_of_the_name_but_not_the_publisher() -> None:
     model = EmulatedModel("small", path="publisher/small-GGUF/small-Q4.gguf")
-    assert not model.has_path("publisher/small")
+    assert model.has_path("publisher/small")
     assert not model.has_path("small-GGUF")
+    assert not model.has_path("pub")

@@ -51,7 +51,7 @@ def test_respond_stream_gives_fragments_and_prompt_progress(server: Emulator, mo
     stream = model.respond_stream("Hi", on_prompt_processing_progress=progress.append)
     assert [fragment.content for fragment in stream] == ["one", " two", " three"]
     assert progress == [0.0, 0.25, 1.0]
-    assert stream.result().stats.predicted_tokens_count == 3
+    assert stream.result().stats.predicted_tokens_count == 3 + 1  # the end of the sequence
 
 
 def test_cancelled_stream_ends_with_user_stopped(server: Emulator, model: Any) -> None:

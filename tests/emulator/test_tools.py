@@ -60,7 +60,7 @@ def test_several_calls_are_sent_in_order_with_unique_ids(server: Emulator, wire:
     assert kinds(seen)[-2:] == ["Start", "End"]
     assert [call["arguments"] for call in calls(seen)] == [{"a": 1, "b": 2}, {"a": 3, "b": 4}]
     assert len({call["id"] for call in calls(seen)}) == 2
-    assert stats(seen)["stopReason"] == "toolCalls"
+    assert stats(seen)["stopReason"] == "eosFound"
 
 
 def test_ids_and_arguments_can_be_missing(server: Emulator, wire: Wire) -> None:

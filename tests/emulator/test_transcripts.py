@@ -19,6 +19,8 @@ from websockets.exceptions import ConnectionClosed
 from lmstudio_integrations.emulator import EmulatedModel, Emulator, FailedToolCall, Reply, ToolCall
 from tests.emulator.wire import Wire
 
+# The recordings are of a reference server, which was written before these were seen in the suites of LM Studio's SDKs.
+_OBSERVED = {"toolCalls": "eosFound", "generic.identifierNotFound": "generic.noModelMatchingQuery"}
 TRANSCRIPTS = Path(__file__).resolve().parents[2].parent / "shared" / "protocol" / "transcripts"
 FILES = sorted(TRANSCRIPTS.glob("*.jsonl"))
 TOKEN = "sk-lm-AbCd1234:abcdefghij0123456789"
@@ -48,7 +50,8 @@ def _kind(frame: Any) -> tuple[Any, ...]:
             if extra == "fragment":
                 extra = frame["message"]["fragment"]["reasoningType"]
         case "channelError" | "rpcError":
-            extra = (frame["error"].get("displayData") or {}).get("code")
+            code = (frame["error"].get("displayData") or {}).get("code")
+            extra = _OBSERVED.get(code, code)
         case "communicationWarning":
             extra = frame["kind"]
         case "rpcResult":
@@ -80,7 +83,8 @@ def _facts(frames: list[Any]) -> dict[Any, Any]:
                     (request["name"], request.get("arguments"), "id" in request)
                 )
             case "success" if "stats" in packet:
-                facts[channel, "stop"] = (packet["stats"]["stopReason"], packet["stats"].get("stopString"))
+                reason = packet["stats"]["stopReason"]
+                facts[channel, "stop"] = (_OBSERVED.get(reason, reason), packet["stats"].get("stopString"))
     return facts
 
 

@@ -59,8 +59,14 @@ class Limits:
             out = [*self._flush(), *self._call_event(event)]
         return out
 
-    def finish(self) -> list[Event]:
-        """The stream is over: let out what was held back. An answer that just fits its limit ended by it."""
+    def finish(self, *, end_of_sequence: bool = False) -> list[Event]:
+        """The stream is over: let out what was held back. An answer that just fits its limit ended by it.
+
+        ``end_of_sequence``: the answer ended by itself, with a token of its own. Observed in lmstudio-js's heavy tests:
+        it counts, for the statistics and for the limit.
+        """
+        if end_of_sequence and (self._limit is None or self.generated < self._limit):
+            self.generated += 1
         if self.stop_reason is None and self._limit is not None and self.generated >= self._limit > 0:
             self.stop_reason = self._reason
         return self._flush()
@@ -106,7 +112,10 @@ class Limits:
         if found:
             at, self.stop_string = min(found, key=lambda pair: (pair[0], -len(pair[1])))
             self.stop_reason = "stopStringFound"
-            out, self._held = _split(self._held, at)[0], []
+            out = _split(self._held, at)[0]
+            # Observed in lmstudio-js's heavy tests: the tokens of the stop string do not count.
+            self.generated -= sum(part.count for part in self._held) - sum(part.count for part in out)
+            self._held = []
             return list(out)
         out, self._held = _split(self._held, len(text) - _dangling(text, self._stops), whole=True)
         return list(out)

@@ -26,6 +26,7 @@ class PredictionSettings:
     thinking: bool
     reasoning_budget: int | None
     reasoning_tags: tuple[str, str]
+    reasoning_parsing: bool
     draft_model: str
     log_probs: bool
     seed: int | None
@@ -56,6 +57,7 @@ def read(stack: Mapping[str, Any]) -> PredictionSettings:
         thinking=fields[_P + "reasoning.enableThinking"],
         reasoning_budget=_checked_number(fields[_P + "reasoning.budgetTokens"]),
         reasoning_tags=(parsing["startString"], parsing["endString"]),
+        reasoning_parsing=parsing["enabled"],
         draft_model=fields[_P + "speculativeDecoding.draftModel"],
         log_probs=fields[_P + "logProbs"]["checked"],
         seed=_checked_number(fields[_P + "seed"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -82,7 +83,7 @@ class Connection:
         """Send one message; it is discarded if the socket is closed."""
         if self._stalled is not None:
             await self._stalled.wait()
-        text = encode(message)
+        text = _encoded(message)
         self.state.frame_log.add("server", self.namespace, self.number, message)
         with suppress(ConnectionClosed):
             await self._socket.send(text)
@@ -231,6 +232,7 @@ class Connection:
         faults = self.state.faults.take_call(self.namespace, name)
         answer: dict[str, Any] = {"type": "rpcResult", "callId": call_id}
         try:
+            self.state.models.unload_expired()
             result = await endpoint.rpc(RpcCallContext(self.state, self, self.namespace, parameter))
             if result is not NOTHING:
                 answer["result"] = result
@@ -279,6 +281,7 @@ class Connection:
         """An open channel from its creation to its close."""
         ending = envelopes.ChannelClose(channel_id=call.id).to_wire()
         try:
+            self.state.models.unload_expired()
             await endpoint(call)
         except ChannelCancelled:
             # Guess: the wording. Only loads end so; predictions end well, with userStopped.
@@ -289,6 +292,14 @@ class Connection:
         # Removed before the close is sent, so that a client may reuse the id at once.
         self._channels.pop(call.id, None)
         await faults.send(self, ending)
+
+
+def _encoded(message: dict[str, Any]) -> str:
+    """The message as JSON; half a surrogate pair, as a fragment may end or begin with, becomes an escape."""
+    try:
+        return encode(message)
+    except ValueError:
+        return json.dumps(message, allow_nan=False)
 
 
 def close_nowait(socket: ServerConnection, code: int | None = None) -> None:

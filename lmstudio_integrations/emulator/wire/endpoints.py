@@ -89,9 +89,14 @@ async def _apply_template(call: RpcCallContext) -> Any:
 _BEGIN, _END = 101, 102
 
 
+async def _token_ids(call: RpcCallContext) -> list[int]:
+    text = call.parameter["inputString"]
+    given = _instance(call).model.token_ids(text)
+    return await call.state.backend.token_ids(text) if given is None else given
+
+
 async def _tokenize(call: RpcCallContext) -> Any:
-    _instance(call)
-    ids = await call.state.backend.token_ids(call.parameter["inputString"])
+    ids = await _token_ids(call)
     if call.domain == "embedding":
         # Observed in lmstudio-python's suite: tokenize has the two markers, countTokens has not. Guess: BERT's numbers.
         ids = [_BEGIN, *ids, _END]
@@ -99,20 +104,18 @@ async def _tokenize(call: RpcCallContext) -> Any:
 
 
 async def _count_tokens(call: RpcCallContext) -> Any:
-    _instance(call)
-    ids = await call.state.backend.token_ids(call.parameter["inputString"])
-    return CountTokensResult(token_count=len(ids)).to_wire()
+    return CountTokensResult(token_count=len(await _token_ids(call))).to_wire()
 
 
 async def _preload_draft(call: RpcCallContext) -> Any:
     _instance(call)
-    call.state.models.model(call.parameter["draftModelKey"], "llm")
+    call.state.models.draft_model(call.parameter["draftModelKey"])
     return NOTHING
 
 
 async def _embed(call: RpcCallContext) -> Any:
     instance = _instance(call, "modelSpecifier")
-    instance.touch()
+    instance.touch(call.state.clock)
     # No model: checking and copying hundreds of numbers would be a good part of the answer's time.
     text = call.parameter["inputString"]
     call.state.calls.embeddings.append(RecordedEmbedding(instance.identifier, text))

@@ -13,6 +13,10 @@ from lmstudio_integrations.emulator.wire.calls import ChannelCall
 from lmstudio_integrations.protocol import packets
 
 
+# Observed in lmstudio-js's heavy tests: a load just in time without a TTL gets one of an hour.
+_JUST_IN_TIME_TTL = 3_600_000
+
+
 async def load_model(call: ChannelCall) -> None:
     """Always a new instance."""
     parameter = call.parameter
@@ -37,7 +41,7 @@ async def get_or_load(call: ChannelCall) -> None:
         if instance is None:
             await _load_just_in_time(call, model)
             return
-    instance.touch()
+    instance.touch(call.state.clock)
     await call.send(packets.AlreadyLoadedPacket(info=instance.info()).to_wire())
 
 
@@ -50,7 +54,7 @@ async def _load_just_in_time(call: ChannelCall, model: EmulatedModel) -> None:
             store.unload(other.identifier)
             await call.send(packets.UnloadingOtherJitModelPacket(info=other.info()).to_wire())
     await call.send(packets.StartLoadingPacket(identifier=model.key, info=model.info()).to_wire())
-    ttl = call.parameter.get("loadTtlMs")
+    ttl = call.parameter.get("loadTtlMs", _JUST_IN_TIME_TTL)
     instance = await _load(call, model, model.key, packets.LoadProgressPacket, ttl, just_in_time=True)
     await call.send(packets.LoadSuccessPacket(info=instance.info()).to_wire())
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from lmstudio_integrations.emulator.backends import chat_template, fake_tokenizer, prediction_settings
 from lmstudio_integrations.emulator.backends.limits import Limits
 from lmstudio_integrations.emulator.backends.prediction_request import PredictionRequest
+from lmstudio_integrations.emulator.backends.reasoning_parser import ReasoningParser
 from lmstudio_integrations.emulator.backends.reply_events import CallEnd, CallFailed, Event, Finish, Progress, Text
 from lmstudio_integrations.emulator.config_schema import kv_config
 from lmstudio_integrations.emulator.errors import EndpointError, context_overflow, error_object, preset_not_found
@@ -24,6 +25,9 @@ from lmstudio_integrations.protocol.prediction import PredictionStats
 
 if TYPE_CHECKING:
     from lmstudio_integrations.emulator.wire.calls import ChannelCall
+
+
+_FIRST_TOKEN = 0.001  # seconds
 
 
 async def predict(call: ChannelCall) -> None:
@@ -53,10 +57,10 @@ class _Prediction:
         parameter = self._call.parameter
         instance = self._state.models.find(parameter["modelSpecifier"], "llm")
         preset = parameter.get("fuzzyPresetIdentifier")
-        if preset is not None and preset not in self._state.presets:
+        if preset is not None and not _is_preset(preset, self._state.presets):
             raise preset_not_found(preset, self._state.presets)
         request = await self._prepare(instance)
-        instance.touch()
+        instance.touch(self._state.clock)
         instance.active += 1
         try:
             await self._generate(request)
@@ -71,7 +75,7 @@ class _Prediction:
         request = PredictionRequest(instance, settings, self._messages, raw)
         self._check_files(request)
         if settings.draft_model:
-            self._state.models.model(settings.draft_model, "llm")
+            self._state.models.draft_model(settings.draft_model)
         backend = self._state.backend
         request.prompt = (
             chat_template.plain(self._messages) if raw else await backend.prompt(self._messages, settings.tools)
@@ -118,6 +122,9 @@ class _Prediction:
         """Send what the source produces, as far as the limits let it; the stop reason."""
         try:
             with self._call.interruptible():
+                # A model takes longer for its first token, so that a cancel that follows the request at once wins.
+                # Observed in lmstudio-js's heavy tests.
+                await asyncio.sleep(_FIRST_TOKEN)
                 return await self._consume(source, limits, request)
         except ChannelCancelled:
             return "userStopped"
@@ -125,6 +132,7 @@ class _Prediction:
     async def _consume(
         self, source: AsyncGenerator[Progress | Event | Finish], limits: Limits, request: PredictionRequest
     ) -> str:
+        parser = _parser(request)
         async with aclosing(source) as events:
             async for event in events:
                 if isinstance(event, Progress):
@@ -132,14 +140,28 @@ class _Prediction:
                 elif isinstance(event, Finish):
                     self._finish = event
                 else:
-                    await self._send_events(limits.feed(event), request)
+                    await self._send_limited(parser.feed(event), limits, request)
                 if limits.stop_reason is not None:
                     return limits.stop_reason
                 if request.instance.unloaded:
                     return "modelUnloaded"  # Guess: how LM Studio ends a prediction whose model goes away.
-        await self._send_events(limits.finish(), request)
-        own = "toolCalls" if self._called_tools else None
-        return limits.stop_reason or self._finish.stop_reason or own or "eosFound"
+        await self._send_limited(parser.finish(), limits, request)
+        counted = self._finish.predicted_tokens is not None
+        await self._send_events(limits.finish(end_of_sequence=not counted), request)
+        return limits.stop_reason or self._finish.stop_reason or self._natural_end(request)
+
+    def _natural_end(self, request: PredictionRequest) -> str:
+        """Observed in lmstudio-js's heavy tests: an answer that calls tools ends by its end-of-sequence token, too.
+
+        Guess: a call that was required ends the answer itself.
+        """
+        required = request.settings.tool_choice == "required"
+        return "toolCalls" if self._called_tools and required else "eosFound"
+
+    async def _send_limited(self, events: list[Event], limits: Limits, request: PredictionRequest) -> None:
+        for event in events:
+            if limits.stop_reason is None:
+                await self._send_events(limits.feed(event), request)
 
     async def _send_events(self, events: list[Event], request: PredictionRequest) -> None:
         for event in events:
@@ -193,6 +215,8 @@ class _Prediction:
             scripted = None if reply is None else reply.prompt_tokens
             prompt_tokens = len(request.prompt_tokens) if scripted is None else scripted
         predicted = limits.generated if self._finish.predicted_tokens is None else self._finish.predicted_tokens
+        if reply is not None and reply.predicted_tokens is not None:
+            predicted = reply.predicted_tokens
         now = time.perf_counter()
         first = now if self._first_token is None else self._first_token
         stats = PredictionStats(
@@ -205,22 +229,47 @@ class _Prediction:
             prompt_tokens_count=prompt_tokens,
             predicted_tokens_count=predicted,
             total_tokens_count=prompt_tokens + predicted,
-            **_drafted(request.settings.draft_model),
+            **_drafted(request.settings.draft_model, reply),
         )
-        request.instance.touch()
+        request.instance.touch(self._state.clock)
         return SuccessPacket(
             stats=stats,
-            model_info=request.instance.info(),
+            # Observed in lmstudio-js's heavy tests: null here, though the model has been used.
+            model_info=request.instance.info().model_copy(update={"last_used_time": None}),
             load_model_config=kv_config(request.instance.config),
             prediction_config=kv_config(request.settings.fields),
         ).to_wire()
 
 
-def _drafted(draft_model: str | None) -> dict[str, Any]:
-    """The statistics of a draft model: nothing is drafted here, and none is claimed."""
-    kinds = ("total", "accepted", "rejected", "ignored")
-    counts = {f"{kind}_draft_tokens_count": 0 for kind in kinds}
-    return {"used_draft_model_key": draft_model, **counts} if draft_model else {}
+def _is_preset(name: str, presets: Sequence[str]) -> bool:
+    """Whether there is a preset of this name or identifier (``@local:…``); the case of letters does not matter.
+
+    Guess: as far as "fuzzy" goes.
+    """
+    wanted = name.lower().removeprefix("@local:")
+    return any(wanted == one.lower().removeprefix("@local:") for one in presets)
+
+
+def _parser(request: PredictionRequest) -> ReasoningParser:
+    settings = request.settings
+    return ReasoningParser(*(settings.reasoning_tags if settings.reasoning_parsing else ("", "")))
+
+
+def _drafted(draft_model: str | None, reply: Reply | None) -> dict[str, Any]:
+    """The statistics of a draft model: those of the reply; nothing is drafted here, and none is claimed.
+
+    Observed in lmstudio-js's heavy tests: the total is that of accepted and rejected ones.
+    """
+    if not draft_model:
+        return {}
+    accepted, rejected = (reply and reply.drafted) or (0, 0)
+    return {
+        "used_draft_model_key": draft_model,
+        "total_draft_tokens_count": accepted + rejected,
+        "accepted_draft_tokens_count": accepted,
+        "rejected_draft_tokens_count": rejected,
+        "ignored_draft_tokens_count": 0,
+    }
 
 
 class _ScriptedError(EndpointError):
