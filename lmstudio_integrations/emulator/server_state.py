@@ -23,6 +23,7 @@ from lmstudio_integrations.emulator.replies import Reply, ToolCall
 from lmstudio_integrations.emulator.threadsafe_event import ThreadsafeEvent
 from lmstudio_integrations.emulator.wire.auth import Authenticator
 from lmstudio_integrations.emulator.wire.frame_log import FrameLog
+from lmstudio_integrations.emulator.wire.log_streams import LogStreams
 from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.protocol.files import UploadFileResult
 
@@ -53,6 +54,7 @@ class ServerState:
     embeddings: Embeddings | None = None
     repository: Sequence[EmulatedModel] = DOWNLOADABLE_MODELS
     clock: Clock = field(default_factory=Clock)
+    log_streams: LogStreams = field(default_factory=LogStreams)
     problems: list[str] = field(default_factory=list)
     restart_soon: Callable[[], None] = lambda: None
 

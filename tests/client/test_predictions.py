@@ -187,7 +187,7 @@ def test_tool_calls_are_in_the_result(front: Front, lmstudio_emulator: Emulator)
     result = front.respond(tools=[ADD])
     assert [(call.name, call.arguments) for call in result.tool_calls] == [("add", {"a": 1})] * 2
     assert len({call.id for call in result.tool_calls}) == 2
-    assert (result.content, result.stats.stop_reason) == ("Let me add.", "toolCalls")
+    assert (result.content, result.stats.stop_reason) == ("Let me add.", "eosFound")
 
 
 def test_named_tool_choice_is_sent_natively(front: Front, lmstudio_emulator: Emulator) -> None:

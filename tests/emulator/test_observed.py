@@ -211,3 +211,45 @@ def test_just_in_time_models_make_room_by_default() -> None:
         load(wire, "one")
         assert packets(load(wire, "two"))[0]["type"] == "unloadingOtherJITModel"
         assert server.loaded == ["two"]
+
+
+# --- what the commands of LM Studio and the SDKs' examples use
+
+
+def test_log_stream_shows_prompt_and_answer_until_it_is_stopped(server: Emulator, wire: Wire) -> None:
+    server.script(Reply("Hello there"))
+    with Wire(server, "diagnostics") as log:
+        log.send({"type": "channelCreate", "endpoint": "streamLogs", "channelId": 1})
+        log.send({"type": "keepAlive"})
+        assert log.receive() == {"type": "keepAliveAck"}  # the channel has been created
+        made = stats(wire.predict("Hi"))
+        seen = [log.receive()["message"]["log"] for _ in range(2)]
+        log.send({"type": "channelSend", "channelId": 1, "message": {"type": "stop"}})
+        assert log.receive() == {"type": "channelClose", "channelId": 1}
+    asked, answered = (event["data"] for event in seen)
+    assert (asked["type"], asked["modelIdentifier"]) == ("llm.prediction.input", "emulator/chat")
+    assert "Hi" in asked["input"]
+    assert (answered["type"], answered["output"]) == ("llm.prediction.output", "Hello there")
+    assert answered["stats"] == made
+
+
+def test_uploaded_text_has_a_path_and_can_be_parsed(server: Emulator) -> None:
+    with Wire(server, "files") as files:
+        content = {"name": "notes.txt", "contentBase64": "SGVsbG8="}
+        name = files.call("uploadFileBase64", content)["result"]["identifier"]
+        assert files.call("getLocalFileAbsolutePath", {"fileName": name})["result"]["path"].endswith(name)
+        library = files.call("getDocumentParsingLibrary", {"fileIdentifier": name})["result"]
+        seen = packets(files.until_end(files.create("parseDocument", {"fileIdentifier": name, "parseOpts": {}})))
+        assert seen[0] == {"type": "parserLoaded", "parser": library}
+        assert [packet["progress"] for packet in seen[1:-1]] == list(server.load_progress)
+        assert seen[-1] == {"type": "result", "content": "Hello", "parser": library}
+        missing = files.call("getLocalFileAbsolutePath", {"fileName": "nope"})
+        assert missing["error"]["title"] == "File not found: nope"
+
+
+def test_runtime_lists_the_emulator_as_its_engine(server: Emulator) -> None:
+    with Wire(server, "runtime") as runtime:
+        (engine,) = runtime.call("listEngines")["result"]
+        ((kind, selected),) = runtime.call("getEngineSelections")["result"]
+    assert selected == {name: engine[name] for name in ("name", "version")}
+    assert kind in engine["supportedModelFormatNames"]

@@ -51,7 +51,7 @@ def _kind(frame: Any) -> tuple[Any, ...]:
                 extra = frame["message"]["fragment"]["reasoningType"]
         case "channelError" | "rpcError":
             code = (frame["error"].get("displayData") or {}).get("code")
-            extra = _OBSERVED.get(code, code)
+            extra = _OBSERVED.get(str(code), code)
         case "communicationWarning":
             extra = frame["kind"]
         case "rpcResult":

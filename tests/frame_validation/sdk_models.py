@@ -22,6 +22,8 @@ _ATTRIBUTES: dict[Part, str] = {
     "toClientPacket": "to_client_packet",
     "toServerPacket": "to_server_packet",
 }
+# Its model of these is older than LM Studio's schema, which has more kinds of log events; the SDK does not use it.
+_OUTDATED = {("streamLogs", "toClientPacket")}
 
 
 class SdkWitness:
@@ -57,6 +59,8 @@ def check_conversation(
 
 @cache
 def _hint(namespace: str, kind: str, endpoint: str, part: Part) -> Any:
+    if (endpoint, part) in _OUTDATED:
+        return None
     name = f"Pseudo{namespace.capitalize()}{kind.capitalize()}{endpoint[:1].upper()}{endpoint[1:]}"
     model = getattr(_sdk_models, name, None)
     return None if model is None else get_type_hints(model).get(_ATTRIBUTES[part])

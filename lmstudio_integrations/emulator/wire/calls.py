@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from lmstudio_integrations.emulator.faults import ChannelFaults, MessageSender
 from lmstudio_integrations.emulator.models import Domain
 from lmstudio_integrations.emulator.server_state import ServerState
+from lmstudio_integrations.emulator.wire.request_schemas import CANCEL
 from lmstudio_integrations.emulator.wire.validators import Shape
 
 
@@ -51,12 +52,20 @@ class RpcCallContext:
 class ChannelCall:
     """One open channel: ``send`` packets, look at ``cancelled``. Ends with the endpoint's return (close) or error."""
 
-    def __init__(self, connection: CallConnection, channel_id: int, parameter: Any, faults: ChannelFaults) -> None:
+    def __init__(
+        self,
+        connection: CallConnection,
+        channel_id: int,
+        parameter: Any,
+        faults: ChannelFaults,
+        stop: Shape = CANCEL,
+    ) -> None:
         self.connection = connection
         self.state: ServerState = connection.state
         self.namespace: str = connection.namespace
         self.id = channel_id
         self.parameter = parameter
+        self.stop = stop
         self.cancelled: bool = False
         self._faults = faults
         self._interruptible = False
@@ -114,11 +123,15 @@ ChannelEndpoint = Callable[[ChannelCall], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Endpoint:
-    """An endpoint: the shape of its parameter (``None``: there must be none), and what it does (``None``: nothing)."""
+    """An endpoint: the shape of its parameter (``None``: there must be none), and what it does (``None``: nothing).
+
+    ``stop``: what a client sends to end the channel.
+    """
 
     shape: Shape | None
     rpc: RpcEndpoint | None = None
     channel: ChannelEndpoint | None = None
+    stop: Shape = CANCEL
 
     def problem(self, parameter: Any) -> str | None:
         """The problem of the parameter as text, or ``None``."""

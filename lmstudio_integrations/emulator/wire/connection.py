@@ -25,7 +25,6 @@ from lmstudio_integrations.emulator.wire.calls import (
     RpcCallContext,
 )
 from lmstudio_integrations.emulator.wire.not_imitated import not_imitated
-from lmstudio_integrations.emulator.wire.request_schemas import CANCEL
 from lmstudio_integrations.protocol import envelope_models as envelopes
 from lmstudio_integrations.protocol.auth import Authentication, AuthenticationReply
 from lmstudio_integrations.protocol.envelopes import decode, encode
@@ -203,7 +202,7 @@ class Connection:
         channel = self._channels.get(message.channel_id)
         if channel is None:
             self._spawn(self._unknown_channel("channelSend", message.channel_id))
-        elif problem := CANCEL(message.message, "message"):
+        elif problem := channel.stop(message.message, "message"):
             text = f"Received invalid message for channel, channelId = {message.channel_id}, {problem}"
             self._spawn(self._warn("channelMessageTypeError", text))
         else:
@@ -262,7 +261,7 @@ class Connection:
         else:
             faults = self.state.faults.take_call(self.namespace, name)
             # Registered at once: a cancel may be in the very next frame.
-            channel = self._channels[channel_id] = ChannelCall(self, channel_id, parameter, faults)
+            channel = self._channels[channel_id] = ChannelCall(self, channel_id, parameter, faults, endpoint.stop)
             channel.start(endpoint.channel)
 
     async def _instead(self, fault: Fault, endpoint: str, void: dict[str, Any]) -> None:

@@ -11,7 +11,15 @@ from lmstudio_integrations.emulator.config_schema import kv_config
 from lmstudio_integrations.emulator.errors import EndpointError
 from lmstudio_integrations.emulator.models import Instance
 from lmstudio_integrations.emulator.recorded_calls import RecordedEmbedding
-from lmstudio_integrations.emulator.wire import load_endpoints, predict_endpoints, repository_endpoints, request_schemas
+from lmstudio_integrations.emulator.wire import (
+    diagnostics_endpoints,
+    file_endpoints,
+    load_endpoints,
+    predict_endpoints,
+    repository_endpoints,
+    request_schemas,
+    runtime_endpoints,
+)
 from lmstudio_integrations.emulator.wire.calls import NOTHING, Endpoint, EndpointTable, RpcCallContext
 from lmstudio_integrations.protocol.model_calls import ApplyPromptTemplateResult, CountTokensResult, TokenizeResult
 from lmstudio_integrations.protocol.system import Version
@@ -109,7 +117,7 @@ async def _count_tokens(call: RpcCallContext) -> Any:
 
 async def _preload_draft(call: RpcCallContext) -> Any:
     _instance(call)
-    call.state.models.draft_model(call.parameter["draftModelKey"])
+    call.state.models.model(call.parameter["draftModelKey"], "llm")
     return NOTHING
 
 
@@ -121,11 +129,6 @@ async def _embed(call: RpcCallContext) -> Any:
     call.state.calls.embeddings.append(RecordedEmbedding(instance.identifier, text))
     given = call.state.vector(text)
     return {"embedding": await call.state.backend.embed(instance, text) if given is None else given}
-
-
-async def _upload(call: RpcCallContext) -> Any:
-    client, parameter = call.connection.client, call.parameter
-    return call.state.files.upload(client, parameter["name"], parameter["contentBase64"])
 
 
 async def _downloaded(call: RpcCallContext) -> Any:
@@ -184,15 +187,25 @@ ENDPOINTS: dict[str, EndpointTable] = {
         "notify": Endpoint(request_schemas.NOTIFY, _nothing),
         "getExperimentFlags": Endpoint(None, _empty_list),
     },
-    "files": {"uploadFileBase64": Endpoint(request_schemas.UPLOAD, _upload)},
+    "files": {
+        "uploadFileBase64": Endpoint(request_schemas.UPLOAD, file_endpoints.upload),
+        "getLocalFileAbsolutePath": Endpoint(request_schemas.LOCAL_PATH, file_endpoints.local_path),
+        "getDocumentParsingLibrary": Endpoint(request_schemas.PARSING_LIBRARY, file_endpoints.parsing_library),
+        "parseDocument": Endpoint(request_schemas.PARSE_DOCUMENT, channel=file_endpoints.parse_document),
+    },
     "repository": {
         "searchModels": Endpoint(request_schemas.SEARCH_MODELS, repository_endpoints.search),
         "getModelDownloadOptions": Endpoint(request_schemas.DOWNLOAD_OPTIONS, repository_endpoints.download_options),
         "lmLinkStatus": Endpoint(None, repository_endpoints.lm_link_status),
         "downloadModel": Endpoint(request_schemas.DOWNLOAD_MODEL, channel=repository_endpoints.download),
     },
-    # Namespaces of LM Studio whose endpoints no client of this project uses: the socket opens, every call is unknown.
+    "diagnostics": {
+        "streamLogs": Endpoint(None, channel=diagnostics_endpoints.stream_logs, stop=request_schemas.STOP),
+    },
+    "runtime": {
+        "listEngines": Endpoint(None, runtime_endpoints.list_engines),
+        "getEngineSelections": Endpoint(None, runtime_endpoints.engine_selections),
+    },
+    # The socket opens, and every call is answered with an error.
     "plugins": {},
-    "runtime": {},
-    "diagnostics": {},
 }

@@ -12,7 +12,6 @@ from lmstudio_integrations.emulator.threadsafe_event import wait_until_set
 from lmstudio_integrations.emulator.wire.calls import ChannelCall
 from lmstudio_integrations.protocol import packets
 
-
 # Observed in lmstudio-js's heavy tests: a load just in time without a TTL gets one of an hour.
 _JUST_IN_TIME_TTL = 3_600_000
 

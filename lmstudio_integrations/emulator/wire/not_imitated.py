@@ -13,8 +13,7 @@ from lmstudio_integrations.emulator.errors import EndpointError
 __all__ = ["NOT_IMITATED", "not_imitated"]
 
 NOT_IMITATED: Mapping[str, frozenset[str]] = {
-    "diagnostics": frozenset({"streamLogs"}),
-    "files": frozenset({"getDocumentParsingLibrary", "getLocalFileAbsolutePath", "parseDocument", "retrieve"}),
+    "files": frozenset({"retrieve"}),
     "plugins": frozenset(
         {
             "generateWithGenerator",
@@ -64,8 +63,6 @@ NOT_IMITATED: Mapping[str, frozenset[str]] = {
     "runtime": frozenset(
         {
             "downloadRuntimeExtension",
-            "getEngineSelections",
-            "listEngines",
             "removeEngine",
             "searchRuntimeExtensions",
             "selectEngine",

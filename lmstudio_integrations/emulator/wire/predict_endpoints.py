@@ -62,6 +62,10 @@ class _Prediction:
         request = await self._prepare(instance)
         instance.touch(self._state.clock)
         instance.active += 1
+        seen = {"input": request.prompt, "modelPath": instance.model.reported_path}
+        self._state.log_streams.publish(
+            {"type": "llm.prediction.input", **seen, "modelIdentifier": instance.identifier}
+        )
         try:
             await self._generate(request)
         finally:
@@ -114,7 +118,12 @@ class _Prediction:
         request.instance.cache.keep([*request.prompt_tokens, *fake_tokenizer.pieces("".join(self._answer))])
         if reply is not None and reply.stop_reason is not None and stop_reason != "userStopped":
             stop_reason = reply.stop_reason
-        await self._call.send(self._success(request, limits, stop_reason, reply))
+        success = self._success(request, limits, stop_reason, reply)
+        made = {"output": "".join(self._answer), "stats": success["stats"]}
+        self._state.log_streams.publish(
+            {"type": "llm.prediction.output", **made, "modelIdentifier": request.instance.identifier}
+        )
+        await self._call.send(success)
 
     async def _stream(
         self, source: AsyncGenerator[Progress | Event | Finish], limits: Limits, request: PredictionRequest
