@@ -1,7 +1,7 @@
 """``python -m lmstudio_integrations``: the server, its version, its models, the token, and one round trip.
 
 The first thing to run if something does not work. It loads no model: the round trip goes to an LLM that is loaded
-already, and is left out, with a word about it, if there is none.
+already; if there is none, the report says that it was left out.
 """
 
 from __future__ import annotations

@@ -313,7 +313,7 @@ def _shorten(words: str, limit: int = _MAX_WORDS) -> str:
 
 
 def server_error(error: Any) -> LMStudioServerError:
-    """The exception for an error object as it came in an ``rpcError`` or ``channelError``; any junk is tolerated."""
+    """The exception for an error object as it came in an ``rpcError`` or ``channelError``, malformed or not."""
     raw: Mapping[str, Any] = error if isinstance(error, dict) else {}
 
     def text(key: str) -> str | None:

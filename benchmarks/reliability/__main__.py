@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the sections and write the page; 1 if anything was wrong."""
     options = _options(arguments)
     found: dict[str, Any] = json.loads(_RESULTS.read_text(encoding="utf-8")) if _RESULTS.exists() else {}
+    kept = found.setdefault("beside", {}).setdefault(platform.python_version(), {}) if options.beside else found
     for section in options.only or _ALL:
         started = time.monotonic()
         _tell(f"{section} …")
@@ -38,10 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         outcome["minutes"] = round((time.monotonic() - started) / 60, 1)
         outcome["date"] = dt.datetime.now(dt.UTC).date().isoformat()
         outcome["python"] = platform.python_version()
-        found[section] = outcome
+        kept[section] = outcome
         _RESULTS.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     _PAGE.write_text(figures_in(_PAGE.read_text(encoding="utf-8"), found), encoding="utf-8")
-    return 0 if all(_right(outcome) for outcome in found.values()) else 1
+    return 0 if all(_right(outcome) for outcome in kept.values()) else 1
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -52,6 +53,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--parts", type=int, default=4, help="processes of the fault matrix at once (default: 4)")
     parser.add_argument("--soak", type=float, default=0.0, help="seconds of the soak; an hour is 3600 (default: none)")
     parser.add_argument("--python", action="append", default=[], help="another interpreter for the fault matrix")
+    parser.add_argument("--beside", action="store_true", help="keep the figures beside those of another Python")
     return parser.parse_args(arguments)
 
 

@@ -26,8 +26,9 @@ def markdown(found: dict[str, Any]) -> str:
     """The figures."""
     lines = ["| section | what | right of | date, Python | minutes |", "|---|---|---|---|---|"]
     for section in _TITLES:
-        if section in found:
-            lines += _rows(section, found[section])
+        for kept in (found, *found.get("beside", {}).values()):
+            if section in kept:
+                lines += _rows(section, kept[section])
     parts = ["\n".join(lines)]
     parts += [_details(section, found[section]) for section in _TITLES if section in found]
     return "\n\n".join(part for part in parts if part)

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def wait(future: Future[T]) -> T:
-    """The future's outcome. Ctrl-C while waiting cancels the request, then goes on its way."""
+    """The future's outcome. Ctrl-C while waiting cancels the request and is raised."""
     try:
         return future.result()
     except BaseException:

@@ -140,7 +140,7 @@ class RpcError(WireModel):
 
 
 class ChannelClose(WireModel):
-    """Server: the channel has ended well, if its final packet came before."""
+    """Server: the channel has ended, without an error if its final packet came before."""
 
     type: Literal["channelClose"] = "channelClose"
     channel_id: WireInt

@@ -136,7 +136,7 @@ class BatchRpc:
         else:
             self._unsent.append(index)
             if isinstance(outcome, LMStudioError) and self._error is None:
-                outcome.index = index  # type: ignore[attr-defined]  # which text: the front names it in the message
+                outcome.index = index  # type: ignore[attr-defined]  # the number of the text, which the error's message has
                 self._error = outcome
         self._changed.set()
 

@@ -1,6 +1,6 @@
 """The queue of packets from the I/O thread to an awaiting consumer.
 
-The blocking front reads a ``queue.SimpleQueue``, which the standard library has ready. This is its counterpart for an
+The blocking client reads a ``queue.SimpleQueue`` of the standard library. This is its counterpart for an
 event loop: a deque, and one wake-up each time it becomes non-empty while a consumer waits.
 """
 

@@ -1,8 +1,8 @@
 """All sockets of a process: one daemon thread, one event loop.
 
-The fronts (``sync.py``, ``aio.py``) post coroutines here and read the answers from mailboxes, so that the I/O exists
-once; neither a blocked loop nor a second ``asyncio.run`` of the user's concerns it. The thread starts with the first
-request and is a daemon: it never keeps a process alive.
+Both clients (``sync.py``, ``aio.py``) submit coroutines to it and read the answers from mailboxes, so that the I/O
+exists once; a blocked event loop or a second ``asyncio.run`` in the user's program does not affect it. The thread
+starts with the first request and is a daemon: it never keeps a process alive.
 """
 
 from __future__ import annotations
@@ -239,7 +239,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def io_thread() -> IOThread:
-    """This process's engine, started if need be. A forked child gets its own."""
+    """This process's I/O thread, started if it does not run yet. A forked child gets its own."""
     current = _process.engine
     if current is not None:
         return current

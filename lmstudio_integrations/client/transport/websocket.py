@@ -1,8 +1,8 @@
 """From frames to messages, without websockets' queue and a task between.
 
-websockets parses the frames, answers pings and keeps to the standard; this only takes the messages off its hands where
-it would put them into a queue for ``recv()``. That saves about a third of the cost per message, and nothing has to wake
-up for one. websockets documents ``create_connection`` for subclasses; ``process_event`` is its hook for them.
+websockets parses the frames, answers pings and follows the standard. Messages are passed on here instead of being put
+into its queue for ``recv()``: that saves about a third of the cost per message, and no task has to wake up for each.
+websockets documents ``create_connection`` for subclasses; ``process_event`` is its hook for them.
 """
 
 from __future__ import annotations
