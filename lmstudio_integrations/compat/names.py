@@ -178,11 +178,14 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
 _LM_STUDIO_NAMES = frozenset(LlmPredictionConfigDict.__annotations__)
 
 
-def unknown_name(name: str, known: Iterable[str], what: str) -> str:
-    """The message for a name that is not among ``known``, with the nearest one that is."""
-    near = difflib.get_close_matches(name, sorted(known), n=1)
-    hint = f"did you mean {near[0]!r}?" if near else "settings without a name here go into prediction_config"
-    return f"unknown {what} {name!r}: {hint}"
+def unknown_name(name: str, known: Collection[str], what: str, names: Iterable[str] = ()) -> str:
+    """The message for a name that is not among ``known`` and the synonyms ``names``, with the nearest one that is."""
+    near = difflib.get_close_matches(name, sorted({*known, *names}), n=1)
+    if near:
+        return f"unknown {what} {name!r}: did you mean {near[0]!r}?"
+    if "prediction_config" in known or "additional_kwargs" in known:
+        return f"unknown {what} {name!r}: settings without a name here go into prediction_config"
+    return f"unknown {what} {name!r}: settings for loading the model go into load_config"
 
 
 def translate_constructor(values: Mapping[str, Any], fields: Collection[str], own: Mapping[str, str]) -> dict[str, Any]:
@@ -253,16 +256,18 @@ def _translate(
 
 def _unknown(name: str, known: Collection[str], what: str) -> str:
     """The message for a name that is known nowhere, or ``headers`` in a call."""
-    return _misplaced(name, name, {*known, *SYNONYMS, *_CONVERTED}, what)
+    return _misplaced(name, name, known, what, names=(*SYNONYMS, *_CONVERTED))
 
 
-def _misplaced(setting: str, name: str, known: Collection[str], what: str) -> str:
+def _misplaced(setting: str, name: str, known: Collection[str], what: str, names: Iterable[str] = ()) -> str:
     """The message for ``name`` if its ``setting`` is not among ``known``."""
     if setting == "headers":
         return f"{name!r} is no {what}: headers belong to the connection, so pass them to the constructor"
+    if setting == "prediction_config":
+        return f"{name!r} is no {what} of embeddings, which have no settings of a prediction: pass load_config"
     if setting == "response_format":
         return f"{name!r} is a keyword of each call, not a {what}: pass or bind response_format=…"
-    return unknown_name(name, known, what)
+    return unknown_name(name, known, what, names)
 
 
 def _without_bundles(values: Mapping[str, Any], known: Collection[str]) -> Mapping[str, Any]:

@@ -11,6 +11,8 @@ import pytest
 from lmstudio_integrations import Timeout
 from lmstudio_integrations.compat.names import IGNORED, translate_call, translate_constructor
 from lmstudio_integrations.errors import LMStudioValueError
+from lmstudio_integrations.langchain import LMStudioEmbeddings
+from lmstudio_integrations.llama_index import LMStudioEmbedding
 
 FIELDS = {
     "model",
@@ -182,3 +184,20 @@ def test_keep_alive_of_zero_says_what_to_pass(value: Any) -> None:
 
 def test_max_retries_of_none_is_the_default() -> None:
     assert translate_constructor({"max_retries": None}, FIELDS | MORE, {}) == {}
+
+
+@pytest.mark.parametrize("name", ["model_kwargs", "extra_body", "prediction_config"])
+@pytest.mark.parametrize("kind", [LMStudioEmbeddings, LMStudioEmbedding])
+def test_prediction_settings_of_embeddings_are_refused_with_what_they_have(kind: Any, name: str) -> None:
+    with pytest.raises(ValueError, match="embeddings, which have no settings of a prediction: pass load_config"):
+        kind(**{name: {"topKSampling": 5}})
+
+
+def test_load_settings_in_a_dictionary_of_embeddings_are_understood() -> None:
+    embeddings: Any = LMStudioEmbeddings
+    assert embeddings(model_kwargs={"num_ctx": 512}).context_length == 512
+
+
+def test_unknown_setting_of_embeddings_names_load_config() -> None:
+    with pytest.raises(ValueError, match="unknown setting 'zzz': settings for loading the model go into load_config"):
+        LMStudioEmbeddings(zzz=1)  # type: ignore[call-arg]  # the mistake
