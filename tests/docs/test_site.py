@@ -47,16 +47,21 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "site"
 
 
+def _documented(site: Path, page: str) -> set[str]:
+    """The public names on a page of the reference: those with a heading, and those in a table of other names."""
+    text = (site / "reference" / page / "index.html").read_text("utf-8")
+    return set(re.findall(rf'<h[23] id="{re.escape(MODULES[page])}\.(\w+)"', text)) | set(
+        re.findall(r"<td><code>(\w+)</code></td>", text)
+    )
+
+
 @needs_zensical
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("page", MODULES)
 def test_reference_has_every_public_name(site: Path, page: str) -> None:
-    module = MODULES[page]
-    text = (site / "reference" / page / "index.html").read_text("utf-8")
-    found = set(re.findall(rf'id="{re.escape(module)}\.(\w+)', text)) | set(
-        re.findall(r"<td><code>(\w+)</code></td>", text)
-    )
-    assert {name for name in importlib.import_module(module).__all__ if not name.startswith("_")} - found == set()
+    module = importlib.import_module(MODULES[page])
+    found = _documented(site, page) | (_documented(site, "errors") if page == "client" else set())
+    assert {name for name in module.__all__ if not name.startswith("_")} - found == set()
 
 
 @needs_zensical

@@ -1,0 +1,72 @@
+"""Defaults, limits and names in the tables of the guides are those of the code."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from lmstudio_integrations import Client, Timeout, errors
+from lmstudio_integrations.client.images import MAX_IMAGE_BYTES
+from lmstudio_integrations.client.settings import TOKEN_VARIABLES
+from lmstudio_integrations.client.transport import batch_rpc
+from lmstudio_integrations.langchain import ChatLMStudio
+from lmstudio_integrations.langchain import errors as langchain_errors
+from lmstudio_integrations.langchain.middleware import InvalidToolCallMiddleware
+from lmstudio_integrations.llama_index import LMStudio
+
+pytestmark = pytest.mark.timeout(60)
+ROOT = Path(__file__).resolve().parents[2]
+GUIDES = ROOT / "docs" / "guides"
+
+
+def _text(name: str) -> str:
+    return re.sub(r"\s+", " ", (GUIDES / f"{name}.md").read_text("utf-8"))
+
+
+def test_table_of_time_limits_has_the_defaults() -> None:
+    rows = dict(
+        re.findall(r"^\| `(\w+)` \| (\w+) \|", (GUIDES / "errors_and_retries.md").read_text("utf-8"), re.MULTILINE)
+    )
+    defaults = {field.name: field.default for field in dataclasses.fields(Timeout)}
+    assert rows == {name: "none" if value is None else f"{value:g}" for name, value in defaults.items()}
+
+
+def test_errors_on_their_page_are_raised_by_this_package() -> None:
+    ours = [getattr(errors, name) for name in errors.__all__]
+    ours += [getattr(langchain_errors, name) for name in langchain_errors.__all__ if name.endswith("Error")]
+    known = {base.__name__ for error in ours for base in error.__mro__} | {"OutputParserException"}
+    named = set(re.findall(r"`(\w+(?:Error|Exception))`", (GUIDES / "errors_and_retries.md").read_text("utf-8")))
+    assert named - known == set()
+    assert len(named) > 10
+
+
+def test_retries_on_their_page_are_the_defaults() -> None:
+    client = inspect.signature(Client).parameters["max_retries"].default
+    assert f"({ChatLMStudio().max_retries} in the adapters, {client} in the client)" in _text("errors_and_retries")
+    assert LMStudio().max_retries == ChatLMStudio().max_retries
+    words = {1: "once", 2: "twice"}
+    assert f"at most {words[InvalidToolCallMiddleware().max_retries]} for one user message" in _text("tools_and_agents")
+
+
+def test_limits_of_images_and_embeddings_are_the_defaults() -> None:
+    assert f"at most {MAX_IMAGE_BYTES // 1_000_000} MB each" in _text("images")
+    at_once = inspect.signature(batch_rpc.Slots).parameters["size"].default
+    assert f"up to {batch_rpc._MAX_PER_BATCH} requests of a batch under way, and {at_once} per server" in _text(
+        "embeddings_and_rag"
+    )
+
+
+def test_variables_of_the_token_are_those_that_are_read() -> None:
+    first, second = TOKEN_VARIABLES
+    assert f"`{first}` (or `{second}`)" in _text("security")
+
+
+def test_getting_started_names_every_extra() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    page = (ROOT / "docs" / "getting_started.md").read_text("utf-8")
+    assert [extra for extra in extras if f"`{extra}`" not in page] == []
