@@ -109,7 +109,7 @@ def _write_record(server: Emulator, path: Path) -> None:
     with path.open("w", encoding="utf-8") as file:
         for frame in frames:
             way = "c2s" if frame.direction == "client" else "s2c"
-            line = {"dir": way, "path": f"/{frame.namespace}", "frame": frame.message}
+            line = {"dir": way, "path": f"/{frame.namespace}", "frame": frame.masked()}
             file.write(json.dumps(line, ensure_ascii=True, default=repr) + "\n")
 
 

@@ -109,6 +109,8 @@ class Emulator:
         presets: Names that ``fuzzyPresetIdentifier`` may have.
         evict_just_in_time: Loading a model just in time unloads the one that was loaded so before, also one of the
             other kind, as in LM Studio.
+        origins: Web pages that may connect, such as ``"http://localhost:5173"``, or ``"*"``; browsers name theirs, and
+            others are refused. Clients outside of browsers name none.
         auth_timeout: Seconds until a client that does not authenticate is refused (default: 10).
         strict: A prediction without a scripted reply is an error, and so is a scripted call of a tool that was not
             offered; leaving the context then raises ``AssertionError`` for these, and for replies and faults that were
@@ -139,6 +141,7 @@ class Emulator:
         record_limit: int = 200_000,
         presets: Sequence[str] = ("emulator-preset",),
         evict_just_in_time: bool = True,
+        origins: Sequence[str] = (),
         auth_timeout: float = 10.0,
         strict: bool = False,
         any_model: bool = False,
@@ -159,6 +162,7 @@ class Emulator:
             presets=tuple(presets),
             auth_timeout=auth_timeout,
             evict_just_in_time=evict_just_in_time,
+            origins=tuple(origins),
             reply_function=replies if callable(replies) else None,
             strict=strict,
             any_model=any_model,

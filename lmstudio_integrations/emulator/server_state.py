@@ -42,6 +42,7 @@ class ServerState:
     faults: Faults
     calls: CallLog
     presets: Sequence[str] = ()
+    origins: Sequence[str] = ()
     auth_timeout: float = 10.0
     evict_just_in_time: bool = True
     load_progress: Sequence[float] = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -66,6 +67,10 @@ class ServerState:
         """As after a start: the models that are loaded from the start, under new references; no files."""
         self.models: ModelStore = ModelStore(self.catalog, self.clock, any_model=self.any_model)
         self.files: FileStore = FileStore()
+
+    def allows(self, origin: str) -> bool:
+        """Whether a page of this origin may connect."""
+        return "*" in self.origins or origin in self.origins
 
     def add_replies(self, replies: Iterable[Reply], model: str | None = None) -> None:
         """Queue replies, for any model or for the one of this key or identifier.

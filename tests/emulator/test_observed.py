@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -253,3 +254,12 @@ def test_runtime_lists_the_emulator_as_its_engine(server: Emulator) -> None:
         ((kind, selected),) = runtime.call("getEngineSelections")["result"]
     assert selected == {name: engine[name] for name in ("name", "version")}
     assert kind in engine["supportedModelFormatNames"]
+
+
+def test_number_beyond_the_range_comes_back_as_null_as_in_javascript(wire: Wire) -> None:
+    wire.send(json.dumps({
+        "type": "channelCreate", "endpoint": "predict", "channelId": 9,
+        "creationParameter": prediction(someNumber=12345),
+    }).replace("12345", "1e999"))  # fmt: skip
+    fields = success(wire.until_end(9))["predictionConfig"]["fields"]
+    assert {"key": "llm.prediction.someNumber", "value": None} in fields

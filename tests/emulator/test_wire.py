@@ -11,8 +11,9 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
+from websockets.typing import Origin
 
 from lmstudio_integrations.emulator import Emulator
 from tests.emulator.wire import GUEST, Wire, prediction, said, stats, user
@@ -333,3 +334,44 @@ def test_prompt_template_has_system_tools_calls_and_results(wire: Wire) -> None:
     assert [made.find(part) for part in order] == sorted(made.find(part) for part in order)
     assert -1 not in [made.find(part) for part in order]
     assert made.endswith("<tool_response>3</tool_response><|im_end|>\n<|im_start|>assistant\n")
+
+
+# --- pages in browsers, and secrets
+
+
+@pytest.mark.parametrize("origins", [(), ("http://localhost:5173",)])
+def test_page_of_another_origin_is_refused(origins: tuple[str, ...]) -> None:
+    with (
+        Emulator(origins=origins) as server,
+        pytest.raises(InvalidStatus) as refused,
+        connect(f"{server.url}/llm", origin=Origin("http://evil.example"), open_timeout=5),
+    ):
+        pass
+    assert refused.value.response.status_code == 403
+    assert b"http://evil.example" in (refused.value.response.body or b"")
+
+
+@pytest.mark.parametrize("origins", [("http://localhost:5173",), ("*",)])
+def test_page_of_an_allowed_origin_connects(origins: tuple[str, ...]) -> None:
+    with (
+        Emulator(origins=origins) as server,
+        connect(f"{server.url}/llm", origin=Origin("http://localhost:5173"), open_timeout=5) as page,
+    ):
+        page.send(json.dumps(GUEST))
+        assert json.loads(page.recv(timeout=5)) == {"success": True}
+
+
+def test_recorded_frames_show_no_secrets() -> None:
+    content = "SGVsbG8gdGhlcmU="
+    with Emulator() as server, Wire(server, "files") as files:
+        files.call("uploadFileBase64", {"name": "a.txt", "contentBase64": content})
+        first, second = server.requests
+        with pytest.raises(TimeoutError) as late:
+            server.wait_for(lambda frame: False, 0.0)
+    assert first.message["clientPasskey"] == GUEST["clientPasskey"]
+    assert first.masked()["clientPasskey"] == "***"
+    assert second.message["parameter"]["contentBase64"] == content
+    assert second.masked()["parameter"] == {"name": "a.txt", "contentBase64": "(16 characters)"}
+    for text in (repr(first), repr(second), str(late.value)):
+        assert content not in text
+        assert f"'{GUEST['clientPasskey']}'" not in text

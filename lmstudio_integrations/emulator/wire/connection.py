@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -294,11 +295,19 @@ class Connection:
 
 
 def _encoded(message: dict[str, Any]) -> str:
-    """The message as JSON; half a surrogate pair, as a fragment may end or begin with, becomes an escape."""
+    """The message as JavaScript writes it as JSON: half a surrogate pair becomes an escape, an infinite number null."""
     try:
         return encode(message)
     except ValueError:
-        return json.dumps(message, allow_nan=False)
+        return json.dumps(_finite(message), allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def close_nowait(socket: ServerConnection, code: int | None = None) -> None:

@@ -30,7 +30,7 @@ class RecordedFrame:
 
     ``direction``: the sender, "client" or "server". ``connection``: the number of the socket, from 1. ``order``: the
     position among all frames of both directions. ``message``: the JSON document, or the text of a frame that is not
-    JSON. The emulator shares it: do not change it.
+    JSON. The emulator shares it: do not change it. ``masked()`` is for logs; so is the repr.
     """
 
     namespace: str
@@ -38,6 +38,35 @@ class RecordedFrame:
     connection: int
     order: int
     direction: Direction
+
+    def masked(self) -> Any:
+        """The message without passkeys and without the contents of files."""
+        return _masked(self.message)
+
+    def __repr__(self) -> str:
+        where = f"namespace={self.namespace!r}, connection={self.connection}, order={self.order}"
+        return f"RecordedFrame({self.direction!r}, {where}, message={self.masked()!r})"
+
+
+_PASSKEY = "clientPasskey"
+_CONTENT = "contentBase64"
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_masked(each) for each in value]
+    if isinstance(value, str) and value.startswith("base64:"):
+        return f"base64:({len(value)} characters)"
+    if isinstance(value, str) and (_PASSKEY in value or _CONTENT in value):  # a frame that is no JSON
+        return f"({len(value)} characters)"
+    if not isinstance(value, dict):
+        return value
+    made = {key: _masked(each) for key, each in value.items()}
+    if _PASSKEY in made:
+        made[_PASSKEY] = "***"
+    if _CONTENT in made:
+        made[_CONTENT] = f"({len(str(value[_CONTENT]))} characters)"
+    return made
 
 
 class FrameLog:
@@ -105,5 +134,5 @@ class FrameLog:
     def _latest(self, direction: Direction) -> str:
         frames = [frame for frame in self._frames if frame.direction == direction][-3:]
         return (
-            "the last were " + ", ".join(f"{frame.message!r:.160}" for frame in frames) if frames else "there was none"
+            "the last were " + ", ".join(f"{frame.masked()!r:.160}" for frame in frames) if frames else "there was none"
         )

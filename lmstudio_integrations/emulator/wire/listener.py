@@ -119,6 +119,11 @@ class Listener:
         if "Upgrade" not in request.headers:
             found = request.path.partition("?")[0] == f"{self.prefix}/lmstudio-greeting"
             return _http_answer(socket, found=found)
+        if (origin := request.headers.get("Origin")) is not None and not self._state.allows(origin):
+            # Only browsers send it, for any page: it must not reach what runs on this machine.
+            return socket.respond(
+                HTTPStatus.FORBIDDEN, f"The emulator does not allow the origin {origin}: pass Emulator(origins=…).\n"
+            )
         if (namespace := self._namespace(request)) is not None:
             if fault := self._state.faults.take_connection("no_upgrade", namespace):
                 fault.trigger()
