@@ -79,7 +79,7 @@ class PredictionResult(Generic[Parsed_co]):
         print(result.content, result.finish_reason)
         #> Air scatters blue light more than red. stop
         print(result.usage)  # tokens
-        #> Usage(prompt_tokens=..., completion_tokens=8, total_tokens=..., cached_tokens=..., reasoning_tokens=None)
+        #> Usage(prompt_tokens=..., completion_tokens=9, total_tokens=..., cached_tokens=..., reasoning_tokens=None)
         print(result.stats.tokens_per_second, result.stats.time_to_first_token_sec, result.stats.stop_reason)
         #> ... ... eosFound
         print(result.model_info.identifier, result.load_config.context_length)

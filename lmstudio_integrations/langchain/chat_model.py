@@ -162,7 +162,7 @@ class ChatLMStudio(LMStudioBase, BaseChatModel):
         ```python
         message = model.invoke("Why is the sky blue?")
         print(message.usage_metadata)  # tokens
-        #> {'input_tokens': ..., 'output_tokens': 8, 'total_tokens': ..., 'input_token_details': {'cache_read': ...}}
+        #> {'input_tokens': ..., 'output_tokens': 9, 'total_tokens': ..., 'input_token_details': {'cache_read': ...}}
         print(message.response_metadata["finish_reason"], message.response_metadata["stats"])
         #> stop {'stop_reason': 'eosFound', 'tokens_per_second': ..., 'time_to_first_token_sec': ..., ...}
         ```

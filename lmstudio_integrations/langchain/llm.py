@@ -57,7 +57,7 @@ class LMStudioLLM(LMStudioBase, BaseLLM):
         ```python
         generation = llm.generate(["Once upon a time"]).generations[0][0]
         print(generation.generation_info["usage_metadata"])  # tokens
-        #> {'input_tokens': 4, 'output_tokens': 5, 'total_tokens': 9, ...}
+        #> {'input_tokens': 4, 'output_tokens': 6, 'total_tokens': 10, ...}
         print(generation.generation_info["stats"]["stop_reason"])
         #> eosFound
         ```

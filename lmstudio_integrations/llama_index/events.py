@@ -154,7 +154,7 @@ class PredictionStatsEvent(BaseEvent):
 
         get_dispatcher().add_event_handler(Show())
         response = LMStudio(model="qwen/qwen3-4b").complete("Why is the sky blue?")
-        #> stop 8 ...
+        #> stop 9 ...
         ```
     """
 

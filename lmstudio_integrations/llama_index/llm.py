@@ -150,7 +150,7 @@ class LMStudio(GrammarLLM):
         ```python
         raw = llm.chat(messages).raw
         print(raw["usage"], raw["finish_reason"])  # tokens
-        #> {'prompt_tokens': ..., 'completion_tokens': 8, 'total_tokens': ...} stop
+        #> {'prompt_tokens': ..., 'completion_tokens': 9, 'total_tokens': ...} stop
         print(raw["stats"])
         #> {'stop_reason': 'eosFound', 'tokens_per_second': ..., 'time_to_first_token_sec': ..., ...}
         ```
