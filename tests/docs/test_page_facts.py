@@ -70,3 +70,20 @@ def test_getting_started_names_every_extra() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     page = (ROOT / "docs" / "getting_started.md").read_text("utf-8")
     assert [extra for extra in extras if f"`{extra}`" not in page] == []
+
+
+def test_cookbook_page_has_every_program_and_what_its_command_needs() -> None:
+    page = (ROOT / "docs" / "cookbook.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| `(\w+\.py)` \| (.*?) \|", page, re.MULTILINE))
+    programs = {path for path in (ROOT / "cookbook").glob("*.py") if not path.name.startswith("_")}
+    assert set(rows) == {path.name for path in programs}
+    for path in programs:
+        (command,) = re.findall(r"^Run it with `(.*)`\.$", path.read_text("utf-8"), re.MULTILINE)
+        needed = re.findall(r"--(?:group|with) \w+", command)
+        assert re.findall(r"--(?:group|with) \w+", rows[path.name]) == needed, path.name
+
+
+def test_cookbook_page_has_every_notebook() -> None:
+    page = (ROOT / "docs" / "cookbook.md").read_text("utf-8")
+    notebooks = {path.name for path in (ROOT / "cookbook" / "notebooks").glob("*.ipynb")}
+    assert set(re.findall(r"`(\w+\.ipynb)`", page)) == notebooks

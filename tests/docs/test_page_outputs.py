@@ -79,3 +79,18 @@ def test_leaving_the_block_cancels_at_the_server(server: Emulator) -> None:
     )
     cancel = server.wait_for(lambda frame: frame.message.get("type") == "channelSend")
     assert json.dumps(cancel.message["message"]) == '{"type": "cancel"}'
+
+
+@pytest.mark.usefixtures("server", "_handlers", "closing_event_loop")
+def test_llama_index_has_both_reasons_of_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    printed = _run_until(GUIDES / "tokens_and_limits.md", 'response.raw["finish_reason"]', capsys.readouterr)
+    assert printed == "length maxPredictedTokensReached\n"
+
+
+def test_token_of_llama_index_ends_the_answer_at_the_server(server: Emulator) -> None:
+    server.script(Reply(fragments=["a long answer, "] * 100, pace=0.01))
+    page = GUIDES / "cancelling.md"
+    names = {"__name__": "__main__", "CancelToken": __import__("lmstudio_integrations").CancelToken}
+    run(_snippet(page, "llm.stream_chat"), page, names)
+    cancel = server.wait_for(lambda frame: frame.message.get("type") == "channelSend")
+    assert cancel.message["message"] == {"type": "cancel"}
