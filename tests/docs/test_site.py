@@ -10,6 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
+
+from lmstudio_integrations.langchain import ChatLMStudio, LMStudioEmbeddings, LMStudioLLM
+from lmstudio_integrations.llama_index import LMStudio, LMStudioEmbedding
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -62,6 +66,27 @@ def test_reference_has_every_public_name(site: Path, page: str) -> None:
     module = importlib.import_module(MODULES[page])
     found = _documented(site, page) | (_documented(site, "errors") if page == "client" else set())
     assert {name for name in module.__all__ if not name.startswith("_")} - found == set()
+
+
+@needs_zensical
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize(
+    "model",
+    [ChatLMStudio, LMStudioLLM, LMStudioEmbeddings, LMStudio, LMStudioEmbedding],
+    ids=lambda model: model.__name__,
+)
+def test_reference_has_every_setting_of_a_model(site: Path, model: type[BaseModel]) -> None:
+    page = model.__module__.split(".")[1]
+    text = (site / "reference" / page / "index.html").read_text("utf-8")
+    shown = set(re.findall(rf'<h3 id="{re.escape(MODULES[page])}\.{model.__name__}\.(\w+)"', text))
+    frameworks = {
+        name
+        for base in model.__mro__
+        if issubclass(base, BaseModel) and not base.__module__.startswith("lmstudio_integrations")
+        for name in base.model_fields
+    }
+    assert set(model.model_fields) - frameworks - shown == set()
+    assert len(shown) > 10
 
 
 @needs_zensical
