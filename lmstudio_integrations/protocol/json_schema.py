@@ -7,11 +7,14 @@ silently, so that the model is not held to them; others make the conversion of t
   ``not``, conditionals, ``$anchor``; string formats other than date, time, date-time and uuid; patterns that do not
   start with ``^`` and end with ``$``. Its ``common/json-schema-to-grammar.cpp``: "Unrecognized schema" for ``true`` and
   ``false`` as schemas and for unknown types, "Unsupported ref" for ``#``; ``items`` hides ``prefixItems``; ``allOf``
-  knows only properties and enumerations; no groups like ``(?=…)`` and no classes like ``\w`` in patterns.
+  knows only properties and enumerations; what stands beside ``anyOf`` and ``$ref`` is not read; ``{}`` is any object.
+  Its ``src/llama-grammar.cpp``: an error for 2,000 repetitions and more (pull requests 17381, 26613, 28469).
+  For patterns see ``json_patterns``.
 * llguidance (a build option of llama.cpp), ``docs/json_schema.md``: an error for every other keyword and format, and
   for patterns that look around.
-* mlx-engine converts with outlines, and that with outlines-core, ``src/json_schema/parsing.rs``: an error for schemas
-  that are no object, for unknown types and formats. Guess: other keywords matter to it as little as to llama.cpp.
+* mlx-engine (``generate.py``: ``JSONLogitsProcessor``) converts with outlines, and that with outlines-core,
+  ``src/json_schema/parsing.rs``: an error for schemas without a type, for unknown types and formats, for objects and
+  lists in ``enum`` and ``const``, for ``minLength`` above ``maxLength``; other keywords are not read.
 
 Bounds of numbers (``minimum`` with type "number", ``multipleOf``) and of properties that are all required stay,
 although llama.cpp skips them: llguidance enforces them, and no engine fails.
@@ -25,11 +28,14 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from lmstudio_integrations.errors import LMStudioValueError
+from lmstudio_integrations.protocol.json_patterns import MOST_REPETITIONS, engine_pattern
 from lmstudio_integrations.protocol.json_text import encode
+from lmstudio_integrations.protocol.schema_folding import STRUCTURAL, fold, spelled_out
 
-__all__ = ["check_references", "copy_schema", "enforceable", "hoist_references", "with_defs"]
+__all__ = ["check_references", "copy_schema", "enforceable", "hoist_references", "with_defs", "with_types"]
 
 _OLD, _NEW = "#/definitions/", "#/$defs/"
+_PLAIN_REFERENCE = re.compile(r"#/\$defs/[^~%]*\Z")
 _MAPS = frozenset(("properties", "patternProperties", "$defs", "definitions", "dependentSchemas"))
 _DATA = frozenset(("enum", "const", "default", "examples", "example"))
 
@@ -58,15 +64,11 @@ _UNSUPPORTED = frozenset(
     }
 )
 _FORMATS = frozenset({"date", "time", "date-time", "uuid"})
-_PATTERN = re.compile(r"\^.*\$", re.DOTALL)
-# Groups and classes that the converters do not know; "{,3}" and a quantifier after "^" are errors in llguidance, and
-# nested sets and set operations mean something else there.
-_NO_PATTERN = re.compile(r"\(\?|\\[a-zA-Z0-9]|\{,|\A\^[*+?{]|\[\[|--|&&|\|\||~~")
-
-
 _BOUNDS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
 _COUNTS = frozenset({"minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties"})
 _TYPES = frozenset({"object", "array", "string", "number", "integer", "boolean", "null"})
+_ANY_TYPE = ("object", "array", "string", "number", "boolean", "null")
+_TYPED = (STRUCTURAL - {"required"}) | {"pattern"}
 _SCHEMAS = frozenset(("items", "prefixItems", "anyOf", "oneOf", "allOf"))
 """Keys whose values are schemas or lists of them."""
 
@@ -81,8 +83,45 @@ def enforceable(schema: dict[str, Any], *, on_unsupported: Report) -> dict[str, 
     that schema, a boolean ``exclusiveMinimum`` as a number. ``on_unsupported(keyword, place)`` is called for everything
     that is left out; it may raise.
     """
-    made = _enforceable(schema, "$", on_unsupported, closed=True)
+    made = _enforceable(fold(schema, schema.get("$defs")), "$", on_unsupported, closed=True)
     assert isinstance(made, dict)
+    return made
+
+
+def with_types(schema: dict[str, Any]) -> dict[str, Any]:
+    """``schema`` with the list of all types wherever any value may stand, and ``true`` for the same of properties.
+
+    For ``{}`` llama.cpp allows objects only, and for ``{"title": "Data"}`` versions before 2026 and outlines-core raise
+    an error. Objects and lists in ``const`` and ``enum`` become schemas, because outlines-core refuses them. A chat
+    template shows a tool's schema to the model and may expect one type, so tools keep theirs.
+    """
+    made = _with_types(schema)
+    assert isinstance(made, dict)
+    return made
+
+
+def _with_types(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_typed(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    made: dict[str, Any] = {}
+    for key, value in _without_literals(node).items():
+        if key in _MAPS and isinstance(value, dict):
+            made[key] = {name: _typed(item) for name, item in value.items()}
+        elif key == "additionalProperties" and value == {}:
+            made[key] = True
+        elif key in _SCHEMAS or key == "additionalProperties":
+            made[key] = _typed(value)
+        else:
+            made[key] = value
+    return made
+
+
+def _typed(node: Any) -> Any:
+    made = _with_types(node)
+    if isinstance(made, dict) and not made.keys() & _TYPED:
+        made["type"] = list(_ANY_TYPE)
     return made
 
 
@@ -107,11 +146,17 @@ def _enforceable(node: Any, path: str, report: Report, *, closed: bool) -> Any:
             }
         elif key in _DATA or key == "required":
             made[key] = value
+        elif key == "pattern":
+            made[key] = engine_pattern(value)
         else:
             schema = _object_schema(value, f"{path}.{key}", report) if key in _SCHEMAS else value
             made[key] = _enforceable(schema, f"{path}.{key}", report, closed=key != "allOf")
     if closed and made.get("properties") and not {"additionalProperties", "patternProperties", "allOf"} & made.keys():
         made["additionalProperties"] = False
+        required = made.get("required", ())  # in a closed object llguidance wants a property for each
+        made["properties"].update(
+            {name: {} for name in required if isinstance(name, str) and name not in made["properties"]}
+        )
     return made
 
 
@@ -141,7 +186,7 @@ def _without_empty_keywords(node: dict[str, Any], path: str, report: Report) -> 
             made[key] = value = int(value)
         if value == 0 and key.startswith("min"):
             del made[key]
-        elif not isinstance(value, int) or value < 0:
+        elif not isinstance(value, int) or not 0 <= value < MOST_REPETITIONS:
             report(key, path)
             del made[key]
     properties, required = made.get("properties"), made.get("required", ())
@@ -150,6 +195,19 @@ def _without_empty_keywords(node: dict[str, Any], path: str, report: Report) -> 
             if key in made:
                 report(key, path)
                 del made[key]
+    return made
+
+
+def _without_literals(node: dict[str, Any]) -> dict[str, Any]:
+    """The schema without objects and lists in ``const`` and ``enum``."""
+    made = dict(node)
+    if isinstance(made.get("const"), (dict, list)):
+        made = {**spelled_out(made.pop("const")), **made}
+    values = made.get("enum")
+    if isinstance(values, list) and any(isinstance(value, (dict, list)) for value in values) and "anyOf" not in made:
+        del made["enum"]
+        made.pop("type", None)
+        made["anyOf"] = [spelled_out(value) for value in values]
     return made
 
 
@@ -162,6 +220,9 @@ def _rewritten(node: dict[str, Any], path: str, report: Report) -> dict[str, Any
         if not (only.keys() & made.keys()) - {"title", "description", "default"}:
             del made["allOf"]
             made = {**only, **made}
+    if isinstance(made.get("anyOf"), list) and (not made["anyOf"] or made.keys() & STRUCTURAL - {"anyOf", "type"}):
+        report("anyOf", path)  # it could not be folded
+        del made["anyOf"]
     if "oneOf" in made and "anyOf" not in made:
         # Guess: no engine of LM Studio enforces that one branch only fits. llama.cpp reads both alike, and llguidance
         # refuses "oneOf".
@@ -195,7 +256,7 @@ def _with_known_types(node: dict[str, Any], path: str, report: Report) -> dict[s
 
 def _is_unsupported(key: str, value: Any) -> bool:
     if key == "format":
-        return value not in _FORMATS
+        return not isinstance(value, str) or value not in _FORMATS
     if key == "enum":
         return not value
     if key in _BOUNDS:
@@ -203,22 +264,15 @@ def _is_unsupported(key: str, value: Any) -> bool:
     if key == "multipleOf":
         return not isinstance(value, (int, float)) or value <= 0
     if key == "pattern":
-        return isinstance(value, str) and not _is_known_pattern(value)
+        return not isinstance(value, str) or engine_pattern(value) is None
     return key in _UNSUPPORTED
 
 
-def _is_known_pattern(pattern: str) -> bool:
-    if not _PATTERN.fullmatch(pattern) or _NO_PATTERN.search(pattern):
-        return False
-    try:
-        re.compile(pattern)  # an expression that is not well-formed
-    except (re.error, RecursionError, OverflowError):
-        return False
-    return True
-
-
 def hoist_references(schema: dict[str, Any]) -> dict[str, Any]:
-    """The same schema with every reference under ``$defs``: one to the root or to a part of it gets an entry there."""
+    """The same schema with every reference under ``$defs``: one to the root or to a part of it gets an entry there.
+
+    So does one to a name with escapes, which llama.cpp does not read.
+    """
     moved: dict[str, str] = {}
     defs = schema.get("$defs") if isinstance(schema.get("$defs"), dict) else {}
     _collect_references(schema, moved, set(defs or ()))
@@ -238,14 +292,14 @@ def hoist_references(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _collect_references(node: Any, moved: dict[str, str], taken: set[str]) -> None:
-    """Add a new name for each local reference that is not under ``$defs``."""
+    """Add a new name for each local reference that is not to a plain name under ``$defs``."""
     if isinstance(node, list):
         for item in node:
             _collect_references(item, moved, taken)
     if not isinstance(node, dict):
         return
     for key, value in node.items():
-        if key == "$ref" and isinstance(value, str) and value.startswith("#") and not value.startswith(_NEW):
+        if key == "$ref" and isinstance(value, str) and value.startswith("#") and not _PLAIN_REFERENCE.match(value):
             if value not in moved:
                 base = re.sub(r"\W", "_", value.rpartition("/")[2]) if "/" in value else "root"
                 name = next(name for name in _names_from(base) if name not in taken)

@@ -16,6 +16,7 @@ from lmstudio_integrations.protocol.json_schema import (
     enforceable,
     hoist_references,
     with_defs,
+    with_types,
 )
 
 __all__ = ["STRUCTURED_KEY", "answer_schema", "structured_field", "structured_value"]
@@ -93,7 +94,7 @@ def answer_schema(schema: Any, *, checked_afterwards: bool = False) -> dict[str,
                 "or pass a pydantic class, which checks it afterwards."
             )
 
-    return enforceable(copied, on_unsupported=refuse)
+    return with_types(enforceable(copied, on_unsupported=refuse))
 
 
 def _typed_dict_schema(kind: Any) -> dict[str, Any]:

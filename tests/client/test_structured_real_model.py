@@ -26,7 +26,7 @@ from pydantic import (
     StringConstraints,
 )
 
-from lmstudio_integrations import LLM, Client
+from lmstudio_integrations import LLM, Client, LMStudioInvalidRequestError
 from lmstudio_integrations.emulator import Emulator
 from lmstudio_integrations.emulator.backends.llama_cpp import available, find_model
 
@@ -79,6 +79,11 @@ TYPES: dict[str, Any] = {
     "multiple": Annotated[int, Field(multiple_of=7)],
     "json": Json[list[int]],
     "any": Any,
+    "list of any": list[Any],
+    "zip code": Annotated[str, StringConstraints(pattern=r"^\d{5}$")],
+    "mail pattern": Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[\w.-]+$")],
+    "slash": Annotated[str, StringConstraints(pattern=r"^a\/b$")],
+    "enum of lists": Literal[1, "a"] | Annotated[list[int], Field(json_schema_extra={"enum": [[1], [2, 3]]})],
     "list bounds": Annotated[list[int], Field(min_length=1, max_length=3)],
 }
 
@@ -103,3 +108,43 @@ def test_response_format_of_a_recursive_class_compiles(model: LLM) -> None:
 def test_response_format_of_a_root_model_compiles(model: LLM) -> None:
     result = model.respond("Hi", response_format=RootModel[set[int]], config={"maxTokens": 4})
     assert result.content.lstrip().startswith("[")
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"anyOf": [{"required": ["a"]}, {"required": ["b"]}], "properties": {"a": {"enum": [1]}, "b": {"enum": [2]}}},
+        {"allOf": [{"$ref": "#/$defs/A"}, {"properties": {"b": {"const": 2}}}], "$defs": {"A": {"required": ["a"]}}},
+        {"properties": {"a": {"const": {"x": [1, None]}}}, "required": ["a"]},
+        {"properties": {"a": {"$ref": "#/$defs/a~1b"}}, "required": ["a"], "$defs": {"a/b": {"const": "c"}}},
+    ],
+)
+def test_response_format_of_a_schema_with_alternatives_compiles(model: LLM, schema: dict[str, Any]) -> None:
+    result = model.respond("Hi", response_format={"type": "object", **schema}, config={"maxTokens": 4})
+    assert result.content.lstrip().startswith("{")
+
+
+@pytest.mark.parametrize(
+    ("grammar", "accepted"),
+    [
+        (r"\d{3,3}", False),
+        (r'("\d"{3,3})', False),
+        (r"[\d-]{3,3}", False),
+        (r'"a\/b"', False),
+        ("[a-z]{2500,}", False),
+        ("[0-9]{3,3}", True),
+        (r"[\x2D-\x2E0-9A-Z_a-z]{1,3}", True),
+        (r"[ -\x21\x23-\x5B\x5D-\x7E]{1,3}", True),
+        (r"[^\x00-\x1F\x22\x40\x5C\x7F]{1,3}", True),
+        ('"ä" [ö-ü]', True),
+    ],
+)
+def test_grammars_as_llama_cpp_makes_them_of_patterns_compile_only_in_our_notation(
+    model: LLM, grammar: str, *, accepted: bool
+) -> None:
+    response_format = {"type": "gbnf", "gbnfGrammar": f'root ::= "x" {grammar}'}
+    if accepted:
+        assert model.respond("Hi", response_format=response_format, config={"maxTokens": 8}).content
+    else:
+        with pytest.raises(LMStudioInvalidRequestError, match="failed to parse grammar"):
+            model.respond("Hi", response_format=response_format, config={"maxTokens": 8})

@@ -7,9 +7,12 @@ import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from lmstudio_integrations.errors import LMStudioValueError
+from lmstudio_integrations.protocol.json_patterns import engine_pattern
 from lmstudio_integrations.protocol.json_schema import enforceable, hoist_references
 from lmstudio_integrations.protocol.structured import answer_schema
 from lmstudio_integrations.protocol.tools import tool_definition
@@ -32,7 +35,9 @@ def rewritten(schema: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         ({"allOf": [{"type": "string"}], "title": "T"}, {"type": "string", "title": "T"}),
         ({"allOf": [{"$ref": "#/$defs/A"}], "description": "d"}, {"$ref": "#/$defs/A", "description": "d"}),
         ({"allOf": [{"allOf": [{"type": "integer"}]}]}, {"type": "integer"}),
-        ({"allOf": [{"type": "string"}], "type": "string"}, {"allOf": [{"type": "string"}], "type": "string"}),
+        ({"allOf": [{"type": "string"}], "type": "string"}, {"type": "string"}),
+        ({"type": "string", "pattern": "^a{,3}$"}, {"type": "string", "pattern": "^a{0,3}$"}),
+        ({"type": "string", "maxLength": 1999}, {"type": "string", "maxLength": 1999}),
         ({"type": "integer", "minimum": 0, "exclusiveMinimum": True}, {"type": "integer", "exclusiveMinimum": 0}),
         ({"type": "integer", "maximum": 9, "exclusiveMaximum": False}, {"type": "integer", "maximum": 9}),
         ({"type": "integer", "exclusiveMinimum": True}, {"type": "integer"}),
@@ -51,6 +56,10 @@ def rewritten(schema: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         (
             {"properties": {"a": {}}, "required": ["a"], "maxProperties": 3},
             {"properties": {"a": {}}, "required": ["a"], "maxProperties": 3, "additionalProperties": False},
+        ),
+        (
+            {"properties": {"a": {"type": "string"}}, "required": ["b"]},
+            {"properties": {"a": {"type": "string"}, "b": {}}, "required": ["b"], "additionalProperties": False},
         ),
         (
             {"properties": {"type": {"type": "string"}}},
@@ -86,7 +95,14 @@ def test_schema_that_engines_know_in_other_words_is_rewritten(given: dict[str, A
         ({"$recursiveRef": "#"}, {}, "$recursiveRef at $"),
         ({"type": "string", "pattern": "^(a$"}, {"type": "string"}, "pattern at $"),
         ({"type": "string", "pattern": "^[z-a]$"}, {"type": "string"}, "pattern at $"),
-        ({"type": "string", "pattern": "^a{,3}$"}, {"type": "string"}, "pattern at $"),
+        ({"type": "string", "pattern": "^(?=a)a$"}, {"type": "string"}, "pattern at $"),
+        ({"type": "string", "pattern": '^"a$'}, {"type": "string"}, "pattern at $"),
+        ({"type": "string", "pattern": 5}, {"type": "string"}, "pattern at $"),
+        ({"type": "string", "pattern": "^[a-z]{1,2000}$"}, {"type": "string"}, "pattern at $"),
+        ({"type": "string", "format": {"a": 1}}, {"type": "string"}, "format at $"),
+        ({"type": "string", "maxLength": 2000}, {"type": "string"}, "maxLength at $"),
+        ({"type": "array", "minItems": 5000}, {"type": "array"}, "minItems at $"),
+        ({"anyOf": []}, {}, "anyOf at $"),
         ({"type": "string", "pattern": "^[[:alpha:]]$"}, {"type": "string"}, "pattern at $"),
         (
             {"properties": {"a": {}}, "minProperties": 1},
@@ -146,3 +162,147 @@ def test_recursive_class_is_sent_with_references_under_defs() -> None:
 def test_reference_into_a_list_that_is_too_short_is_an_error() -> None:
     with pytest.raises(LMStudioValueError, match="#/anyOf/7"):
         answer_schema({"anyOf": [{}], "properties": {"a": {"$ref": "#/anyOf/7"}}})
+
+
+NAME = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+AGE = {"properties": {"age": {"type": "number"}}, "required": ["age"], "description": "an age"}
+BOTH = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "age": {"type": "number"}},
+    "required": ["name", "age"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ({"allOf": [NAME, AGE]}, BOTH | {"description": "an age"}),
+        ({"allOf": [{"$ref": "#/$defs/N"}, AGE], "title": "T"}, BOTH | {"title": "T", "description": "an age"}),
+        (NAME | {"allOf": [AGE], "additionalProperties": False}, BOTH | {"description": "an age"}),
+        ({"$ref": "#/$defs/N", "properties": AGE["properties"], "required": ["age"]}, BOTH),
+        (
+            {"allOf": [{"type": "integer", "minimum": 1}, {"type": "number", "minimum": 3}]},
+            {"type": "integer", "minimum": 3},
+        ),
+        ({"allOf": [{"enum": [1, 2]}, {"enum": [2, 3]}]}, {"enum": [2]}),
+        ({"allOf": [{"const": "a"}, {"type": "string"}]}, {"const": "a", "type": "string"}),
+        (
+            NAME | {"anyOf": [{"properties": {"name": {"const": "x"}}}, AGE]},
+            {
+                "anyOf": [
+                    NAME | {"properties": {"name": {"const": "x", "type": "string"}}, "additionalProperties": False},
+                    BOTH | {"description": "an age"},
+                ]
+            },
+        ),
+        (
+            {"type": "object", "properties": {"a": {}, "b": {}}, "oneOf": [{"required": ["a"]}, {"required": ["a"]}]},
+            {"type": "object", "properties": {"a": {}, "b": {}}, "required": ["a"], "additionalProperties": False},
+        ),
+        ({"type": "object", "anyOf": [BOTH, {"type": "null"}]}, {"type": "object", "anyOf": [BOTH, {"type": "null"}]}),
+    ],
+)
+def test_what_stands_beside_alternatives_is_folded_into_them(written: dict[str, Any], sent: dict[str, Any]) -> None:
+    made, dropped = rewritten({"properties": {"x": written}, "$defs": {"N": NAME}})
+    found = made["properties"]["x"]
+    for name in ("required", "properties"):
+        assert sorted(found.get(name, ())) == sorted(sent.get(name, ()))
+    assert (found | {"required": 0}, dropped) == (sent | {"required": 0}, [])
+
+
+def test_alternatives_that_cannot_be_folded_are_reported() -> None:
+    loop = {"$defs": {"L": {"anyOf": [{"$ref": "#/$defs/L"}], "required": ["a"]}}, "$ref": "#/$defs/L"}
+    assert rewritten(loop)[1] == ["anyOf at $.$defs.L"]
+    odd = {"properties": {"x": {"type": "string", "anyOf": [{"type": "null"}], "enum": ["a"]}}}
+    assert rewritten(odd)[1] == ["anyOf at $.properties.x"]
+
+
+def test_any_value_of_an_answer_has_the_list_of_all_types() -> None:
+    class Anything(BaseModel):
+        plain: Any
+        many: list[Any]
+        table: dict[str, Any]
+        maybe: Any | None = None
+        tuple_: tuple[Any, int]
+
+    sent = answer_schema(Anything.model_json_schema(), checked_afterwards=True)["properties"]
+    every = ["object", "array", "string", "number", "boolean", "null"]
+    assert sent["plain"]["type"] == sent["many"]["items"]["type"] == sent["tuple_"]["prefixItems"][0]["type"] == every
+    assert sent["maybe"]["anyOf"][0]["type"] == every
+    assert sent["table"]["additionalProperties"] is True
+    assert answer_schema({"additionalProperties": {}})["additionalProperties"] is True
+    tool = tool_definition({"name": "f", "parameters": {"properties": {"x": {}}}}).to_wire()
+    assert tool["function"]["parameters"]["properties"] == {"x": {}}, "a chat template may expect one type"
+
+
+def test_objects_and_lists_of_an_enum_are_spelled_out() -> None:
+    def sent(value: dict[str, Any]) -> Any:
+        return answer_schema({"properties": {"x": value}})["properties"]["x"]
+
+    assert sent({"const": []}) == {"type": "array", "items": {"type": "null"}, "maxItems": 0}
+    assert sent({"enum": [{"a": 1}, [None]], "type": ["object", "array"]}) == {
+        "anyOf": [
+            {"type": "object", "properties": {"a": {"const": 1}}, "required": ["a"], "additionalProperties": False},
+            {"type": "array", "prefixItems": [{"const": None}], "minItems": 1, "maxItems": 1},
+        ]
+    }
+
+
+def test_reference_with_escapes_gets_a_plain_name() -> None:
+    made = answer_schema({"properties": {"x": {"$ref": "#/$defs/a~1b"}}, "$defs": {"a/b": {"type": "null"}}})
+    reference = made["properties"]["x"]["$ref"]
+    assert "~" not in reference
+    assert made["$defs"][reference.rpartition("/")[2]] == {"type": "null"}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "sent"),
+    [
+        (r"^\d{5}(-\d{4})?$", "^[0-9]{5}(-[0-9]{4})?$"),
+        (r"^\w+$", "^[0-9A-Z_a-z]+$"),
+        (r"^[\d.]+$", r"^[\x2E0-9]+$"),
+        (r"^a\/b\-c$", "^a/b-c$"),
+        ("^(?:ab|cd)$", "^(ab|cd)$"),
+        (r"^(?P<y>\d)$", "^([0-9])$"),
+        ("^a+?b*?$", "^a+b*$"),
+        ("^.$", r"^[^\x00-\x1F\x22\x5C\x7F]$"),
+        ("^[^@]$", r"^[^\x00-\x1F\x22\x40\x5C\x7F]$"),
+        ("^[ -~]$", r"^[ -\x21\x23-\x5B\x5D-\x7E]$"),
+        ("^https?://", r"^https?://[^\x00-\x1F\x22\x5C\x7F]*$"),
+        (r"\.pdf$", r"^[^\x00-\x1F\x22\x5C\x7F]*\.pdf$"),
+        ("^[ä-ü]$", "^[ä-ü]$"),
+        (r"^a\$", r"^a\$[^\x00-\x1F\x22\x5C\x7F]*$"),
+        ("^[]a]$", r"^[\x5Da]$"),
+        ("^a|b", None),
+        (r"^\p{L}$", None),
+        (r"^\bfoo$", None),
+        ("^(?i)a$", None),
+        ("^a++$", None),
+        ("^*a$", None),
+        ("^a{b}$", None),
+        ("^(a^b)$", None),
+        (r"^\\\\$", None),
+        ('^["]$', None),
+        ("^[a", None),
+        ("^a\\", None),
+    ],
+)
+def test_pattern_is_written_for_every_engine(pattern: str, sent: str | None) -> None:
+    assert engine_pattern(pattern) == sent
+
+
+@given(st.text(alphabet="ab09_ -.@/", max_size=6))
+@pytest.mark.parametrize(
+    "pattern", [r"^\d+$", r"^[\w.]+@\w+$", "a", "^a", "9$", "^[^b]*$", "^.{1,3}$", "^(?:a|b9)+?$", r"\s"]
+)
+def test_pattern_for_engines_matches_the_same_plain_strings(pattern: str, text: str) -> None:
+    made = engine_pattern(pattern)
+    assert made is not None
+    assert bool(re.search(made, text)) == bool(re.search(pattern, text))
+
+
+@given(st.text(max_size=12) | st.text(alphabet='^$.[]()|{}*+?\\"ad09-,:=<P!', max_size=12))
+def test_pattern_for_engines_is_well_formed_or_none(pattern: str) -> None:
+    made = engine_pattern(pattern)
+    assert made is None or re.compile(made).pattern == made

@@ -40,7 +40,16 @@ ACCEPTED: list[tuple[Any, dict[str, Any]]] = [
     (_Duck(), {"type": "json", "jsonSchema": {"type": "object"}}),
     (JSON_SCHEMA, {"type": "json", "jsonSchema": closed(JSON_SCHEMA)}),
     ({"anyOf": [JSON_SCHEMA]}, {"type": "json", "jsonSchema": {"anyOf": [closed(JSON_SCHEMA)]}}),
-    ({"type": "array", "items": {}}, {"type": "json", "jsonSchema": {"type": "array", "items": {}}}),
+    (
+        {"type": "array", "items": {}},
+        {
+            "type": "json",
+            "jsonSchema": {
+                "type": "array",
+                "items": {"type": ["object", "array", "string", "number", "boolean", "null"]},
+            },
+        },
+    ),
     ({"type": "json"}, {"type": "json"}),
     ({"type": "json", "jsonSchema": JSON_SCHEMA}, {"type": "json", "jsonSchema": closed(JSON_SCHEMA)}),
     ({"type": "json_object"}, {"type": "json", "jsonSchema": {"type": "object"}}),
