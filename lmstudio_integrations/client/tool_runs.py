@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import queue
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lmstudio_integrations.client.aio_waiting import run as run_callback
+from lmstudio_integrations.client.transport.daemon import start_thread
 from lmstudio_integrations.errors import LMStudioCancelledError, LMStudioTimeoutError
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def run_tools(
         def work() -> None:
             done.put((number, context.run(_outcome, runs[number])))
 
-        threading.Thread(target=work, name=f"lmstudio-tool-{runs[number].tool.name}", daemon=True).start()
+        start_thread(work, f"lmstudio-tool-{runs[number].tool.name}")
 
     while len(outcomes) < len(runs):
         while started < len(runs) and started - len(outcomes) < parallel:
@@ -190,7 +190,7 @@ async def _on_thread(run: ToolRun) -> ToolOutcome:
         if not loop.is_closed():
             loop.call_soon_threadsafe(finish, outcome)
 
-    threading.Thread(target=work, name=f"lmstudio-tool-{run.tool.name}", daemon=True).start()
+    start_thread(work, f"lmstudio-tool-{run.tool.name}")
     return await finished
 
 

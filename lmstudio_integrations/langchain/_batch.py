@@ -13,6 +13,7 @@ from contextvars import ContextVar, copy_context
 from typing import TypeVar
 
 from lmstudio_integrations.client.cancellation import CancelToken
+from lmstudio_integrations.client.transport.daemon import start_thread
 
 __all__ = ["batch_token", "run_interruptibly"]
 
@@ -40,8 +41,7 @@ def run_interruptibly(batch: Callable[[], T], cancel: CancelToken | None) -> T:
         except BaseException as error:  # noqa: BLE001  # raised on the thread that waits
             outcome.set_exception(error)
 
-    thread = threading.Thread(target=run, name="lmstudio-batch")
-    thread.start()
+    thread = start_thread(run, "lmstudio-batch", daemon=False)
     try:
         return outcome.result()
     except BaseException:

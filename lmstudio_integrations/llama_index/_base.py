@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from pydantic import PrivateAttr
 
 from lmstudio_integrations import AsyncClient, Client
 from lmstudio_integrations.client.history import PreparedHistory
+from lmstudio_integrations.client.transport.daemon import start_thread
 from lmstudio_integrations.compat.context_length import warn_of_context_length
 from lmstudio_integrations.compat.prediction_request import PredictionRequest, load_options
 from lmstudio_integrations.errors import LMStudioError
@@ -114,8 +114,7 @@ class LMStudioBase(GenerationSettings, FunctionCallingLLM):
         if self._facts is None and not self._facts_asked:
             self._facts_asked = True
             if _on_a_loop():
-                thread = threading.Thread(target=self._learn, name="lmstudio-metadata", daemon=True)
-                thread.start()
+                thread = start_thread(self._learn, "lmstudio-metadata")
                 thread.join(_METADATA_SECONDS)
             else:
                 self._learn()

@@ -1,4 +1,4 @@
-"""Blocking work for the I/O thread, on daemon threads.
+"""Starts threads: blocking work for the I/O thread, on daemon threads.
 
 asyncio's own executor keeps its threads until they finish, and Python joins them when it exits: a name server or a
 network share that does not answer would delay the end of the program.
@@ -12,9 +12,30 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-__all__ = ["run_in_daemon_thread"]
+from lmstudio_integrations.errors import LMStudioConnectionError, LMStudioError
+
+__all__ = ["run_in_daemon_thread", "start_thread"]
 
 T = TypeVar("T")
+
+
+def start_thread(target: Callable[[], object], name: str, *, daemon: bool = True) -> threading.Thread:
+    """A started thread.
+
+    Raises:
+        LMStudioConnectionError: Python is exiting. From 3.12 on it starts no thread then.
+        LMStudioError: The operating system starts no further thread.
+    """
+    thread = threading.Thread(target=target, name=name, daemon=daemon)
+    try:
+        thread.start()
+    except RuntimeError as error:
+        if "shutdown" in str(error):
+            raise LMStudioConnectionError("Python is exiting: there is no connection to LM Studio any more") from error
+        raise LMStudioError(
+            f"the thread {name!r} cannot be started: {error}. End some of the process's threads."
+        ) from error
+    return thread
 
 
 async def run_in_daemon_thread(function: Callable[[], T], name: str) -> T:
@@ -42,5 +63,5 @@ async def run_in_daemon_thread(function: Callable[[], T], name: str) -> T:
         with contextlib.suppress(RuntimeError):  # the loop is closed: Python is exiting
             loop.call_soon_threadsafe(finish, result, failure)
 
-    threading.Thread(target=run, name=name, daemon=True).start()
+    start_thread(run, name)
     return await finished

@@ -15,6 +15,7 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from lmstudio_integrations.client.transport.daemon import start_thread
 from lmstudio_integrations.client.transport.event_loop import new_loop
 from lmstudio_integrations.client.transport.loop_waker import LoopWaker
 from lmstudio_integrations.errors import LMStudioConnectionError, LMStudioDisconnectedError, LMStudioError
@@ -59,9 +60,8 @@ class IOThread:
         self._consumers: set[Consumer] = set()
         self._lock = threading.Lock()
         self._stopped = False
-        self._thread = threading.Thread(target=self._run, name="lmstudio-io", daemon=True)
         try:
-            self._thread.start()
+            self._thread: threading.Thread = start_thread(self._run, "lmstudio-io")
         except BaseException:
             self._loop.close()
             raise
