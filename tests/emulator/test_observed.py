@@ -252,6 +252,12 @@ def test_runtime_lists_the_emulator_as_its_engine(server: Emulator) -> None:
     with Wire(server, "runtime") as runtime:
         (engine,) = runtime.call("listEngines")["result"]
         ((kind, selected),) = runtime.call("getEngineSelections")["result"]
+    with (
+        Emulator(record=False) as unwatched,
+        Wire(unwatched, "runtime") as runtime,
+    ):  # LM Studio's schema has no wrapper
+        wrapped = runtime.call("getEngineSelections", {"json": None, "meta": {"values": ["undefined"]}})["result"]
+    assert wrapped == {"json": [[kind, selected]], "meta": {"values": ["map"]}}
     assert selected == {name: engine[name] for name in ("name", "version")}
     assert kind in engine["supportedModelFormatNames"]
 

@@ -66,8 +66,8 @@ def test_chat_span_has_the_attributes_of_other_providers(
         "llm.model_name": "emulator/chat",
         "llm.finish_reason": "stop",
         "llm.token_count.prompt": 10,
-        "llm.token_count.completion": 2,
-        "llm.token_count.total": 12,
+        "llm.token_count.completion": 3,  # with the end of the sequence
+        "llm.token_count.total": 13,
         "llm.token_count.prompt_details.cache_read": 2,
         "llm.input_messages.0.message.content": "Hi",
         "llm.input_messages.0.message.role": "user",
@@ -113,7 +113,7 @@ def test_completion_span_has_model_finish_reason_and_tokens(
         "llm.model_name": "emulator/chat",
         "llm.finish_reason": "stop",
         "llm.token_count.prompt": 10,
-        "llm.token_count.total": 12,
+        "llm.token_count.total": 13,
     }
     assert {name: span.get(name) for name in expected} == expected
     assert "lmstudio-integrations" in json.loads(span["metadata"])["lc_versions"]

@@ -56,8 +56,8 @@ def test_span_has_the_attributes_of_other_providers(
         "llm.model_name": "emulator/chat",
         "llm.finish_reason": "stop",
         "llm.token_count.prompt": 10,
-        "llm.token_count.completion": 2,
-        "llm.token_count.total": 12,
+        "llm.token_count.completion": 3,  # with the end of the sequence
+        "llm.token_count.total": 13,
         "llm.token_count.prompt_details.cache_read": 2,
     }
     if "chat" in method:

@@ -125,16 +125,19 @@ ChannelEndpoint = Callable[[ChannelCall], Awaitable[None]]
 class Endpoint:
     """An endpoint: the shape of its parameter (``None``: there must be none), and what it does (``None``: nothing).
 
-    ``stop``: what a client sends to end the channel.
+    ``stop``: what a client sends to end the channel. ``optional``: the parameter may be absent.
     """
 
     shape: Shape | None
     rpc: RpcEndpoint | None = None
     channel: ChannelEndpoint | None = None
     stop: Shape = CANCEL
+    optional: bool = False
 
     def problem(self, parameter: Any) -> str | None:
         """The problem of the parameter as text, or ``None``."""
+        if self.optional and parameter is NOTHING:
+            return None
         if self.shape is None:
             return None if parameter is NOTHING else "parameter: there must be none, not even null"
         return "parameter: required, but absent" if parameter is NOTHING else self.shape(parameter, "parameter")

@@ -204,7 +204,7 @@ ENDPOINTS: dict[str, EndpointTable] = {
     },
     "runtime": {
         "listEngines": Endpoint(None, runtime_endpoints.list_engines),
-        "getEngineSelections": Endpoint(None, runtime_endpoints.engine_selections),
+        "getEngineSelections": Endpoint(request_schemas.SUPERJSON, runtime_endpoints.engine_selections, optional=True),
     },
     # The socket opens, and every call is answered with an error.
     "plugins": {},

@@ -184,5 +184,6 @@ SEARCH_MODELS = record(
 _found_model = {"catalog": record({"identifier": text()}), "hf": record({"identifier": text()})}
 DOWNLOAD_OPTIONS = record({"modelSearchResultIdentifier": tagged("type", _found_model)})
 DOWNLOAD_MODEL = record({"downloadIdentifier": text()})
+SUPERJSON = record({"json": anything}, {"meta": anything})
 STOP = tagged("type", {"stop": record({})})
 CANCEL = tagged("type", {"cancel": record({})})

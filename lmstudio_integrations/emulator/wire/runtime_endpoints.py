@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from typing import Any
 
-from lmstudio_integrations.emulator.wire.calls import RpcCallContext
+from lmstudio_integrations.emulator.wire.calls import NOTHING, RpcCallContext
 
 _SPECIFIER = {"name": "emulator", "version": "1.0.0"}
 
@@ -18,5 +18,10 @@ async def list_engines(call: RpcCallContext) -> Any:
 
 
 async def engine_selections(call: RpcCallContext) -> Any:
-    """The engine for each format of models."""
-    return [["GGUF", _SPECIFIER]]
+    """The engine for each format of models: a map.
+
+    Observed with ``lms runtime ls``: the SDK wraps parameter and answer as the package superjson does.
+    """
+    entries = [["GGUF", _SPECIFIER]]
+    wrapped = {"json": entries, "meta": {"values": ["map"]}}
+    return entries if call.parameter is NOTHING else wrapped
