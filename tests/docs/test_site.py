@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from pydantic import BaseModel
@@ -115,3 +116,23 @@ def test_examples_of_docstrings_are_shown_as_code(site: Path) -> None:
         assert "<p>::</p>" not in text, page
         assert not re.search(r"::</p>", text), page
     assert 'class="n">ChatLMStudio' in (site / "reference" / "langchain" / "index.html").read_text("utf-8")
+
+
+@needs_zensical
+@pytest.mark.timeout(180)
+def test_links_within_the_site_have_their_targets(site: Path) -> None:
+    pages = {page.parent: page.read_text("utf-8") for page in site.rglob("index.html")}
+    identifiers = {folder: set(re.findall(r'\bid="([^"]+)"', text)) for folder, text in pages.items()}
+    broken = []
+    for folder, text in pages.items():
+        for link in re.findall(r'<a[^>]+href="([^"]+)"', text):
+            path, _, fragment = link.partition("#")
+            if re.match(r"[a-z]+:", link):
+                continue
+            target = (folder / path).resolve()
+            if (target not in pages and not target.is_file()) or (
+                fragment and target in pages and unquote(fragment) not in identifiers[target]
+            ):
+                broken.append(f"{folder.relative_to(site)}: {link}")
+    assert broken == []
+    assert len(pages) > 30
