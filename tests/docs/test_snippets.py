@@ -25,7 +25,7 @@ ELSEWHERE = {
 }
 PAGES = [page for page in sorted(DOCS.rglob("*.md")) if snippets("python", page) and page.name not in ELSEWHERE]
 # What the test cannot run, by the beginning of the reason on the page.
-NOT_RUN = {("tracing.md", "needs a tracer provider of your own")}
+NOT_RUN: set[tuple[str, str]] = set()
 MODELS = (
     EmulatedModel("qwen/qwen3-4b", context_length=8192),
     EmulatedModel("vision/model", vision=True),
