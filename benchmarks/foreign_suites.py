@@ -1,9 +1,10 @@
 """``python -m benchmarks.foreign_suites SUITE CHECKOUT``: the tests of LM Studio's own SDKs, run against the emulator.
 
-The suites: ``javascript`` (the heavy tests of lmstudio-js, with the published npm package ``@lmstudio/sdk``) and
+The suites: ``javascript`` (the heavy tests of lmstudio-js, with the published npm package ``@lmstudio/sdk``),
 ``python`` (the tests of lmstudio-python, with the checkout's own sources, as one of them may be newer than the
-published package). CHECKOUT is a checkout of the repository, which you fetch yourself; nothing of it is copied into
-this repository, and nothing in it is changed. Needs Node.js and npm, or uv or pip.
+published package), and ``lms`` (the command, built from checkouts of lmstudio-js and, with ``--lms``, of lms).
+CHECKOUT is a checkout of the repository, which you fetch yourself; nothing of it is copied into this repository, and
+nothing in it is changed. Needs Node.js and npm, or uv or pip.
 
 Prints the counts and each failure with the reason that is known for it; 1 if a failure has none.
 """
@@ -25,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import environments
+from benchmarks.foreign_commands import build, run_commands
 from benchmarks.foreign_scripts import JAVASCRIPT, PYTHON
 from lmstudio_integrations.emulator import Emulator
 
@@ -95,14 +97,20 @@ class Outcome:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a suite; 0 if every failure has a known reason."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.foreign_suites", description=__doc__)
-    parser.add_argument("suite", choices=("javascript", "python"))
+    parser.add_argument("suite", choices=("javascript", "python", "lms"))
     parser.add_argument("checkout", type=Path)
+    parser.add_argument("--lms", type=Path, help="checkout of lms, for that suite (default: CHECKOUT/packages/lms-cli)")
     parser.add_argument("--sdk", default="2.0.0", help="version of @lmstudio/sdk (default: %(default)s)")
     parser.add_argument("--verbose", action="store_true", help="print each failure's message, too")
     options = parser.parse_args(arguments)
     checkout = options.checkout.resolve()
     if options.suite == "javascript":
         return report(run_javascript(checkout, options.sdk), _JAVASCRIPT_REASONS, verbose=options.verbose)
+    if options.suite == "lms":
+        cli = (options.lms or checkout / "packages" / "lms-cli").resolve()
+        program = build(checkout, cli, environments.CACHE / "foreign-lms")
+        outcomes = [Outcome(f"lms {name}", problem) for name, problem in run_commands(program).items()]
+        return report(outcomes, {}, verbose=options.verbose)
     return report(run_python(checkout), _PYTHON_REASONS, verbose=options.verbose)
 
 

@@ -139,7 +139,7 @@ def test_token_counting_handler_has_the_counts_of_the_server(server: Emulator, m
         case _:
             llm.complete("Hi")
     assert counter.prompt_llm_token_count == 1234
-    assert counter.completion_llm_token_count == 3
+    assert counter.completion_llm_token_count == 3 + 1  # the end of the sequence
 
 
 class Terminal(io.StringIO):
