@@ -49,7 +49,7 @@ def _rows(section: str, outcome: dict[str, Any]) -> Iterator[str]:
             right = f"{run['right']:,} of {run['cells']:,} cells"
             if run["first wrong"]:
                 again = len(run["first wrong"]) - len(run["wrong"])
-                right += f"; of the {len(run['first wrong'])} others, run once more, {again}"
+                right += f"; {again} of {len(run['first wrong'])} others when repeated"
             yield f"| {name} | {run['loop']}'s loop | {right} | {outcome['date']}, {run['python']} | {run['minutes']} |"
     elif section == "chaos":
         for kind in ("prediction", "embedding"):
