@@ -31,13 +31,24 @@ applies to the next matching event only, with ``times=None`` to all.
 
 from __future__ import annotations
 
-import difflib
 import threading
 from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
 from typing import Any, Protocol
 
 from lmstudio_integrations.emulator import mutations
+from lmstudio_integrations.emulator.argument_checks import (
+    Check,
+    check_all,
+    check_name,
+    choice,
+    error_description,
+    flag,
+    json_object,
+    number,
+    optional,
+    text,
+)
 from lmstudio_integrations.emulator.errors import error_object, model_unloaded
 from lmstudio_integrations.emulator.threadsafe_event import ThreadsafeEvent
 from lmstudio_integrations.errors import LMStudioValueError
@@ -55,24 +66,34 @@ _FINAL = ("success", "loadSuccess", "alreadyLoaded")
 _BIG = 1_500_000
 
 
-_OPTIONS: dict[str, tuple[str, ...]] = {
-    "refuse_auth": ("error",),
-    "warning_instead": ("kind", "warning"),
-    "stall": ("connection",),
-    "garbage": ("text",),
-    "unknown_packet": ("packet", "top_level"),
-    "big_frame": ("size", "top_level"),
-    "error_mid_stream": ("error",),
-    "unknown_enum": ("reasoning",),
+WARNING_KINDS = (
+    "channelAlreadyOpen",
+    "channelCreationParameterTypeError",
+    "channelEndpointUnknown",
+    "channelMessageTypeError",
+    "channelUnknown",
+    "rpcEndpointUnknown",
+    "rpcParameterTypeError",
+    "rpcResultTypeError",
+    "rpcUnknown",
+    "signalEndpointUnknown",
+    "signalUnknown",
+    "writableSignalEndpointUnknown",
+    "writableSignalUnknown",
+)
+
+OPTIONS: dict[str, dict[str, Check]] = {
+    "refuse_auth": {"error": text},
+    "warning_instead": {"kind": choice(*WARNING_KINDS), "warning": text},
+    "stall": {"connection": flag},
+    "garbage": {"text": text},
+    "unknown_packet": {"packet": json_object, "top_level": flag},
+    "big_frame": {"size": number(1, whole=True), "top_level": flag},
+    "error_mid_stream": {"error": error_description},
+    "unknown_enum": {"reasoning": flag},
 }
-
-
-def _check_name(what: str, name: str, known: Sequence[str]) -> None:
-    """Raise ``LMStudioValueError`` with the nearest right name for a wrong one."""
-    if name not in known:
-        near = difflib.get_close_matches(str(name), known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(known) or 'none'}"
-        raise LMStudioValueError(f"there is no {what} {name!r}: {hint}")
+_PLACE: dict[str, Check] = {"after": number(whole=True), "times": optional(number(1, whole=True))}
+_CHANNELS_ONLY = ("no_success", "late_close")
 
 
 class MessageSender(Protocol):
@@ -134,7 +155,13 @@ class Fault:
         self.gate.release()
 
     def wait_hit(self, timeout: float = 5.0) -> None:
-        """Wait until the fault has happened for the first time; ``TimeoutError`` after ``timeout`` seconds."""
+        """Wait until the fault has happened for the first time.
+
+        Raises:
+            LMStudioValueError: The timeout is not a number from 0.
+            TimeoutError: It has not happened within ``timeout`` seconds.
+        """
+        number()("wait_hit(timeout=…)", timeout)
         if not self._hit.wait(timeout):
             raise TimeoutError(f"the fault {self.name!r} was not triggered within {timeout} s")
 
@@ -166,9 +193,10 @@ class Faults:
         ```
     """
 
-    def __init__(self, endpoints: Mapping[str, Collection[str]]) -> None:
-        """``endpoints``: the emulator's, by namespace."""
+    def __init__(self, endpoints: Mapping[str, Collection[str]], channels: Collection[str] = PREDICTIONS) -> None:
+        """``endpoints``: the emulator's, by namespace; ``channels``: those of them that are channels."""
         self._endpoints = endpoints
+        self._channels = channels
         self._lock = threading.Lock()
         self._all: list[Fault] = []
 
@@ -185,21 +213,44 @@ class Faults:
         """Ask for a fault (see the module's table for the names and options).
 
         Raises:
-            LMStudioValueError: there is no fault, endpoint, namespace or option of this name.
+            LMStudioValueError: There is no fault, endpoint, namespace or option of this name, a value has the wrong
+                type, or the fault could never happen there.
         """
-        _check_name("fault", name, NAMES)
+        check_name("fault", name, NAMES)
         if endpoint is not None:
-            _check_name("endpoint", endpoint, ("*", *chain.from_iterable(self._endpoints.values())))
+            check_name("endpoint", endpoint, ("*", *chain.from_iterable(self._endpoints.values())))
         if namespace is not None:
-            _check_name("namespace", namespace, tuple(self._endpoints))
+            check_name("namespace", namespace, tuple(self._endpoints))
         for option in options:
-            _check_name(f"option of the fault {name!r}", option, _OPTIONS.get(name, ()))
-        if after < 0 or (times is not None and times < 1):
-            raise LMStudioValueError(f"expected after >= 0 and times >= 1 or None, got after={after}, times={times}")
+            check_name(f"option of the fault {name!r}", option, tuple(OPTIONS.get(name, ())))
+        owner = f"faults.add({name!r})"
+        check_all(owner, _PLACE, {"after": after, "times": times})
+        check_all(owner, OPTIONS.get(name, {}), options)
+        if problem := self._never(name, namespace, endpoint, after):
+            raise LMStudioValueError(f"{owner}: {problem}")
         fault = Fault(name, namespace, endpoint, after, times, options)
         with self._lock:
             self._all.append(fault)
         return fault
+
+    def _never(self, name: str, namespace: str | None, endpoint: str | None, after: int) -> str | None:
+        """Why a fault could never happen, or not as it was asked for; ``None`` if it can."""
+        if name in _CONNECTION and endpoint is not None:
+            return f"expected no endpoint, got {endpoint!r}: this fault happens when a connection is opened"
+        if after and name not in _PLACED:
+            return f"expected after=0, got {after}: this fault does not come after a number of fragments"
+        if name in _CONNECTION or endpoint == "*":
+            return None
+        wanted = PREDICTIONS if endpoint is None else (endpoint,)
+        if namespace is not None and not any(one in self._endpoints[namespace] for one in wanted):
+            there = ", ".join(self._endpoints[namespace]) or "none"
+            return (
+                f"expected an endpoint of the namespace {namespace!r}, got {endpoint!r}"
+                f"{' (predictions)' if endpoint is None else ''}: its endpoints are {there}"
+            )
+        if name in _CHANNELS_ONLY and not any(one in self._channels for one in wanted):
+            return f"expected a channel as endpoint, got {endpoint!r}: channels are {', '.join(self._channels)}"
+        return None
 
     def clear(self) -> None:
         """Remove all faults and continue what they hold back."""

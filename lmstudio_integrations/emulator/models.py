@@ -9,6 +9,20 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from lmstudio_integrations.emulator import config_schema
+from lmstudio_integrations.emulator.argument_checks import (
+    Check,
+    check_all,
+    choice,
+    error_description,
+    flag,
+    function,
+    nonempty_text,
+    number,
+    numbers,
+    optional,
+    text,
+    unexpected,
+)
 from lmstudio_integrations.emulator.backends.fake_tokenizer import PromptCache
 from lmstudio_integrations.emulator.config_schema import Fields
 from lmstudio_integrations.emulator.errors import (
@@ -20,6 +34,7 @@ from lmstudio_integrations.emulator.errors import (
     path_not_found,
     wrong_domain,
 )
+from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.protocol.models import ModelInfo, ModelInstanceInfo, Quantization
 
 Domain = Literal["llm", "embedding"]
@@ -69,6 +84,9 @@ class EmulatedModel:
         format: As LM Studio reports it.
         tokens: The token numbers of texts, or a function from a text to them (``None``: the emulator's own), which
             ``tokenize`` and ``countTokens`` answer; without an embedding model's markers.
+
+    Raises:
+        LMStudioValueError: A value has the wrong type or is out of range.
     """
 
     key: str
@@ -91,6 +109,11 @@ class EmulatedModel:
     publisher: str | None = None
     format: str = "gguf"
     tokens: Tokens | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        check_all("EmulatedModel", _CHECKS, vars(self))
+        if self.vision and self.domain == "embedding":
+            raise LMStudioValueError('EmulatedModel(vision=True): expected domain="llm", got "embedding"')
 
     @property
     def reported_path(self) -> str:
@@ -141,6 +164,45 @@ class EmulatedModel:
         """Model info as ``listDownloadedModels`` and ``resolved`` give it."""
         return ModelInfo(**self.members())
 
+
+def _tokens(place: str, value: Any) -> None:
+    if callable(value):
+        function("a text")(place, value)
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            text(f"{place}: a key", key)
+            numbers(0, whole=True)(f"{place}[{key!r:.40}]", item)
+    else:
+        raise unexpected(place, "a dictionary from texts to token numbers, or a function from a text to them", value)
+
+
+def _quantization(place: str, value: Any) -> None:
+    if not isinstance(value, tuple | list) or list(map(type, value)) != [str, int]:
+        raise unexpected(place, 'a pair of name and bits, such as ("Q4_K_M", 4)', value)
+
+
+_CHECKS: dict[str, Check] = {
+    "key": nonempty_text,
+    "domain": choice("llm", "embedding"),
+    "loaded": flag,
+    "vision": flag,
+    "tools": flag,
+    "context_length": number(1, whole=True),
+    "max_context_length": number(1, whole=True),
+    "dimensions": number(1, whole=True),
+    "size_bytes": number(whole=True),
+    "architecture": text,
+    "params": optional(text),
+    "quantization": optional(_quantization),
+    "load_error": optional(error_description),
+    "fits": flag,
+    "device": optional(text),
+    "path": optional(nonempty_text),
+    "display_name": optional(text),
+    "publisher": optional(text),
+    "format": text,
+    "tokens": optional(_tokens),
+}
 
 DEFAULT_MODELS = (
     EmulatedModel("emulator/chat", loaded=True, vision=True),

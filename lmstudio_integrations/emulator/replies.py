@@ -8,6 +8,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lmstudio_integrations.emulator.argument_checks import (
+    Check,
+    check_all,
+    choice,
+    error_description,
+    event,
+    flag,
+    json_object,
+    nonempty_text,
+    number,
+    optional,
+    shares,
+    text,
+    texts,
+    unexpected,
+    unique_json_object,
+)
 from lmstudio_integrations.emulator.backends import fake_tokenizer
 from lmstudio_integrations.emulator.backends.reply_events import (
     CallArguments,
@@ -23,6 +40,17 @@ from lmstudio_integrations.emulator.threadsafe_event import ThreadsafeEvent
 from lmstudio_integrations.errors import LMStudioValueError
 
 _ARGUMENT_TOKENS = 4
+
+STOP_REASONS = (
+    "eosFound",
+    "toolCalls",
+    "stopStringFound",
+    "maxPredictedTokensReached",
+    "contextLengthReached",
+    "userStopped",
+    "modelUnloaded",
+    "failed",
+)
 
 
 @dataclass(frozen=True)
@@ -50,9 +78,12 @@ class ToolCall:
         id: ``"auto"`` numbers the calls (``"100000000"``…), ``None`` sends none, anything else is sent as it is.
         brief: Leave the optional packets out (name and argument fragments).
         fragments: The argument fragments, exactly; default is a few tokens each.
+        unoffered: The model calls a tool that the request does not offer, as small models do. Without it, such a call
+            is a mistake of the script, and the prediction fails with the names of the offered tools.
 
     Raises:
-        LMStudioValueError: The arguments are text that is no JSON object.
+        LMStudioValueError: The name is empty, the arguments cannot be expressed as a JSON object, or a value has the
+            wrong type.
     """
 
     name: str
@@ -60,18 +91,19 @@ class ToolCall:
     id: str | None = "auto"
     brief: bool = False
     fragments: Sequence[str] | None = None
+    unoffered: bool = False
 
     def __post_init__(self) -> None:
+        check_all("ToolCall", _TOOL_CALL, vars(self))
         if isinstance(self.arguments, str):
-            try:
-                parsed = json.loads(self.arguments)
-            except ValueError as error:
-                raise LMStudioValueError(
-                    f"arguments={self.arguments!r} of a ToolCall is not JSON ({error}): use FailedToolCall for a call "
-                    "that LM Studio cannot read, and pass fragments for text that differs from the parsed call"
-                ) from None
-            if not isinstance(parsed, dict):
-                raise LMStudioValueError(f"arguments={self.arguments!r} of a ToolCall: expected a JSON object")
+            unique_json_object(
+                "ToolCall(arguments=…)",
+                self.arguments,
+                "use FailedToolCall for a call that LM Studio cannot read, and fragments for text that differs from "
+                "the parsed call",
+            )
+        if self.brief and self.fragments is not None:
+            raise LMStudioValueError("ToolCall: expected brief or fragments, got both: brief sends no fragments")
 
     @property
     def text(self) -> str:
@@ -105,6 +137,9 @@ class FailedToolCall:
         ```
 
     ``name`` and ``arguments`` stream by first, as far as they are given; ``error`` is a title or an error object.
+
+    Raises:
+        LMStudioValueError: A value has the wrong type.
     """
 
     name: str | None = None
@@ -112,6 +147,9 @@ class FailedToolCall:
     error: str | Mapping[str, Any] = "Failed to parse tool call: the arguments are not valid JSON"
     raw_content: str | None = None
     id: str | None = "auto"
+
+    def __post_init__(self) -> None:
+        check_all("FailedToolCall", _FAILED_TOOL_CALL, vars(self))
 
 
 @dataclass(frozen=True)
@@ -162,7 +200,7 @@ class Reply:
         hold_after: The number of fragments before ``hold``.
 
     Raises:
-        LMStudioValueError: Text and fragments are given, or a tool call is none.
+        LMStudioValueError: A value has the wrong type or is out of range, or two contradict each other.
     """
 
     text: str = ""
@@ -183,13 +221,18 @@ class Reply:
     drafted: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
+        check_all("Reply", _REPLY, vars(self))
         if self.text and self.fragments is not None:
-            raise LMStudioValueError("a Reply has text or fragments, not both: the fragments join to the text")
-        if isinstance(self.fragments, str):
-            raise LMStudioValueError("fragments is one text: pass a list of texts, or text=…")
-        for call in self.tool_calls:
-            if not isinstance(call, ToolCall | FailedToolCall):
-                raise LMStudioValueError(f"tool_calls: expected ToolCall or FailedToolCall, got {call!r}")
+            raise LMStudioValueError("Reply: expected text or fragments, got both: the fragments join to the text")
+        if self.hold_after is not None and self.hold is None:
+            raise LMStudioValueError(f"Reply(hold_after={self.hold_after}): expected an event in hold, too, got none")
+        if self.error_after and self.error is None:
+            raise LMStudioValueError(f"Reply(error_after={self.error_after}): expected an error, too, got none")
+        if None not in (self.prompt_tokens, self.cached_tokens) and self.cached_tokens > self.prompt_tokens:  # type: ignore[operator]
+            raise LMStudioValueError(
+                f"Reply(cached_tokens={self.cached_tokens}): expected at most prompt_tokens={self.prompt_tokens}: the "
+                "cached tokens are a part of the prompt's"
+            )
 
     def events(
         self, tags: tuple[str, str], *, thinking: bool, budget: int | None, ids: Iterator[str]
@@ -210,6 +253,75 @@ class Reply:
         failed = (self.failed_tool_call,) if self.failed_tool_call is not None else ()
         for call in (*self.tool_calls, *failed):
             yield from _call_events(call, ids) if isinstance(call, ToolCall) else _failure_events(call, ids)
+
+
+def _arguments(place: str, value: Any) -> None:
+    if not isinstance(value, str):
+        json_object(place, value)
+
+
+_TOOL_CALL: dict[str, Check] = {
+    "name": nonempty_text,
+    "arguments": optional(_arguments),
+    "id": optional(text),
+    "brief": flag,
+    "fragments": optional(texts),
+    "unoffered": flag,
+}
+_FAILED_TOOL_CALL: dict[str, Check] = {
+    "name": optional(nonempty_text),
+    "arguments": text,
+    "error": error_description,
+    "raw_content": optional(text),
+    "id": optional(text),
+}
+
+
+def _calls(place: str, value: Any) -> None:
+    if isinstance(value, ToolCall | FailedToolCall):
+        raise unexpected(place, "a list of ToolCall or FailedToolCall", value, "put it in a list")
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise unexpected(place, "a list of ToolCall or FailedToolCall", value)
+    for number_of, call in enumerate(value):
+        if not isinstance(call, ToolCall | FailedToolCall):
+            raise unexpected(f"{place}[{number_of}]", "ToolCall or FailedToolCall", call, "write ToolCall(name, {…})")
+
+
+def _progress(place: str, value: Any) -> None:
+    if value != () and value != []:  # none may be reported
+        shares(place, value)
+
+
+def _drafted(place: str, value: Any) -> None:
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise unexpected(place, "a pair of the accepted and the rejected tokens", value)
+    for count in value:
+        number(whole=True)(place, count)
+
+
+def _failed_call(place: str, value: Any) -> None:
+    if not isinstance(value, FailedToolCall):
+        raise unexpected(place, "a FailedToolCall", value)
+
+
+_REPLY: dict[str, Check] = {
+    "text": text,
+    "fragments": optional(texts),
+    "reasoning": text,
+    "tool_calls": _calls,
+    "failed_tool_call": optional(_failed_call),
+    "pace": number(),
+    "prompt_tokens": optional(number(whole=True)),
+    "cached_tokens": optional(number(whole=True)),
+    "predicted_tokens": optional(number(whole=True)),
+    "drafted": optional(_drafted),
+    "progress": _progress,
+    "stop_reason": optional(choice(*STOP_REASONS)),
+    "error": optional(error_description),
+    "error_after": number(whole=True),
+    "hold": optional(event),
+    "hold_after": optional(number(whole=True)),
+}
 
 
 def raw_call(name: str | None, arguments: str) -> str:

@@ -4,11 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
+from lmstudio_integrations.emulator.argument_checks import (
+    Check,
+    check_all,
+    event,
+    flag,
+    function,
+    instances,
+    nonempty_text,
+    number,
+    optional,
+    text,
+    texts,
+    unexpected,
+    vector,
+)
+from lmstudio_integrations.emulator.argument_checks import condition as condition_check
+from lmstudio_integrations.emulator.argument_checks import shares as progress_shares
 from lmstudio_integrations.emulator.backends.backend import Backend, FakeBackend
 from lmstudio_integrations.emulator.faults import Faults
 from lmstudio_integrations.emulator.models import DEFAULT_MODELS, DOWNLOADABLE_MODELS, EmulatedModel
@@ -17,7 +34,7 @@ from lmstudio_integrations.emulator.replies import Reply
 from lmstudio_integrations.emulator.server_state import Embeddings, ReplyFunction, ServerState
 from lmstudio_integrations.emulator.threadsafe_event import ThreadsafeEvent
 from lmstudio_integrations.emulator.wire.auth import Authenticator
-from lmstudio_integrations.emulator.wire.endpoints import ENDPOINTS
+from lmstudio_integrations.emulator.wire.endpoints import CHANNELS, ENDPOINTS
 from lmstudio_integrations.emulator.wire.frame_log import FrameLog, RecordedFrame
 from lmstudio_integrations.emulator.wire.listener import Listener
 from lmstudio_integrations.errors import LMStudioError, LMStudioValueError
@@ -114,7 +131,7 @@ class Emulator:
         auth_timeout: Seconds until a client that does not authenticate is refused (default: 10).
         strict: A prediction without a scripted reply is an error, and so is a scripted call of a tool that was not
             offered; leaving the context then raises ``AssertionError`` for these, and for replies and faults that were
-            not used.
+            not used. ``"scripted"``: the same, but as long as nothing has been scripted, predictions are answered.
         any_model: A model of any name can be loaded, as if it were downloaded.
         repository: The models that a search finds and that can be downloaded.
         embeddings: The vectors of texts, or a function from a text to its vector; other texts get made-up ones.
@@ -123,7 +140,8 @@ class Emulator:
     ``load_pace`` (seconds) shape its progress. All methods may be called from any thread.
 
     Raises:
-        LMStudioValueError: The token is malformed, or the options contradict each other.
+        LMStudioValueError: An argument has the wrong type or is out of range, two models have the same key, or the
+            token is malformed.
     """
 
     def __init__(
@@ -131,7 +149,7 @@ class Emulator:
         models: Sequence[EmulatedModel] | None = None,
         *,
         api_token: str | None = None,
-        replies: Iterable[Reply] | ReplyFunction | None = None,
+        replies: Sequence[Reply] | ReplyFunction | None = None,
         model_path: str | Path | None = None,
         threads: int = 2,
         host: str = "127.0.0.1",
@@ -143,21 +161,20 @@ class Emulator:
         evict_just_in_time: bool = True,
         origins: Sequence[str] = (),
         auth_timeout: float = 10.0,
-        strict: bool = False,
+        strict: bool | Literal["scripted"] = False,
         any_model: bool = False,
         embeddings: Embeddings | None = None,
         repository: Sequence[EmulatedModel] = DOWNLOADABLE_MODELS,
     ) -> None:
+        given = dict(locals())  # the arguments
+        check_all("Emulator", _ARGUMENTS, given)
         engine, catalog = _engine(models, model_path, threads)
-        keys = [model.key for model in catalog]
-        if twice := sorted({key for key in keys if keys.count(key) > 1}):
-            raise LMStudioValueError(f"two models have the same key: {', '.join(twice)}")
         self._state = ServerState(
             catalog,
             engine,
             FrameLog(record_limit, enabled=record),
             Authenticator(api_token),
-            Faults(ENDPOINTS),
+            Faults(ENDPOINTS, CHANNELS),
             CallLog(record_limit if record else 0),
             presets=tuple(presets),
             auth_timeout=auth_timeout,
@@ -288,7 +305,7 @@ class Emulator:
         """Queue replies for the next predictions, in this order; with ``model`` for those of this key or identifier.
 
         Raises:
-            LMStudioValueError: One of them is no ``Reply``.
+            LMStudioValueError: One of them is no ``Reply``, or there is no such model.
         """
         self._state.add_replies(replies, model)
 
@@ -303,8 +320,10 @@ class Emulator:
         """The first client frame that fits (and has an ``order`` beyond ``after``): now, or as soon as it arrives.
 
         Raises:
+            LMStudioValueError: The predicate is no function, or ``timeout`` or ``after`` no number.
             TimeoutError: none within ``timeout`` seconds.
         """
+        check_all("wait_for", _WAIT, {"predicate": predicate, "timeout": timeout, "after": after})
         return self._state.frame_log.wait_for("client", predicate, timeout, after)
 
     async def wait_for_async(
@@ -321,10 +340,17 @@ class Emulator:
         self, predicate: Callable[[RecordedFrame], bool], timeout: float = 5.0, *, after: int = 0
     ) -> RecordedFrame:
         """The same for frames that the emulator sends."""
+        check_all("wait_for_sent", _WAIT, {"predicate": predicate, "timeout": timeout, "after": after})
         return self._state.frame_log.wait_for("server", predicate, timeout, after)
 
     def wait_until(self, condition: Callable[[], bool], timeout: float = 5.0) -> None:
-        """Wait until ``condition()`` is true. It is evaluated after each frame and each change of connections."""
+        """Wait until ``condition()`` is true. It is evaluated after each frame and each change of connections.
+
+        Raises:
+            LMStudioValueError: The condition is no function, or ``timeout`` no number.
+            TimeoutError: It is not true within ``timeout`` seconds.
+        """
+        check_all("wait_until", _WAIT, {"condition": condition, "timeout": timeout})
         self._state.frame_log.wait_until(condition, timeout)
 
     def clear_record(self) -> None:
@@ -355,6 +381,7 @@ class Emulator:
         Raises:
             LMStudioValueError: no such instance, or it has no TTL.
         """
+        nonempty_text("expire(identifier)", identifier)
         instance = self._state.models.loaded.get(identifier)
         if instance is None or instance.ttl_ms is None:
             raise LMStudioValueError(
@@ -368,6 +395,7 @@ class Emulator:
         Raises:
             LMStudioValueError: no such instance.
         """
+        nonempty_text("unload(identifier)", identifier)
         if identifier not in self._state.models.loaded:
             raise LMStudioValueError(f"expected a loaded instance, got {identifier!r}; loaded: {self.loaded}")
         self._do(self._unload(identifier))
@@ -379,6 +407,7 @@ class Emulator:
 
     @load_hold.setter
     def load_hold(self, hold: ThreadsafeEvent | threading.Event | None) -> None:
+        optional(event)("load_hold", hold)
         self._state.load_hold = hold
 
     @property
@@ -388,6 +417,7 @@ class Emulator:
 
     @load_progress.setter
     def load_progress(self, shares: Sequence[float]) -> None:
+        progress_shares("load_progress", shares)
         self._state.load_progress = tuple(shares)
 
     @property
@@ -397,6 +427,7 @@ class Emulator:
 
     @load_pace.setter
     def load_pace(self, seconds: float) -> None:
+        number()("load_pace", seconds)
         self._state.load_pace = seconds
 
     def drop_connections(self) -> None:
@@ -442,6 +473,74 @@ class Emulator:
 
     async def _unload(self, identifier: str) -> None:
         self._state.models.unload(identifier)
+
+
+def _models(place: str, value: Any) -> None:
+    instances(EmulatedModel, 'EmulatedModel("some/model")')(place, value)
+    keys = [model.key for model in value]
+    if twice := sorted({key for key in keys if keys.count(key) > 1}):
+        raise LMStudioValueError(f"{place}: two models have the same key: {', '.join(twice)}")
+
+
+def _replies(place: str, value: Any) -> None:
+    if callable(value):
+        function("a PredictionRequest")(place, value)
+    else:
+        instances(Reply, 'Reply("Hello")')(place, value)
+
+
+def _vectors(place: str, value: Any) -> None:
+    if callable(value):
+        function("a text")(place, value)
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            text(f"{place}: a key", key)
+            vector(f"{place}[{key!r:.40}]", item)
+    else:
+        raise unexpected(place, "a dictionary from texts to vectors, or a function from a text to its vector", value)
+
+
+def _strict(place: str, value: Any) -> None:
+    if value != "scripted":
+        flag(place, value)
+
+
+def _path(place: str, value: Any) -> None:
+    if not isinstance(value, str | Path) or not str(value):
+        raise unexpected(place, "the path of a GGUF file (str or Path)", value)
+
+
+def _prefix(place: str, value: Any) -> None:
+    text(place, value)
+    if value and (not value.startswith("/") or value.endswith("/")):
+        raise unexpected(place, 'a path that begins with "/" and does not end with it, such as "/lm"', value)
+
+
+_ARGUMENTS: dict[str, Check] = {
+    "models": optional(_models),
+    "api_token": optional(text),
+    "replies": optional(_replies),
+    "model_path": optional(_path),
+    "threads": number(1, whole=True),
+    "host": nonempty_text,
+    "port": number(0, 65535, whole=True),
+    "prefix": _prefix,
+    "record": flag,
+    "record_limit": number(whole=True),
+    "presets": texts,
+    "evict_just_in_time": flag,
+    "auth_timeout": number(above=True),
+    "strict": _strict,
+    "any_model": flag,
+    "embeddings": optional(_vectors),
+    "repository": _models,
+}
+_WAIT: dict[str, Check] = {
+    "predicate": function("a RecordedFrame"),
+    "condition": condition_check,
+    "timeout": number(),
+    "after": number(whole=True),
+}
 
 
 def _engine(

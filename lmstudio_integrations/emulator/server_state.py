@@ -11,8 +11,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import Any
+from typing import Any, Literal
 
+from lmstudio_integrations.emulator.argument_checks import check_name, nonempty_text, unexpected, vector
 from lmstudio_integrations.emulator.backends.backend import Backend
 from lmstudio_integrations.emulator.backends.prediction_request import PredictionRequest
 from lmstudio_integrations.emulator.errors import EndpointError
@@ -28,7 +29,8 @@ from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.protocol.files import UploadFileResult
 
 ReplyFunction = Callable[[PredictionRequest], Reply | Awaitable[Reply | None] | None]
-Embeddings = Mapping[str, Sequence[float]] | Callable[[str], Sequence[float]]
+Vector = Sequence[float] | None
+Embeddings = Mapping[str, Sequence[float]] | Callable[[str], Vector | Awaitable[Vector]]
 
 
 @dataclass
@@ -50,13 +52,14 @@ class ServerState:
     load_hold: ThreadsafeEvent | threading.Event | None = None
     reply_function: ReplyFunction | None = None
     script: deque[tuple[str | None, Reply]] = field(default_factory=deque)
-    strict: bool = False
+    strict: bool | Literal["scripted"] = False
     any_model: bool = False
     embeddings: Embeddings | None = None
     repository: Sequence[EmulatedModel] = DOWNLOADABLE_MODELS
     clock: Clock = field(default_factory=Clock)
     log_streams: LogStreams = field(default_factory=LogStreams)
     problems: list[str] = field(default_factory=list)
+    was_scripted: bool = False
     restart_soon: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
@@ -76,25 +79,35 @@ class ServerState:
         """Queue replies, for any model or for the one of this key or identifier.
 
         Raises:
-            LMStudioValueError: One of them is no ``Reply``.
+            LMStudioValueError: One of them is no ``Reply``, or there is no such model.
         """
+        if model is not None:
+            nonempty_text("script(model=…)", model)
+            if not self.any_model:
+                known = dict.fromkeys([*self.models.keys("llm"), *self.models.identifiers("llm")])
+                check_name("model with the key or identifier", model, known)
+        replies = list(replies)
         for reply in replies:
             if not isinstance(reply, Reply):
-                raise LMStudioValueError(f"expected a Reply, got {reply!r}: write Reply(…)")
-            self.script.append((model, reply))
+                raise unexpected("script(…)", "a Reply", reply, 'write Reply("…")')
+        self.was_scripted = self.was_scripted or bool(replies)
+        self.script.extend((model, reply) for reply in replies)
 
     async def next_reply(self, request: PredictionRequest) -> Reply | None:
         """The next scripted reply, else the reply function's, else the engine's; ``None``: the engine streams.
 
         Raises:
-            EndpointError: A strict emulator has no reply, or one that calls a tool that was not offered.
+            EndpointError: A strict emulator has no reply, the reply calls a tool that was not offered, or the reply
+                function failed.
         """
         reply = self._scripted(request)
         if reply is None and self.reply_function is not None:
-            made = self.reply_function(request)
-            reply = await made if inspect.isawaitable(made) else made
-        if self.strict:
-            self._check(reply, request)
+            reply = await _result("reply function", self.reply_function, request)
+            if reply is not None and not isinstance(reply, Reply):
+                raise _refused(str(unexpected("the reply function's result", "a Reply or None", reply)))
+        if problem := self._problem(reply, request):
+            self.problems.append(problem)
+            raise _refused(problem)
         return self.backend.reply(request) if reply is None else reply
 
     def _scripted(self, request: PredictionRequest) -> Reply | None:
@@ -105,33 +118,59 @@ class ServerState:
                 return reply
         return None
 
-    def _check(self, reply: Reply | None, request: PredictionRequest) -> None:
+    def _problem(self, reply: Reply | None, request: PredictionRequest) -> str | None:
+        """What is wrong with the script, if the reply is the answer to the request."""
         asked = f"{request.instance.identifier} was asked {request.last_user_text[:200]!r}"
-        offered = [tool["name"] for tool in request.settings.tools]
-        called = [] if reply is None else [call.name for call in reply.tool_calls if isinstance(call, ToolCall)]
-        problem = None
         if reply is None:
-            problem = f"{asked}, and no reply is scripted for it"
-        elif unknown := sorted(set(called) - set(offered)):
-            problem = (
-                f"{asked}, and the reply calls {', '.join(unknown)}; offered are {', '.join(offered) or 'no tools'}"
+            needed = self.was_scripted if self.strict == "scripted" else self.strict
+            return f"{asked}, and no reply is scripted for it" if needed else None
+        offered = [tool["name"] for tool in request.settings.tools]
+        calls = [call for call in reply.tool_calls if isinstance(call, ToolCall) and not call.unoffered]
+        unknown = sorted({call.name for call in calls} - set(offered))
+        if unknown and (offered or self.strict is True):
+            return (
+                f"{asked}, and the reply calls {', '.join(unknown)}; offered are {', '.join(offered) or 'no tools'} "
+                "(ToolCall(…, unoffered=True) is for a model that calls a tool it was not offered)"
             )
-        if problem is not None:
-            self.problems.append(problem)
-            raise EndpointError(f"The strict emulator has no answer: {problem}")
+        return None
 
     def unused(self) -> list[str]:
         """What makes a strict emulator fail in the end, one text for each."""
         replies = [f"a reply was not used: {reply!r:.300}" for _, reply in self.script]
-        return [*self.problems, *replies, *(f"the fault {name!r} met nothing" for name in self.faults.unused())]
+        return [*self.problems, *replies, *(f"the fault {name!r} did not happen" for name in self.faults.unused())]
 
-    def vector(self, text: str) -> list[float] | None:
-        """The given embedding of a text; ``None`` if there is none, and the backend makes it."""
+    async def vector(self, text: str) -> list[float] | None:
+        """The given embedding of a text; ``None`` if there is none, and the backend makes it.
+
+        Raises:
+            EndpointError: The function of embeddings failed.
+        """
         given = self.embeddings
         if given is None:
             return None
-        found = given(text) if callable(given) else given.get(text)
-        return None if found is None else [float(value) for value in found]
+        found = await _result("embeddings function", given, text) if callable(given) else given.get(text)
+        if found is None:
+            return None
+        try:
+            vector("the embeddings function's result", found)
+        except LMStudioValueError as error:
+            raise _refused(str(error)) from None
+        return [float(value) for value in found]
+
+
+async def _result(what: str, function: Callable[[Any], Any], argument: Any) -> Any:
+    """The result of a test's function, which may be a coroutine function."""
+    try:
+        made = function(argument)
+        return await made if inspect.isawaitable(made) else made
+    except EndpointError:
+        raise
+    except Exception as error:  # the test's own code
+        raise _refused(f"the {what} raised {type(error).__name__}: {error}") from error
+
+
+def _refused(problem: str) -> EndpointError:
+    return EndpointError(f"The emulator has no answer: {problem}")
 
 
 _STARTS = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"BM")

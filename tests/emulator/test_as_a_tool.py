@@ -45,7 +45,7 @@ def test_scripting_anything_but_a_reply_is_an_error(bad: Any) -> None:
 
 
 def test_reply_with_text_and_fragments_is_an_error() -> None:
-    with pytest.raises(LMStudioValueError, match="not both"):
+    with pytest.raises(LMStudioValueError, match="got both"):
         Reply("a", fragments=["a"])
 
 
@@ -86,7 +86,7 @@ def test_strict_emulator_fails_if_a_reply_is_left() -> None:
 
 
 def test_strict_emulator_fails_if_a_fault_met_nothing() -> None:
-    with pytest.raises(AssertionError, match="the fault 'drop' met nothing"), Emulator(strict=True) as server:
+    with pytest.raises(AssertionError, match="the fault 'drop' did not happen"), Emulator(strict=True) as server:
         server.faults.add("drop")
 
 

@@ -52,9 +52,14 @@ def test_unknown_fault_name_raises_with_the_known_names(server: Emulator) -> Non
         server.faults.add("gremlins")
 
 
+_CONNECTION = ("no_upgrade", "slow_auth", "never_auth", "refuse_auth")
+_CHANNEL = ("no_success", "late_close")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_fault_of_another_endpoint_or_namespace_does_nothing(server: Emulator, name: str) -> None:
-    server.faults.add(name, endpoint="embedString", namespace="embedding", times=None)
+    endpoint = None if name in _CONNECTION else "getOrLoad" if name in _CHANNEL else "embedString"
+    server.faults.add(name, endpoint=endpoint, namespace="embedding", times=None)
     with Wire(server) as wire:
         assert whole(wire.predict())
 

@@ -64,7 +64,7 @@ def test_several_calls_are_sent_in_order_with_unique_ids(server: Emulator, wire:
 
 
 def test_ids_and_arguments_can_be_missing(server: Emulator, wire: Wire) -> None:
-    server.script(Reply(tool_calls=[ToolCall("now", id=None)]))
+    server.script(Reply(tool_calls=[ToolCall("now", id=None, unoffered=True)]))
     seen = wire.predict(tools=TOOLS)
     assert calls(seen) == [{"type": "function", "name": "now"}]
     assert "toolCallId" not in packets(seen)[3]

@@ -228,7 +228,9 @@ def _calls(parameter: dict[str, Any], directives: dict[str, str]) -> list[ToolCa
         arguments = {name: sample[each["type"]] for name, each in function["parameters"]["properties"].items()}
         name = "no_such_tool" if "badname" in directives else function["name"]
         given = {"nonsense": 1} if "badargs" in directives else arguments
-        made.append(ToolCall(name, given, id=None if "noid" in directives else "auto"))
+        made.append(
+            ToolCall(name, given, id=None if "noid" in directives else "auto", unoffered="badname" in directives)
+        )
     return made
 
 

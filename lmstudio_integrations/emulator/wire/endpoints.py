@@ -127,7 +127,7 @@ async def _embed(call: RpcCallContext) -> Any:
     # No model: checking and copying hundreds of numbers would be a good part of the answer's time.
     text = call.parameter["inputString"]
     call.state.calls.embeddings.append(RecordedEmbedding(instance.identifier, text))
-    given = call.state.vector(text)
+    given = await call.state.vector(text)
     return {"embedding": await call.state.backend.embed(instance, text) if given is None else given}
 
 
@@ -209,3 +209,5 @@ ENDPOINTS: dict[str, EndpointTable] = {
     # The socket opens, and every call is answered with an error.
     "plugins": {},
 }
+
+CHANNELS = frozenset(name for table in ENDPOINTS.values() for name, one in table.items() if one.channel is not None)
