@@ -6,6 +6,7 @@ valid unless a fault was asked of it.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 from collections.abc import Iterator
@@ -73,6 +74,7 @@ def watched_emulators() -> Iterator[_Watched]:
                 watched.stopped.add(id(self))
             return stop(self, *args, **kwargs)
 
+        @functools.wraps(add)  # scenario files read its signature
         def noted_add(self: Any, *args: Any, **kwargs: Any) -> Any:
             fault = add(self, *args, **kwargs)  # nothing is added if it raises
             watched.faulty.append(self)

@@ -168,8 +168,13 @@ def json_object(place: str, value: Any) -> None:
         raise unexpected(place, "a dictionary", value)
     if wrong := [key for key in value if not isinstance(key, str)]:
         raise unexpected(place, "texts as keys", wrong[0])
+    json_value(place, dict(value))
+
+
+def json_value(place: str, value: Any) -> None:
+    """What JSON can express."""
     try:
-        json.dumps(dict(value), allow_nan=False)
+        json.dumps(value, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise LMStudioValueError(
             f"{place}: expected values that JSON can express (texts, finite numbers, True, False, None, lists, "

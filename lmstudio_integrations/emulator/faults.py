@@ -44,7 +44,7 @@ from lmstudio_integrations.emulator.argument_checks import (
     choice,
     error_description,
     flag,
-    json_object,
+    json_value,
     number,
     optional,
     text,
@@ -87,7 +87,7 @@ OPTIONS: dict[str, dict[str, Check]] = {
     "warning_instead": {"kind": choice(*WARNING_KINDS), "warning": text},
     "stall": {"connection": flag},
     "garbage": {"text": text},
-    "unknown_packet": {"packet": json_object, "top_level": flag},
+    "unknown_packet": {"packet": json_value, "top_level": flag},
     "big_frame": {"size": number(1, whole=True), "top_level": flag},
     "error_mid_stream": {"error": error_description},
     "unknown_enum": {"reasoning": flag},
@@ -223,11 +223,10 @@ class Faults:
             check_name("namespace", namespace, tuple(self._endpoints))
         for option in options:
             check_name(f"option of the fault {name!r}", option, tuple(OPTIONS.get(name, ())))
-        owner = f"faults.add({name!r})"
-        check_all(owner, _PLACE, {"after": after, "times": times})
-        check_all(owner, OPTIONS.get(name, {}), options)
+        check_all("faults.add", _PLACE, {"after": after, "times": times})
+        check_all("faults.add", OPTIONS.get(name, {}), options)
         if problem := self._never(name, namespace, endpoint, after):
-            raise LMStudioValueError(f"{owner}: {problem}")
+            raise LMStudioValueError(f"faults.add({name!r}): {problem}")
         fault = Fault(name, namespace, endpoint, after, times, options)
         with self._lock:
             self._all.append(fault)
@@ -237,7 +236,7 @@ class Faults:
         """Why a fault could never happen, or not as it was asked for; ``None`` if it can."""
         if name in _CONNECTION and endpoint is not None:
             return f"expected no endpoint, got {endpoint!r}: this fault happens when a connection is opened"
-        if after and name not in _PLACED:
+        if after and name in (*_CONNECTION, *_ANSWER):
             return f"expected after=0, got {after}: this fault does not come after a number of fragments"
         if name in _CONNECTION or endpoint == "*":
             return None

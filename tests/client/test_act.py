@@ -239,7 +239,7 @@ def test_tool_errors_are_sent_to_the_model(front: Front, lmstudio_emulator: Emul
     lmstudio_emulator.script(
         calls(
             ToolCall("fail", {"text": "luck"}),
-            ToolCall("nothing", {}),
+            ToolCall("nothing", {}, unoffered=True),
             ToolCall("add", {"a": "x"}),
             ToolCall("add", {}),
             FailedToolCall("add", '{"a": '),
@@ -257,7 +257,9 @@ def test_tool_errors_are_sent_to_the_model(front: Front, lmstudio_emulator: Emul
 
 
 def test_handler_may_replace_the_text_for_the_model(front: Front, lmstudio_emulator: Emulator) -> None:
-    lmstudio_emulator.script(calls(ToolCall("fail", {"text": "luck"}), ToolCall("nothing", {})), Reply("I see."))
+    lmstudio_emulator.script(
+        calls(ToolCall("fail", {"text": "luck"}), ToolCall("nothing", {}, unoffered=True)), Reply("I see.")
+    )
     seen: list[Any] = []
 
     def handle(error: LMStudioToolCallError, request: Any) -> str | None:
@@ -285,7 +287,7 @@ def test_handler_may_raise_the_error(front: Front, lmstudio_emulator: Emulator) 
 
 
 def test_handler_must_return_text(front: Front, lmstudio_emulator: Emulator) -> None:
-    lmstudio_emulator.script(calls(ToolCall("nothing", {})))
+    lmstudio_emulator.script(calls(ToolCall("nothing", {}, unoffered=True)))
     with pytest.raises(LMStudioValueError, match="returned int"):
         act(front, [fail], handle_invalid_tool_request=lambda error, request: 5)
 

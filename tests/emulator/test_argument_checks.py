@@ -263,7 +263,7 @@ WRONG_OPTIONS: dict[str, dict[str, list[Any]]] = {
     "warning_instead": {"kind": ["rpcEndpointUnknow", 5, None], "warning": [5, None]},
     "stall": {"connection": NOT_A_FLAG},
     "garbage": {"text": [5, None, b"x"]},
-    "unknown_packet": {"packet": [5, "a", {"a": object()}, None], "top_level": NOT_A_FLAG},
+    "unknown_packet": {"packet": [{"a": object()}, math.nan], "top_level": NOT_A_FLAG},
     "big_frame": {"size": [*NOT_A_COUNT, 0, None], "top_level": NOT_A_FLAG},
     "error_mid_stream": {"error": [*NOT_AN_ERROR, None]},
     "unknown_enum": {"reasoning": NOT_A_FLAG},

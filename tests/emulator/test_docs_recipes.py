@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -128,12 +129,33 @@ def test_program_takes_the_token_from_a_file_or_the_environment(
     [
         ("a.json", "{", "not JSON"),
         ("a.json", "[]", "expected an object"),
-        ("a.json", '{"model": []}', "has model; known are models"),
-        ("a.json", '{"models": [{"name": "x"}]}', "models: .*name"),
-        ("a.json", '{"models": ["x"]}', "expected objects"),
-        ("a.json", '{"replies": [{"txt": "x"}]}', "replies: .*txt"),
-        ("a.json", '{"replies": [{"tool_calls": [{"nam": "x"}]}]}', "tool_calls: .*nam"),
+        ("a.json", '{\n"model": []}', "line 2: .*'model': did you mean 'models'"),
+        ("a.json", '{"models": [{"name": "x"}]}', r"line 1: models\[0\]: there is no member 'name'"),
+        ("a.json", '{"models": [{"loaded": true}]}', r"line 1: models\[0\]: expected the member 'key', got loaded"),
+        ("a.json", '{"models": ["x"]}', "expected an object, got 'x'"),
+        ("a.json", '{"models": "x"}', "line 1: models: expected a list of objects, got 'x'"),
+        ("a.json", '{"models": [{"key": "a"}, {"key": "a"}]}', "a.json: .*same key: a"),
+        ("a.json", '{"models": [{"key": "a",\n"domain": "lmm"}]}', "models.*did you mean 'llm'"),
+        ("a.json", '{"replies": [\n{"pace": 0,\n"txt": "}"}]}', r"line 3: replies\[0\]: .*did you mean 'text'"),
+        ("a.json", '{"replies": [\n{"text": "a\\"{:"}, {"text": 5}]}', r"line 2: replies\[1\]: .*expected a text"),
+        ("a.json", '{"replies": [{"tool_calls": [{"nam": "x"}]}]}', r"tool_calls\[0\]: .*did you mean 'name'"),
+        (
+            "a.json",
+            '{"replies": [{"text": "a",\n"text": "b"}]}',
+            "line 2: the key 'text' occurs twice, first in line 1",
+        ),
+        ("a.json", '{"replies": [{"hold": true}]}', r"'hold' of replies\[0\] needs Python"),
+        ("a.json", '{"replies": [{"text": "a", "model": "nope"}]}', r"replies\[0\]: there is no model .*'nope'"),
+        ("a.json", '{"faults": [{"name": "stal"}]}', r"faults\[0\]: .*did you mean 'stall'"),
+        ("a.json", '{"faults": [{"name": "stall",\n"conection": true}]}', "line 2: .*did you mean 'connection'"),
+        ("a.json", '{"faults": [{}]}', "expected the member 'name'"),
+        ("a.json", '{"strict": "yes"}', "a.json: .*expected True or False, got 'yes'"),
+        ("a.json", '{"embeddings": {"a": []}}', "a.json: .*at least one number"),
         ("a.yaml", "models: [", "not YAML"),
+        ("a.yaml", "replies:\n  - text: a\n  - txt: b\n", r"line 3: replies\[1\]: .*did you mean 'text'"),
+        ("a.yaml", "replies:\n  - text: a\n    text: b\n", "line 3: the key 'text' occurs twice, first in line 2"),
+        ("a.yaml", "1: 2", "line 1: a key: expected a text, got 1"),
+        ("a.yaml", "", "expected an object .*got None"),
         ("missing.json", None, "cannot be read"),
     ],
 )
@@ -148,10 +170,28 @@ def test_scenario_with_a_mistake_is_an_error_that_names_it(
         read_scenario(tmp_path / name)
 
 
+def test_scenario_that_is_not_utf8_is_an_error_that_says_so(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(b'{"\xff": 1}')
+    with pytest.raises(LMStudioValueError, match="is not UTF-8"):
+        read_scenario(tmp_path / "a.json")
+
+
+def test_yaml_scenario_without_pyyaml_is_an_error_that_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.yaml").write_text("strict: true", encoding="utf-8")
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    with pytest.raises(LMStudioValueError, match=r"pip install pyyaml.*or write the scenario as JSON"):
+        read_scenario(tmp_path / "a.yaml")
+
+
 def test_scenario_may_be_yaml(tmp_path: Path) -> None:
     pytest.importorskip("yaml")
     path = tmp_path / "a.yaml"
-    path.write_text("replies:\n  - text: Hello\n    model: small\nfaults:\n  - name: drop\n", encoding="utf-8")
+    path.write_text(
+        "models:\n  - key: small\nreplies:\n  - text: Hello\n    model: small\nfaults:\n  - name: drop\n",
+        encoding="utf-8",
+    )
     scenario = read_scenario(path)
     assert [(reply.text, model) for reply, model in scenario.replies] == [("Hello", "small")]
     assert scenario.faults == [{"name": "drop"}]
