@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from lmstudio_integrations.emulator.argument_checks import (
@@ -322,6 +322,15 @@ _REPLY: dict[str, Check] = {
     "hold": optional(event),
     "hold_after": optional(number(whole=True)),
 }
+
+
+def described(reply: Reply) -> str:
+    """A reply as a test writes it, without what it leaves at the default; at most 300 characters."""
+    given = (
+        f"{one.name}={getattr(reply, one.name)!r}" for one in fields(reply) if getattr(reply, one.name) != one.default
+    )
+    words = f"Reply({', '.join(given)})"
+    return words if len(words) <= 300 else f"{words[:299]}…"
 
 
 def raw_call(name: str | None, arguments: str) -> str:

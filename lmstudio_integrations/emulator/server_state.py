@@ -20,7 +20,7 @@ from lmstudio_integrations.emulator.errors import EndpointError
 from lmstudio_integrations.emulator.faults import Faults
 from lmstudio_integrations.emulator.models import DOWNLOADABLE_MODELS, Clock, EmulatedModel, ModelStore
 from lmstudio_integrations.emulator.recorded_calls import CallLog
-from lmstudio_integrations.emulator.replies import Reply, ToolCall
+from lmstudio_integrations.emulator.replies import Reply, ToolCall, described
 from lmstudio_integrations.emulator.threadsafe_event import ThreadsafeEvent
 from lmstudio_integrations.emulator.wire.auth import Authenticator
 from lmstudio_integrations.emulator.wire.frame_log import FrameLog
@@ -136,7 +136,7 @@ class ServerState:
 
     def unused(self) -> list[str]:
         """What makes a strict emulator fail in the end, one text for each."""
-        replies = [f"a reply was not used: {reply!r:.300}" for _, reply in self.script]
+        replies = [f"a reply was not used: {described(reply)}" for _, reply in self.script]
         return [*self.problems, *replies, *(f"the fault {name!r} did not happen" for name in self.faults.unused())]
 
     async def vector(self, text: str) -> list[float] | None:

@@ -281,3 +281,145 @@ def test_strict_fixture_fails_the_test_that_leaves_a_reply(pytester: pytest.Pyte
     outcome = pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider")
     outcome.assert_outcomes(passed=1, errors=1)
     outcome.stdout.fnmatch_lines(["*a reply was not used*left over*"])
+
+
+PLUGIN_CASES = {
+    "unused reply": ('lmstudio_emulator.script(Reply("left over"))', {"passed": 1, "errors": 1}, "a reply was not used: *left over"),
+    "unused fault": ('lmstudio_emulator.faults.add("drop")', {"passed": 1, "errors": 1}, "the fault 'drop' did not happen"),
+    "further prediction": (
+        'lmstudio_emulator.script(Reply("a")); ask(); ask()', {"failed": 1}, "no reply is scripted for it"
+    ),
+    "failed test with an unused reply": ('lmstudio_emulator.script(Reply("a")); assert False', {"failed": 1}, "assert False"),
+    "nothing scripted": ("assert 'emulator' in ask()", {"passed": 1}, "1 passed"),
+    "all used": ('lmstudio_emulator.script(Reply("a")); assert ask() == "a"', {"passed": 1}, "1 passed"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", PLUGIN_CASES)
+def test_fixture_is_strict_once_a_test_has_scripted_something(pytester: pytest.Pytester, case: str) -> None:
+    body, outcomes, words = PLUGIN_CASES[case]
+    pytester.makepyfile(
+        f"""
+        from lmstudio_integrations import Client
+        from lmstudio_integrations.emulator import Reply
+
+        def test_it(lmstudio_emulator):
+            def ask():
+                with Client(lmstudio_emulator.url) as client:
+                    return client.llm.model().respond("Hi").content
+            {body}
+        """
+    )
+    outcome = pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider")
+    outcome.assert_outcomes(**outcomes)
+    outcome.stdout.fnmatch_lines([f"*{words}*"])
+
+
+INI = """
+[pytest]
+lmstudio_emulator_models =
+    qwen/qwen3-4b
+    nomic-embed embedding
+lmstudio_emulator_replies =
+    Hello from the configuration
+lmstudio_emulator_token = sk-lm-abcdefgh:ABCDEFGHIJKLMNOPQRST
+lmstudio_emulator_environment = true
+"""
+
+
+def test_configuration_file_gives_models_replies_token_and_environment(pytester: pytest.Pytester) -> None:
+    pytester.makefile(".ini", pytest=INI)
+    pytester.makepyfile(
+        """
+        import os
+        import pytest
+        from lmstudio_integrations import Client
+        from lmstudio_integrations.emulator import Reply
+
+        def test_configured(lmstudio_emulator):
+            assert lmstudio_emulator.loaded == ["qwen/qwen3-4b", "nomic-embed"]
+            assert os.environ["LMSTUDIO_BASE_URL"] == lmstudio_emulator.url
+            with Client() as client:
+                assert client.llm.model().respond("Hi").content == "Hello from the configuration"
+
+        @pytest.mark.lmstudio_emulator(replies=[Reply("from the marker")], environment=False, api_token=None)
+        def test_marked(lmstudio_emulator):
+            assert "LMSTUDIO_BASE_URL" not in os.environ
+            with Client(lmstudio_emulator.url) as client:
+                assert client.llm.model("qwen/qwen3-4b").respond("Hi").content == "from the marker"
+        """
+    )
+    outcome = pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider", "--strict-config", "--strict-markers")
+    outcome.assert_outcomes(passed=2)
+
+
+def test_markers_of_module_class_and_test_add_up(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+        from lmstudio_integrations.emulator import EmulatedModel
+
+        pytestmark = pytest.mark.lmstudio_emulator(models=[EmulatedModel("a", loaded=True)], strict=False)
+
+        @pytest.mark.lmstudio_emulator(prefix="/of-the-class")
+        class TestIt:
+            @pytest.mark.lmstudio_emulator(prefix="/lm")
+            def test_it(self, lmstudio_emulator):
+                assert lmstudio_emulator.loaded == ["a"]
+                assert lmstudio_emulator.url.endswith("/lm")
+        """
+    )
+    pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider").assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    ("marker", "ini", "words"),
+    [
+        ("strct=True", "", "did you mean 'strict'"),
+        ("[1]", "", "expected keywords, such as models="),
+        ("environment='yes'", "", "expected True or False, got 'yes'"),
+        ("models=['a']", "", "expected EmulatedModel, got 'a'"),
+        ("", "lmstudio_emulator_strict = maybe", "lmstudio_emulator_strict: expected one of"),
+        ("", "lmstudio_emulator_models = a lmm", "did you mean 'llm'"),
+        ("", "lmstudio_emulator_token = secret", "expected an api_token of the form"),
+    ],
+)
+def test_mistake_in_marker_or_configuration_is_an_error_that_names_it(
+    pytester: pytest.Pytester, marker: str, ini: str, words: str
+) -> None:
+    pytester.makefile(".ini", pytest=f"[pytest]\n{ini}\n")
+    pytester.makepyfile(
+        f"""
+        import pytest
+
+        @pytest.mark.lmstudio_emulator({marker})
+        def test_it(lmstudio_emulator):
+            pass
+        """
+    )
+    outcome = pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider")
+    outcome.assert_outcomes(errors=1)
+    outcome.stdout.fnmatch_lines([f"E *{words.replace('[', '[[]')}*"])
+
+
+def test_fixture_works_with_two_workers_of_xdist(pytester: pytest.Pytester) -> None:
+    pytest.importorskip("xdist")
+    pytester.makepyfile(
+        """
+        import os
+        import pytest
+        from lmstudio_integrations import Client
+        from lmstudio_integrations.emulator import Reply
+
+        @pytest.mark.parametrize("number", range(6))
+        @pytest.mark.lmstudio_emulator(environment=True)
+        def test_worker(lmstudio_emulator, number):
+            assert "PYTEST_XDIST_WORKER" in os.environ
+            lmstudio_emulator.script(Reply(str(number)))
+            with Client() as client:
+                assert client.llm.model().respond("Which?").content == str(number)
+            assert len(lmstudio_emulator.predictions) == 1
+        """
+    )
+    outcome = pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider", "-n", "2")
+    outcome.assert_outcomes(passed=6)
