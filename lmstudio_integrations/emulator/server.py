@@ -367,10 +367,9 @@ class Emulator:
         """Let time pass for the models: what has been idle for its TTL is unloaded. Nothing waits.
 
         Raises:
-            LMStudioValueError: The seconds are negative.
+            LMStudioValueError: The seconds are not a number from 0.
         """
-        if seconds < 0:
-            raise LMStudioValueError(f"expected seconds to advance by, got {seconds!r}")
+        number()("advance(seconds)", seconds)
         self._state.clock.advance(seconds)
         if self._thread is not None:
             self._do(self._unload_expired())
@@ -528,6 +527,7 @@ _ARGUMENTS: dict[str, Check] = {
     "record": flag,
     "record_limit": number(whole=True),
     "presets": texts,
+    "origins": texts,
     "evict_just_in_time": flag,
     "auth_timeout": number(above=True),
     "strict": _strict,
