@@ -310,7 +310,7 @@ def test_fixture_is_strict_once_a_test_has_scripted_something(pytester: pytest.P
             {body}
         """
     )
-    outcome = pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider")
+    outcome = pytester.runpytest_inprocess("-q", "-p", "no:cacheprovider")
     outcome.assert_outcomes(**outcomes)
     outcome.stdout.fnmatch_lines([f"*{words}*"])
 
@@ -349,7 +349,7 @@ def test_configuration_file_gives_models_replies_token_and_environment(pytester:
                 assert client.llm.model("qwen/qwen3-4b").respond("Hi").content == "from the marker"
         """
     )
-    outcome = pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider", "--strict-config", "--strict-markers")
+    outcome = pytester.runpytest_inprocess("-q", "-p", "no:cacheprovider", "--strict-config", "--strict-markers")
     outcome.assert_outcomes(passed=2)
 
 
@@ -369,7 +369,7 @@ def test_markers_of_module_class_and_test_add_up(pytester: pytest.Pytester) -> N
                 assert lmstudio_emulator.url.endswith("/lm")
         """
     )
-    pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider").assert_outcomes(passed=1)
+    pytester.runpytest_inprocess("-q", "-p", "no:cacheprovider").assert_outcomes(passed=1)
 
 
 @pytest.mark.parametrize(
@@ -397,11 +397,13 @@ def test_mistake_in_marker_or_configuration_is_an_error_that_names_it(
             pass
         """
     )
-    outcome = pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider")
+    outcome = pytester.runpytest_inprocess("-q", "-p", "no:cacheprovider")
     outcome.assert_outcomes(errors=1)
     outcome.stdout.fnmatch_lines([f"E *{words.replace('[', '[[]')}*"])
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(180)
 def test_fixture_works_with_two_workers_of_xdist(pytester: pytest.Pytester) -> None:
     pytest.importorskip("xdist")
     pytester.makepyfile(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
+import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -16,7 +19,7 @@ import pytest
 from lmstudio_integrations import Client
 from lmstudio_integrations.emulator import Emulator
 from lmstudio_integrations.emulator import __main__ as program
-from lmstudio_integrations.emulator.faults import NAMES
+from lmstudio_integrations.emulator.faults import NAMES, OPTIONS
 from lmstudio_integrations.emulator.scenario import read_scenario
 from lmstudio_integrations.errors import LMStudioValueError
 
@@ -25,6 +28,10 @@ pytest_plugins = ["pytester"]
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "emulator.md").read_text(encoding="utf-8")
 SNIPPETS = re.findall(r"^```python\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
 SCENARIO = re.findall(r"^```json\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
+YAML_SCENARIO = re.findall(r"^```yaml\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
+JAVASCRIPT = re.findall(r"^```js\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
+INI = re.findall(r"^```ini\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
+ROOT = Path(__file__).resolve().parents[2]
 Serve: TypeAlias = Callable[..., tuple[int, str, str]]
 TOKEN = "sk-lm-abcdefgh:ABCDEFGHIJKLMNOPQRST"
 
@@ -49,9 +56,75 @@ def test_first_snippet_of_the_page_runs() -> None:
     exec(SNIPPETS[0], {})  # the page's own text
 
 
-def test_page_lists_every_fault() -> None:
+def test_page_lists_every_fault_with_its_options() -> None:
     table = PAGE.partition("## Faults")[2].partition("## pytest")[0]
-    assert set(re.findall(r"`(\w+)`", table)) >= set(NAMES)
+    rows = [line.split("|")[1:] for line in table.splitlines() if line.startswith("| `")]
+    assert [re.findall(r"`(\w+)`", row[0]) for row in rows] == [[name] for name in NAMES]
+    for row, name in zip(rows, NAMES, strict=True):
+        assert set(re.findall(r"`(\w+)(?:=[^`]*)?`", row[2])) - {"True"} == set(OPTIONS.get(name, ())), name
+
+
+def test_configuration_of_the_page_sets_up_the_fixture(pytester: pytest.Pytester) -> None:
+    pytester.makefile(".ini", pytest=INI[0])
+    pytester.makepyfile(
+        """
+        from lmstudio_integrations import Client
+
+        def test_it(lmstudio_emulator):
+            with Client() as client:
+                assert client.llm.model("qwen/qwen3-4b").respond("Hi").content == "Hello from the configuration file"
+        """
+    )
+    pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider", "--strict-config").assert_outcomes(passed=1)
+
+
+@pytest.fixture(scope="module")
+def node_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with LM Studio's SDK for JavaScript, and `python` that is this one."""
+    npm = shutil.which("npm")
+    if npm is None or shutil.which("node") is None:
+        pytest.skip("node and npm are not installed")
+    folder = tmp_path_factory.mktemp("recipe")
+    shutil.copy(ROOT / "tests" / "javascript" / "package.json", folder)
+    command = [npm, "install", "--no-package-lock", "--no-audit", "--no-fund"]
+    install = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=150, check=False)
+    if install.returncode:
+        pytest.skip(f"the JavaScript SDK cannot be installed here: {install.stderr[-300:]}")
+    (folder / "bin").mkdir()
+    launcher = folder / "bin" / "python"
+    launcher.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', encoding="utf-8")
+    launcher.chmod(0o755)
+    (folder / "emulator.test.mjs").write_text(JAVASCRIPT[0], encoding="utf-8")
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("kind", ["json", "yaml"])
+def test_javascript_recipe_of_the_page_passes_in_node(node_folder: Path, kind: str) -> None:
+    if kind == "yaml":
+        pytest.importorskip("yaml")
+    scenario = {"json": SCENARIO, "yaml": YAML_SCENARIO}[kind][0]
+    (node_folder / f"scenario.{kind}").write_text(scenario, encoding="utf-8")
+    environment = {
+        **os.environ,
+        "PATH": f"{node_folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "SCENARIO": f"scenario.{kind}",
+    }
+    run = subprocess.run(
+        ["node", "--test", "emulator.test.mjs"],
+        cwd=node_folder, env=environment, capture_output=True, text=True, timeout=90, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-2000:]
+    assert re.search(r"^# pass 1$", run.stdout, re.MULTILINE)
+    frames = [json.loads(line) for line in (node_folder / "frames.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert any(frame["frame"].get("endpoint") == "predict" for frame in frames)
+
+
+def test_json_and_yaml_scenario_of_the_page_mean_the_same() -> None:
+    yaml = pytest.importorskip("yaml")
+    assert yaml.safe_load(YAML_SCENARIO[0]) == json.loads(SCENARIO[0])
 
 
 @pytest.fixture
@@ -122,6 +195,58 @@ def test_program_takes_the_token_from_a_file_or_the_environment(
     )
     assert (status, versions) == (0, ["emulator"])
     assert TOKEN not in out
+
+
+def test_program_warns_of_a_token_on_the_command_line(serve: Serve) -> None:
+    status, out, err = serve(["--api-token", TOKEN])
+    assert status == 0
+    assert "Warning: other users of this machine see --api-token" in err
+    assert "--api-token-file" in err
+    assert TOKEN not in out + err
+
+
+@pytest.mark.parametrize(("host", "warned"), [("0.0.0.0", True), ("127.0.0.1", False)])
+def test_program_warns_if_other_machines_can_reach_it(serve: Serve, host: str, warned: bool) -> None:
+    status, _, err = serve(["--host", host])
+    assert status == 0
+    assert ("Warning: other machines can reach this address" in err) is warned
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--api-token-file", "nowhere"], "nowhere"),
+        (["--api-token-file", os.devnull], "expected a token in the file"),
+        (["--scenario", "nowhere.json"], "cannot be read"),
+        (["--record", "nowhere/frames.jsonl"], "nowhere/frames.jsonl"),
+        (["--api-token", "secret"], "expected an api_token of the form"),
+        (["--threads", "0"], "expected a whole number from 1, got 0"),
+    ],
+)
+def test_program_that_cannot_start_ends_with_1_and_says_why(serve: Serve, arguments: list[str], words: str) -> None:
+    status, out, err = serve(arguments)
+    assert (status, out) == (1, "")
+    assert "The emulator could not start" in err
+    assert words in err
+
+
+@pytest.mark.parametrize("arguments", [["--port", "70000"], ["--port", "-1"], ["--port", "x"], ["--nonsense"]])
+def test_program_with_a_wrong_command_line_ends_with_2(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        program.main(arguments)
+    assert ended.value.code == 2
+    assert "usage: python -m lmstudio_integrations.emulator" in capsys.readouterr().err
+
+
+def test_help_says_how_the_program_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        program.main(["--help"])
+    assert ended.value.code == 0
+    words = " ".join(capsys.readouterr().out.split())
+    assert "Exit status: 0 if it ended in order" in words
+    assert "LMSTUDIO_EMULATOR_API_TOKEN" in words
 
 
 @pytest.mark.parametrize(
