@@ -10,12 +10,20 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, TypedDict, get_type_hints, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, ValidationError, create_model
 from pydantic.errors import PydanticSchemaGenerationError
 from pydantic_core import PydanticSerializationError, PydanticUndefined, to_jsonable_python
 
+from lmstudio_integrations.client.attachments import (
+    Attachment,
+    json_without_binaries,
+    read_attachment,
+    read_image_content,
+)
+from lmstudio_integrations.client.content_blocks import BlockContent, read_block
 from lmstudio_integrations.client.images import ImagePart
 from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.protocol.history import ToolCallRequest
@@ -478,13 +486,27 @@ def json_output(value: Any) -> ToolOutput:
 
 
 def to_json_text(value: Any) -> str:
-    """JSON text of anything; what has no JSON form is written as ``str`` shows it."""
+    """JSON text of anything; what has no JSON form is written as ``str`` shows it.
+
+    Bytes are text if they are UTF-8, else a placeholder.
+    """
     try:
-        plain = to_jsonable_python(value, fallback=str, inf_nan_mode="constants")
+        plain = to_jsonable_python(_without_bytes(value), fallback=str, inf_nan_mode="constants")
         text = json.dumps(plain, ensure_ascii=False)
     except (PydanticSerializationError, TypeError, ValueError, RecursionError):
         text = json.dumps(str(value), ensure_ascii=False)
     return _whole_characters(text)
+
+
+def _without_bytes(value: Any) -> Any:
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        content = read_attachment("file", bytes(value))
+        return content.placeholder() if isinstance(content, Attachment) else content
+    if type(value) is dict:
+        return {name: _without_bytes(item) for name, item in value.items()}
+    if type(value) in (list, tuple):
+        return [_without_bytes(item) for item in value]
+    return value
 
 
 def _whole_characters(text: str) -> str:
@@ -498,36 +520,52 @@ def _langchain_output(message: Any) -> ToolOutput:
         return ToolOutput(_whole_characters(content))
     if not isinstance(content, list):
         return json_output(content)
+    blocks = [block if isinstance(block, (str, Mapping)) else to_json_text(block) for block in content]
+    return _output_of([(block, item) for block in blocks for item in read_block(block)])
+
+
+def _output_of(contents: Iterable[tuple[Any, BlockContent | None]]) -> ToolOutput:
+    """The output that blocks and their contents make: texts, images, and a line for anything else."""
     texts: list[str] = []
     images: list[ImagePart] = []
-    for block in content:
-        if isinstance(block, str):
-            texts.append(block)
-        elif (image := _image_of(block)) is not None:
-            images.append(image)
-        elif isinstance(block, Mapping) and isinstance(block.get("text"), str):
-            texts.append(block["text"])
+    for block, item in contents:
+        if isinstance(item, ImagePart):
+            images.append(item)
+        elif isinstance(item, Attachment):
+            texts.append(item.placeholder())
         else:
-            texts.append(to_json_text(block))
+            texts.append(item if isinstance(item, str) else json_without_binaries(block))
     return ToolOutput(_whole_characters("\n".join(texts)) or "(image)", tuple(images))
-
-
-def _image_of(block: Any) -> ImagePart | None:
-    """The image of one of LangChain's content blocks."""
-    if not isinstance(block, Mapping):
-        return None
-    if block.get("type") == "image" and isinstance(block.get("base64"), str):
-        return ImagePart.from_base64(block["base64"])
-    if block.get("type") == "image_url":
-        address = block.get("image_url")
-        url = address.get("url") if isinstance(address, Mapping) else address
-        return ImagePart(url) if isinstance(url, str) else None
-    return None
 
 
 def _llama_index_output(output: Any) -> ToolOutput:
     error = getattr(output, "exception", None)
     if isinstance(error, Exception):
         raise error
+    blocks = getattr(output, "blocks", None)
+    if isinstance(blocks, list) and any(getattr(block, "block_type", "text") != "text" for block in blocks):
+        return _output_of([(block, _llama_index_block(block)) for block in blocks])
     content = getattr(output, "content", None)
     return ToolOutput(_whole_characters(content)) if isinstance(content, str) else json_output(output)
+
+
+def _llama_index_block(block: Any) -> BlockContent | None:
+    """The content of one of LlamaIndex's blocks, which keep bytes as base64."""
+    kind = getattr(block, "block_type", None)
+    if kind == "text":
+        return str(block.text)
+    name = {"image": "image", "document": "data", "audio": "audio", "video": "video"}.get(str(kind))
+    if name is None:
+        return f"[{kind}: left out]"
+    data, url = getattr(block, name, None), getattr(block, "url", None)
+    content: str | bytes | None = data.decode("ascii") if isinstance(data, bytes) else None
+    path = getattr(block, "path", None)
+    address = None if url is None else str(url)
+    mime_type = getattr(block, f"{kind}_mimetype", None) or getattr(block, "format", None)
+    if kind == "image":
+        return read_image_content(
+            data=content, path=None if path is None else Path(path), url=address, mime_type=mime_type
+        )
+    if content is None and path is not None:
+        content = Path(path).read_bytes()
+    return read_attachment("file" if kind == "document" else str(kind), content, mime_type, None, address)

@@ -8,6 +8,7 @@ from typing import Any, Unpack
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
 
 from lmstudio_integrations.client.attachments import Attachment, json_without_binaries
+from lmstudio_integrations.client.content_blocks import block_type, read_block
 from lmstudio_integrations.client.history import (
     HistoryBuilder,
     HistoryOptions,
@@ -15,7 +16,6 @@ from lmstudio_integrations.client.history import (
     ToolCallRecord,
 )
 from lmstudio_integrations.errors import LMStudioValueError
-from lmstudio_integrations.langchain._content_blocks import block_type, read_block
 
 __all__ = ["to_history"]
 

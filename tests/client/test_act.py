@@ -571,6 +571,83 @@ def test_image_of_a_tool_follows_in_a_user_message(front: Front, lmstudio_emulat
     assert histories(lmstudio_emulator)[-1][-1]["content"][-1]["name"] == "dot.png"
 
 
+PDF = b"%PDF-1.7\0" + bytes(3000)
+
+
+def assert_no_data(server: Emulator) -> None:
+    sent = json.dumps(histories(server)[-1])
+    assert base64.b64encode(PDF).decode()[:40] not in sent
+    assert base64.b64encode(PNG).decode()[:40] not in sent
+    assert "u0000" not in sent
+
+
+def test_bytes_of_a_tool_are_text_or_a_placeholder(front: Front, lmstudio_emulator: Emulator) -> None:
+    def look() -> dict[str, Any]:
+        """Look."""
+        return {"text": "caf\u00e9".encode(), "files": [PDF, bytearray(PDF)]}
+
+    lmstudio_emulator.script(calls(ToolCall("look", {})), Reply("Done."))
+    act(front, [look])
+    (result,) = map(json.loads, tool_results(lmstudio_emulator))
+    assert result["text"] == "caf\u00e9"
+    assert all(f"{len(PDF)} bytes" in item for item in result["files"])
+    assert_no_data(lmstudio_emulator)
+
+
+def test_documents_of_a_langchain_tool_are_placeholders_and_images_are_uploaded(
+    front: Front, lmstudio_emulator: Emulator
+) -> None:
+    tools: Any = pytest.importorskip("langchain_core.tools")
+    picture = base64.b64encode(PNG).decode()
+
+    @tools.tool  # type: ignore[untyped-decorator]  # imported only if it is there
+    def look() -> list[Any]:
+        """Look."""
+        pdf = base64.b64encode(PDF).decode()
+        return [
+            "plain",
+            {"type": "file", "base64": pdf, "mime_type": "application/pdf"},
+            {"type": "file", "base64": base64.b64encode(b"words").decode(), "mime_type": "text/plain"},
+            {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": picture}},
+            {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": pdf}},
+            {"type": "json", "sides": 3, "blob": pdf},
+        ]
+
+    lmstudio_emulator.script(calls(ToolCall("look", {})), Reply("Done."))
+    act(front, [look])
+    (result,) = tool_results(lmstudio_emulator)
+    plain, pdf, words, document, rest = result.splitlines()
+    assert (plain, words, json.loads(rest)["sides"]) == ("plain", "words", 3)
+    assert "application/pdf" in pdf
+    assert "application/pdf" in document
+    assert histories(lmstudio_emulator)[-1][-1]["content"][-1]["type"] == "file"
+    assert_no_data(lmstudio_emulator)
+
+
+def test_blocks_of_a_llama_index_tool_are_read_as_in_llama_index(front: Front, lmstudio_emulator: Emulator) -> None:
+    tools = pytest.importorskip("llama_index.core.tools")
+    types = pytest.importorskip("llama_index.core.base.llms.types")
+
+    def look() -> list[Any]:
+        """Look."""
+        return [
+            types.TextBlock(text="seen"),
+            types.ImageBlock(image=PNG),
+            types.DocumentBlock(data=base64.b64encode(PDF), document_mimetype="application/pdf"),
+            types.AudioBlock(audio=base64.b64encode(PDF), format="wav"),
+        ]
+
+    lmstudio_emulator.script(calls(ToolCall("look", {})), Reply("Done."))
+    act(front, [tools.FunctionTool.from_defaults(look)])
+    (result,) = tool_results(lmstudio_emulator)
+    seen, pdf, audio = result.splitlines()
+    assert seen == "seen"
+    assert "application/pdf" in pdf
+    assert audio.startswith("[audio")
+    assert histories(lmstudio_emulator)[-1][-1]["content"][-1]["type"] == "file"
+    assert_no_data(lmstudio_emulator)
+
+
 def test_langchain_tools_run_as_they_do_in_langchain(front: Front, lmstudio_emulator: Emulator) -> None:
     tools: Any = pytest.importorskip("langchain_core.tools")
 

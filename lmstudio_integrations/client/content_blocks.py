@@ -1,4 +1,6 @@
-"""Content blocks in every form that LangChain passes on -> text, an image, or an attachment. Pure.
+"""Content blocks in every form that LangChain passes on -> text, an image, or an attachment. Pure; nothing is imported.
+
+The LangChain adapter converts messages by it, and ``act`` what LangChain's tools return.
 
 The forms: LangChain's own (v0 and v1), OpenAI's chat and responses, Anthropic's, Google's ``media`` and MCP's.
 """
