@@ -375,6 +375,9 @@ class ModelStore:
         raise no_model_matches(query, self.identifiers(domain))
 
 
+_AUTO_FIT = "llm.load.llama.autoFit"
+
+
 def load_fields(model: EmulatedModel, fields: Fields) -> Fields:
     """The complete load configuration of a model, from the client's settings and defaults."""
     table = config_schema.LLM_LOAD if model.domain == "llm" else config_schema.EMBEDDING_LOAD
@@ -383,6 +386,10 @@ def load_fields(model: EmulatedModel, fields: Fields) -> Fields:
     whole = config_schema.checked(asked, table)
     # Guess: a length beyond the model's own is cut to it rather than refused.
     whole[length] = min(int(whole[length]), model.max_context_length)
+    if model.domain == "llm":
+        # Guess: once everything is settled, nothing is left to fit. LM Studio's SDK refuses both beside each other, so
+        # that what is reported could not be passed again.
+        whole[_AUTO_FIT] = fields.get(_AUTO_FIT, False)
     return whole
 
 
