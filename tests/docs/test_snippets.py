@@ -21,7 +21,6 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 ELSEWHERE = {
     "emulator.md": "tests/emulator/test_docs_recipes.py",
     "many_machines.md": "tests/cookbook/test_many_machines.py",
-    "migration_from_the_sdk.md": "tests/sdk_api",
 }
 PAGES = [page for page in sorted(DOCS.rglob("*.md")) if snippets("python", page) and page.name not in ELSEWHERE]
 # What the test cannot run, by the beginning of the reason on the page.
