@@ -64,6 +64,8 @@ _UNSUPPORTED = frozenset(
     }
 )
 _FORMATS = frozenset({"date", "time", "date-time", "uuid"})
+_MOST_LEVELS = 150
+"""Levels of objects and lists in a schema, of which each level of the described value takes two."""
 _BOUNDS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
 _COUNTS = frozenset({"minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties"})
 _TYPES = frozenset({"object", "array", "string", "number", "integer", "boolean", "null"})
@@ -364,7 +366,13 @@ def copy_schema(schema: Any, what: str) -> dict[str, Any]:
     """
     if not isinstance(schema, Mapping):
         raise LMStudioValueError(f"{what} must be a JSON Schema object, not {type(schema).__name__}.")
-    copied = _copy(schema)
+    try:
+        copied = _copy(schema, _MOST_LEVELS)
+    except RecursionError:
+        raise LMStudioValueError(
+            f"{what} contains itself, or is nested more than {_MOST_LEVELS} levels deep: refer to a definition under "
+            "$defs instead."
+        ) from None
     try:
         encode(copied)
     except LMStudioValueError as error:
@@ -392,11 +400,13 @@ def with_defs(schema: dict[str, Any], what: str) -> dict[str, Any]:
     return moved
 
 
-def _copy(value: Any) -> Any:
+def _copy(value: Any, levels: int) -> Any:
+    if not levels:
+        raise RecursionError
     if isinstance(value, Mapping):
-        return {key: _copy(item) for key, item in value.items()}
+        return {key: _copy(item, levels - 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_copy(item) for item in value]
+        return [_copy(item, levels - 1) for item in value]
     return value
 
 

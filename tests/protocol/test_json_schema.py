@@ -306,3 +306,16 @@ def test_pattern_for_engines_matches_the_same_plain_strings(pattern: str, text: 
 def test_pattern_for_engines_is_well_formed_or_none(pattern: str) -> None:
     made = engine_pattern(pattern)
     assert made is None or re.compile(made).pattern == made
+
+
+def test_schema_that_contains_itself_is_an_error_that_names_the_tool() -> None:
+    loop: dict[str, Any] = {"type": "object", "properties": {}}
+    loop["properties"]["a"] = loop
+    deep: dict[str, Any] = {"type": "string"}
+    for _ in range(500):
+        deep = {"type": "array", "items": deep}
+    for schema in (loop, {"properties": {"a": deep}}):
+        with pytest.raises(LMStudioValueError, match="the tool 'f' contains itself, or is nested more than"):
+            tool_definition({"name": "f", "parameters": schema})
+        with pytest.raises(LMStudioValueError, match="The schema of the structured output contains itself"):
+            answer_schema(schema)
