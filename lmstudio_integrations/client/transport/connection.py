@@ -90,6 +90,15 @@ def _connect_error(error: Exception, base: str, url: str, headers: ServerHeaders
             if isinstance(error.__cause__, EOFError):
                 return LMStudioDisconnectedError(closed)
             return LMStudioConnectionError(f"{url} does not speak WebSocket: {error}")
+        case ssl.SSLCertVerificationError():
+            return LMStudioConnectionError(
+                f"the certificate of {base} cannot be verified: {error.verify_message or error}. Pass the CA that "
+                "signed it as ssl_context=…, and the name that it is for as the host"
+            )
+        case ssl.SSLError():
+            return LMStudioConnectionError(f"TLS with {base} failed: {error.reason or error}. {_no_tls(base)}")
+        case ConnectionResetError() if base.startswith("wss://"):
+            return LMStudioDisconnectedError(f"{closed}. {_no_tls(base)}")
         case OSError():
             return LMStudioServerNotFoundError(
                 f"no LM Studio server at {base}: {error}\n{HOW_TO_START}", addresses=(base,)
@@ -98,6 +107,10 @@ def _connect_error(error: Exception, base: str, url: str, headers: ServerHeaders
             return LMStudioConnectionError(f"{url} does not speak WebSocket: it sent data before the handshake")
         case _:
             return LMStudioConnectionError(f"{url} cannot be reached: {error}")
+
+
+def _no_tls(base: str) -> str:
+    return f"If the server has no TLS, which LM Studio itself has not, use ws://{base.removeprefix('wss://')}"
 
 
 def _access_refused(url: str, status: int, headers: ServerHeaders | None) -> LMStudioAuthenticationError:
