@@ -6,6 +6,7 @@ import base64
 import binascii
 import inspect
 import itertools
+import re
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
@@ -126,7 +127,8 @@ class ServerState:
             return f"{asked}, and no reply is scripted for it" if needed else None
         offered = [tool["name"] for tool in request.settings.tools]
         calls = [call for call in reply.tool_calls if isinstance(call, ToolCall) and not call.unoffered]
-        unknown = sorted({call.name for call in calls} - set(offered))
+        known = set(map(_tool_name, offered))
+        unknown = sorted({call.name for call in calls if _tool_name(call.name) not in known})
         if unknown and (offered or self.strict is True):
             return (
                 f"{asked}, and the reply calls {', '.join(unknown)}; offered are {', '.join(offered) or 'no tools'} "
@@ -156,6 +158,11 @@ class ServerState:
         except LMStudioValueError as error:
             raise _refused(str(error)) from None
         return [float(value) for value in found]
+
+
+def _tool_name(name: str) -> str:
+    """A tool's name as LM Studio's tool naming may rewrite it: "wiki-page" is "wiki_page" or "wikiPage" for a model."""
+    return re.sub(r"[\W_]", "", name).lower()
 
 
 async def _result(what: str, function: Callable[[Any], Any], argument: Any) -> Any:

@@ -69,7 +69,7 @@ def test_guard_must_decide(front: Front, lmstudio_emulator: Emulator, decision: 
 
 
 def test_guard_is_not_asked_about_a_tool_that_does_not_exist(front: Front, lmstudio_emulator: Emulator) -> None:
-    lmstudio_emulator.script(calls(ToolCall("multiply", {})), Reply("Done."))
+    lmstudio_emulator.script(calls(ToolCall("multiply", {}, unoffered=True)), Reply("Done."))
 
     def guard(call: Any, round_index: int) -> bool:
         raise AssertionError

@@ -396,3 +396,11 @@ def test_scripted_call_that_is_marked_as_unoffered_arrives() -> None:
         server.script(Reply(tool_calls=[ToolCall("subtract", {}, unoffered=True)]))
         result = Client(server.url).llm.model("emulator/chat").respond("Hi", tools=[TOOL])
     assert [call.name for call in result.tool_calls] == ["subtract"]
+
+
+@pytest.mark.parametrize("name", ["wiki_page", "wikiPage", "wiki-page"])
+def test_scripted_call_may_have_the_tool_name_that_the_model_sees(name: str) -> None:
+    tool = {"type": "function", "function": {**TOOL["function"], "name": "wiki-page"}}  # type: ignore[dict-item]
+    with Emulator(strict=True) as server:
+        server.script(Reply(tool_calls=[ToolCall(name, {})]))
+        assert Client(server.url).llm.model("emulator/chat").respond("Hi", tools=[tool]).tool_calls
