@@ -15,7 +15,7 @@ from langchain_core.utils.pydantic import is_basemodel_subclass
 
 from lmstudio_integrations.client.schemas import raise_for_incomplete_answer
 from lmstudio_integrations.errors import LMStudioValueError
-from lmstudio_integrations.langchain._tools import json_schema_of, schema_name
+from lmstudio_integrations.langchain._tools import convertible, json_schema_of, schema_name
 from lmstudio_integrations.langchain.errors import LangChainErrors
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def structured_chain(
     """``model`` with ``schema`` requested by ``method``, then a parser, which streams partial objects, too."""
     if schema is None and method != "json_mode":
         raise LMStudioValueError(f"schema=None: method={method!r} needs a schema; only 'json_mode' does not")
+    schema = convertible(schema)
     traced = {"kwargs": {"method": method, "strict": strict}, "schema": schema}
     options = {**options, "raise_incomplete": False}  # the step after the model raises, so that include_raw has it
     if schema is not None:

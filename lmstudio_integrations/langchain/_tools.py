@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
+from pydantic import PydanticUserError, TypeAdapter
 
 from lmstudio_integrations.client.schemas import answer_schema
 from lmstudio_integrations.compat.tool_choice import read_tool_choice
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ToolRequest",
+    "convertible",
     "json_schema_of",
     "openai_tools",
     "resolve_tools",
@@ -95,10 +97,27 @@ def json_schema_of(schema: Any) -> dict[str, Any]:
         return answer_schema(dump(), checked_afterwards=True)
     else:
         try:
-            made = convert_to_json_schema(schema)
+            made = convert_to_json_schema(convertible(schema))
         except (TypeError, ValueError) as error:
             raise LMStudioValueError(f"expected a schema, got {schema!r}: {error}") from error
     return answer_schema(made)
+
+
+def convertible(schema: Any) -> Any:
+    """``schema``, or the JSON schema of a ``TypedDict`` with ``NotRequired``, which LangChain's converter refuses.
+
+    Observed in langchain-core 1.8: "NotRequired accepts only a single type".
+    """
+    if not hasattr(schema, "__required_keys__"):
+        return schema
+    try:
+        convert_to_json_schema(schema)
+    except TypeError:
+        try:
+            return TypeAdapter(schema).json_schema()
+        except PydanticUserError:  # on Python 3.11 pydantic needs typing_extensions' TypedDict
+            return schema
+    return schema
 
 
 def schema_name(schema: Any) -> str:

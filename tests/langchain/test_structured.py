@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NotRequired
 
 import pydantic.v1
 import pytest
@@ -179,6 +179,25 @@ def test_other_keywords_reach_the_server(chat: Make, lmstudio_emulator: Emulator
 def test_response_format_of_a_call_is_sent(chat: Make, lmstudio_emulator: Emulator) -> None:
     chat().invoke("x", response_format={"type": "gbnf", "gbnfGrammar": 'root ::= "yes"'})
     assert prediction_settings(lmstudio_emulator)[STRUCTURED] == {"type": "gbnf", "gbnfGrammar": 'root ::= "yes"'}
+
+
+class OpenJoke(TypedDict):
+    """A joke."""
+
+    setup: str
+    punchline: NotRequired[str]
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
+def test_typed_dict_with_keys_that_may_be_missing_is_a_schema(
+    lmstudio_emulator: Emulator, chat: Make, method: Any
+) -> None:
+    called = Reply(tool_calls=[ToolCall("OpenJoke", {"setup": "Why?"})])
+    lmstudio_emulator.script(called if method == "function_calling" else Reply('{"setup": "Why?"}'))
+    assert chat().with_structured_output(OpenJoke, method=method).invoke("x") == {"setup": "Why?"}
+    if method == "json_schema":
+        sent = prediction_settings(lmstudio_emulator)[STRUCTURED]["jsonSchema"]
+        assert (sent["required"], list(sent["properties"])) == (["setup"], ["setup", "punchline"])
 
 
 NAMED = ToolCall("Joke", DOCUMENT)
