@@ -269,3 +269,11 @@ def test_number_beyond_the_range_comes_back_as_null_as_in_javascript(wire: Wire)
     }).replace("12345", "1e999"))  # fmt: skip
     fields = success(wire.until_end(9))["predictionConfig"]["fields"]
     assert {"key": "llm.prediction.someNumber", "value": None} in fields
+
+
+@pytest.mark.parametrize(("called", "end"), [("wiki_page", "success"), ("wikiPage", "success"), ("wiki", "error")])
+def test_call_may_have_the_name_that_tool_naming_makes(server: Emulator, wire: Wire, called: str, end: str) -> None:
+    tool = {"type": "function", "function": {"name": "wiki-page", "parameters": {"type": "object", "properties": {}}}}
+    server.script(Reply(tool_calls=[ToolCall(called, {})]))
+    seen = wire.predict(tools={"type": "toolArray", "tools": [tool]})
+    assert ("error" if seen[-1]["type"] == "channelError" else packets(seen)[-1]["type"]) == end
