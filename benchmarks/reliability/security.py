@@ -10,9 +10,12 @@ import gzip
 import http.server
 import io
 import logging
+import os
 import pickle
 import socket
 import ssl
+import subprocess
+import sys
 import tempfile
 import threading
 import traceback
@@ -122,12 +125,21 @@ async def _never(place: Place) -> None:
     raise Stop
 
 
+async def _proxy_text(place: Place) -> None:
+    body = f"<p>bad token {TOKEN}</p>"
+    head = f"HTTP/1.1 403 No {TOKEN}\r\nX-Seen: {TOKEN}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    await place.peer.write((head + body).encode())
+    place.peer.writer.close()
+    raise Stop
+
+
 async def _reset(place: Place) -> None:
     place.peer.reset()
     raise Stop
 
 
 _FAILURES: dict[str, tuple[str, Any]] = {
+    "a proxy refuses the handshake with the token in its status, header and text": ("upgrade", _proxy_text),
     "the authentication is refused with the token in its words": ("auth", _refuse),
     "the authentication is never answered": ("auth", _never),
     "the socket is reset at the authentication": ("auth", _reset),
@@ -336,6 +348,29 @@ def not_after_a_redirect() -> None:
         model = Client(server.url, api_token=TOKEN, timeout=_LIMITS).llm.just_in_time(CHAT)
         _keeps_quiet(_error_of(lambda: model.respond("Hi")))
         assert other.counts["sockets"] == 0
+
+
+_STARTED = """
+import sys
+seen = []
+starts = ("subprocess.Popen", "os.exec", "os.posix_spawn", "os.system", "os.startfile")
+sys.addaudithook(lambda event, given: seen.append(repr(given)) if event in starts else None)
+from lmstudio_integrations.client import Client
+with Client(sys.argv[1]) as client:
+    print(client.llm.just_in_time(sys.argv[2]).respond("Hi").content)
+print("\\n".join([*seen, repr(sys.orig_argv)]))
+"""
+
+
+def in_no_process_list() -> None:
+    """The token from the environment is in no command line: of this process, or of one that a call starts."""
+    with RawServer() as server:
+        environment = {**os.environ, "LMSTUDIO_API_TOKEN": TOKEN}
+        command = [sys.executable, "-c", _STARTED, server.url, CHAT]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)  # noqa: S603
+        assert done.returncode == 0, done.stderr[-600:]
+        assert server.counts["sockets"] > 0
+    assert not _shown(done.stdout + done.stderr)
 
 
 def a_warning_before_plain_text() -> None:
@@ -560,6 +595,7 @@ CHECKS: tuple[Check, ...] = (
     in_no_dump_of_llama_index,
     in_no_dump_of_the_client,
     in_no_dictionary_key,
+    in_no_process_list,
     not_after_a_redirect,
     a_warning_before_plain_text,
     wss_refuses_unknown_certificates,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import broadcast
+from websockets.datastructures import Headers
 from websockets.exceptions import (
     ConnectionClosed,
     InvalidHandshake,
@@ -19,6 +20,7 @@ from websockets.exceptions import (
     ProxyError,
     WebSocketException,
 )
+from websockets.http11 import Response
 from websockets.protocol import State
 
 from lmstudio_integrations.client.settings import is_local
@@ -149,6 +151,16 @@ class _ConnectWithoutRedirects(connect):
         return exc
 
 
+def _without_words(error: Exception) -> Exception:
+    """The error; a refused handshake without the answer's text and headers, which may repeat a token or password.
+
+    Error trackers record the local variables of its traceback, where the whole answer is, so that goes as well.
+    """
+    if isinstance(error, InvalidStatus):
+        return InvalidStatus(Response(error.response.status_code, "", Headers()))
+    return error
+
+
 async def _send_authentication(socket: MessageConnection, authentication: Authentication, url: str) -> bytes:
     """Send the authentication; the reply.
 
@@ -250,10 +262,11 @@ class Connection:
         except LMStudioError:
             raise  # some of them are OSErrors
         except _FAILURES as error:
-            raise _connect_error(error, base, url, headers) from error
+            failure, cause = _connect_error(error, base, url, headers), _without_words(error)
         finally:
             if socket is not None and socket.on_message is None:
                 socket.transport.abort()
+        raise failure from cause  # out here, so that the original error is not its context
 
     @property
     def usable(self) -> bool:
