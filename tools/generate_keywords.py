@@ -27,7 +27,7 @@ _EFFORT = 'Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhi
 # Fields whose constructor takes more, or says more precisely what it takes, than the field's type.
 _TYPES = {
     "api_token": "SecretStr | str | Callable[[], str | SecretStr] | None",
-    "api_key": "SecretStr | str | None",
+    "api_key": "SecretStr | str | Callable[[], str | SecretStr] | None",
     "prediction_config": "LlmPredictionConfigDict | None",
     "additional_kwargs": "LlmPredictionConfigDict",
     "headers": "Mapping[str, str | SecretStr] | None",

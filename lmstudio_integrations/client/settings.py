@@ -189,13 +189,14 @@ def is_local(base: str) -> bool:
 def parse_token(api_token: Any = None) -> Authentication | None:
     """The authentication that an API token stands for, or ``None`` for a guest.
 
-    ``api_token`` is a string or anything with ``get_secret_value()``; ``None`` reads
+    ``api_token`` is a string, anything with ``get_secret_value()``, or a function that returns one; ``None`` reads
     ``LMSTUDIO_API_TOKEN`` (the Python SDK's name), then ``LM_API_TOKEN`` (the JavaScript SDK's). A token of the wrong
     form is an error that does not repeat it; text that does not begin with ``sk-lm-`` is no token (users of the
     OpenAI-compatible endpoint pass such text for "none"): it is ignored with a warning, and the environment is not
     read.
     """
     try:
+        api_token = call_token(api_token)
         if hasattr(api_token, "get_secret_value"):
             api_token = api_token.get_secret_value()
         if api_token is None:
@@ -264,6 +265,11 @@ def parse_ssl_context(value: Any) -> SSLContext | str | None:
 
 LOST_TOKEN = SecretStr("\0lost")
 """In a pickle, in place of an API token or of a header's value. Neither can contain a NUL."""
+
+
+def call_token(token: Any) -> Any:
+    """``token`` itself, or what it returns if it is a function."""
+    return token() if callable(token) else token
 
 
 def token_in_pickle(token: SecretStr | str | None) -> SecretStr | None:

@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field, SecretStr, field_validator, model_valida
 from lmstudio_integrations import AsyncClient, Client, ModelInstanceInfo, Timeout
 from lmstudio_integrations.client.common_settings import CommonSettings
 from lmstudio_integrations.client.header_settings import HeaderSettings, hide_user
-from lmstudio_integrations.client.settings import token_in_pickle, token_of
+from lmstudio_integrations.client.settings import call_token, token_in_pickle, token_of
 from lmstudio_integrations.compat.names import translate_constructor
 from lmstudio_integrations.compat.prediction_request import load_options
 from lmstudio_integrations.compat.prediction_settings import SAMPLING
@@ -94,7 +94,7 @@ class ConnectionSettings(HeaderSettings):
     @classmethod
     def _call_token(cls, value: Any) -> Any:
         """A function that returns the token is called when the object is made."""
-        return value() if callable(value) and not isinstance(value, SecretStr) else value
+        return call_token(value)
 
     @field_validator("timeout", mode="before")
     @classmethod

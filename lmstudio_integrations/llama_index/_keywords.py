@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 from llama_index.core.callbacks.base import CallbackManager
@@ -35,7 +35,7 @@ class LMStudioKeywords(TypedDict, total=False):
     query_wrapper_prompt: BasePromptTemplate | None
     headers: Mapping[str, str | SecretStr] | None
     base_url: str | None
-    api_key: SecretStr | str | None
+    api_key: SecretStr | str | Callable[[], str | SecretStr] | None
     timeout: float | dict[str, float | None] | Timeout | None
     max_retries: int
     ssl_context: Any
@@ -74,7 +74,7 @@ class LMStudioKeywords(TypedDict, total=False):
     fetch_images: bool
     is_function_calling_model: bool | None
     additional_kwargs: LlmPredictionConfigDict
-    openai_api_key: SecretStr | str | None
+    openai_api_key: SecretStr | str | Callable[[], str | SecretStr] | None
     api_base: str | None
     openai_api_base: str | None
     url: str | None
@@ -109,7 +109,7 @@ class LMStudioKeywords(TypedDict, total=False):
     model_kwargs: Mapping[str, Any] | None
     extra_body: Mapping[str, Any] | None
     options: Mapping[str, Any] | None
-    api_token: SecretStr | str | None
+    api_token: SecretStr | str | Callable[[], str | SecretStr] | None
     context_length: int | None
     reasoning: (
         bool
@@ -138,7 +138,7 @@ class LMStudioEmbeddingKeywords(TypedDict, total=False):
     rate_limiter: Any | None
     headers: Mapping[str, str | SecretStr] | None
     base_url: str | None
-    api_key: SecretStr | str | None
+    api_key: SecretStr | str | Callable[[], str | SecretStr] | None
     timeout: float | dict[str, float | None] | Timeout | None
     max_retries: int
     ssl_context: Any
@@ -150,7 +150,7 @@ class LMStudioEmbeddingKeywords(TypedDict, total=False):
     text_instruction: str | None
     long_texts: Literal["error", "split", "unchecked"]
     dimensions: int | None
-    openai_api_key: SecretStr | str | None
+    openai_api_key: SecretStr | str | Callable[[], str | SecretStr] | None
     api_base: str | None
     openai_api_base: str | None
     url: str | None
@@ -158,7 +158,7 @@ class LMStudioEmbeddingKeywords(TypedDict, total=False):
     model_id: str
     request_timeout: float | dict[str, float | None] | Timeout | None
     default_headers: Mapping[str, str | SecretStr] | None
-    api_token: SecretStr | str | None
+    api_token: SecretStr | str | Callable[[], str | SecretStr] | None
     model: str
     keep_alive: float | str | None
     client_kwargs: Mapping[str, Any] | None

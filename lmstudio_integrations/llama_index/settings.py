@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field, SecretStr, field_validator, model_valida
 from lmstudio_integrations import Timeout
 from lmstudio_integrations.client.common_settings import CommonSettings
 from lmstudio_integrations.client.header_settings import HeaderSettings, hide_user
-from lmstudio_integrations.client.settings import token_in_pickle, token_of
+from lmstudio_integrations.client.settings import call_token, token_in_pickle, token_of
 from lmstudio_integrations.compat.names import translate_constructor
 
 __all__ = ["ConnectionSettings", "GenerationSettings"]
@@ -88,6 +88,12 @@ class ConnectionSettings(HeaderSettings):
             return data
         values = {name: value for name, value in data.items() if name != "class_name"}  # a stored form has it
         return hide_user(translate_constructor(values, cls.model_fields, cls.OWN_NAMES))
+
+    @field_validator("api_key", mode="before")
+    @classmethod
+    def _call_token(cls, value: Any) -> Any:
+        """A function that returns the token is called when the object is made."""
+        return call_token(value)
 
     @field_validator("api_key")
     @classmethod

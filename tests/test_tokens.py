@@ -1,4 +1,4 @@
-"""An empty API token is none: `LMSTUDIO_API_TOKEN=` in a file of variables, or `api_key=""` from a configuration."""
+"""API tokens in every form. An empty one is none: `LMSTUDIO_API_TOKEN=` in a file of variables, or `api_key=""` from a configuration."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from lmstudio_integrations import Client, LMStudioAuthenticationError
 from lmstudio_integrations.emulator import EmulatedModel, Emulator
@@ -71,3 +72,10 @@ def test_pickle_of_an_object_with_an_empty_token_needs_none(model: Any) -> None:
         copy = pickle.loads(pickle.dumps(model))
         copy.base_url = server.url
         copy.invoke("Hello") if isinstance(copy, ChatLMStudio) else copy.complete("Hello")
+
+
+@pytest.mark.parametrize("kind", CALLS)
+def test_function_that_returns_the_token_is_called(kind: str) -> None:
+    with Emulator(MODELS, api_token=TOKEN) as server:
+        assert CALLS[kind](server.url, **{NAMES.get(kind, "api_token"): lambda: TOKEN})
+        assert CALLS[kind](server.url, **{NAMES.get(kind, "api_token"): lambda: SecretStr(TOKEN)})
