@@ -133,6 +133,15 @@ async def _proxy_text(place: Place) -> None:
     raise Stop
 
 
+def _answers(head: str) -> Any:
+    async def act(place: Place) -> None:
+        await place.peer.write(f"{head}\r\n\r\n".encode())
+        place.peer.writer.close()
+        raise Stop
+
+    return act
+
+
 async def _reset(place: Place) -> None:
     place.peer.reset()
     raise Stop
@@ -140,6 +149,11 @@ async def _reset(place: Place) -> None:
 
 _FAILURES: dict[str, tuple[str, Any]] = {
     "a proxy refuses the handshake with the token in its status, header and text": ("upgrade", _proxy_text),
+    "the handshake's answer is not HTTP/1.1 and has the token": ("upgrade", _answers(f"HTTP/9.9 {TOKEN}")),
+    "the handshake's answer has the token in a header that is wrong": (
+        "upgrade",
+        _answers(f"HTTP/1.1 101 Yes\r\nUpgrade: {TOKEN}\r\nConnection: Upgrade"),
+    ),
     "the authentication is refused with the token in its words": ("auth", _refuse),
     "the authentication is never answered": ("auth", _never),
     "the socket is reset at the authentication": ("auth", _reset),

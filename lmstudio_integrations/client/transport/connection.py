@@ -91,7 +91,8 @@ def _connect_error(error: Exception, base: str, url: str, headers: ServerHeaders
         case InvalidHandshake() | InvalidMessage():
             if isinstance(error.__cause__, EOFError):
                 return LMStudioDisconnectedError(closed)
-            return LMStudioConnectionError(f"{url} does not speak WebSocket: {error}")
+            # Not the error's words, which quote the answer.
+            return LMStudioConnectionError(f"{url} does not speak WebSocket ({type(error).__name__})")
         case ssl.SSLCertVerificationError():
             return LMStudioConnectionError(
                 f"the certificate of {base} cannot be verified: {error.verify_message or error}. Pass the CA that "
@@ -151,13 +152,15 @@ class _ConnectWithoutRedirects(connect):
         return exc
 
 
-def _without_words(error: Exception) -> Exception:
-    """The error; a refused handshake without the answer's text and headers, which may repeat a token or password.
+def _without_words(error: Exception) -> Exception | None:
+    """The error as a cause, without what was answered to the handshake: that may repeat a token or password.
 
-    Error trackers record the local variables of its traceback, where the whole answer is, so that goes as well.
+    Error trackers record causes and the local variables of their tracebacks, where the whole answer is.
     """
     if isinstance(error, InvalidStatus):
         return InvalidStatus(Response(error.response.status_code, "", Headers()))
+    if isinstance(error, InvalidHandshake | InvalidMessage) and not isinstance(error.__cause__, EOFError):
+        return None
     return error
 
 
