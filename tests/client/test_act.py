@@ -637,8 +637,11 @@ def test_blocks_of_a_llama_index_tool_are_read_as_in_llama_index(front: Front, l
             types.AudioBlock(audio=base64.b64encode(PDF), format="wav"),
         ]
 
+    tool = tools.FunctionTool.from_defaults(look)
+    if len(tool().blocks) == 1:
+        pytest.skip("this release of LlamaIndex makes one text of a list of blocks")
     lmstudio_emulator.script(calls(ToolCall("look", {})), Reply("Done."))
-    act(front, [tools.FunctionTool.from_defaults(look)])
+    act(front, [tool])
     (result,) = tool_results(lmstudio_emulator)
     seen, pdf, audio = result.splitlines()
     assert seen == "seen"

@@ -14,6 +14,8 @@ from lmstudio_integrations.emulator import EmulatedModel, Emulator, FailedToolCa
 from lmstudio_integrations.errors import LMStudioError, LMStudioValueError
 
 pytest_plugins = ["pytester"]
+# The last two: pytest-asyncio warns without them, and the outer run makes errors of warnings.
+QUIET = ("-q", "-p", "no:cacheprovider", "-o", "asyncio_default_fixture_loop_scope=function")
 
 TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object", "properties": {}}}}
 
@@ -310,7 +312,7 @@ def test_fixture_is_strict_once_a_test_has_scripted_something(pytester: pytest.P
             {body}
         """
     )
-    outcome = pytester.runpytest_inprocess("-q", "-p", "no:cacheprovider")
+    outcome = pytester.runpytest_inprocess(*QUIET)
     outcome.assert_outcomes(**outcomes)
     outcome.stdout.fnmatch_lines([f"*{words}*"])
 
@@ -349,7 +351,7 @@ def test_configuration_file_gives_models_replies_token_and_environment(pytester:
                 assert client.llm.model("qwen/qwen3-4b").respond("Hi").content == "from the marker"
         """
     )
-    outcome = pytester.runpytest_inprocess("-q", "-p", "no:cacheprovider", "--strict-config", "--strict-markers")
+    outcome = pytester.runpytest_inprocess(*QUIET, "--strict-config", "--strict-markers")
     outcome.assert_outcomes(passed=2)
 
 
@@ -369,7 +371,7 @@ def test_markers_of_module_class_and_test_add_up(pytester: pytest.Pytester) -> N
                 assert lmstudio_emulator.url.endswith("/lm")
         """
     )
-    pytester.runpytest_inprocess("-q", "-p", "no:cacheprovider").assert_outcomes(passed=1)
+    pytester.runpytest_inprocess(*QUIET).assert_outcomes(passed=1)
 
 
 @pytest.mark.parametrize(
@@ -397,7 +399,7 @@ def test_mistake_in_marker_or_configuration_is_an_error_that_names_it(
             pass
         """
     )
-    outcome = pytester.runpytest_inprocess("-q", "-p", "no:cacheprovider")
+    outcome = pytester.runpytest_inprocess(*QUIET)
     outcome.assert_outcomes(errors=1)
     outcome.stdout.fnmatch_lines([f"E *{words.replace('[', '[[]')}*"])
 
