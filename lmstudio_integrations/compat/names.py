@@ -171,8 +171,8 @@ _EFFORT: dict[str, bool | int] = {
 }
 """Guess: LM Studio has no effort levels of its own, so each becomes a budget in tokens; "high" has none."""
 
-_DURATION = re.compile(r"-?(?:(?:\d+(?:\.\d+)?(?:ms|s|m|h))+|\d+(?:\.\d+)?)")
-_PART_OF_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
+_DURATION = re.compile(r"-?(?:(?:\d+(?:\.\d+)?\s*(?:ms|s|m|h)\s*)+|\d+(?:\.\d+)?)")
+_PART_OF_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
 
 _LM_STUDIO_NAMES = frozenset(LlmPredictionConfigDict.__annotations__)
@@ -224,7 +224,7 @@ def _translate(
 ) -> dict[str, Any]:
     made: dict[str, Any] = {}
     named: dict[str, str] = {}
-    values = _without_bundles(values, known)
+    values = _with_named_settings(values, known)
     if values.get("logprobs") is True and values.get("top_logprobs") is not None:  # OpenAI's pair is one setting here
         values = {**values, "logprobs": values["top_logprobs"] or True, "top_logprobs": None}
     for name, value in values.items():
@@ -270,7 +270,7 @@ def _misplaced(setting: str, name: str, known: Collection[str], what: str, names
     return unknown_name(name, known, what, names)
 
 
-def _without_bundles(values: Mapping[str, Any], known: Collection[str]) -> Mapping[str, Any]:
+def _with_named_settings(values: Mapping[str, Any], known: Collection[str]) -> Mapping[str, Any]:
     """``values`` with what ``extra_body``, ``options`` and the like hold under other names than LM Studio's.
 
     Those settings are passed as if they stood beside the dictionary (``extra_body={"ttl": 300}``); a setting that does
@@ -281,7 +281,7 @@ def _without_bundles(values: Mapping[str, Any], known: Collection[str]) -> Mappi
         if not isinstance(bundle, Mapping) or SYNONYMS.get(name, name) != "prediction_config":
             continue
         moved = {
-            key: item for key, item in bundle.items() if key not in _LM_STUDIO_NAMES and _means_something(key, known)
+            key: item for key, item in bundle.items() if key not in _LM_STUDIO_NAMES and _is_known_name(key, known)
         }
         if moved:
             made[name] = {key: item for key, item in bundle.items() if key not in moved}
@@ -289,7 +289,7 @@ def _without_bundles(values: Mapping[str, Any], known: Collection[str]) -> Mappi
     return made
 
 
-def _means_something(name: Any, known: Collection[str]) -> bool:
+def _is_known_name(name: Any, known: Collection[str]) -> bool:
     """Whether a name in a dictionary of further settings is one of a setting, or known to be ignored or refused."""
     return isinstance(name, str) and any(name in names for names in (known, SYNONYMS, _CONVERTED, IGNORED, REFUSED))
 
@@ -310,9 +310,10 @@ def _settings_of(name: str, value: Any, known: Collection[str], own: Mapping[str
 def _read_value(setting: str, value: Any) -> Any:
     """A value in the form of another integration as ours."""
     if setting in ("reasoning", "thinking"):
-        effort = value.get("effort") if isinstance(value, Mapping) else value  # ChatOpenAI's {"effort": "low"}
-        if isinstance(value, Mapping) or (isinstance(value, str) and value in _EFFORT):
-            return _effort(effort).get("reasoning")
+        if isinstance(value, Mapping):  # ChatOpenAI's {"effort": "low"}
+            return _effort(value.get("effort")).get("reasoning")
+        if isinstance(value, str) and value in _EFFORT:
+            return _EFFORT[value]
     if setting == "context_window" and value == -1:  # LlamaIndex's Ollama: as the model says
         return None
     if setting == "timeout":
@@ -392,7 +393,7 @@ def _is_chat_model(value: Any) -> dict[str, Any]:
 
 
 def _chat_template_kwargs(value: Any) -> dict[str, Any]:
-    """VLLM's and llama.cpp's arguments of a chat template: LM Studio has the one that switches reasoning."""
+    """Arguments of a chat template, as vLLM takes them: LM Studio has the one that switches reasoning."""
     other = [name for name in value or {} if name != "enable_thinking"]
     if other:
         raise LMStudioValueError(

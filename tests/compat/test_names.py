@@ -171,7 +171,9 @@ def test_reasoning_under_each_name_takes_efforts_too(name: str, value: Any, expe
     assert translate_call({name: value}, FIELDS, {}) == {"reasoning": expected}
 
 
-@pytest.mark.parametrize(("value", "seconds"), [("1h30m", 5400.0), ("1m30s", 90.0), ("500ms", 0.5), ("-1m", None)])
+@pytest.mark.parametrize(
+    ("value", "seconds"), [("1h30m", 5400.0), ("1m30s", 90.0), ("500ms", 0.5), ("-1m", None), ("5 m", 300.0)]
+)
 def test_keep_alive_takes_durations_of_several_units(value: str, seconds: float | None) -> None:
     assert translate_call({"keep_alive": value}, FIELDS, {}) == {"ttl": seconds}
 

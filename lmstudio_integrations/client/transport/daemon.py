@@ -14,9 +14,14 @@ from typing import TypeVar
 
 from lmstudio_integrations.errors import LMStudioConnectionError, LMStudioError
 
-__all__ = ["run_in_daemon_thread", "start_thread"]
+__all__ = ["exit_error", "run_in_daemon_thread", "start_thread"]
 
 T = TypeVar("T")
+
+
+def exit_error() -> LMStudioConnectionError:
+    """The error of a request that is made while Python exits."""
+    return LMStudioConnectionError("Python is exiting: there is no connection to LM Studio any more")
 
 
 def start_thread(target: Callable[[], object], name: str, *, daemon: bool = True) -> threading.Thread:
@@ -31,7 +36,7 @@ def start_thread(target: Callable[[], object], name: str, *, daemon: bool = True
         thread.start()
     except RuntimeError as error:
         if "shutdown" in str(error):
-            raise LMStudioConnectionError("Python is exiting: there is no connection to LM Studio any more") from error
+            raise exit_error() from error
         raise LMStudioError(
             f"the thread {name!r} cannot be started: {error}. End some of the process's threads."
         ) from error

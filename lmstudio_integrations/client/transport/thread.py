@@ -15,10 +15,10 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from lmstudio_integrations.client.transport.daemon import start_thread
+from lmstudio_integrations.client.transport.daemon import exit_error, start_thread
 from lmstudio_integrations.client.transport.event_loop import new_loop
 from lmstudio_integrations.client.transport.loop_waker import LoopWaker
-from lmstudio_integrations.errors import LMStudioConnectionError, LMStudioDisconnectedError, LMStudioError
+from lmstudio_integrations.errors import LMStudioDisconnectedError, LMStudioError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -156,7 +156,7 @@ class IOThread:
                 self._waker.schedule(self._loop, start)
                 return
         coroutine.close()
-        raise LMStudioConnectionError("Python is exiting: there is no connection to LM Studio any more")
+        raise exit_error()
 
     def _start(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = self._loop.create_task(coroutine)
