@@ -151,13 +151,13 @@ class RecordedCall:
 
 def opened(session: Multiplexer, endpoint: str) -> RecordedCall:
     recorded = RecordedCall(endpoint)
-    session.open(recorded.pending, "{}")
+    session.channel_create(recorded.pending, "{}")
     return recorded
 
 
 def called(session: Multiplexer, endpoint: str) -> RecordedCall:
     recorded = RecordedCall(endpoint)
-    session.call(recorded.pending)
+    session.rpc_call(recorded.pending)
     return recorded
 
 

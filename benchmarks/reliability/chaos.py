@@ -42,6 +42,7 @@ class ChaosProxy:
         self._seed = seed
         self._numbers = 0
         self.done: Counter[str] = Counter()
+        """What was done to the connections, and how many bytes were forwarded."""
         self.port = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="chaos-proxy", daemon=True)
@@ -62,6 +63,11 @@ class ChaosProxy:
     @property
     def url(self) -> str:
         return f"ws://{HOST}:{self.port}"
+
+    @property
+    def connections(self) -> int:
+        """How many connections were forwarded."""
+        return self._numbers
 
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(self._forward, HOST, 0)
@@ -114,6 +120,7 @@ class ChaosProxy:
                     await asyncio.sleep(rng.random() * 0.02)
                 elif kind < 0.06 and len(data) < 4000:
                     self.done["split"] += 1
+                    self.done["bytes"] += len(data)
                     for index in range(0, len(data), 3):
                         sink.write(data[index : index + 3])
                         await asyncio.sleep(0)
@@ -130,6 +137,7 @@ class ChaosProxy:
                     self.done[end] += 1
                     await self._finish(end, data, source, (sink, other), rng)
                     return
+                self.done["bytes"] += len(data)
                 sink.write(data)
                 await sink.drain()
             if sink.can_write_eof():
@@ -256,7 +264,7 @@ def run_chaos(seed: int, predictions: int, embeddings: int) -> dict[str, Any]:
                     job.result()
             asyncio.run(_at_once(lambda n=n: _embed(url, vectors, n) for n in range(embeddings // _BATCH)))
             left = leftovers.after(url)
-            network = dict(proxy.done)
+            network = {"connections": proxy.connections, **proxy.done}
     return {
         "seed": seed,
         "predictions": predictions,

@@ -29,7 +29,7 @@ def title(check: Check) -> str:
 
 
 def run_checks(section: str) -> dict[str, Any]:
-    """Run every check of a section."""
+    """Run every check of a section. Its module may have ``counts()``, further figures of the run."""
     wrong = []
     taken: dict[str, float] = {}
     started = time.monotonic()
@@ -47,6 +47,7 @@ def run_checks(section: str) -> dict[str, Any]:
         "right": len(checks) - len(wrong),
         "wrong": wrong,
         "checks": taken,
+        "counts": getattr(import_module(f"benchmarks.reliability.{section}"), "counts", dict)(),
         "seconds": round(time.monotonic() - started, 1),
     }
 

@@ -98,9 +98,9 @@ _RESULTS: tuple[tuple[Callable[[Any], Any], Any], ...] = (
     (requests.version().answer, {"version": "0.4.0", "build": 1}),
     (requests.list_loaded("llm").answer, [instance(CHAT)]),
     (requests.list_downloaded().answer, [instance(CHAT)]),
-    (requests.Specifier("llm").get_info().answer, instance(CHAT)),
-    (requests.Specifier("llm").get_load_config().answer, {"fields": [{"key": "llm.load.contextLength", "value": 9}]}),
-    (requests.Specifier("llm").tokenize("x").answer, {"tokens": [1, 2]}),
+    (requests.ModelCalls("llm").get_info().answer, instance(CHAT)),
+    (requests.ModelCalls("llm").get_load_config().answer, {"fields": [{"key": "llm.load.contextLength", "value": 9}]}),
+    (requests.ModelCalls("llm").tokenize("x").answer, {"tokens": [1, 2]}),
 )
 
 
@@ -109,6 +109,7 @@ class _Watch:
 
     def __init__(self) -> None:
         self.frames = 0
+        self.bytes = 0
         self.wrong: list[str] = []
         self.errors: Counter[str] = Counter()
         self.slowest = 0.0
@@ -117,6 +118,7 @@ class _Watch:
     @contextlib.contextmanager
     def frame(self, data: bytes) -> Iterator[None]:
         self.frames += 1
+        self.bytes += len(data)
         started = time.perf_counter()
         try:
             yield
@@ -225,9 +227,9 @@ def _converse(rng: random.Random, watch: _Watch) -> None:
         PendingCall("getOrLoad", lambda packet: None, lambda outcome: None),
     ]
     for one in calls:
-        multiplexer.open(one, "{}")
+        multiplexer.channel_create(one, "{}")
     rpc = PendingCall("some", lambda packet: None, answer)
-    multiplexer.call(rpc)
+    multiplexer.rpc_call(rpc)
     for data in _frames(rng, calls[0].id, calls[1].id, rpc.id):
         with watch.frame(data):
             multiplexer.receive(data)
@@ -242,6 +244,7 @@ def _figures(watch: _Watch, seed: int, early: int | None, late: int | None) -> d
     return {
         "seed": seed,
         "frames": watch.frames,
+        "bytes": watch.bytes,
         "errors": dict(watch.errors.most_common(8)),
         "slowest frame ms": round(watch.slowest * 1000, 1),
         "longest error": watch.longest,
@@ -277,7 +280,9 @@ def _some(message: Any, rng: random.Random, watch: _Watch) -> bytes | None:
     if message.get("type") == "channelClose" or rng.random() > _SHARE:
         return None
     watch.frames += 1
-    return mutate(message, rng)
+    data = mutate(message, rng)
+    watch.bytes += len(data)
+    return data
 
 
 async def _round(url: str, watch: _Watch) -> None:

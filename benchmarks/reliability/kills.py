@@ -12,7 +12,7 @@ from .checks import Check
 from .server import CHAT, EMBEDDER, vector
 from .server_process import ServerProcess, answer_of
 
-__all__ = ["CHECKS"]
+__all__ = ["CHECKS", "counts"]
 
 PROMPTS = [f"prompt {number}" for number in range(40)]
 TEXTS = [f"text {number}" for number in range(300)]
@@ -161,6 +161,11 @@ def restarts_between_calls() -> None:
             assert model.invoke(f"prompt {number}").text == answer_of(f"prompt {number}")
             server.kill()
             server.start()
+
+
+def counts() -> dict[str, int]:
+    """How often a server was restarted."""
+    return {"restarts": ServerProcess.restarts}
 
 
 CHECKS: tuple[Check, ...] = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import copy
 import gc
@@ -34,12 +35,13 @@ __all__ = ["CHECKS"]
 
 NAME, PASSKEY = "AbCd1234", "abcdefghij0123456789"
 TOKEN = f"sk-lm-{NAME}:{PASSKEY}"
+_ENCODED = base64.b64encode(f"{NAME}:{PASSKEY}".encode()).decode()
 _LIMITS = Timeout(connect=1, first_packet=1, idle=1, load=1, reconnect=0)
 
 
 def _shown(text: object) -> bool:
     words = text if isinstance(text, str) else repr(text)
-    return NAME in words or PASSKEY in words
+    return NAME in words or PASSKEY in words or _ENCODED in words
 
 
 def _locals_of(error: BaseException) -> str:
@@ -163,6 +165,24 @@ _FAILURES: dict[str, tuple[str, Any]] = {
 }
 
 
+def _password_ways() -> dict[str, Callable[[str], object]]:
+    def langchain(url: str) -> object:
+        from lmstudio_integrations.langchain import ChatLMStudio
+
+        return ChatLMStudio(model=CHAT, base_url=url, timeout=_LIMITS, max_retries=0).invoke("Hi")
+
+    def llama_index(url: str) -> object:
+        from lmstudio_integrations.llama_index import LMStudio
+
+        return LMStudio(model=CHAT, base_url=url, timeout=_LIMITS, max_retries=0, context_window=99).complete("Hi")
+
+    return {
+        "Client": lambda url: Client(url, timeout=_LIMITS, max_retries=0).llm.just_in_time(CHAT).respond("Hi"),
+        "ChatLMStudio": langchain,
+        "LMStudio": llama_index,
+    }
+
+
 def _ways() -> dict[str, Callable[[str], object]]:
     def langchain(url: str) -> object:
         from lmstudio_integrations.langchain import ChatLMStudio
@@ -199,6 +219,105 @@ def _in_no_failure(words: str, moment: str, act: Any, way: str, run: Callable[[s
         assert not found, found[0][:600]
 
     check.__doc__ = f"{way}: token in no message, traceback with locals or log if {words}."
+    return check
+
+
+def _through_a_proxy(words: str, answer: bytes | None, scheme: str = "http") -> Check:
+    """``answer``: what the proxy says to CONNECT; ``None``: no proxy listens."""
+
+    def check() -> None:
+        with _all_logs() as heard, _proxy(answer) as port, _environment(scheme, port):
+            client = Client("ws://lmstudio.example:1234", timeout=_LIMITS, max_retries=0)
+            _keeps_quiet(_error_of(lambda: client.llm.just_in_time(CHAT).respond("Hi")))
+            client.close()
+        found = [line for line in heard.getvalue().splitlines() if _shown(line)]
+        assert not found, found[0][:600]
+
+    check.__doc__ = f"The password of a forward proxy is in no message, traceback with locals or log if {words}."
+    return check
+
+
+@contextlib.contextmanager
+def _environment(scheme: str, port: int) -> Iterator[None]:
+    """A proxy in the environment, as users set it."""
+    before = dict(os.environ)
+    for name in ("no_proxy", "NO_PROXY", "socks_proxy", "SOCKS_PROXY", "all_proxy", "ALL_PROXY"):
+        os.environ.pop(name, None)
+    for name in ("http_proxy", "https_proxy"):
+        os.environ[name] = f"{scheme}://{NAME}:{PASSKEY}@127.0.0.1:{port}"
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextlib.contextmanager
+def _proxy(answer: bytes | None) -> Iterator[int]:
+    """The port of a proxy that answers each CONNECT so, or of none."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        if answer is None:
+            listener.close()
+            yield port
+            return
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    with connection:
+                        connection.recv(65536)
+                        connection.sendall(answer)
+
+        thread = threading.Thread(target=serve, daemon=True, name="Thread-proxy")
+        thread.start()
+        try:
+            yield port
+        finally:
+            with contextlib.suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
+            thread.join(5)
+
+
+_SHOWS = f"{NAME} {PASSKEY} Basic {_ENCODED}"
+_PROXY_ANSWERS: dict[str, tuple[bytes | None, str]] = {
+    "it refuses and repeats it in its status, header and text": (
+        f"HTTP/1.1 407 No {_SHOWS}\r\nX-Seen: {_SHOWS}\r\nContent-Length: {len(_SHOWS)}\r\n\r\n{_SHOWS}".encode(),
+        "http",
+    ),
+    "its answer is not HTTP and repeats it": (f"NO {_SHOWS}\r\n\r\n".encode(), "http"),
+    "it closes the connection": (b"", "http"),
+    "it accepts, and what is behind it repeats it": (
+        f"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 400 {_SHOWS}\r\n\r\n".encode(),
+        "http",
+    ),
+    "none listens": (None, "http"),
+    "its address is of an unknown kind": (None, "gopher"),
+    "it is a SOCKS proxy that is not there": (None, "socks5h"),
+}
+
+
+def _password_of_an_address(way: str, make: Callable[[str], object]) -> Check:
+    """``make(url)`` asks a reverse proxy with a user and a password in its address."""
+
+    async def repeat(place: Place) -> None:
+        body = f"<p>{_SHOWS}</p>"
+        head = f'HTTP/1.1 401 No {_SHOWS}\r\nWWW-Authenticate: Basic realm="{_SHOWS}"\r\n'
+        await place.peer.write(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+        place.peer.writer.close()
+        raise Stop
+
+    def check() -> None:
+        with _all_logs() as heard, RawServer() as server:
+            server.plan = Plan("upgrade", repeat, 10)
+            url = server.url.replace("ws://", f"http://{NAME}:{PASSKEY}@")
+            _keeps_quiet(_error_of(lambda: make(url)))
+        found = [line for line in heard.getvalue().splitlines() if _shown(line)]
+        assert not found, found[0][:600]
+
+    check.__doc__ = f"{way}: the password of an address is in no message, traceback or log if a proxy repeats it."
     return check
 
 
@@ -586,6 +705,8 @@ CHECKS: tuple[Check, ...] = (
         for way, run in _ways().items()
     ),
     *(_from_no_server(way, run) for way, run in _ways().items()),
+    *(_through_a_proxy(words, answer, scheme) for words, (answer, scheme) in _PROXY_ANSWERS.items()),
+    *(_password_of_an_address(way, make) for way, make in _password_ways().items()),
     *(
         _wrong_place(words, make)
         for words, make in {

@@ -19,7 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from .server import Message, Place, RawServer
 
@@ -69,7 +69,10 @@ class _LoggingServer(RawServer):
 
 
 class ServerProcess:
-    """The process. ``kill()`` ends it without a word, ``start()`` starts another on the same port."""
+    """The process. ``kill()`` ends it with SIGKILL, ``start()`` starts another on the same port."""
+
+    restarts: ClassVar[int] = 0
+    """How often a killed server was started again, by all objects of this process."""
 
     def __init__(self, pace: float = 0.01) -> None:
         self._pace = pace
@@ -93,6 +96,7 @@ class ServerProcess:
 
     def start(self, *, hold: bool = False) -> None:
         """Start it. ``hold``: no prediction is ever answered."""
+        ServerProcess.restarts += self.port != 0
         command = [sys.executable, "-m", "benchmarks.reliability.server_process", str(self.port), str(self._pace)]
         environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
         self._process = subprocess.Popen(  # noqa: S603  # our own module, no shell

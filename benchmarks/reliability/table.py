@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from .checks import SECTIONS
+
 __all__ = ["figures_in", "markdown"]
 
 _BEGIN, _END = "<!-- figures: written by python -m benchmarks.reliability -->", "<!-- end of figures -->"
@@ -29,9 +31,38 @@ def markdown(found: dict[str, Any]) -> str:
         for kept in (found, *found.get("beside", {}).values()):
             if section in kept:
                 lines += _rows(section, kept[section])
-    parts = ["\n".join(lines)]
+    parts = [_totals(found), "\n".join(lines)]
     parts += [_details(section, found[section]) for section in _TITLES if section in found]
     return "\n\n".join(part for part in parts if part)
+
+
+def _totals(found: dict[str, Any]) -> str:
+    """The sums over all sections and Pythons, in a few sentences."""
+    pythons = (found, *found.get("beside", {}).values())
+    matrix = [run for kept in pythons if "matrix" in kept for run in kept["matrix"]["runs"]]
+    chaos = [kept["chaos"] for kept in pythons if "chaos" in kept]
+    fuzz = [run for kept in pythons for run in _parts(kept.get("fuzz"))]
+    load = [run for kept in pythons for run in _parts(kept.get("load"))]
+    checks = [kept[section] for kept in pythons for section in SECTIONS if section in kept]
+    wrong = sum(run.get("wrong count", len(run["wrong"])) for run in (*matrix, *chaos, *fuzz, *load, *checks))
+
+    def total(runs: list[dict[str, Any]], *keys: str) -> str:
+        return f"{sum(run.get(key, 0) for run in runs for key in keys):,}"
+
+    network = [run["network"] for run in chaos]
+    return (
+        f"In all: {total(matrix, 'cells')} cells of the fault matrix; {total(chaos, 'predictions', 'embeddings')} "
+        f"answers over {total(network, 'connections')} connections of a chaotic network, {total(network, 'bytes')} "
+        f"bytes; {total(fuzz, 'frames')} mutated frames, {total(fuzz, 'bytes')} bytes; "
+        f"{total(load, 'streams', 'calls', 'clients', 'predictions')} predictions under load; {total(checks, 'cells')} "
+        f"other checks, with {total([run.get('counts', {}) for run in checks], 'restarts')} restarts of a killed "
+        f"server. Wrong: {wrong:,}."
+    )
+
+
+def _parts(outcome: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """The runs of a section that has several."""
+    return [run for run in (outcome or {}).values() if isinstance(run, dict)]
 
 
 def figures_in(page: str, found: dict[str, Any]) -> str:
@@ -58,11 +89,14 @@ def _rows(section: str, outcome: dict[str, Any]) -> Iterator[str]:
             total = outcome[f"{kind}s"]
             right = f"{total - outcome['wrong count']:,} of {total:,}"
             yield f"| {name} | {kind}s, seed {outcome['seed']}: {ended} | {right} | {when} | {outcome['minutes']} |"
+        network = ", ".join(f"{count:,} {word}" for word, count in outcome["network"].items())
+        yield f"| {name} | the network, seed {outcome['seed']}: {network} | | {when} | |"
     elif section == "fuzz":
         words = {"pure": "server frames, pure reader", "live": "server frames, socket", "emulator": "client frames"}
         for kind, run in ((kind, outcome[kind]) for kind in words if kind in outcome):
             right = f"{run['frames'] - run['wrong count']:,} of {run['frames']:,}"
-            yield f"| {name} | {words[kind]}, seed {run['seed']} | {right} | {when} | {run['seconds'] / 60:.1f} |"
+            what = f"{words[kind]}, seed {run['seed']}: {run['bytes']:,} bytes"
+            yield f"| {name} | {what} | {right} | {when} | {run['seconds'] / 60:.1f} |"
     elif section == "load":
         for what, run in outcome.items():
             if isinstance(run, dict):
@@ -71,7 +105,8 @@ def _rows(section: str, outcome: dict[str, Any]) -> Iterator[str]:
                 right = "no" if run["wrong"] else "yes"
                 yield f"| {name} | {what}: {size:,} ({more}) | {right} | {when} | {run['seconds'] / 60:.1f} |"
     else:
-        yield f"| {name} | checks | {outcome['right']} of {outcome['cells']} | {when} | {outcome['minutes']} |"
+        what = ", ".join(("checks", *(f"{count} {word}" for word, count in outcome.get("counts", {}).items())))
+        yield f"| {name} | {what} | {outcome['right']} of {outcome['cells']} | {when} | {outcome['minutes']} |"
 
 
 def _details(section: str, outcome: dict[str, Any]) -> str:

@@ -317,7 +317,7 @@ class BaseClient:
             await self._pool().close()
 
         current = io_thread()
-        if current.gone:  # Python is exiting, and the I/O thread has closed everything already
+        if current.ended:  # Python is exiting, and the I/O thread has closed everything already
             done: Future[None] = Future()
             done.set_result(None)
             return done
@@ -330,7 +330,7 @@ class BaseModelHandle:
     def __init__(self, client: BaseClient, reference: requests.ModelReference) -> None:
         self._client = client
         self._reference = reference
-        self._calls = requests.Specifier(reference.namespace, reference.identifier)
+        self._calls = requests.ModelCalls(reference.namespace, reference.identifier)
 
     @property
     def identifier(self) -> str | None:
@@ -361,7 +361,7 @@ class BaseModelHandle:
         self._client._check_open()
         check_long_texts(long_texts)
         given = list(_texts(texts, "embed"))
-        parameters = requests.embeddings(self._reference.namespace, given)
+        parameters = requests.embedding_parameters(given)
         suspects = [] if long_texts == "unchecked" else requests.long_texts(given)
 
         async def run() -> requests.Embedded:
@@ -619,7 +619,7 @@ class BasePredictionStream:
         """Raise an error if no more packets can arrive."""
         if self._closed:
             self._reader.read(LMStudioCancelledError("the stream was closed before its end"))
-        if self._controller.orphaned and not self._reader.ended:
+        if self._controller.io_thread_ended and not self._reader.ended:
             raise LMStudioConnectionError(
                 "this stream receives nothing more: Python is exiting, or it belongs to the parent of a forked process"
             )

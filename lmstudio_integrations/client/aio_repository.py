@@ -47,7 +47,7 @@ class AsyncModelDownloadOption:
         """
         check_callback("on_progress", on_progress, blocking=False)
         check_callback("on_finalize", on_finalize, blocking=False)
-        creation = requests.download(self.info.download_identifier)
+        creation = requests.download_parameter(self.info.download_identifier)
 
         async def read(packet: Any) -> None:
             if (update := download_progress(packet)) is not None and on_progress is not None:

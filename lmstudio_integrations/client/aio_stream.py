@@ -60,22 +60,22 @@ class AsyncPredictionStream(BasePredictionStream, Generic[Parsed_co]):
 
     async def _read(self, only_fragments: bool) -> AsyncIterator[Any]:
         reader, callbacks, items = self._reader, self._callbacks, self._mailbox.items
-        take, get, read, on_fragment = items.popleft, self._mailbox.get, reader.read, callbacks.on_fragment
+        take, get, read, needs_fragments = items.popleft, self._mailbox.get, reader.read, callbacks.needs_fragments
         self._check_source()
         try:
             while reader.result is None and reader.error is None:  # `ended`, without a call for each token
                 event = read(take() if items else await get())
                 if event is None:
                     continue
-                if type(event) is Fragment and not on_fragment:
+                if type(event) is Fragment and not needs_fragments:
                     yield event
                     continue
                 for one in event if isinstance(event, tuple) else (event,):
-                    for callback, arguments in callbacks.for_event(one):
+                    for callback, arguments in callbacks.take_calls(one):
                         await run(callback, *arguments)
                     if not only_fragments or type(one) is Fragment:
                         yield one
-            for callback, arguments in callbacks.for_message(self._message):
+            for callback, arguments in callbacks.take_message_call(self._message):
                 await run(callback, *arguments)
         finally:
             if reader.ended:

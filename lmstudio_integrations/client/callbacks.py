@@ -40,7 +40,7 @@ class CallbackOptions(TypedDict, total=False):
     the official SDK's name. ``on_first_token()``: once, before the first fragment or tool call is handed out.
     ``on_prediction_fragment(fragment)``. ``on_message(message)``: the complete ``AssistantMessage``, at the end.
     ``on_load_progress(progress)``: 0.0 to 1.0 while the model is loaded. ``on_queue_progress(queued)``: how many
-    requests wait at the server while this one does; LM Studio is asked for it only if this callback is given.
+    requests wait at the server, as LM Studio counts them; it is asked for that only if this callback is given.
     ``on_tool_call_start(index, id)``, ``on_tool_call_name(index, name)``, ``on_tool_call_arguments(index, text)``,
     ``on_tool_call_end(index, tool_call)``, ``on_tool_call_failed(index, failure)``.
     """
@@ -61,7 +61,10 @@ class CallbackOptions(TypedDict, total=False):
 
 @dataclass(slots=True)
 class Callbacks:
-    """A prediction's callbacks; ``for_event`` returns the calls for an event."""
+    """The callbacks of one prediction. ``take_calls`` returns those that an event is passed to, with their arguments.
+
+    It has state: ``on_first_token`` and ``on_message`` are returned once, and removed.
+    """
 
     on_progress: Callback | None = None
     on_prompt_processing_progress: Callback | None = None
@@ -84,18 +87,24 @@ class Callbacks:
                 "on_progress and on_prompt_processing_progress are one callback under two names: pass one"
             )
 
-    def refuse_coroutines(self) -> None:
-        """Raise ``LMStudioValueError`` for a coroutine function: blocking code cannot await it."""
+    def check_blocking(self) -> None:
+        """Raise ``LMStudioValueError`` if one is a coroutine function, which blocking code cannot await."""
         for field in fields(self):
             check_callback(field.name, getattr(self, field.name), blocking=True)
 
     @property
-    def on_fragment(self) -> bool:
-        """Whether a callback needs fragments (checked once, so that streams without callbacks have no cost)."""
+    def needs_fragments(self) -> bool:
+        """Whether fragments must be passed to ``take_calls``.
+
+        A stream reads it once, before its first packet, so that a token costs nothing where no callback wants it.
+        """
         return self.on_first_token is not None or self.on_prediction_fragment is not None
 
-    def for_event(self, event: Event) -> tuple[tuple[Callback, tuple[Any, ...]], ...]:
-        """The calls to make for ``event``, in order."""
+    def take_calls(self, event: Event) -> tuple[tuple[Callback, tuple[Any, ...]], ...]:
+        """The callbacks to call for ``event``, in order, each with its arguments.
+
+        Removes ``on_first_token`` at the first fragment or tool call.
+        """
         if isinstance(event, Fragment):
             first, self.on_first_token = self.on_first_token, None
             return _calls((first, ()), (self.on_prediction_fragment, (event,)))
@@ -118,14 +127,17 @@ class Callbacks:
             return _calls((self.on_tool_call_failed, (event.index, event)))
         return ()
 
-    def for_message(self, message: Callable[[], Any]) -> tuple[tuple[Callback, tuple[Any, ...]], ...]:
-        """The call for the complete answer, with the result of ``message()``; returned once only."""
+    def take_message_call(self, message: Callable[[], Any]) -> tuple[tuple[Callback, tuple[Any, ...]], ...]:
+        """``on_message`` with the result of ``message()``; empty without the callback, and from the second time on."""
         on_message, self.on_message = self.on_message, None
         return () if on_message is None else ((on_message, (message(),)),)
 
 
 def check_callback(name: str, callback: Any, *, blocking: bool) -> None:
-    """Raise ``LMStudioValueError`` unless it is ``None`` or a function, in ``blocking`` code a plain one."""
+    """Raise ``LMStudioValueError`` unless ``callback`` is ``None`` or callable.
+
+    ``blocking``: also if it is a coroutine function. ``name`` names it in the message.
+    """
     if callback is None:  # the usual case; `iscoroutinefunction` is slow
         return
     if not callable(callback):

@@ -54,7 +54,7 @@ from lmstudio_integrations.protocol.structured import STRUCTURED_KEY, structured
 from lmstudio_integrations.protocol.system import Version
 from lmstudio_integrations.protocol.tools import TOOL_CHOICE_KEY, TOOLS_KEY, tool_fields, wire_tool
 
-__all__ = ["Call", "ModelReference", "Parameter", "Prediction", "Specifier", "model_reference"]
+__all__ = ["Call", "ModelCalls", "ModelReference", "Parameter", "Prediction", "model_reference"]
 
 T = TypeVar("T")
 
@@ -195,7 +195,7 @@ class Prediction:
 def _seconds_to_ms(ttl: Any) -> int | None:
     if ttl is None:
         return None
-    # Below a millisecond nothing is left of it; the upper end is where JSON numbers stop being exact.
+    # The wire has whole milliseconds. Above the upper end JSON numbers are not exact.
     if isinstance(ttl, bool) or not isinstance(ttl, (int, float)) or not 0.001 <= ttl <= 2**53 / 1000:
         raise LMStudioValueError(
             f"ttl={ttl!r} is no time to live: pass seconds of idleness above 0, or None for no limit"
@@ -212,17 +212,17 @@ def _load_stack(namespace: str, config: Any) -> dict[str, Any]:
     return kv_stack(("apiOverride", to_kv(parsed)))
 
 
-def get_or_load(
+def get_or_load_parameter(
     namespace: str, key: str, ttl: float | None, config: Any, device: str | None = None
 ) -> Mapping[str, Any]:
     """The creation parameter of ``getOrLoad``. ``ttl`` in seconds; both it and ``config`` count only if it loads."""
     identifier, ttl_ms = _identifier(key), _seconds_to_ms(ttl)
     if config is None:
-        return _load_as_usual(namespace, identifier, ttl_ms, _device(device))
-    return _get_or_load(namespace, identifier, ttl_ms, config, _device(device))
+        return _cached_get_or_load_parameter(namespace, identifier, ttl_ms, _device(device))
+    return _get_or_load_parameter(namespace, identifier, ttl_ms, config, _device(device))
 
 
-def _get_or_load(
+def _get_or_load_parameter(
     namespace: str, identifier: str, ttl_ms: int | None, config: Any, device: str | None
 ) -> Mapping[str, Any]:
     return GetOrLoadCreation.validate_args(
@@ -234,9 +234,11 @@ def _get_or_load(
 
 
 @lru_cache(maxsize=64)
-def _load_as_usual(namespace: str, identifier: str, ttl_ms: int | None, device: str | None) -> Mapping[str, Any]:
-    """Kept, as the adapters make a handle for each call."""
-    return _get_or_load(namespace, identifier, ttl_ms, None, device)
+def _cached_get_or_load_parameter(
+    namespace: str, identifier: str, ttl_ms: int | None, device: str | None
+) -> Mapping[str, Any]:
+    """Cached, because the adapters make a new handle for each call."""
+    return _get_or_load_parameter(namespace, identifier, ttl_ms, None, device)
 
 
 def _device(device: Any) -> str | None:
@@ -267,7 +269,7 @@ def read_estimate(namespace: str, result: Any) -> model_calls.ResourceEstimate:
     return Call(namespace, "estimateModelUsage", None, model_calls.ResourceEstimate.model_validate).answer(result)
 
 
-def load_model(
+def load_model_parameter(
     namespace: str, key: str, instance_id: str | None, ttl: float | None, config: Any, device: str | None = None
 ) -> dict[str, Any]:
     """The creation parameter of ``loadModel``, which always makes a new instance."""
@@ -294,7 +296,7 @@ def model_reference(
         _load_stack(namespace, config)
         return ModelReference(namespace, None, None, _device(device))
     estimate = estimate_parameter(namespace, key, config, device) if check_resources else None
-    return ModelReference(namespace, key, get_or_load(namespace, key, ttl, config, device), device, estimate)
+    return ModelReference(namespace, key, get_or_load_parameter(namespace, key, ttl, config, device), device, estimate)
 
 
 def instance_by_identifier(namespace: str, identifier: str, device: str | None = None) -> ModelReference:
@@ -326,7 +328,7 @@ def prediction(
             raise LMStudioValueError(
                 f"complete() takes the prompt as text, not {type(history).__name__}; respond() takes chats"
             )
-        if _mode(fields, TOOLS_KEY, "type") not in ("", "none"):
+        if _member_text(fields, TOOLS_KEY, "type") not in ("", "none"):
             raise LMStudioValueError("complete() has no template that could show tools to the model: use respond()")
         layers.append(("completeModeFormatting", kv_config({"llm.prediction.promptTemplate": _RAW_TEMPLATE})))
     members: dict[str, Any] = {"predictionConfigStack": kv_stack(*layers)}
@@ -338,11 +340,11 @@ def prediction(
     parameter = Parameter.of(members, "modelSpecifier", history)
     if parameter.images and not fetch_images:
         _refuse_addresses(parameter.images)
-    definitions = fields[TOOLS_KEY].get("tools", ()) if _mode(fields, TOOLS_KEY, "type") == "toolArray" else ()
+    definitions = fields[TOOLS_KEY].get("tools", ()) if _member_text(fields, TOOLS_KEY, "type") == "toolArray" else ()
     return Prediction(
         "predict",
         parameter,
-        structured=_mode(fields, STRUCTURED_KEY, "type") == "json",
+        structured=_member_text(fields, STRUCTURED_KEY, "type") == "json",
         tool_names=tuple(tool["function"]["name"] for tool in definitions),
         call_ids=_call_ids(history) if definitions else frozenset(),
         context_check=(
@@ -405,9 +407,9 @@ def _prediction_fields(
     for field in tool_fields(_tools(tools), tool_choice):
         fields[field["key"]] = field["value"]
     if (
-        _mode(fields, STRUCTURED_KEY, "type") not in ("", "none")
-        and _mode(fields, TOOLS_KEY, "type") not in ("", "none")
-        and _mode(fields, TOOL_CHOICE_KEY, "mode") != "none"
+        _member_text(fields, STRUCTURED_KEY, "type") not in ("", "none")
+        and _member_text(fields, TOOLS_KEY, "type") not in ("", "none")
+        and _member_text(fields, TOOL_CHOICE_KEY, "mode") != "none"
     ):
         raise LMStudioValueError(
             "response_format and tools exclude each other in one request: the grammar leaves no room for a tool call. "
@@ -416,8 +418,8 @@ def _prediction_fields(
     return fields
 
 
-def _mode(fields: Mapping[str, Any], key: str, member: str) -> str:
-    """``fields[key][member]``, or ``""``: what was passed as ``raw`` may have any shape."""
+def _member_text(fields: Mapping[str, Any], key: str, member: str) -> str:
+    """``fields[key][member]`` as text, or ``""`` if it is not there: what was passed as ``raw`` may have any shape."""
     value = fields.get(key)
     return str(value.get(member, "")) if isinstance(value, Mapping) else ""
 
@@ -429,8 +431,11 @@ def _tools(tools: Any) -> Sequence[Any] | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Specifier:
-    """The RPCs about one model of a namespace: each method is the call, not yet made. ``key`` names it in errors."""
+class ModelCalls:
+    """The RPCs about one model of a namespace. Each method returns the call, which the executor makes.
+
+    ``key``: the model's name in error messages.
+    """
 
     namespace: str
     key: str | None = None
@@ -517,8 +522,8 @@ def read_formatted(result: Any) -> str:
     return model_calls.ApplyPromptTemplateResult.model_validate(result).formatted
 
 
-def embeddings(namespace: str, texts: Iterable[str]) -> list[Parameter]:
-    """The parameters of ``embedString``, one for each text."""
+def embedding_parameters(texts: Iterable[str]) -> list[Parameter]:
+    """The parameters of ``embedString``, one for each text. Raises ``LMStudioValueError`` for what is not text."""
     return [_embedding(_string(text, f"text {number}")) for number, text in enumerate(texts)]
 
 
@@ -544,9 +549,9 @@ def long_texts(texts: Sequence[str]) -> list[SplitText]:
     return [SplitText(number, [text]) for number, text in enumerate(texts) if may_exceed(text, SMALLEST_CONTEXT)]
 
 
-def count_all(specifier: Specifier, texts: Sequence[str]) -> tuple[list[Call[int]], list[Parameter]]:
+def count_all(model: ModelCalls, texts: Sequence[str]) -> tuple[list[Call[int]], list[Parameter]]:
     """The calls that count the tokens of texts, and their parameters."""
-    calls = [specifier.count_tokens(text) for text in texts]
+    calls = [model.count_tokens(text) for text in texts]
     return calls, [call.parameter for call in calls if call.parameter is not None]
 
 
@@ -604,17 +609,17 @@ def model_info(namespace: str, specifier: Any) -> Call[ModelInstanceInfo]:
         LMStudioValueError: It is none of these.
     """
     if isinstance(specifier, str):
-        return Specifier(namespace, specifier).get_info_of(query(specifier))
+        return ModelCalls(namespace, specifier).get_info_of(query(specifier))
     if isinstance(specifier, Mapping):
         given = dict(specifier)
         kind = given.pop("type", "query")
         reference = given.get("instanceReference", given.get("instance_reference"))
         if kind == "instanceReference" and isinstance(reference, str):
-            return Specifier(namespace, reference).get_info_of({"type": kind, "instanceReference": reference})
+            return ModelCalls(namespace, reference).get_info_of({"type": kind, "instanceReference": reference})
         wanted = given.get("query", given)
         if kind == "query" and isinstance(wanted, Mapping) and wanted.keys() <= _QUERY_KEYS.keys():
             members = {_QUERY_KEYS[key]: value for key, value in wanted.items()}
-            return Specifier(namespace, str(dict(wanted))).get_info_of({"type": "query", "query": members})
+            return ModelCalls(namespace, str(dict(wanted))).get_info_of({"type": "query", "query": members})
     raise LMStudioValueError(
         f"expected an identifier or a query with the keys {', '.join(sorted(set(_QUERY_KEYS.values())))}, "
         f"got {specifier!r}"
@@ -671,7 +676,7 @@ def download_options(model: ModelSearchResult) -> Call[list[DownloadOptionInfo]]
     )
 
 
-def download(identifier: str) -> Mapping[str, Any]:
+def download_parameter(identifier: str) -> Mapping[str, Any]:
     """The creation parameter of ``downloadModel``."""
     return {"downloadIdentifier": _string(identifier, "the download identifier")}
 

@@ -232,7 +232,7 @@ class Models(Generic[M, D, C]):
         check_resources: bool = False,
     ) -> M:
         """Load another instance, under ``instance_identifier`` (default: LM Studio chooses an identifier)."""
-        creation = requests.load_model(self._namespace, model_key, instance_identifier, ttl, config, device)
+        creation = requests.load_model_parameter(self._namespace, model_key, instance_identifier, ttl, config, device)
         reference = requests.model_reference(self._namespace, model_key, ttl, config, device, check_resources)
         identifier = self._load("loadModel", reference, creation, on_load_progress)
         return self._kind(self._client, requests.instance_by_identifier(self._namespace, identifier, device))

@@ -47,7 +47,7 @@ class ModelDownloadOption:
         """
         check_callback("on_progress", on_progress, blocking=True)
         check_callback("on_finalize", on_finalize, blocking=True)
-        creation = requests.download(self.info.download_identifier)
+        creation = requests.download_parameter(self.info.download_identifier)
 
         def read(packet: Any) -> None:
             if (update := download_progress(packet)) is not None and on_progress is not None:

@@ -66,7 +66,7 @@ class PredictionStream(BasePredictionStream, Generic[Parsed_co]):
     """
 
     def __init__(self, reader: PredictionReader, callbacks: Callbacks) -> None:
-        callbacks.refuse_coroutines()
+        callbacks.check_blocking()
         self._mailbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         # Another thread may wait for the result meanwhile: what one takes out, it must have read before the other does.
         self._one_at_a_time = threading.Lock()
@@ -74,7 +74,7 @@ class PredictionStream(BasePredictionStream, Generic[Parsed_co]):
 
     def _read(self, only_fragments: bool) -> Iterator[Any]:
         reader, callbacks = self._reader, self._callbacks
-        get, read, on_fragment = self._mailbox.get, reader.read, callbacks.on_fragment
+        get, read, needs_fragments = self._mailbox.get, reader.read, callbacks.needs_fragments
         one_at_a_time = self._one_at_a_time
         self._check_source()
         try:
@@ -85,15 +85,15 @@ class PredictionStream(BasePredictionStream, Generic[Parsed_co]):
                     event = read(get())
                 if event is None:
                     continue
-                if type(event) is Fragment and not on_fragment:
+                if type(event) is Fragment and not needs_fragments:
                     yield event
                     continue
                 for one in event if isinstance(event, tuple) else (event,):
-                    for callback, arguments in callbacks.for_event(one):
+                    for callback, arguments in callbacks.take_calls(one):
                         callback(*arguments)
                     if not only_fragments or type(one) is Fragment:
                         yield one
-            for callback, arguments in callbacks.for_message(self._message):
+            for callback, arguments in callbacks.take_message_call(self._message):
                 callback(*arguments)
         finally:
             self._cancel()

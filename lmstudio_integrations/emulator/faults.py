@@ -146,13 +146,13 @@ class Fault:
         self.after = after
         self.times = times
         self.options = options
-        self.gate: ThreadsafeEvent = ThreadsafeEvent()
+        self.released: ThreadsafeEvent = ThreadsafeEvent()
         self.hits = 0
         self._hit = threading.Event()
 
     def release(self) -> None:
         """Continue what this fault holds back; later events are not held back either."""
-        self.gate.release()
+        self.released.set()
 
     def wait_hit(self, timeout: float = 5.0) -> None:
         """Wait until the fault has happened for the first time.
@@ -314,7 +314,7 @@ class ChannelFaults:
             return
         if "late_close" in self._whole and message["type"] == "channelClose":
             self._whole["late_close"].trigger()
-            await self._whole["late_close"].gate.wait()
+            await self._whole["late_close"].released.wait()
         for name in ("unknown_enum", "extra_fields", "missing_new_fields"):
             if name in self._whole:
                 self._whole[name].trigger()
@@ -338,8 +338,8 @@ class ChannelFaults:
                 connection.restart_server()
             case "stall":
                 if options.get("connection"):
-                    connection.stall(fault.gate)
-                await fault.gate.wait()
+                    connection.stall(fault.released)
+                await fault.released.wait()
                 self._placed.remove(fault)
             case "garbage":
                 await connection.send_text(options.get("text", '{"type": "channelSend", "channelId": NaN, garbage'))

@@ -194,10 +194,10 @@ class Reply:
         cached_tokens: How many of them came from the cache; ``None`` reports what an engine would really have kept.
         progress: The shares of prompt processing that are reported, 0.0 to 1.0.
         stop_reason: Instead of the one that follows from the rest.
-        error: A title or an error object: the channel ends with it; after ``error_after`` fragments.
-        error_after: The number of fragments before the error.
-        hold: Wait for this gate or event before the final packet, or before fragment number ``hold_after``.
-        hold_after: The number of fragments before ``hold``.
+        error: A title or an error object: the channel ends with it, once ``error_after`` fragments were sent.
+        error_after: How many fragments are sent before the error.
+        hold: An event that the answer waits for: before its final packet, or once ``hold_after`` fragments were sent.
+        hold_after: How many fragments are sent before the wait for ``hold``; ``None``: all.
 
     Raises:
         LMStudioValueError: A value has the wrong type or is out of range, or two contradict each other.

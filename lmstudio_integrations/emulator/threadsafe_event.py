@@ -9,7 +9,7 @@ _POLL_SECONDS = 0.002
 
 
 class ThreadsafeEvent:
-    """An event that is awaited on a loop and set from any thread, with ``set()`` or ``release()``.
+    """An event that is awaited on a loop and set from any thread, with ``set()``.
 
     Example:
         ```python
@@ -31,43 +31,39 @@ class ThreadsafeEvent:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._open = False
+        self._is_set = False
         self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
 
-    def release(self) -> None:
+    def set(self) -> None:
         """Set the event; all waiting tasks continue. Thread-safe; further calls have no effect."""
         with self._lock:
-            self._open = True
+            self._is_set = True
             waiting, self._waiting = self._waiting, []
         for loop, future in waiting:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(_finish, future)
 
-    def set(self) -> None:
-        """The same as ``release``."""
-        self.release()
-
     def is_set(self) -> bool:
         """Whether the event is set."""
-        return self._open
+        return self._is_set
 
     async def wait(self) -> None:
         """Wait until the event is set."""
         loop = asyncio.get_running_loop()
         with self._lock:
-            if self._open:
+            if self._is_set:
                 return
             future: asyncio.Future[None] = loop.create_future()
             self._waiting.append((loop, future))
         await future
 
 
-async def wait_until_set(gate: ThreadsafeEvent | threading.Event) -> None:
+async def wait_until_set(event: ThreadsafeEvent | threading.Event) -> None:
     """Wait for an event. A ``threading.Event`` has no callback, so it is polled every 2 ms."""
-    if isinstance(gate, ThreadsafeEvent):
-        await gate.wait()
+    if isinstance(event, ThreadsafeEvent):
+        await event.wait()
         return
-    while not gate.is_set():  # noqa: ASYNC110 - it belongs to another thread, and cannot be awaited
+    while not event.is_set():  # noqa: ASYNC110 - it belongs to another thread, and cannot be awaited
         await asyncio.sleep(_POLL_SECONDS)
 
 

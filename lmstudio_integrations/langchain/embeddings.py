@@ -23,15 +23,16 @@ if TYPE_CHECKING:
 
 __all__ = ["LMStudioEmbeddings"]
 
-_BATCH = 128
-"""Texts between two steps of the progress bar; the client has at most as many unanswered at once."""
+_TEXTS_PER_STEP = 128
+"""Texts between two steps of the progress bar: as many as the client sends before it waits for answers."""
 
 
 class LMStudioEmbeddings(ConnectionSettings, Embeddings):
     """Embeddings by a model that LM Studio runs.
 
-    Constructing it opens no connection; the first call connects, and loads the model if it is not loaded. Texts are
-    sent as text, never as tokens, several at once; the vectors have the order of the texts.
+    The first call connects, and loads the model if it is not loaded; the constructor opens no connection, unless
+    ``validate_model_on_init`` is set. Texts are sent as text, never as tokens, several at once; the vectors have the
+    order of the texts.
 
     Example: Construct
         ```python
@@ -89,15 +90,15 @@ class LMStudioEmbeddings(ConnectionSettings, Embeddings):
     is embedded in parts whose vectors are averaged ("split"), or is sent as it is ("unchecked")."""
 
     dimensions: int | None = Field(default=None, ge=1)
-    """How many numbers each vector has, scaled to length 1: the first of those that the model makes. Only for models
-    that were trained for it (Matryoshka), such as nomic-embed-text-v1.5 and Qwen3-Embedding; ``None``: all."""
+    """Keep only the first ``dimensions`` numbers of each vector, and scale it to length 1; ``None`` keeps the vector as
+    it is. Only for models that were trained for it (Matryoshka), such as nomic-embed-text-v1.5 and Qwen3-Embedding."""
 
     validate_model_on_init: bool = False
     """Whether constructing the object asks the server for the model, and raises
     ``ChatLMStudioModelNotFoundError`` if there is none of that name."""
 
     show_progress: bool = False
-    """Whether ``embed_documents`` draws a progress bar (extra ``progress``)."""
+    """Whether ``embed_documents`` and ``aembed_documents`` draw a progress bar (extra ``progress``)."""
 
     if TYPE_CHECKING:
 
@@ -113,7 +114,7 @@ class LMStudioEmbeddings(ConnectionSettings, Embeddings):
     def embed_documents(self, texts: Iterable[str]) -> list[list[float]]:
         """One list of floats for each text, in their order."""
         with LangChainErrors():
-            return self._embed([self.document_prefix + text for text in check_texts(texts)])
+            return self._embed([self.document_prefix + text for text in check_texts(texts)], self.show_progress)
 
     def embed_query(self, text: str) -> list[float]:
         """One list of floats."""
@@ -123,34 +124,39 @@ class LMStudioEmbeddings(ConnectionSettings, Embeddings):
     async def aembed_documents(self, texts: Iterable[str]) -> list[list[float]]:
         """``embed_documents`` for coroutines."""
         with LangChainErrors():
-            return await self._aembed([self.document_prefix + text for text in check_texts(texts)])
+            return await self._aembed([self.document_prefix + text for text in check_texts(texts)], self.show_progress)
 
     async def aembed_query(self, text: str) -> list[float]:
         """``embed_query`` for coroutines."""
         with LangChainErrors():
             return (await self._aembed([self.query_prefix + query for query in check_texts([text])]))[0]
 
-    def _embed(self, texts: list[str]) -> list[list[float]]:
+    def _embed(self, texts: list[str], show_progress: bool = False) -> list[list[float]]:
         model = self._client().embedding.just_in_time(self.model, **self._load_options())
         vectors: list[list[float]] = []
-        for batch in self._batches(texts):
+        for batch in _steps(texts, show_progress):
             vectors += shorten_vectors(model.embed(batch, long_texts=self.long_texts), self.dimensions)
         return vectors
 
-    async def _aembed(self, texts: list[str]) -> list[list[float]]:
+    async def _aembed(self, texts: list[str], show_progress: bool = False) -> list[list[float]]:
         model = self._aclient().embedding.just_in_time(self.model, **self._load_options())
         vectors: list[list[float]] = []
-        for batch in self._batches(texts):
+        for batch in _steps(texts, show_progress):
             vectors += shorten_vectors(await model.embed(batch, long_texts=self.long_texts), self.dimensions)
         return vectors
 
-    def _batches(self, texts: list[str]) -> Iterator[list[str]]:
-        """All texts at once, or with a progress bar parts of them, between which the bar is drawn."""
-        if not self.show_progress or not texts:
-            yield from [texts] if texts else []
-            return
-        bars = ProgressBars()
-        for start in range(0, len(texts), _BATCH):
-            bars.show_count(None, "Embedding", start, len(texts))
-            yield texts[start : start + _BATCH]
-        bars.end(None)
+
+def _steps(texts: list[str], show_progress: bool) -> Iterator[list[str]]:
+    """All texts in one list, or with a progress bar in several, between which the bar is drawn."""
+    if not show_progress or not texts:
+        yield from [texts] if texts else []
+        return
+    bars = ProgressBars()
+    done = 0
+    try:
+        while done < len(texts):
+            bars.show_count(None, "Embedding", done, len(texts))
+            yield texts[done : done + _TEXTS_PER_STEP]
+            done += _TEXTS_PER_STEP
+    finally:  # also if a step has failed, which closes this generator
+        bars.end(None, failed=done < len(texts))

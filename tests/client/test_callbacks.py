@@ -179,7 +179,7 @@ def test_error_in_a_callback_cancels_only_its_own_prediction(lmstudio_emulator: 
         with pytest.raises(OopsError):
             model.respond("Hi", on_prediction_fragment=raising)
         lmstudio_emulator.wait_for(is_cancel)
-        gate.release()
+        gate.set()
         assert neighbour.result().content == "one two"
         assert neighbour.result().stats.stop_reason == "eosFound"
 

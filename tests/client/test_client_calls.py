@@ -392,7 +392,7 @@ def test_values_outside_json_or_lm_studios_range_are_refused_at_once(history: An
 
 
 def test_default_load_has_a_ttl_and_no_load_settings() -> None:
-    creation = requests.get_or_load("llm", "m", requests.DEFAULT_TTL, None)
+    creation = requests.get_or_load_parameter("llm", "m", requests.DEFAULT_TTL, None)
     assert creation == {
         "identifier": "m",
         "loadConfigStack": {"layers": [{"layerName": "apiOverride", "config": {"fields": []}}]},
@@ -402,28 +402,28 @@ def test_default_load_has_a_ttl_and_no_load_settings() -> None:
 
 
 def test_new_instance_has_the_same_defaults() -> None:
-    creation = requests.load_model("llm", "m", None, requests.DEFAULT_TTL, None)
+    creation = requests.load_model_parameter("llm", "m", None, requests.DEFAULT_TTL, None)
     assert (creation["ttlMs"], "identifier" in creation) == (3_600_000, False)
-    assert requests.load_model("llm", "m", "mine", 5, None)["identifier"] == "mine"
+    assert requests.load_model_parameter("llm", "m", "mine", 5, None)["identifier"] == "mine"
 
 
 @pytest.mark.parametrize(("seconds", "ms"), [(1, 1000), (0.5, 500), (0.001, 1), (1.0001, 1001), (86400, 86_400_000)])
 def test_ttl_in_seconds_is_sent_in_milliseconds(seconds: Any, ms: int) -> None:
-    sent = requests.get_or_load("llm", "m", seconds, None)["loadTtlMs"]
+    sent = requests.get_or_load_parameter("llm", "m", seconds, None)["loadTtlMs"]
     assert (sent, type(sent)) == (ms, int)
-    assert requests.load_model("llm", "m", None, seconds, None)["ttlMs"] == ms
+    assert requests.load_model_parameter("llm", "m", None, seconds, None)["ttlMs"] == ms
 
 
 def test_ttl_of_none_sends_no_key() -> None:
-    assert "loadTtlMs" not in requests.get_or_load("llm", "m", None, None)
-    assert "ttlMs" not in requests.load_model("llm", "m", None, None, None)
+    assert "loadTtlMs" not in requests.get_or_load_parameter("llm", "m", None, None)
+    assert "ttlMs" not in requests.load_model_parameter("llm", "m", None, None, None)
 
 
 @pytest.mark.parametrize("ttl", [0, -1, 0.0001, float("nan"), float("inf"), 10**400, True, "60", [60]])
 def test_invalid_ttl_is_refused(ttl: Any) -> None:
     for make in (
-        lambda: requests.get_or_load("llm", "m", ttl, None),
-        lambda: requests.load_model("llm", "m", None, ttl, None),
+        lambda: requests.get_or_load_parameter("llm", "m", ttl, None),
+        lambda: requests.load_model_parameter("llm", "m", None, ttl, None),
         lambda: requests.model_reference("llm", None, ttl),
     ):
         with pytest.raises(LMStudioValueError, match="ttl"):
@@ -433,14 +433,14 @@ def test_invalid_ttl_is_refused(ttl: Any) -> None:
 @pytest.mark.parametrize("key", ["", "a\nb", "a\x00", "a\x7f", "__proto__", "x" * 1025, 5, None, b"m"])
 def test_invalid_model_key_is_refused(key: Any) -> None:
     with pytest.raises(LMStudioValueError):
-        requests.get_or_load("llm", key, 5, None)
+        requests.get_or_load_parameter("llm", key, 5, None)
     with pytest.raises(LMStudioValueError):
-        requests.load_model("llm", key, None, 5, None)
+        requests.load_model_parameter("llm", key, None, 5, None)
     with pytest.raises(LMStudioValueError):
         requests.unload("llm", key)
     if key is not None:
         with pytest.raises(LMStudioValueError):
-            requests.load_model("llm", "m", key, 5, None)
+            requests.load_model_parameter("llm", "m", key, 5, None)
 
 
 LLM_LOAD: dict[str, Any] = {
@@ -497,7 +497,7 @@ EMBEDDING_LOAD: dict[str, Any] = {
 
 
 def load_fields(namespace: str, config: Any) -> dict[str, Any]:
-    (layer,) = requests.get_or_load(namespace, "m", None, config)["loadConfigStack"]["layers"]
+    (layer,) = requests.get_or_load_parameter(namespace, "m", None, config)["loadConfigStack"]["layers"]
     assert layer["layerName"] == "apiOverride"
     return {field["key"]: field["value"] for field in layer["config"]["fields"]}
 
@@ -541,8 +541,8 @@ def test_load_options_have_snake_case_names() -> None:
 )
 def test_wrong_load_option_is_named_in_the_error(namespace: str, config: Any, words: str) -> None:
     for make in (
-        lambda: requests.get_or_load(namespace, "m", 5, config),
-        lambda: requests.load_model(namespace, "m", None, 5, config),
+        lambda: requests.get_or_load_parameter(namespace, "m", 5, config),
+        lambda: requests.load_model_parameter(namespace, "m", None, 5, config),
         lambda: requests.model_reference(namespace, "m", 5, config),
         lambda: requests.model_reference(namespace, None, 5, config),
     ):
@@ -552,10 +552,10 @@ def test_wrong_load_option_is_named_in_the_error(namespace: str, config: Any, wo
 
 # Other calls
 
-LLM = requests.Specifier("llm", "m")
-EMBEDDING = requests.Specifier("embedding", "m")
+LLM = requests.ModelCalls("llm", "m")
+EMBEDDING = requests.ModelCalls("embedding", "m")
 EMBED: requests.Call[list[float]] = requests.Call(
-    "embedding", "embedString", requests.embeddings("embedding", ["Hi"])[0], requests.read_embedding
+    "embedding", "embedString", requests.embedding_parameters(["Hi"])[0], requests.read_embedding
 )
 EVERY_CALL: list[requests.Call[Any]] = [
     LLM.tokenize("Hi"),
@@ -633,7 +633,7 @@ def test_unload_of_a_handle_without_an_identifier_raises() -> None:
 
 @pytest.mark.parametrize("text", [None, 5, b"Hi", ["Hi"], "half \ud800"])
 def test_tokenize_and_embed_refuse_what_is_not_text(text: Any) -> None:
-    for make in (LLM.tokenize, LLM.count_tokens, lambda text: requests.embeddings("embedding", [text])):
+    for make in (LLM.tokenize, LLM.count_tokens, lambda text: requests.embedding_parameters([text])):
         with pytest.raises(LMStudioValueError):
             make(text)
 

@@ -277,7 +277,7 @@ def test_blocking_stream_has_its_state_while_it_is_read(lmstudio_emulator: Emula
                     None,
                 )
                 assert "running" in repr(stream)
-                gate.release()
+                gate.set()
         assert stream.stats is not None
         assert stream.model_info is not None
         assert stream.stats.stop_reason == "eosFound"
@@ -299,7 +299,7 @@ async def test_async_stream_has_its_state_while_it_is_read(lmstudio_emulator: Em
                     None,
                     None,
                 )
-                gate.release()
+                gate.set()
         assert stream.stats is not None
         assert stream.model_info is not None
         assert await stream.result() is await stream.wait_for_result()

@@ -10,8 +10,8 @@ from lmstudio_integrations.client import requests
 from lmstudio_integrations.client.images import ImageFile
 from lmstudio_integrations.protocol.envelopes import encode
 
-LLM = requests.Specifier("llm", "m")
-EMBEDDING = requests.Specifier("embedding", "m")
+LLM = requests.ModelCalls("llm", "m")
+EMBEDDING = requests.ModelCalls("embedding", "m")
 QUERY = '{"type":"query","query":{"identifier":"m"}}'
 NO_SETTINGS = '{"layers":[{"layerName":"apiOverride","config":{"fields":[]}}]}'
 
@@ -21,17 +21,17 @@ NO_SETTINGS = '{"layers":[{"layerName":"apiOverride","config":{"fields":[]}}]}'
     [
         (LLM.tokenize("Hi").parameter, f'{{"specifier":{QUERY},"inputString":"Hi"}}'),
         (LLM.count_tokens("Hi").parameter, f'{{"specifier":{QUERY},"inputString":"Hi"}}'),
-        (requests.embeddings("embedding", ["Hi"])[0], f'{{"modelSpecifier":{QUERY},"inputString":"Hi"}}'),
+        (requests.embedding_parameters(["Hi"])[0], f'{{"modelSpecifier":{QUERY},"inputString":"Hi"}}'),
         (LLM.get_info().parameter, f'{{"specifier":{QUERY},"throwIfNotFound":true}}'),
         (LLM.get_load_config().parameter, f'{{"specifier":{QUERY}}}'),
         (requests.unload("llm", "m").parameter, '{"identifier":"m"}'),
         (requests.upload(ImageFile("cat.png", bytes(3))).parameter, '{"name":"cat.png","contentBase64":"AAAA"}'),
         (
-            requests.get_or_load("llm", "m", 5, None),
+            requests.get_or_load_parameter("llm", "m", 5, None),
             f'{{"identifier":"m","loadConfigStack":{NO_SETTINGS},"loadTtlMs":5000}}',
         ),
         (
-            requests.load_model("llm", "m", "mine", 5, None),
+            requests.load_model_parameter("llm", "m", "mine", 5, None),
             f'{{"modelKey":"m","identifier":"mine","ttlMs":5000,"loadConfigStack":{NO_SETTINGS}}}',
         ),
         (

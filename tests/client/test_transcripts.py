@@ -73,9 +73,9 @@ def replay(name: str) -> list[Told]:
             request = Told(frame)
             key = "callId" if kind == "rpcCall" else "channelId"
             if kind == "rpcCall":
-                session.call(request.recorded.pending, frame.get("parameter", {}))
+                session.rpc_call(request.recorded.pending, frame.get("parameter", {}))
             else:
-                session.open(request.recorded.pending, json.dumps(frame.get("creationParameter", {})))
+                session.channel_create(request.recorded.pending, json.dumps(frame.get("creationParameter", {})))
             open_now[item.connection, key, frame[key]] = request
             requests_read.append(request)
         elif item.direction == "s2c" and "type" in frame:

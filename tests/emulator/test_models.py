@@ -147,7 +147,7 @@ def test_concurrent_get_or_load_calls_share_one_instance(server: Emulator, wire:
     parameter = {"identifier": "emulator/chat-2", "loadConfigStack": EMPTY}
     channels = [wire.create("getOrLoad", parameter) for _ in range(2)]
     server.wait_for_sent(lambda frame: frame.message.get("channelId") == channels[1])
-    gate.release()
+    gate.set()
     seen = [wire.until_end() for _ in channels]
     infos = [packet["info"] for messages in seen for packet in packets(messages) if packet["type"] == "loadSuccess"]
     assert len(infos) == 2
@@ -199,7 +199,7 @@ def test_processing_state_of_an_instance_is_reported(server: Emulator, wire: Wir
     server.wait_for_sent(lambda frame: frame.message.get("message", {}).get("type") == "fragment")
     with Wire(server) as other:
         assert other.call("getInstanceProcessingState", parameter)["result"]["status"] == "generating"
-    gate.release()
+    gate.set()
     wire.until_end(number)
 
 

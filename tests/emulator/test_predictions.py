@@ -281,7 +281,7 @@ def test_unload_ends_a_running_prediction(server: Emulator, wire: Wire) -> None:
     number = wire.create("predict", prediction())
     server.wait_for_sent(lambda frame: '"a"' in json.dumps(frame.message))
     server.unload("emulator/chat")
-    gate.release()
+    gate.set()
     assert stats(wire.until_end(number))["stopReason"] == "modelUnloaded"
 
 

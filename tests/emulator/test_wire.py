@@ -237,7 +237,7 @@ def test_invalid_packet_leaves_its_channel_open(server: Emulator, wire: Wire) ->
     seen: list[Any] = []
     while not seen or seen[-1].get("kind") != "channelMessageTypeError":
         seen.append(wire.receive())
-    gate.release()
+    gate.set()
     assert said(seen + wire.until_end(number)) == "a b"
 
 
@@ -252,7 +252,7 @@ def test_open_channel_id_is_refused_and_free_after_the_close(server: Emulator, w
     seen: list[Any] = []
     while not seen or seen[-1].get("kind") != "channelAlreadyOpen":
         seen.append(wire.receive())
-    gate.release()
+    gate.set()
     assert said(seen + wire.until_end(7)) == "first"
     wire.send(message)
     assert said(wire.until_end(7)) == "second"

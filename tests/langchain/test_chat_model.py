@@ -195,7 +195,7 @@ def test_timeout_of_a_call_is_applied(chat: Make, lmstudio_emulator: Emulator) -
         with pytest.raises(LMStudioTimeoutError, match="idle"):
             chat().invoke("x", timeout=Timeout(idle=0.05))
     finally:
-        gate.release()
+        gate.set()
 
 
 def test_timeout_of_the_model_is_applied(chat: Make, lmstudio_emulator: Emulator) -> None:
@@ -205,7 +205,7 @@ def test_timeout_of_the_model_is_applied(chat: Make, lmstudio_emulator: Emulator
         with pytest.raises(TimeoutError):
             chat(timeout={"idle": 0.05}).invoke("x")
     finally:
-        gate.release()
+        gate.set()
 
 
 # Streams
@@ -231,7 +231,7 @@ def test_stream_yields_tokens_while_the_server_is_still_generating(chat: Make, l
     lmstudio_emulator.script(Reply("one two", hold=gate))
     stream = chat().stream("x")
     assert next(stream).content == "one"
-    gate.release()
+    gate.set()
     assert "".join(str(chunk.content) for chunk in stream) == " two"
 
 

@@ -11,7 +11,9 @@ from langchain_core.documents import Document
 from langchain_core.vectorstores import InMemoryVectorStore
 from pydantic import ValidationError
 
+from lmstudio_integrations.client.progress_bar import ProgressBars
 from lmstudio_integrations.emulator import Emulator
+from lmstudio_integrations.errors import LMStudioError
 from lmstudio_integrations.langchain import LMStudioEmbeddings
 
 
@@ -95,14 +97,15 @@ def test_retriever_finds_similar_texts(embeddings: Callable[..., LMStudioEmbeddi
     assert [document.page_content for document in found] == ["the cat sat on the mat"]
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
 async def test_show_progress_draws_a_bar_for_documents(
     lmstudio_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    monkeypatch.setattr("lmstudio_integrations.langchain.embeddings._BATCH", 2)
+    monkeypatch.setattr("lmstudio_integrations.langchain.embeddings._TEXTS_PER_STEP", 2)
     texts = ["a", "b", "c", "d", "e"]
     model = LMStudioEmbeddings(model="emulator/embedding", base_url=lmstudio_emulator.url)
     expected = model.embed_documents(texts)
@@ -114,3 +117,25 @@ async def test_show_progress_draws_a_bar_for_documents(
         assert "Embedding: |" in terminal.getvalue()
         assert "0/5" in terminal.getvalue()
         assert showing.embed_documents([]) == []
+
+
+async def test_show_progress_draws_no_bar_for_a_query(
+    lmstudio_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = LMStudioEmbeddings(model="emulator/embedding", base_url=lmstudio_emulator.url, show_progress=True)
+    monkeypatch.setattr("sys.stderr", terminal := Terminal())
+    assert model.embed_query("a") == await model.aembed_query("a")
+    assert terminal.getvalue() == ""
+
+
+def test_show_progress_ends_the_bar_of_documents_that_fail(
+    lmstudio_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lmstudio_integrations.langchain.embeddings._TEXTS_PER_STEP", 1)
+    ended: list[bool] = []
+    monkeypatch.setattr(ProgressBars, "end", lambda bars, call, *, failed=False: ended.append(failed))
+    model = LMStudioEmbeddings(model="emulator/embedding", base_url=lmstudio_emulator.url, show_progress=True)
+    with pytest.raises(LMStudioError):
+        model.embed_documents(["a", "b" * 100_000, "c"])
+    model.embed_documents(["a", "b"])
+    assert ended == [True, False]

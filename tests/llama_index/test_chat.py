@@ -128,7 +128,7 @@ async def test_async_methods_do_not_block_the_event_loop(server: Emulator, llm: 
     await asyncio.to_thread(server.wait_for, lambda frame: frame.message.get("type") == "channelCreate")
     # the loop has turned all the while: that is how the line before came to its end
     assert not task.done()
-    gate.release()
+    gate.set()
     assert (await task).message.content == "a b c"
 
 

@@ -262,7 +262,7 @@ async def test_task_cancellation_cancels(server: Emulator, llm: LMStudio, method
     with pytest.raises(asyncio.CancelledError):
         await task
     await asyncio.to_thread(server.wait_until, lambda: cancels(server) == 1)
-    gate.release()
+    gate.set()
 
 
 def test_cancel_token_cancels_a_stream_from_another_thread(server: Emulator, llm: LMStudio) -> None:

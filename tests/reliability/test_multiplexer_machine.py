@@ -56,12 +56,12 @@ class MultiplexerMachine(RuleBasedStateMachine):
     @rule(target=calls, endpoint=st.sampled_from(ENDPOINTS))
     def open_channel(self, endpoint: str) -> Model:
         model = Model(endpoint)
-        return self._admitted(model, self.multiplexer.open(model.pending, '{"a": 1}'))
+        return self._admitted(model, self.multiplexer.channel_create(model.pending, '{"a": 1}'))
 
     @rule(target=calls, with_parameter=st.booleans())
     def call_rpc(self, with_parameter: bool) -> Model:
         model = Model("tokenize")
-        return self._admitted(model, self.multiplexer.call(model.pending, "{}" if with_parameter else None))
+        return self._admitted(model, self.multiplexer.rpc_call(model.pending, "{}" if with_parameter else None))
 
     @rule(model=calls, as_float=st.booleans())
     def packet(self, model: Model, as_float: bool) -> None:
@@ -109,7 +109,7 @@ class MultiplexerMachine(RuleBasedStateMachine):
 
     @rule(model=calls)
     def cancel(self, model: Model) -> None:
-        sent = self.multiplexer.send(model.pending, {"type": "cancel"})
+        sent = self.multiplexer.channel_send(model.pending, {"type": "cancel"})
         assert (sent is not None) == (model.pending.is_channel and not model.over)
 
     @rule(target=calls, model=consumes(calls))
@@ -129,7 +129,7 @@ class MultiplexerMachine(RuleBasedStateMachine):
         ]  # fmt: skip
         warning = f"Received invalid parameter for {word}, endpointName = {endpoint}, parameter = …"
         self.multiplexer.receive(frame("communicationWarning", warning=warning))
-        assert self.multiplexer.warned
+        assert self.multiplexer.has_warned
         for model in unanswered:
             model.over = True
             assert isinstance(model.ends[-1], LMStudioError)

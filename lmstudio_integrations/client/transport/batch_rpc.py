@@ -118,7 +118,7 @@ class BatchRpc:
             index = self._unsent.pop()
             call = PendingCall(self._endpoint, discard, lambda outcome, index=index: self._finish(index, outcome))  # type: ignore[misc]
             self._open[index] = call
-            frame = connection.multiplexer.call(call, self._parameters[index].text(identifier, device=self._device))
+            frame = connection.multiplexer.rpc_call(call, self._parameters[index].text(identifier, device=self._device))
             if not call.finished:
                 frames.append(frame)
                 indexes.append(index)

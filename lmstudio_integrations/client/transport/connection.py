@@ -15,6 +15,7 @@ from websockets.exceptions import (
     ConnectionClosed,
     InvalidHandshake,
     InvalidMessage,
+    InvalidProxy,
     InvalidStatus,
     PayloadTooBig,
     ProxyError,
@@ -86,8 +87,13 @@ def _connect_error(error: Exception, base: str, url: str, headers: ServerHeaders
                 f"{url} answered with HTTP status {error.response.status_code}, not as LM Studio: check the "
                 "address, and the proxy in between if there is one"
             )
-        case ProxyError():
-            return LMStudioConnectionError(f"{url} cannot be reached: {error}")
+        case ProxyError() | InvalidProxy():
+            # Not the whole text of InvalidProxy, which has the proxy's address with its password.
+            problem = error.msg if isinstance(error, InvalidProxy) else str(error)
+            return LMStudioConnectionError(
+                f"{url} cannot be reached through the proxy that the environment names (HTTPS_PROXY, HTTP_PROXY or "
+                f"SOCKS_PROXY): {problem}. Correct it, or add the host to NO_PROXY"
+            )
         case InvalidHandshake() | InvalidMessage():
             if isinstance(error.__cause__, EOFError):
                 return LMStudioDisconnectedError(closed)
@@ -152,16 +158,20 @@ class _ConnectWithoutRedirects(connect):
         return exc
 
 
-def _without_words(error: Exception) -> Exception | None:
-    """The error as a cause, without what was answered to the handshake: that may repeat a token or password.
+def _without_secrets(error: Exception) -> Exception | None:
+    """The error as a cause, without what may hold a token or a password.
 
-    Error trackers record causes and the local variables of their tracebacks, where the whole answer is.
+    That is what was answered to the handshake, and the frames of websockets, in which the proxy's address is: error
+    trackers record causes, and the local variables of their tracebacks.
     """
     if isinstance(error, InvalidStatus):
         return InvalidStatus(Response(error.response.status_code, "", Headers()))
     if isinstance(error, InvalidHandshake | InvalidMessage) and not isinstance(error.__cause__, EOFError):
         return None
-    return error
+    if isinstance(error, InvalidProxy):
+        return None
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
 
 
 async def _send_authentication(socket: MessageConnection, authentication: Authentication, url: str) -> bytes:
@@ -265,7 +275,7 @@ class Connection:
         except LMStudioError:
             raise  # some of them are OSErrors
         except _FAILURES as error:
-            failure, cause = _connect_error(error, base, url, headers), _without_words(error)
+            failure, cause = _connect_error(error, base, url, headers), _without_secrets(error)
         finally:
             if socket is not None and socket.on_message is None:
                 socket.transport.abort()
@@ -274,11 +284,11 @@ class Connection:
     @property
     def usable(self) -> bool:
         """Whether new requests may go out here."""
-        return not self.retired and not self.multiplexer.warned and self._socket.state is State.OPEN
+        return not self.retired and not self.multiplexer.has_warned and self._socket.state is State.OPEN
 
     def _after_read(self) -> None:
         self.heard_at = self.clock()
-        if self.multiplexer.warned or self.retired:
+        if self.multiplexer.has_warned or self.retired:
             self._close_if_idle()
 
     async def _watch(self) -> None:
@@ -346,7 +356,7 @@ class Connection:
     def forget(self, call: PendingCall) -> None:
         """Discard what still comes for a call."""
         self.multiplexer.forget(call)
-        if self.multiplexer.warned or self.retired:
+        if self.multiplexer.has_warned or self.retired:
             self._close_if_idle()
 
     def retire(self) -> None:

@@ -52,8 +52,8 @@ T = TypeVar("T")
 # Seconds to wait for the answer whether a request is queued.
 _PROCESSING_STATE_SECONDS = 1.0
 # Seconds until a listener's waiting request is looked at first, and the most between two looks.
-_FIRST_LOOK_AT_QUEUE = 0.25
-_MOST_BETWEEN_LOOKS = 2.0
+_FIRST_QUEUE_DELAY = 0.25
+_MAX_QUEUE_DELAY = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,11 +173,11 @@ class Executor:
         Raises:
             LMStudioContextOverflowError: A text is too long; the message has its number.
         """
-        specifier = requests.Specifier(self._model.namespace, self._model.identifier)
-        context_length = (await self.call(specifier.get_info())).context_length
+        model = requests.ModelCalls(self._model.namespace, self._model.identifier)
+        context_length = (await self.call(model.get_info())).context_length
         remaining = [text for text in texts if context_length and may_exceed(text.parts[0], context_length)]
         while remaining:
-            make_calls = partial(requests.count_all, specifier, [part for text in remaining for part in text.parts])
+            make_calls = partial(requests.count_all, model, [part for text in remaining for part in text.parts])
             calls, parameters = await run_in_daemon_thread(make_calls, "lmstudio-texts")
             results = await self.batch("countTokens", parameters)
             counts = iter([call.answer(result) for call, result in zip(calls, results, strict=True)])
@@ -335,7 +335,7 @@ class Executor:
 
     async def _check_context(self, connection: Connection, identifier: str | None, template: Parameter) -> None:
         """Count the prompt's tokens, and raise ``LMStudioContextOverflowError`` if they fill the loaded context."""
-        specifier = requests.Specifier(self._model.namespace, identifier)
+        model = requests.ModelCalls(self._model.namespace, identifier)
 
         async def ask(call: Call[T]) -> T:
             text = self._text(call, identifier)
@@ -343,8 +343,8 @@ class Executor:
 
         endpoint = "applyPromptTemplate"
         prompt = await ask(requests.Call(self._model.namespace, endpoint, template, requests.read_formatted))
-        needed = await ask(specifier.count_tokens(prompt))
-        available = (await ask(specifier.get_info())).context_length
+        needed = await ask(model.count_tokens(prompt))
+        available = (await ask(model.get_info())).context_length
         if needed >= available:
             error = LMStudioContextOverflowError(
                 f"the prompt has {needed} tokens, and the model was loaded with a context of {available} tokens",
@@ -380,11 +380,11 @@ class Executor:
 
         A server that does not know the endpoint is not asked again.
         """
-        delay = _FIRST_LOOK_AT_QUEUE
+        delay = _FIRST_QUEUE_DELAY
         last: QueueProgress | None = None
         while not request.call.answered:
             await asyncio.sleep(delay)
-            delay = min(2 * delay, _MOST_BETWEEN_LOOKS)
+            delay = min(2 * delay, _MAX_QUEUE_DELAY)
             if request.call.answered:
                 return
             try:

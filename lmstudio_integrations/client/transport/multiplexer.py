@@ -2,11 +2,13 @@
 
 Received frames go into ``receive``; frames to send are return values. Nothing here waits or locks.
 
-A request is a ``PendingCall``. The multiplexer calls
+A call is one RPC or one channel of LM Studio's protocol, with its answer: a ``PendingCall``. The multiplexer invokes
 
-* ``deliver(packet)`` for every packet of its channel, as the decoded JSON object;
-* ``finish(outcome)`` exactly once: an ``Answer`` (an RPC's result), ``CLOSED`` (the channel's orderly end: its final
-  packet, or its close) or an ``LMStudioError``. Neither is called after that.
+* its ``deliver(packet)`` for every packet of its channel, with the decoded JSON object;
+* its ``finish(outcome)`` once, at its end: an ``Answer`` (an RPC's result), ``CLOSED`` (the channel ended as it should:
+  with its final packet, or its close) or an ``LMStudioError``.
+
+It invokes neither of them after the end, nor after ``forget``.
 
 Source: lmstudio-js, ``lms-communication`` (Transport, ClientPort, ServerPort).
 """
@@ -43,7 +45,7 @@ logger: logging.Logger = logging.getLogger("lmstudio_integrations")
 
 
 class Closed:
-    """The orderly end of a channel."""
+    """The outcome of a channel that ended as it should."""
 
     def __repr__(self) -> str:
         return "CLOSED"
@@ -60,13 +62,13 @@ class Answer:
 
 
 class PendingCall:
-    """One request and its answer: an RPC or a channel.
+    """One RPC or channel and its answer. Times are seconds of ``time.monotonic``.
 
-    ``answered`` is set by the first frame that has its id; ``last`` is the latest packet, ``received`` when it came
-    (``time.monotonic`` seconds) and ``interval`` how long after the one before. ``heard`` is when the latest sign of
-    life came: any fragment or tool-call packet, but of loading and prompt processing only what is new. Packets of
-    unknown types are no sign of life. ``size`` is what has arrived, in bytes, and ``packets`` how many packets;
-    ``on_size()`` is called each time it has grown by a mebibyte, and says whether it has ended the call.
+    ``answered``: a frame with its id has come. ``last``: the latest packet; ``received``: when it came; ``interval``:
+    the time between it and the packet before it. ``heard``: when the latest sign of life came, which is any fragment
+    or tool-call packet, but a packet of loading or prompt processing only if it reports more than the ones before.
+    Packets of unknown types are no sign of life. ``size``: the bytes that have arrived; ``packets``: their number.
+    ``on_size()`` is called each time ``size`` has grown by a mebibyte; it returns whether it has ended the call.
     """
 
     __slots__ = (
@@ -109,7 +111,7 @@ class PendingCall:
         self._progress: dict[str, float] = {}
 
     def is_sign_of_life(self, packet: dict[str, Any]) -> bool:
-        """Whether ``packet``, which is no fragment, shows that the server got further."""
+        """Whether ``packet``, which is not a fragment, shows that the server has made progress."""
         kind = packet.get("type")
         if not isinstance(kind, str) or kind not in _KNOWN_PACKETS:
             return False
@@ -169,43 +171,46 @@ _FINAL_PACKETS: dict[str, tuple[str, ...]] = {
 
 Outcome = Answer | Closed | LMStudioError
 
-# How many kinds of unreadable frames are logged for one socket, and how many characters of an unknown type.
-_MOST_NOTES = 20
-_SHOWN_TYPE = 80
-_SHOWN_REASON = 500
+# How many kinds of unreadable frames are logged for one socket, and how many characters of what the server sent are
+# repeated.
+_MAX_LOGGED_KINDS = 20
+_MAX_TYPE_LENGTH = 80
+_MAX_REASON_LENGTH = 500
+# After so many warnings about late cancels the socket is replaced: the server sends at most five warnings per socket.
 _MAX_LATE_CANCELS = 4
 
 
 class Multiplexer:
-    """Ids, routing and the life of every call on one socket."""
+    """All calls of one socket: gives them ids, routes received frames to them, and ends them."""
 
     def __init__(self) -> None:
         self._channels: dict[int, PendingCall] = {}
-        self._calls: dict[int, PendingCall] = {}
+        self._rpcs: dict[int, PendingCall] = {}
         self._next_id = 0
-        self._strange: set[str] = set()
+        self._logged_kinds: set[str] = set()
         self._late_cancels = 0
-        self.lost: Callable[[], LMStudioError] | None = None
-        """Makes the error of each call, once the socket is lost."""
-        self.warned: bool = False
-        """The server has warned. It sends at most five warnings per socket, so new requests need a fresh one."""
+        self.make_lost_error: Callable[[], LMStudioError] | None = None
+        """Makes the error of a call once the socket is lost; ``None`` while it is not."""
+        self.has_warned: bool = False
+        """Whether the server has sent a warning that concerns new calls. It sends at most five per socket, and without
+        warnings a rejected call would wait for ever: new calls need another socket."""
 
     @property
     def open_calls(self) -> int:
-        """How many requests have not had their end."""
-        return len(self._channels) + len(self._calls)
+        """How many calls have not ended."""
+        return len(self._channels) + len(self._rpcs)
 
-    # Out: each returns the frame to send.
+    # To the server: each returns the frame to send.
 
-    def call(self, call: PendingCall, parameter: str | None = None) -> str:
-        """The frame of an RPC, ``parameter`` as JSON text. ``None`` omits it, as endpoints without one require."""
+    def rpc_call(self, call: PendingCall, parameter: str | None = None) -> str:
+        """The frame that makes an RPC. ``parameter``: JSON text, or ``None`` for an endpoint without a parameter."""
         head = encode({"type": "rpcCall", "endpoint": call.endpoint, "callId": self._next_id})
         text = head if parameter is None else f'{head[:-1]},"parameter":{parameter}}}'
-        self._admit(call, self._calls)
+        self._admit(call, self._rpcs)
         return text
 
-    def open(self, call: PendingCall, creation: str) -> str:
-        """The frame that opens a channel. ``creation``: its parameter as JSON text, which may be long."""
+    def channel_create(self, call: PendingCall, creation: str) -> str:
+        """The frame that opens a channel. ``creation``: its creation parameter as JSON text."""
         head = encode({"type": "channelCreate", "endpoint": call.endpoint, "channelId": self._next_id})
         text = f'{head[:-1]},"creationParameter":{creation}}}'
         call.is_channel = True
@@ -216,37 +221,39 @@ class Multiplexer:
         call.id = self._next_id
         self._next_id += 1
         table[call.id] = call
-        # Registered before the check: a socket that is lost in between must not leave a call without its end.
-        if self.lost is not None:
-            self._finish(call, self.lost())
+        # Registered first, as `_finish` removes it again.
+        if self.make_lost_error is not None:
+            self._finish(call, self.make_lost_error())
 
-    def send(self, call: PendingCall, message: Mapping[str, Any]) -> str | None:
-        """The frame of a message on an open channel; ``None`` once it has ended (LM Studio would only warn)."""
+    def channel_send(self, call: PendingCall, message: Mapping[str, Any]) -> str | None:
+        """The frame of a message on a channel, or ``None`` if the channel has ended: LM Studio would only warn."""
         if call.finished or not call.is_channel:
             return None
         return encode({"type": "channelSend", "channelId": call.id, "message": message})
 
-    # In.
+    # From the server.
 
     def receive(self, data: str | bytes | bytearray) -> None:
-        """Route one frame to its call. Never raises: a frame that cannot be read is logged once and ignored."""
+        """Route one frame to its call. Never raises: an unreadable frame is ignored, and its kind logged once."""
         try:
             try:
                 frame = from_json(data)
             except ValueError:
-                frame = _parse_odd(data)
+                frame = _decode_with_lone_surrogates(data)
             if frame["type"] == "channelSend":
                 channel_id = frame["channelId"]
-                call = self._channels.get(channel_id) if type(channel_id) is int else self._odd_id(channel_id)
+                call = self._channels.get(channel_id) if type(channel_id) is int else _find(self._channels, channel_id)
                 packet = frame["message"]
             else:
                 call = packet = None
         except (ValueError, KeyError, TypeError) as error:
-            self._note(f"garbage:{type(error).__name__}", f"ignored a frame that is not one of LM Studio's: {error}")
+            self._log_once(
+                f"garbage:{type(error).__name__}", f"ignored a frame that is not one of LM Studio's: {error}"
+            )
             return
         if call is None:
             if frame["type"] != "channelSend":
-                self._receive_rare(frame)
+                self._receive_other(frame)
             return
         call.answered = True
         call.packets += 1
@@ -272,61 +279,56 @@ class Multiplexer:
                 # Not only at the channel's close: a server that keeps sending would hold the socket open.
                 self._finish(call, CLOSED)
         else:
-            self._note("packet", f"ignored a packet that is not a JSON object but {type(packet).__name__}")
+            self._log_once("packet", f"ignored a packet that is not a JSON object but {type(packet).__name__}")
 
-    def _odd_id(self, key: object) -> PendingCall | None:
-        """JSON has one kind of number: 1.0 is the id 1, but true is not."""
-        return self._channels.get(int(key)) if isinstance(key, float) and key.is_integer() else None
-
-    def _receive_rare(self, frame: dict[str, Any]) -> None:
+    def _receive_other(self, frame: dict[str, Any]) -> None:
+        """A frame that is not ``channelSend``."""
         kind = frame["type"]
         if kind == "rpcResult":
-            self._end(self._calls, frame.get("callId"), lambda: Answer(frame.get("result")))
+            self._end(self._rpcs, frame.get("callId"), lambda: Answer(frame.get("result")))
         elif kind == "rpcError":
-            self._end(self._calls, frame.get("callId"), lambda: server_error(frame.get("error")))
+            self._end(self._rpcs, frame.get("callId"), lambda: server_error(frame.get("error")))
         elif kind == "channelClose":
             self._end(self._channels, frame.get("channelId"), lambda: CLOSED)
         elif kind == "channelError":
             self._end(self._channels, frame.get("channelId"), lambda: server_error(frame.get("error")))
         elif kind == "communicationWarning":
-            self._warned(str(frame.get("warning", "")), str(frame.get("kind") or ""))
+            self._receive_warning(str(frame.get("warning", "")), str(frame.get("kind") or ""))
         elif kind not in ("channelAck", "keepAliveAck"):
-            shown = repr(kind)[:_SHOWN_TYPE]
-            self._note(f"type:{shown}", f"ignored a message of the unknown type {shown}")
+            shown = repr(kind)[:_MAX_TYPE_LENGTH]
+            self._log_once(f"type:{shown}", f"ignored a message of the unknown type {shown}")
 
     def _end(self, table: dict[int, PendingCall], key: object, outcome: Callable[[], Outcome]) -> None:
-        # JSON has one kind of number: 1.0 is the id 1, but true is none.
-        call = table.get(key) if isinstance(key, int | float) and not isinstance(key, bool) else None  # type: ignore[arg-type]
+        call = _find(table, key)
         if call is not None:
             call.answered = True
             self._finish(call, outcome())
 
     def _finish(self, call: PendingCall, outcome: Outcome) -> None:
         call.finished = True
-        (self._channels if call.is_channel else self._calls).pop(call.id, None)
+        (self._channels if call.is_channel else self._rpcs).pop(call.id, None)
         call.finish(outcome)
 
-    def _warned(self, warning: str, kind: str) -> None:
-        """End the unanswered requests that a warning can mean: it has no id (PROTOCOL, the hang table).
+    def _receive_warning(self, warning: str, kind: str) -> None:
+        """End the unanswered calls that a warning can mean: it has no id (PROTOCOL: "What happens on bad input").
 
-        If it names an endpoint, those are the requests to it, else all of its kind: an error is better than a hang. A
-        warning about an endpoint without unanswered requests came too late and ends none.
+        If it names an endpoint, these are the calls to it, else all RPCs or all channels: an error is better than
+        waiting for ever. A warning about an endpoint without unanswered calls came too late and ends none.
         """
         if is_late_cancel(warning, kind):
-            # A cancel that crossed the end of its channel. The server sends five warnings per socket at most, so the
-            # socket is replaced before they are used up.
+            # The cancel was sent before the end of its channel arrived here.
             self._late_cancels += 1
-            self.warned = self.warned or self._late_cancels >= _MAX_LATE_CANCELS
+            self.has_warned = self.has_warned or self._late_cancels >= _MAX_LATE_CANCELS
             logger.debug("LM Studio warns: %s", shorten(warning))
             return
-        self.warned = True
+        self.has_warned = True
         logger.warning("LM Studio warns: %s", shorten(warning))
         meaning = parse_warning(warning, kind)
         if meaning is None:
             return
         unanswered = [
             call
-            for call in (*self._calls.values(), *self._channels.values())
+            for call in (*self._rpcs.values(), *self._channels.values())
             if not call.answered and meaning.fits(call.endpoint, is_channel=call.is_channel)
         ]
         for call in [c for c in unanswered if meaning.names(c.endpoint)] or unanswered:
@@ -339,26 +341,31 @@ class Multiplexer:
             )
 
     def forget(self, call: PendingCall) -> None:
-        """Discard what still comes for a call."""
+        """Discard what still comes for a call. Neither ``deliver`` nor ``finish`` is invoked any more."""
         call.finished = True
-        (self._channels if call.is_channel else self._calls).pop(call.id, None)
+        (self._channels if call.is_channel else self._rpcs).pop(call.id, None)
 
     def connection_lost(self, make_error: Callable[[], LMStudioError]) -> None:
         """End every open call, each with an error of its own."""
-        self.lost = make_error
-        for call in (*self._calls.values(), *self._channels.values()):
+        self.make_lost_error = make_error
+        for call in (*self._rpcs.values(), *self._channels.values()):
             if not call.finished:
                 self._finish(call, make_error())
 
-    def _note(self, key: str, message: str) -> None:
+    def _log_once(self, kind: str, message: str) -> None:
         """Log each kind of unreadable frame once per socket, so that a newer server does not flood the log."""
-        if key not in self._strange and len(self._strange) < _MOST_NOTES:
-            self._strange.add(key)
+        if kind not in self._logged_kinds and len(self._logged_kinds) < _MAX_LOGGED_KINDS:
+            self._logged_kinds.add(kind)
             logger.warning("%s", message)
 
 
-def _parse_odd(data: str | bytes | bytearray) -> Any:
-    """Half a surrogate pair, escaped, is JSON all the same."""
+def _find(table: Mapping[int, PendingCall], key: object) -> PendingCall | None:
+    """The call with the id ``key``. JSON has one kind of number: 1.0 is the id 1, but true is no id."""
+    return table.get(key) if isinstance(key, int | float) and not isinstance(key, bool) else None  # type: ignore[arg-type]
+
+
+def _decode_with_lone_surrogates(data: str | bytes | bytearray) -> Any:
+    """JSON in which half of a surrogate pair is escaped, which pydantic's parser refuses."""
     return decode(data if isinstance(data, str) else bytes(data))
 
 
@@ -383,7 +390,7 @@ def _authentication_error(data: str | bytes, authentication: Authentication) -> 
     if reply.success:
         return None
     # The reason may repeat what was sent.
-    words = authentication.remove_from(reply.error or "no reason given")[:_SHOWN_REASON]
+    words = authentication.remove_from(reply.error or "no reason given")[:_MAX_REASON_LENGTH]
     kind = "guest" if authentication.client_identifier.startswith("guest:") else "API token"
     return LMStudioAuthenticationError(
         f"LM Studio refused the {kind}: {words}\n"

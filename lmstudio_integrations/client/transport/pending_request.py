@@ -79,11 +79,11 @@ class PendingRequest:
 
     async def open_channel(self, creation: str) -> None:
         """Open a channel, ``creation`` being its parameter as JSON text, and wait for its orderly end."""
-        await self._run(self.connection.multiplexer.open(self.call, creation))
+        await self._run(self.connection.multiplexer.channel_create(self.call, creation))
 
     async def send_rpc(self, parameter: str | None) -> Any:
         """Send an RPC, ``parameter`` as JSON text, and return its result."""
-        outcome = await self._run(self.connection.multiplexer.call(self.call, parameter))
+        outcome = await self._run(self.connection.multiplexer.rpc_call(self.call, parameter))
         assert isinstance(outcome, Answer)
         return outcome.result
 
@@ -146,7 +146,7 @@ class PendingRequest:
             self._cancel_timer = self._loop.call_later(wait, self._cancel_when_quiet)
 
     def _post_cancel(self) -> None:
-        frame = self.connection.multiplexer.send(self.call, {"type": "cancel"})
+        frame = self.connection.multiplexer.channel_send(self.call, {"type": "cancel"})
         if frame is not None and not self._cancel_sent:
             self._cancel_sent = True
             self.connection.post(frame)

@@ -32,16 +32,18 @@ class StreamController:
         """How many delivered packets the consumer has not taken yet."""
         self.cancelled: bool = False
         self.watch_queue: bool = False
+        """Whether the server is asked how many requests wait, until the first packet comes (``QueueProgress``)."""
 
     @property
-    def orphaned(self) -> bool:
+    def io_thread_ended(self) -> bool:
         """Whether nothing more will be delivered, because the I/O thread has ended."""
-        return self._io_thread.gone
+        return self._io_thread.ended
 
     def cancel(self, *, at_once: bool = False) -> None:
         """Ask the server to stop. What it had produced still arrives, with its statistics.
 
-        ``at_once``: also while packets come in a burst, as this process may be about to end.
+        The cancel waits up to 50 ms while packets arrive faster than a model makes them, since the end may be among
+        them. ``at_once``: it does not wait, as this process may be about to end.
         """
         self._io_thread.post(partial(self._cancel, at_once))
 
@@ -81,7 +83,7 @@ class StreamController:
             raise asyncio.CancelledError
 
     def attach(self, request: PendingRequest | None) -> None:
-        """The request that a cancel is sent to; ``None`` while the server has nothing to cancel."""
+        """Name the request that a cancel is sent for; ``None`` while the server has nothing to cancel."""
         if request is not None:
             self.raise_if_cancelled()
         self._request = request

@@ -74,7 +74,7 @@ class IOThread:
             self._loop.close()
 
     @property
-    def gone(self) -> bool:
+    def ended(self) -> bool:
         """Whether nothing more will come from it: Python is exiting, or this is the child of a fork."""
         return self._stopped or self.pid != os.getpid()
 
@@ -152,7 +152,7 @@ class IOThread:
                 "A logging handler runs there: make requests on another thread, for example behind a QueueHandler."
             )
         with self._lock:
-            if not self.gone:
+            if not self.ended:
                 self._waker.schedule(self._loop, start)
                 return
         coroutine.close()
@@ -169,7 +169,7 @@ class IOThread:
 
         After a fork and at the exit of the interpreter the thread no longer exists: nothing is done.
         """
-        if not self.gone:
+        if not self.ended:
             self._waker.schedule(self._loop, call)
 
     def left_behind(self) -> None:

@@ -7,12 +7,16 @@ import re
 
 __all__ = ["wire_logger"]
 
-_HEADER = re.compile(r"> ([!#$%&'*+.^_`|~0-9A-Za-z-]+): ")
+_HEADER = re.compile(r"([<>] [!#$%&'*+.^_`|~0-9A-Za-z-]+): ")
+_STATUS = re.compile(r"< HTTP/[0-9.]+ [0-9]+")
 _OF_THE_HANDSHAKE = frozenset({"connection", "host", "upgrade", "user-agent"})
 
 
 def _without_secrets(record: logging.LogRecord) -> bool:
-    """Drop the authentication and its reply, which may repeat it, the reason of a close frame and users' headers."""
+    """Drop the authentication, users' headers, and what the other side may repeat of them.
+
+    That is its reply, the reason of a close frame, and the words of its status line and headers.
+    """
     message = record.getMessage()
     # Long frames are logged in part, so only heads are read.
     if '"authVersion"' in message or '{"success"' in message.replace(" ", "") or "sk-lm-" in message:
@@ -21,9 +25,11 @@ def _without_secrets(record: logging.LogRecord) -> bool:
         record.msg, record.args = message.partition(")")[0] + ")", ()
     header = _HEADER.match(message)
     if header is not None:
-        name = header[1].lower()
+        name = header[1][2:].lower()
         if name not in _OF_THE_HANDSHAKE and not name.startswith("sec-websocket-"):
-            record.msg, record.args = f"> {header[1]}: …", ()
+            record.msg, record.args = f"{header[1]}: …", ()
+    elif (status := _STATUS.match(message)) is not None:
+        record.msg, record.args = status[0], ()
     return True
 
 

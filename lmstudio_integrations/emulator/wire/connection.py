@@ -127,7 +127,7 @@ class Connection:
             await self._while_open(asyncio.get_running_loop().create_future())
         if slow := faults.take_connection("slow_auth", self.namespace):
             slow.trigger()
-            await self._while_open(slow.gate.wait())
+            await self._while_open(slow.released.wait())
         if refused := faults.take_connection("refuse_auth", self.namespace):
             refused.trigger()
             return await self._refuse(refused.options.get("error", "Invalid LM Studio API token."))

@@ -127,7 +127,7 @@ class Listener:
         if (namespace := self._namespace(request)) is not None:
             if fault := self._state.faults.take_connection("no_upgrade", namespace):
                 fault.trigger()
-                await _first(fault.gate.wait(), closing.wait())
+                await _first(fault.released.wait(), closing.wait())
         else:
             # As the real one: the upgrade is neither granted nor refused, the connection just stays open.
             await closing.wait()

@@ -78,7 +78,7 @@ def test_other_client_of_the_pool_continues_after_close(server: Emulator) -> Non
     assert model.tokenize("text"), "a new request must get a new socket"
     with pytest.raises(LMStudioCancelledError):
         left.result()
-    gate.release()
+    gate.set()
     assert stream.result().content == "One two three"
     server.wait_until(lambda: server.connections == 1)
     staying.close()

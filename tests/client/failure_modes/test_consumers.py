@@ -139,7 +139,7 @@ def test_two_threads_waiting_for_one_stream_both_get_its_end(server: Emulator, c
     for thread in threads:
         thread.start()
     wait_for_predictions(server)
-    gate.release()
+    gate.set()
     for thread in threads:
         thread.join(10)
     assert [result.content for result in results] == ["One two three"] * 4
@@ -154,7 +154,7 @@ def test_two_threads_waiting_for_one_stream_both_get_its_error(server: Emulator,
     threads = [threading.Thread(target=caught(errors, stream.result)) for _ in range(4)]
     for thread in threads:
         thread.start()
-    gate.release()
+    gate.set()
     for thread in threads:
         thread.join(10)
     assert [type(error) for error in errors] == [LMStudioServerError] * 4
@@ -167,7 +167,7 @@ async def test_two_tasks_waiting_for_one_stream_both_get_its_end(server: Emulato
         stream = await client.llm.just_in_time(CHAT).respond_stream("hi")
         waiting = [asyncio.create_task(stream.wait_for_result()) for _ in range(4)]
         await asyncio.to_thread(wait_for_predictions, server)
-        gate.release()
+        gate.set()
         results = await asyncio.wait_for(asyncio.gather(*waiting), 10)
     assert [result.content for result in results] == ["One two three"] * 4
 
@@ -277,7 +277,7 @@ def test_other_tasks_of_an_event_loop_run_beside_a_stream(server: Emulator) -> N
             reading = asyncio.create_task(client.llm.just_in_time(CHAT).respond("hi"))
             await asyncio.to_thread(fragments_sent, server, 1)
             began = time.monotonic()
-            gate.release()
+            gate.set()
             await reading
             return began
 

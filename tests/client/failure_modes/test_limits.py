@@ -108,7 +108,7 @@ def test_load_time_counts_for_total_and_not_for_idle(server: Emulator, client: C
     server.wait_for(lambda frame: frame.message.get("message") == {"type": "cancel"})
     (cancel,) = cancels(server)
     assert cancel.message["channelId"] == loading.message["channelId"]
-    gate.release()
+    gate.set()
 
 
 def test_load_that_other_requests_wait_for_survives_the_total_of_one(server: Emulator, client: Client) -> None:
@@ -118,7 +118,7 @@ def test_load_that_other_requests_wait_for_survives_the_total_of_one(server: Emu
     server.wait_for(opens("getOrLoad"))
     with pytest.raises(LMStudioTimeoutError):
         client.llm.just_in_time(UNLOADED).respond("hi", timeout=Timeout(total=0.2))
-    gate.release()
+    gate.set()
     assert patient.result().content
 
 
@@ -173,7 +173,7 @@ def test_answer_without_limits_may_take_any_time(server: Emulator, client: Clien
     stream = client.llm.model(CHAT).respond_stream("hi", timeout=_NO_LIMIT)
     next(iter(stream.events()))
     server.wait_for(opens("predict"))
-    gate.release()
+    gate.set()
     with pytest.raises(LMStudioTimeoutError):
         server.faults.add("silent")
         client.llm.just_in_time(CHAT).respond("hi", timeout=0.05)

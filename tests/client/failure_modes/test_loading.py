@@ -26,7 +26,7 @@ def test_concurrent_requests_share_one_load_and_all_get_its_progress(server: Emu
     streams = [model.respond_stream("hi", on_load_progress=progress.append) for progress in heard]
     server.wait_for(opens("getOrLoad"))
     connections(server.url)  # the engine answers in order: by now each of the streams has joined the load
-    gate.release()
+    gate.set()
     assert all(stream.result().content for stream in streams)
     assert len(requests(server, "getOrLoad")) == 1
     assert all(progress[-1] == 1.0 for progress in heard)
@@ -62,7 +62,7 @@ def test_shared_load_continues_until_its_last_waiting_caller_cancels(server: Emu
     streams[2].close()
     streams[3].close()
     cancelled(server, loading)
-    gate.release()
+    gate.set()
     assert model.respond("hi").content
 
 
@@ -88,7 +88,7 @@ def test_short_limit_of_one_request_does_not_end_a_shared_load(server: Emulator,
     with pytest.raises(LMStudioTimeoutError) as raised:
         impatient.result()
     assert raised.value.limit == "load"
-    gate.release()
+    gate.set()
     assert patient.result().content
 
 
@@ -99,7 +99,7 @@ def test_failed_load_raises_a_separate_error_in_each_caller() -> None:
         streams = [client.llm.just_in_time("emulator/broken").respond_stream("hi") for _ in range(6)]
         server.wait_for(opens("getOrLoad"))
         connections(server.url)
-        gate.release()
+        gate.set()
         errors = []
         for stream in streams:
             with pytest.raises(LMStudioServerError, match="does not fit into memory") as raised:
@@ -151,7 +151,7 @@ def test_socket_lost_while_loading_raises_in_the_waiting_calls(server: Emulator,
     server.wait_for_sent(lambda frame: frame.message.get("message", {}).get("type") == "loadProgress")
     server.restart()
     server.load_hold = None
-    hold.release()  # a load may have begun between these lines, and waits for it
+    hold.set()  # a load may have begun between these lines, and waits for it
     for thread in threads:
         thread.join(20)
     # Requests of before the restart fail; those after it were answered.

@@ -81,7 +81,7 @@ def test_warning_does_not_affect_a_running_answer(server: Emulator, client: Clie
     server.faults.add("warning_instead", endpoint="tokenize")
     with pytest.raises(LMStudioRequestRejectedError):
         client.llm.just_in_time(CHAT).tokenize("text")
-    gate.release()
+    gate.set()
     assert str(first) + "".join(map(str, fragments)) == "One two three"
     # Its socket took no new requests meanwhile, and is closed now.
     server.wait_until(lambda: server.connections == 0)

@@ -118,7 +118,7 @@ def test_running_answer_survives_an_unanswered_ping(
 
         busy._probe = too_late  # type: ignore[method-assign]
         assert model.tokenize("text")
-        gate.release()
+        gate.set()
         assert str(first) + "".join(map(str, fragments)) == "One two three"
         assert proxy.accepted == 2
         server.wait_until(lambda: server.connections == 1)

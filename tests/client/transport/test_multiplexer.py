@@ -27,7 +27,7 @@ def test_calls_and_channels_share_one_counter_of_ids() -> None:
 
 
 def test_rpc_without_a_parameter_has_no_parameter_key() -> None:
-    assert json.loads(Multiplexer().call(RecordedCall("version").pending)) == {
+    assert json.loads(Multiplexer().rpc_call(RecordedCall("version").pending)) == {
         "type": "rpcCall",
         "endpoint": "version",
         "callId": 0,
@@ -35,7 +35,7 @@ def test_rpc_without_a_parameter_has_no_parameter_key() -> None:
 
 
 def test_rpc_sends_its_parameter() -> None:
-    assert json.loads(Multiplexer().call(RecordedCall("tokenize").pending, '{"inputString":"é"}')) == {
+    assert json.loads(Multiplexer().rpc_call(RecordedCall("tokenize").pending, '{"inputString":"é"}')) == {
         "type": "rpcCall",
         "endpoint": "tokenize",
         "callId": 0,
@@ -44,7 +44,7 @@ def test_rpc_sends_its_parameter() -> None:
 
 
 def test_channel_create_has_the_creation_parameter() -> None:
-    assert json.loads(Multiplexer().open(RecordedCall("predict").pending, '{"a": 1}')) == {
+    assert json.loads(Multiplexer().channel_create(RecordedCall("predict").pending, '{"a": 1}')) == {
         "type": "channelCreate",
         "endpoint": "predict",
         "channelId": 0,
@@ -56,7 +56,7 @@ def test_channel_create_has_the_creation_parameter() -> None:
 def test_creation_parameter_is_sent_unchanged(creation: dict[str, Any]) -> None:
     session = Multiplexer()
     for number in range(12):
-        written = session.open(RecordedCall('an "endpoint"').pending, encode(creation))
+        written = session.channel_create(RecordedCall('an "endpoint"').pending, encode(creation))
         assert written == encode(
             {
                 "type": "channelCreate",
@@ -153,12 +153,12 @@ def test_channel_close_ends_the_channel_and_later_packets_are_discarded() -> Non
 def test_channel_message_is_sent_on_an_open_channel_only() -> None:
     session = Multiplexer()
     channel, call = opened(session, "predict"), called(session, "version")
-    sent = session.send(channel.pending, {"type": "cancel"})
+    sent = session.channel_send(channel.pending, {"type": "cancel"})
     assert sent is not None
     assert json.loads(sent) == {"type": "channelSend", "channelId": 0, "message": {"type": "cancel"}}
     session.receive(frame("channelClose", channelId=channel.id))
-    assert session.send(channel.pending, {"type": "cancel"}) is None
-    assert session.send(call.pending, {"type": "cancel"}) is None
+    assert session.channel_send(channel.pending, {"type": "cancel"}) is None
+    assert session.channel_send(call.pending, {"type": "cancel"}) is None
 
 
 def test_forgotten_call_gets_no_more_packets() -> None:
@@ -203,8 +203,8 @@ def test_request_started_while_calls_fail_fails_too() -> None:
     session = Multiplexer()
     second = RecordedCall("version")
     first = RecordedCall("version")
-    first.pending.finish = lambda _: session.call(second.pending)
-    session.call(first.pending)
+    first.pending.finish = lambda _: session.rpc_call(second.pending)
+    session.rpc_call(first.pending)
     session.connection_lost(lambda: LMStudioDisconnectedError("gone"))
     assert [type(end) for end in second.ends] == [LMStudioDisconnectedError]
 
@@ -213,8 +213,8 @@ def test_call_forgotten_while_calls_fail_gets_no_error() -> None:
     session = Multiplexer()
     first, second = RecordedCall("version"), RecordedCall("version")
     first.pending.finish = lambda _: session.forget(second.pending)
-    session.call(first.pending)
-    session.call(second.pending)
+    session.rpc_call(first.pending)
+    session.rpc_call(second.pending)
     session.connection_lost(lambda: LMStudioDisconnectedError("gone"))
     assert not second.ends
 

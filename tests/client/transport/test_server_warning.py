@@ -180,7 +180,7 @@ KINDS = (
 def test_multiplexer_works_after_every_kind_of_warning(kind: str) -> None:
     session = Multiplexer()
     warn(session, "words", kind)
-    assert session.warned is (kind != "channelUnknown")  # a late cancel keeps its socket
+    assert session.has_warned is (kind != "channelUnknown")  # a late cancel keeps its socket
     call, channel = called(session, "version"), opened(session, "predict")
     session.receive(frame("rpcResult", callId=call.id, result=1))
     session.receive(frame("channelClose", channelId=channel.id))
@@ -198,9 +198,9 @@ def test_five_warnings_fail_five_requests_once_each() -> None:
 
 def test_multiplexer_reports_that_it_was_warned() -> None:
     session = Multiplexer()
-    assert not session.warned
+    assert not session.has_warned
     warn(session, RPC_PARAMETER.format("tokenize"))
-    assert session.warned
+    assert session.has_warned
 
 
 def test_late_cancels_raise_nothing_and_replace_the_socket_before_its_last_warning(
@@ -209,9 +209,9 @@ def test_late_cancels_raise_nothing_and_replace_the_socket_before_its_last_warni
     session = Multiplexer()
     for _ in range(3):
         warn(session, "Received channelSend for unknown channel, channelId = 7", "channelUnknown")
-    assert not session.warned
+    assert not session.has_warned
     warn(session, "Received channelSend for unknown channel, channelId = 7", "channelUnknown")
-    assert session.warned  # the server sends five at most
+    assert session.has_warned  # the server sends five at most
     assert not caplog.records
 
 
