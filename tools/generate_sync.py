@@ -34,7 +34,8 @@ Each method sends a request to the I/O thread and waits for its outcome.""",
 _RULES = (
     # What there is only with an event loop.
     (r"\n    async def aclose\(self\).*?\n(?=\n    async def)", ""),
-    (r"await asyncio\.to_thread\((\w+), ", r"\1("),
+    (r'await run_in_daemon_thread\(lambda: ([^"]*?), "[^"]*"\)', r"\1"),
+    (r"\nfrom \S+ import run_in_daemon_thread(?=\n)", ""),
     (r"await run\((\w+)(?:, )?", r"\1("),
     (r"(import follow), run\b", r"\1"),
     (r"\bdrive_async\b", "drive"),

@@ -6,7 +6,6 @@ reception of an answer. ``tools/generate_sync.py`` derives the blocking client, 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
@@ -28,6 +27,7 @@ from lmstudio_integrations.client.aio_waiting import follow, run, wait
 from lmstudio_integrations.client.callbacks import check_callback
 from lmstudio_integrations.client.images import FileSource, read_image
 from lmstudio_integrations.client.prediction import load_progress
+from lmstudio_integrations.client.transport.daemon import run_in_daemon_thread
 
 if TYPE_CHECKING:
     from lmstudio_integrations.protocol.history import FilePart
@@ -299,7 +299,11 @@ class AsyncFiles:
 
         The handle is good for this client's server and identity. Raises ``LMStudioValueError`` for other contents.
         """
-        return await wait(self._client._ask(requests.upload(await asyncio.to_thread(read_image, src, name))))
+        return await wait(
+            self._client._ask(
+                requests.upload(await run_in_daemon_thread(lambda: read_image(src, name), "lmstudio-image"))
+            )
+        )
 
 
 class AsyncSystem:

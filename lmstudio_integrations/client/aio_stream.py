@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Generator
 from typing import TYPE_CHECKING, Any, Generic, Self, cast
 
@@ -10,6 +9,7 @@ from lmstudio_integrations.client._base import BasePredictionStream
 from lmstudio_integrations.client.aio_waiting import run
 from lmstudio_integrations.client.prediction import Event, Fragment
 from lmstudio_integrations.client.result import Parsed_co, PredictionResult
+from lmstudio_integrations.client.transport.loop_waker import running_loop
 from lmstudio_integrations.client.transport.mailbox import AsyncMailbox
 from lmstudio_integrations.client.transport.multiplexer import CLOSED
 
@@ -55,7 +55,7 @@ class AsyncPredictionStream(BasePredictionStream, Generic[Parsed_co]):
     """
 
     def __init__(self, reader: PredictionReader, callbacks: Callbacks) -> None:
-        self._mailbox = AsyncMailbox(asyncio.get_running_loop())
+        self._mailbox = AsyncMailbox(running_loop())
         super().__init__(reader, callbacks, self._mailbox.put, self._mailbox.items.__len__)
 
     async def _read(self, only_fragments: bool) -> AsyncIterator[Any]:

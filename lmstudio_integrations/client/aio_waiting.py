@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from lmstudio_integrations.client.transport.loop_waker import waker_of
+from lmstudio_integrations.client.transport.loop_waker import running_loop, waker_of
 from lmstudio_integrations.client.transport.mailbox import AsyncMailbox
 
 if TYPE_CHECKING:
@@ -21,18 +21,18 @@ T = TypeVar("T")
 async def wait(future: Future[T]) -> T:
     """The future's outcome. Cancelling the task that waits cancels the request.
 
-    ``asyncio.wrap_future`` would do the same, but complains on standard error where the loop was closed meanwhile.
+    ``asyncio.wrap_future`` would do the same, but logs an error if the loop was closed meanwhile.
     """
-    loop = asyncio.get_running_loop()
-    waiter: asyncio.Future[None] = loop.create_future()
-
-    def wake() -> None:
-        if not waiter.done():
-            waiter.set_result(None)
-
-    waker = waker_of(loop)
-    future.add_done_callback(lambda _: waker.schedule(loop, wake))
     try:
+        loop = running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+
+        def wake() -> None:
+            if not waiter.done():
+                waiter.set_result(None)
+
+        waker = waker_of(loop)
+        future.add_done_callback(lambda _: waker.schedule(loop, wake))
         await waiter
     except BaseException:
         future.cancel()
@@ -49,7 +49,7 @@ async def run(callback: Callable[..., Any], *arguments: Any) -> None:
 
 async def follow(start: Callable[[Callable[[Any], object]], Future[T]], read: Callable[[Any], Awaitable[None]]) -> T:
     """The outcome of a channel, whose packets ``read`` gets. An error of ``read`` cancels it."""
-    mailbox = AsyncMailbox(asyncio.get_running_loop())
+    mailbox = AsyncMailbox(running_loop())
     future = start(mailbox.put)
     future.add_done_callback(lambda _: mailbox.put(None))
     try:

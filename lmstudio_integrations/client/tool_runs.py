@@ -12,10 +12,12 @@ import queue
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lmstudio_integrations.client.aio_waiting import run as run_callback
-from lmstudio_integrations.client.transport.daemon import start_thread
+from lmstudio_integrations.client.transport.daemon import run_in_daemon_thread, start_thread
+from lmstudio_integrations.client.transport.loop_waker import running_loop
 from lmstudio_integrations.errors import LMStudioCancelledError, LMStudioTimeoutError
 
 if TYPE_CHECKING:
@@ -127,7 +129,7 @@ async def run_tools_async(
     on_start: Callable[[ToolRun], object] | None = None,
 ) -> list[ToolOutcome]:
     """The same in an event loop: coroutine functions run in it, the others on threads. Raises the same errors."""
-    loop = asyncio.get_running_loop()
+    loop = running_loop()
     outcomes: dict[int, ToolOutcome] = {}
     slots = asyncio.Semaphore(parallel)
     cancelled = asyncio.Event()
@@ -177,21 +179,8 @@ async def _outcome_async(run: ToolRun) -> ToolOutcome:
 
 async def _on_thread(run: ToolRun) -> ToolOutcome:
     """Not asyncio's executor: it has few threads, and Python joins them when it exits."""
-    loop = asyncio.get_running_loop()
-    finished: asyncio.Future[ToolOutcome] = loop.create_future()
-    context = contextvars.copy_context()
-
-    def finish(outcome: ToolOutcome) -> None:
-        if not finished.done():
-            finished.set_result(outcome)
-
-    def work() -> None:
-        outcome = context.run(_outcome, run)
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(finish, outcome)
-
-    start_thread(work, f"lmstudio-tool-{run.tool.name}")
-    return await finished
+    work = partial(contextvars.copy_context().run, _outcome, run)
+    return await run_in_daemon_thread(work, f"lmstudio-tool-{run.tool.name}")
 
 
 def _cancelled(runs: Sequence[ToolRun], outcomes: dict[int, ToolOutcome]) -> LMStudioCancelledError:

@@ -82,7 +82,7 @@ class LMStudio(GrammarLLM):
         #> Air| scatters| blue| light| more| than| red|.||
         ```
 
-        The last response has the whole message. Closing the generator cancels the prediction in LM Studio.
+        The last response has the complete message. Closing the generator cancels the prediction in LM Studio.
 
     Example: Async
         ```python

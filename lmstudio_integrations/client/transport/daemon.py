@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+from lmstudio_integrations.client.transport.loop_waker import running_loop
 from lmstudio_integrations.errors import LMStudioConnectionError, LMStudioError
 
 __all__ = ["exit_error", "run_in_daemon_thread", "start_thread"]
@@ -48,7 +49,7 @@ async def run_in_daemon_thread(function: Callable[[], T], name: str) -> T:
 
     Cancelling the caller leaves the thread to finish; its result is discarded.
     """
-    loop = asyncio.get_running_loop()
+    loop = running_loop()
     finished: asyncio.Future[T] = loop.create_future()
 
     def finish(result: T | None, error: BaseException | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,7 +15,7 @@ from lmstudio_integrations import AsyncClient, Client
 from lmstudio_integrations.client.sync import PredictionStream
 from lmstudio_integrations.client.transport.mailbox import AsyncMailbox
 from lmstudio_integrations.emulator import Emulator, Reply, ThreadsafeEvent
-from lmstudio_integrations.errors import LMStudioDisconnectedError, LMStudioServerError
+from lmstudio_integrations.errors import LMStudioDisconnectedError, LMStudioError, LMStudioServerError
 from tests.client.failure_modes.frame_builders import CHAT, caught, fragments_sent, wait_for_predictions
 
 
@@ -100,6 +101,28 @@ def test_stream_of_a_closed_loop_raises_without_waiting(server: Emulator) -> Non
     loop.run_until_complete(asyncio.sleep(0))
     loop.close()
     stream.close()
+
+
+_AWAITING_CALLS: dict[str, Callable[[AsyncClient], Any]] = {
+    "respond": lambda client: client.llm.just_in_time("emulator/chat").respond("Hi"),
+    "respond_stream": lambda client: client.llm.just_in_time("emulator/chat").respond_stream("Hi"),
+    "act": lambda client: client.llm.just_in_time("emulator/chat").act("Hi", [len]),
+    "count_tokens": lambda client: client.llm.just_in_time("emulator/chat").count_tokens("Hi"),
+    "model": lambda client: client.llm.model("emulator/chat"),
+    "embed": lambda client: client.embedding.just_in_time("emulator/embedding").embed("Hi"),
+    "list_loaded": lambda client: client.llm.list_loaded(),
+    "prepare_image": lambda client: client.files.prepare_image(b"GIF89a"),
+    "close": lambda client: client.close(),
+}
+
+
+@pytest.mark.parametrize("call", _AWAITING_CALLS.values(), ids=_AWAITING_CALLS)
+def test_async_client_without_an_asyncio_loop_says_what_to_use(
+    server: Emulator, call: Callable[[AsyncClient], Any]
+) -> None:
+    coroutine = call(AsyncClient(server.url))
+    with pytest.raises(LMStudioError, match=r"no event loop of asyncio.*trio\.to_thread"):
+        coroutine.send(None)  # as trio runs it
 
 
 async def test_blocking_client_works_in_a_thread_with_a_running_loop(server: Emulator) -> None:

@@ -114,7 +114,7 @@ def test_coalesce_wakeups_wakes_loops_at_the_end_of_the_block(
         1 // (0 if fails else 1)
     assert wake_ups == loops
     waker_of(loops[0]).schedule(loops[0], lambda: None)
-    assert wake_ups == loops, "it has been rung already, and has not answered yet"
+    assert wake_ups == loops, "it has been woken already, and has not made its calls yet"
 
 
 def test_coalesce_wakeups_does_not_delay_other_threads(
