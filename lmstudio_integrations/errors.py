@@ -21,6 +21,7 @@ LMStudioError
     ├── LMStudioPresetNotFoundError            no preset of that name
     ├── LMStudioContextOverflowError           the prompt does not fit the context
     ├── LMStudioInvalidRequestError            the template, the grammar or the engine refuses the content
+    ├── LMStudioModelLoadError                 the model does not fit into memory, or its file cannot be read
     ├── LMStudioToolCallError                  a tool call of the model cannot be carried out (``act``)
     └── LMStudioUnsupportedError               the engine lacks a feature that was asked for
 ```
@@ -47,6 +48,7 @@ __all__ = [
     "LMStudioIncompleteError",
     "LMStudioInvalidRequestError",
     "LMStudioLimitError",
+    "LMStudioModelLoadError",
     "LMStudioModelNotFoundError",
     "LMStudioModelUnloadedError",
     "LMStudioPresetNotFoundError",
@@ -227,6 +229,13 @@ class LMStudioInvalidRequestError(LMStudioServerError):
     """The server cannot process what the request contains (template, grammar, input): sending it again fails, too."""
 
 
+class LMStudioModelLoadError(LMStudioServerError):
+    """The model cannot be loaded: too little memory, a damaged file, or settings that do not fit.
+
+    Loading it again without a change fails, too, and may take minutes.
+    """
+
+
 class LMStudioToolCallError(LMStudioServerError):
     """A tool call of the model cannot be carried out: no such tool, unfit arguments, or the tool raised an exception.
 
@@ -257,16 +266,21 @@ _BY_CODE: dict[str, type[LMStudioServerError]] = {
 _MAX_TEXT = 4000
 
 # Guess: LM Studio has no code of its own for an overflow; these are the sentences that users report, of LM Studio
-# itself (lmstudio-bug-tracker 237, 546, 2256) and of llama.cpp below it (llama.cpp 15780).
+# itself (lmstudio-bug-tracker 237, 546, 2256) and of llama.cpp below it (llama.cpp 15780; its server's "too large to
+# process" is a text to embed).
 _OVERFLOW = re.compile(
     r"context (?:length|size|window)[^.]{0,120}(?:overflow|exceed|too (?:small|short)|not enough)"
-    r"|\bexceed\w{0,8}[^.]{0,120}context"
-    r"|n_keep\D{0,40}\d{1,12}\D{0,20}>=\D{0,20}n_ctx|context[_ ]overflow|(?:greater|longer|larger) than the context"
+    r"|\bexceed\w{0,8}[^.]{0,120}(?:context[ _](?:length|size|window|limit)|(?:the|available|model'?s?|its) context\b)"
+    r"|\bexceeds? maximum allowed token|too large to process|too long for (?:the|this) (?:context|model)"
+    r"|n_keep\D{0,40}\d{1,12}\D{0,20}>=\D{0,20}n_ctx|context[_ ]overflow"
+    r"|(?:greater|longer|larger) than the (?:max(?:imum)? )?context"
     r"|tokens to keep from the initial prompt|maximum context length is",
     re.IGNORECASE,
 )
-# A context that is too large for the machine or the model is another matter.
-_NO_OVERFLOW = re.compile(r"failed to load|requested context length", re.IGNORECASE)
+# Other errors that speak of a context: one too large for machine or model, and limits that are no context's.
+_NO_OVERFLOW = re.compile(
+    r"failed to load|requested context length|(?:time|rate) limit|(?:limit|time|memory) exceeded", re.IGNORECASE
+)
 _OVERFLOW_COUNTS = (
     re.compile(
         r"n_(?:keep|prompt_tokens)\D{0,40}(?P<needed>\d{1,12})\D{0,80}n_ctx\D{0,40}(?P<available>\d{1,12})",
@@ -283,19 +297,56 @@ _OVERFLOW_COUNTS = (
         re.IGNORECASE | re.DOTALL,
     ),
     re.compile(
-        r"length (?P<needed>\d{1,12}) exceeds\D{0,80}context length\D{0,40}?(?P<available>\d{1,12})", re.IGNORECASE
+        r"length (?P<needed>\d{1,12}) exceeds\D{0,80}(?:context length|token size)\D{0,40}?(?P<available>\d{1,12})",
+        re.IGNORECASE,
+    ),
+    re.compile(
+        r"input \((?P<needed>\d{1,12}) tokens\) is too large(?:\D{0,120}(?P<available>\d{1,12}))?", re.IGNORECASE
     ),
     re.compile(r"context (?:length|size|window)(?: of| is)?(?: only)? (?P<available>\d{1,12})", re.IGNORECASE),
 )
 
+# Guess: an unloaded model has a code in LM Studio's sources, and yet users' logs have the sentence alone
+# (lmstudio-bug-tracker 914, 1492), of `countTokens`.
+_UNLOADED = re.compile(
+    r"\bmodel (?:instance )?(?:is|was|has been|got) (?:already )?(?:unloaded|evicted)\b|\bmodel (?:unloaded|evicted)\b",
+    re.IGNORECASE,
+)
+
+# Guess: the texts of LM Studio and its engines for an engine that cannot run the model at all (bug-tracker, llama.cpp,
+# mlx-lm).
+_UNSUPPORTED = re.compile(
+    r"unknown (?:model|pre-tokenizer|projector) (?:architecture|type)|model type '?[\w.-]{1,60}'? (?:is )?not supported"
+    r"|no LM runtime found|cannot find (?:a )?suitable engine",
+    re.IGNORECASE,
+)
+
+# Guess: the texts for a model that was not loaded (bug-tracker 417, 790, 1562, 1584; llama.cpp).
+_LOAD_FAILED = re.compile(
+    r"(?:failed to|error|cannot|could not|unable to) load(?:ing)?(?: the)? model|insufficient system resources"
+    r"|not enough (?:resources|memory) to (?:load|run)|unable to allocate \w{1,40} buffer"
+    r"|failed to (?:initialize the context|allocate (?:compute )?buffer)"
+    r"|missing tensor|invalid ggml type|invalid magic|not within the file bounds|requested context length",
+    re.IGNORECASE,
+)
+_LOAD_CANCELLED = re.compile(r"\b(?:cancel|abort|interrupt)", re.IGNORECASE)
+
 # Guess: the texts of LM Studio and its engines for a request that fails in the same way each time: the prompt template
-# refuses the conversation, the engine cannot compile the grammar or does not take the input.
+# refuses the conversation, the engine cannot compile the grammar or does not take the input, or a setting is unknown.
 _INVALID = re.compile(
-    r"jinja|prompt template|chat template|roles must alternate"
-    r"|(?:failed|unable) to (?:parse|compile)[^.]{0,40}(?:grammar|schema)"
-    r"|(?:grammar|schema)[^.]{0,40}(?:invalid|not supported)"
-    r"|(?:does not|doesn't|cannot) (?:support|accept|process)[^.]{0,60}(?:image|vision|tool|input|audio|file)"
-    r"|(?:image|vision|tool|input|audio|file)s?[^.]{0,40}(?:not|un) ?supported",
+    r"jinja|prompt template|chat template|roles must alternate|\broles? (?:is |are )?(?:not )?supported"
+    r"|\bunexpected (?:message )?role"
+    r"|(?:failed|unable|error|errors)[^.]{0,20}(?:pars|compil|process|convert)\w{0,4}[^.]{0,40}(?:grammar|schema|regex)"
+    r"|(?:grammar|schema|regex)[^.]{0,40}(?:invalid|(?:not |un)supported|too large|failed|unrecognized)"
+    r"|(?:invalid|unsupported|unrecognized|unimplemented)[^.]{0,20}(?:grammar|schema|structured output|keys:)"
+    r"|does not exist in the schematics"
+    r"|(?:does not|doesn't|cannot) (?:support|accept|process)[^.]{0,60}"
+    r"(?:image|vision|tool|input|audio|file|embedding)"
+    r"|(?:image|vision|tool|input|audio|file)s?[^.]{0,40}(?:not |un) ?(?:supported|available)"
+    r"|only models that support|vision add-on is not"
+    r"|(?:failed|unable) to (?:decode|process|read) (?:the )?(?:image|audio)"
+    r"|must be a base64|not an embedding model"
+    r"|draft model[^.]{0,60}(?:incompatible|not compatible)|speculative decoding is not",
     re.IGNORECASE,
 )
 
@@ -303,6 +354,11 @@ _INVALID = re.compile(
 # A server's words in an error's text: it may echo a conversation, and error trackers and logs keep the text.
 _MAX_WORDS = 1200
 _MAX_NAMES, _MAX_NAME = 20, 100
+
+
+def _whole_characters(words: str) -> str:
+    """``words`` with a mark in the place of each half of a character, which no log or terminal could write."""
+    return words if words.isascii() else words.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _shorten(words: str, limit: int = _MAX_WORDS) -> str:
@@ -318,7 +374,7 @@ def server_error(error: Any) -> LMStudioServerError:
 
     def text(key: str) -> str | None:
         value = raw.get(key)
-        return value if isinstance(value, str) else None
+        return _whole_characters(value) if isinstance(value, str) else None
 
     title = text("title") or text("rootTitle") or "Unknown error"
     cause, suggestion = text("cause"), text("suggestion")
@@ -352,6 +408,12 @@ def _kind_by_text(text: str) -> type[LMStudioServerError]:
     """The class of an error without a code of LM Studio's."""
     if _OVERFLOW.search(text) and not _NO_OVERFLOW.search(text):
         return LMStudioContextOverflowError
+    if _UNLOADED.search(text):
+        return LMStudioModelUnloadedError
+    if _UNSUPPORTED.search(text):
+        return LMStudioUnsupportedError
+    if _LOAD_FAILED.search(text) and not _LOAD_CANCELLED.search(text):
+        return LMStudioModelLoadError
     return LMStudioInvalidRequestError if _INVALID.search(text) else LMStudioServerError
 
 
@@ -360,7 +422,7 @@ def _advice(code: str | None, data: Mapping[str, Any], suggestion: str | None) -
     lines = [suggestion] if suggestion else []
     query = data.get("query")
     if isinstance(query, dict) and (asked := query.get("identifier") or query.get("path")):
-        lines.append(f"Requested: {_shorten(str(asked), _MAX_NAME)}")
+        lines.append(f"Requested: {_shorten(_whole_characters(str(asked)), _MAX_NAME)}")
     for key, words in (
         ("loadedModelsSample", "Loaded models"),
         ("availablePathsSample", "Downloaded models"),
@@ -369,7 +431,7 @@ def _advice(code: str | None, data: Mapping[str, Any], suggestion: str | None) -
         sample = data.get(key)
         if isinstance(sample, list):
             names = [
-                _shorten(str(item.get("name", item) if isinstance(item, dict) else item), _MAX_NAME)
+                _shorten(_whole_characters(str(item.get("name", item) if isinstance(item, dict) else item)), _MAX_NAME)
                 for item in sample[:_MAX_NAMES]
             ]
             lines.append(f"{words}: {', '.join(names) if names else 'none'}")

@@ -26,6 +26,7 @@ __all__ = [
     "ChatLMStudioIncompleteError",
     "ChatLMStudioInvalidRequestError",
     "ChatLMStudioLimitError",
+    "ChatLMStudioModelLoadError",
     "ChatLMStudioModelNotFoundError",
     "ChatLMStudioModelUnloadedError",
     "ChatLMStudioPresetNotFoundError",
@@ -134,6 +135,12 @@ class ChatLMStudioInvalidRequestError(errors.LMStudioInvalidRequestError, core.M
     """The chat template, the grammar or the engine rejects the content of the request."""
 
 
+class ChatLMStudioModelLoadError(errors.LMStudioModelLoadError, ChatLMStudioAPIError):
+    """The model does not fit into memory, or its file cannot be read: loading it again fails, too."""
+
+    is_retryable = False
+
+
 class ChatLMStudioUnsupportedError(errors.LMStudioUnsupportedError, core.ModelInvalidRequestError):
     """The engine that runs the model lacks a requested feature."""
 
@@ -159,6 +166,7 @@ _TWINS: dict[type[errors.LMStudioError], type[errors.LMStudioError]] = {
     errors.LMStudioPresetNotFoundError: ChatLMStudioPresetNotFoundError,
     errors.LMStudioContextOverflowError: ChatLMStudioContextOverflowError,
     errors.LMStudioInvalidRequestError: ChatLMStudioInvalidRequestError,
+    errors.LMStudioModelLoadError: ChatLMStudioModelLoadError,
     errors.LMStudioUnsupportedError: ChatLMStudioUnsupportedError,
 }
 

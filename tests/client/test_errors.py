@@ -16,6 +16,7 @@ from lmstudio_integrations.errors import (
     LMStudioContextOverflowError,
     LMStudioError,
     LMStudioInvalidRequestError,
+    LMStudioModelLoadError,
     LMStudioModelNotFoundError,
     LMStudioModelUnloadedError,
     LMStudioPresetNotFoundError,
@@ -206,6 +207,11 @@ OVERFLOWS = [
     ),
     ('{"type":"exceed_context_size_error","n_prompt_tokens":14429,"n_ctx":8192}', 14429, 8192),
     ("Requested tokens (5000) exceed context window of 4096", 5000, 4096),
+    ("the prompt exceeds the model's context", None, None),
+    # a text to embed
+    ("input (600 tokens) is too large to process. increase the physical batch size (current: 512)", 600, 512),
+    ("the input is larger than the max context size. skipping", None, None),
+    ("Input length 9000 exceeds maximum allowed token size 8192", 9000, 8192),
 ]
 
 
@@ -224,11 +230,11 @@ def test_context_overflow_error_has_needed_and_available_tokens(
     "sentence",
     [
         "The model has crashed without additional information. (Exit code: 6)",
-        "Failed to load model: the context length is too large, it exceeds the memory",
-        "Requested context length 200000 exceeds the model's maximum context length of 32768",
-        "Model loading was stopped due to insufficient system resources.",
         "Failed to parse the tool call",
         "Channel was closed in this context",
+        "Timeout: exceeded the time limit in this context",
+        "Rate limit exceeded in the current context",
+        "The process exceeded its memory, context: worker",
     ],
 )
 def test_other_error_texts_are_no_context_overflow(sentence: str) -> None:
@@ -248,10 +254,96 @@ def test_known_error_code_wins_over_the_text() -> None:
         "failed to compile the JSON schema to a grammar",
         "The model does not support images",
         "Image input is not supported by this model",
+        "Only user, assistant and tool roles are supported!",
+        "System role not supported",
+        "Unexpected message role.",
+        "Error compiling grammar: Unsupported JSON Schema structure",
+        'Unimplemented keys: ["propertyNames"]',
+        "Failed to process regex: Lookahead is not supported",
+        'JSON schema conversion failed: Unrecognized schema: {"type":"file"}',
+        "Invalid structured output configuration",
+        "Cannot access key vision.imageResizeSettings. Key does not exist in the schematics.",
+        "Only models that support vision can process images",
+        "Vision add-on is not loaded, but images were provided for processing",
+        "image input is not available; you must provide the mmproj",
+        "Failed to decode image",
+        "'url' field must be a base64 encoded image",
+        "Draft model is not compatible with the main model: vocab mismatch",
+        "Speculative decoding is not supported for vision models",
+        "This server does not support embeddings",
+        "Model is not an embedding model",
     ],
 )
 def test_error_that_stays_the_same_is_an_invalid_request(text: str) -> None:
     assert type(server_error({"title": "Prediction failed", "cause": text})) is LMStudioInvalidRequestError
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Failed to load model: Model loading was stopped due to insufficient system resources.",
+        "Failed to load model: the context length is too large, it exceeds the memory",
+        "Requested context length 200000 exceeds the model's maximum context length of 32768",
+        "Not enough resources to load the model with the current settings",
+        "Error loading model. (Exit code: 18446744073709515000). Unknown error. Try a different model and/or config.",
+        "llama_model_load: unable to allocate CUDA0 buffer",
+        "Failed to initialize the context: failed to allocate buffer for kv cache",
+        "missing tensor 'blk.0.attn_k.weight'",
+        "gguf_init_from_file: invalid magic characters",
+    ],
+)
+def test_error_of_a_load_that_fails_again_is_a_model_load_error(text: str) -> None:
+    assert type(server_error({"title": "Error", "cause": text})) is LMStudioModelLoadError
+
+
+def test_load_that_was_cancelled_is_no_model_load_error() -> None:
+    assert type(server_error({"title": "Failed to load model", "cause": "Operation canceled."})) is LMStudioServerError
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "error loading model architecture: unknown model architecture: 'gemma3n'",
+        "ValueError: Model type qwen3_next not supported.",
+        "No LM Runtime found for model format 'gguf'!",
+        "Cannot find a suitable engine for model format 'safetensors'",
+    ],
+)
+def test_error_of_an_engine_that_lacks_the_model_is_unsupported(text: str) -> None:
+    assert type(server_error({"title": "Failed to load model", "cause": text})) is LMStudioUnsupportedError
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Model is unloaded.",
+        "Model unloaded.",
+        "The model was unloaded",
+        "the model has been unloaded while it processed the input file",
+        "Model instance was evicted to make room",
+    ],
+)
+def test_error_of_an_unloaded_model_without_a_code_is_known_by_its_text(text: str) -> None:
+    assert type(server_error({"title": "Error in RPC handler", "cause": text})) is LMStudioModelUnloadedError
+
+
+def test_error_with_half_a_character_can_be_written_to_a_log() -> None:
+    error = server_error(
+        {
+            "title": "half \ud800 here",
+            "cause": "a pair \ud83d\ude00",
+            "displayData": {
+                "code": "generic.pathNotFound",
+                "path": "x",
+                "query": {"path": "\udc00"},
+                "availablePathsSample": ["m\udfff"],
+            },
+        }
+    )
+    assert str(error).encode().decode() == (
+        "half \ufffd here\ncause: a pair \U0001f600\nRequested: \ufffd\nDownloaded models: m\ufffd"
+    )
+    assert error.title.encode()
 
 
 @pytest.mark.parametrize("text", ["The model crashed", "Out of memory", "Channel error", "Operation canceled"])
@@ -260,7 +352,8 @@ def test_error_that_may_pass_is_a_server_error(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", ["exceed", "context length ", "n_keep 1 ", "(12 tokens) ", "7 tokens ", "grammar ", "image "]
+    "piece",
+    ["exceed", "context length ", "n_keep 1 ", "(12 tokens) ", "7 tokens ", "grammar ", "image ", "error ", "model "],
 )
 def test_text_of_an_error_is_read_in_linear_time(piece: str) -> None:
     """Steps, not seconds: a quadratic pattern would take hours for this text."""

@@ -37,6 +37,7 @@ SAMPLES = [
     (errors.LMStudioPresetNotFoundError("x"), core.ModelInvalidRequestError, errors.LMStudioServerError, False),
     (errors.LMStudioContextOverflowError("x"), core.ContextOverflowError, errors.LMStudioServerError, False),
     (errors.LMStudioInvalidRequestError("x"), core.ModelInvalidRequestError, errors.LMStudioServerError, False),
+    (errors.LMStudioModelLoadError("x"), core.ModelAPIError, errors.LMStudioServerError, False),
     (errors.LMStudioUnsupportedError("x"), core.ModelInvalidRequestError, errors.LMStudioServerError, False),
 ]
 
