@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from lmstudio_integrations.emulator import Emulator, Reply
 from lmstudio_integrations.emulator.faults import NAMES
 from lmstudio_integrations.errors import LMStudioValueError
-from tests.emulator.wire import GUEST, Wire, fragments, packets, prediction, said, stats
+from tests.emulator.raw_client import GUEST, RawClient, fragments, packets, prediction, said, stats
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -28,8 +28,8 @@ def server() -> Iterator[Emulator]:
 
 
 @pytest.fixture
-def wire(server: Emulator) -> Iterator[Wire]:
-    with Wire(server) as opened:
+def raw_client(server: Emulator) -> Iterator[RawClient]:
+    with RawClient(server) as opened:
         yield opened
 
 
@@ -38,12 +38,12 @@ def whole(messages: list[Any]) -> bool:
     return said(messages) == "one two three" and stats(messages)["stopReason"] == "eosFound"
 
 
-def until_silence(wire: Wire) -> list[Any]:
+def until_silence(raw_client: RawClient) -> list[Any]:
     """What comes before an answer to a keepAlive that is sent now."""
-    wire.send({"type": "keepAlive"})
+    raw_client.send({"type": "keepAlive"})
     seen: list[Any] = []
     while not seen or seen[-1] != {"type": "keepAliveAck"}:
-        seen.append(wire.receive())
+        seen.append(raw_client.receive())
     return seen[:-1]
 
 
@@ -60,25 +60,25 @@ _CHANNEL = ("no_success", "late_close")
 def test_fault_of_another_endpoint_or_namespace_does_nothing(server: Emulator, name: str) -> None:
     endpoint = None if name in _CONNECTION else "getOrLoad" if name in _CHANNEL else "embedString"
     server.faults.add(name, endpoint=endpoint, namespace="embedding", times=None)
-    with Wire(server) as wire:
-        assert whole(wire.predict())
+    with RawClient(server) as raw_client:
+        assert whole(raw_client.predict())
 
 
 @pytest.mark.parametrize("name", ["drop", "silent", "error_mid_stream"])
 def test_fault_happens_once_unless_times_is_none(server: Emulator, name: str) -> None:
     fault = server.faults.add(name)
-    with Wire(server) as wire:
-        wire.create("predict", prediction())
+    with RawClient(server) as raw_client:
+        raw_client.create("predict", prediction())
         fault.wait_hit()
-    with Wire(server) as wire:
-        assert whole(wire.predict())
+    with RawClient(server) as raw_client:
+        assert whole(raw_client.predict())
     assert fault.hits == 1
 
 
-def test_cleared_faults_do_not_happen(server: Emulator, wire: Wire) -> None:
+def test_cleared_faults_do_not_happen(server: Emulator, raw_client: RawClient) -> None:
     server.faults.add("silent", times=None)
     server.faults.clear()
-    assert whole(wire.predict())
+    assert whole(raw_client.predict())
 
 
 # --- the connection's beginning
@@ -89,7 +89,7 @@ def test_no_upgrade_leaves_the_handshake_open_until_released(server: Emulator) -
     opened: list[bool] = []
 
     def come() -> None:
-        with Wire(server):
+        with RawClient(server):
             opened.append(True)
 
     visitor = threading.Thread(target=come)
@@ -115,178 +115,178 @@ def test_emulator_with_unanswered_upgrades_stops() -> None:
 
 def test_slow_auth_answers_once_released(server: Emulator) -> None:
     fault = server.faults.add("slow_auth")
-    with Wire(server, authenticate=False) as wire:
-        wire.send(GUEST)
+    with RawClient(server, authenticate=False) as raw_client:
+        raw_client.send(GUEST)
         fault.wait_hit()
         assert server.sent == []
         fault.release()
-        assert wire.receive() == {"success": True}
+        assert raw_client.receive() == {"success": True}
 
 
 def test_never_auth_never_answers_and_ends_with_its_socket(server: Emulator) -> None:
     server.faults.add("never_auth")
-    with Wire(server, authenticate=False) as wire:
-        wire.send(GUEST)
+    with RawClient(server, authenticate=False) as raw_client:
+        raw_client.send(GUEST)
         server.wait_for(lambda frame: frame.message == GUEST)
-        with Wire(server) as other:
+        with RawClient(server) as other:
             assert whole(other.predict())
         with pytest.raises(TimeoutError):
-            wire.receive(timeout=0.05)
+            raw_client.receive(timeout=0.05)
     server.wait_until(lambda: server.connections == 0)
 
 
 def test_refuse_auth_sends_a_refusal_and_closes(server: Emulator) -> None:
     server.faults.add("refuse_auth", error="No.")
-    with Wire(server, authenticate=False) as wire:
-        wire.send(GUEST)
-        assert wire.receive() == {"success": False, "error": "No."}
+    with RawClient(server, authenticate=False) as raw_client:
+        raw_client.send(GUEST)
+        assert raw_client.receive() == {"success": False, "error": "No."}
         with pytest.raises(ConnectionClosed):
-            wire.receive()
+            raw_client.receive()
 
 
 # --- instead of an answer
 
 
 @pytest.mark.parametrize("endpoint", ["predict", "tokenize"])
-def test_silent_sends_nothing(server: Emulator, wire: Wire, endpoint: str) -> None:
+def test_silent_sends_nothing(server: Emulator, raw_client: RawClient, endpoint: str) -> None:
     fault = server.faults.add("silent", endpoint=endpoint)
     if endpoint == "predict":
-        wire.create("predict", prediction())
+        raw_client.create("predict", prediction())
     else:
-        wire.send({"type": "rpcCall", "endpoint": "tokenize", "callId": 9, "parameter": TOKENIZE})
+        raw_client.send({"type": "rpcCall", "endpoint": "tokenize", "callId": 9, "parameter": TOKENIZE})
     fault.wait_hit()
-    assert until_silence(wire) == []
+    assert until_silence(raw_client) == []
 
 
-def test_warning_instead_names_the_endpoint(server: Emulator, wire: Wire) -> None:
+def test_warning_instead_names_the_endpoint(server: Emulator, raw_client: RawClient) -> None:
     server.faults.add("warning_instead")
     server.faults.add("warning_instead", endpoint="tokenize", kind="rpcEndpointUnknown", warning="Unknown: tokenize")
-    wire.create("predict", prediction())
-    first = wire.receive()
+    raw_client.create("predict", prediction())
+    first = raw_client.receive()
     assert first["kind"] == "channelCreationParameterTypeError"
     assert "endpointName = predict" in first["warning"]
-    assert wire.call("tokenize", TOKENIZE)["warning"] == "Unknown: tokenize"
-    assert until_silence(wire) == []
+    assert raw_client.call("tokenize", TOKENIZE)["warning"] == "Unknown: tokenize"
+    assert until_silence(raw_client) == []
 
 
-def test_void_has_no_result_or_no_packet(server: Emulator, wire: Wire) -> None:
+def test_void_has_no_result_or_no_packet(server: Emulator, raw_client: RawClient) -> None:
     server.faults.add("void", endpoint="*", times=2)
-    assert wire.call("tokenize", TOKENIZE) == {"type": "rpcResult", "callId": 1}
-    assert [message["type"] for message in wire.predict()] == ["channelClose"]
+    assert raw_client.call("tokenize", TOKENIZE) == {"type": "rpcResult", "callId": 1}
+    assert [message["type"] for message in raw_client.predict()] == ["channelClose"]
 
 
 # --- in the course of a channel
 
 
 @pytest.mark.parametrize("after", [0, 1, 2, 99])
-def test_drop_cuts_the_socket_after_the_given_fragments(server: Emulator, wire: Wire, after: int) -> None:
+def test_drop_cuts_the_socket_after_the_given_fragments(server: Emulator, raw_client: RawClient, after: int) -> None:
     server.faults.add("drop", after=after)
-    wire.create("predict", prediction())
-    seen = wire.until_cut()
+    raw_client.create("predict", prediction())
+    seen = raw_client.until_cut()
     assert len(fragments(seen)) == min(after, 3)
     assert not any(packet["type"] == "success" for packet in packets(seen))
     server.wait_until(lambda: server.connections == 0)
 
 
-def test_drop_counts_load_progress_too(server: Emulator, wire: Wire) -> None:
+def test_drop_counts_load_progress_too(server: Emulator, raw_client: RawClient) -> None:
     server.faults.add("drop", endpoint="getOrLoad", after=2)
-    wire.create("getOrLoad", {"identifier": "emulator/chat-2", "loadConfigStack": {"layers": []}})
-    seen = wire.until_cut()
+    raw_client.create("getOrLoad", {"identifier": "emulator/chat-2", "loadConfigStack": {"layers": []}})
+    seen = raw_client.until_cut()
     assert [packet["type"] for packet in packets(seen)] == ["startLoading", "loadProgress", "loadProgress"]
 
 
-def test_stall_holds_its_channel_only(server: Emulator, wire: Wire) -> None:
+def test_stall_holds_its_channel_only(server: Emulator, raw_client: RawClient) -> None:
     fault = server.faults.add("stall", after=1)
-    number = wire.create("predict", prediction())
+    number = raw_client.create("predict", prediction())
     fault.wait_hit()
-    seen = until_silence(wire)
+    seen = until_silence(raw_client)
     assert len(fragments(seen)) == 1
-    assert whole(wire.predict())
+    assert whole(raw_client.predict())
     fault.release()
-    assert said(seen + wire.until_end(number)) == "one two three"
+    assert said(seen + raw_client.until_end(number)) == "one two three"
 
 
-def test_stall_can_hold_the_whole_socket(server: Emulator, wire: Wire) -> None:
+def test_stall_can_hold_the_whole_socket(server: Emulator, raw_client: RawClient) -> None:
     fault = server.faults.add("stall", after=1, connection=True)
-    number = wire.create("predict", prediction())
+    number = raw_client.create("predict", prediction())
     fault.wait_hit()
-    wire.send({"type": "keepAlive"})
-    with Wire(server) as other:
+    raw_client.send({"type": "keepAlive"})
+    with RawClient(server) as other:
         assert whole(other.predict())
     assert not any(frame.message == {"type": "keepAliveAck"} for frame in server.sent)
     fault.release()
-    assert said(wire.until_end(number)) == "one two three"
+    assert said(raw_client.until_end(number)) == "one two three"
 
 
-def test_cancel_does_not_end_a_stall(server: Emulator, wire: Wire) -> None:
+def test_cancel_does_not_end_a_stall(server: Emulator, raw_client: RawClient) -> None:
     fault = server.faults.add("stall", after=1)
-    number = wire.create("predict", prediction())
+    number = raw_client.create("predict", prediction())
     fault.wait_hit()
-    wire.send({"type": "channelSend", "channelId": number, "message": {"type": "cancel"}})
-    assert not any(packet["type"] == "success" for packet in packets(until_silence(wire)))
+    raw_client.send({"type": "channelSend", "channelId": number, "message": {"type": "cancel"}})
+    assert not any(packet["type"] == "success" for packet in packets(until_silence(raw_client)))
     fault.release()
-    assert stats(wire.until_end(number))["stopReason"] == "userStopped"
+    assert stats(raw_client.until_end(number))["stopReason"] == "userStopped"
 
 
-def test_garbage_is_sent_between_fragments(server: Emulator, wire: Wire) -> None:
+def test_garbage_is_sent_between_fragments(server: Emulator, raw_client: RawClient) -> None:
     server.faults.add("garbage", after=1)
-    seen = wire.predict()
+    seen = raw_client.predict()
     garbage = [message for message in seen if isinstance(message, str)]
     assert len(garbage) == 1
     assert whole([message for message in seen if isinstance(message, dict)])
 
 
-def test_unknown_packets_and_messages_are_sent_between_fragments(server: Emulator, wire: Wire) -> None:
+def test_unknown_packets_and_messages_are_sent_between_fragments(server: Emulator, raw_client: RawClient) -> None:
     server.faults.add("unknown_packet", after=1)
     server.faults.add("unknown_packet", after=1, top_level=True)
-    first, second = wire.predict(), wire.predict()
+    first, second = raw_client.predict(), raw_client.predict()
     assert [packet["type"] for packet in packets(first)].count("emulatedUnknownPacket") == 1
     assert [message["type"] for message in second].count("emulatedUnknownMessage") == 1
     assert whole(first)
     assert whole(second)
 
 
-def test_big_frame_exceeds_a_mebibyte(server: Emulator, wire: Wire) -> None:
+def test_big_frame_exceeds_a_mebibyte(server: Emulator, raw_client: RawClient) -> None:
     server.faults.add("big_frame", after=1)
-    assert max(len(fragment["content"]) for fragment in fragments(wire.predict())) > 2**20
+    assert max(len(fragment["content"]) for fragment in fragments(raw_client.predict())) > 2**20
 
 
-def test_error_is_sent_between_fragments(server: Emulator, wire: Wire) -> None:
+def test_error_is_sent_between_fragments(server: Emulator, raw_client: RawClient) -> None:
     server.faults.add("error_mid_stream", after=2, error={"title": "Broken", "cause": "test"})
-    broken = wire.predict()
+    broken = raw_client.predict()
     server.faults.add("unloaded", after=1)
-    unloaded = wire.predict()
+    unloaded = raw_client.predict()
     assert (said(broken), broken[-1]["error"]["title"]) == ("one two", "Broken")
     assert unloaded[-1]["error"]["displayData"]["code"] == "generic.specificModelUnloaded"
     server.faults.add("unloaded", endpoint="tokenize")
-    assert wire.call("tokenize", TOKENIZE)["error"]["displayData"]["code"] == "generic.specificModelUnloaded"
+    assert raw_client.call("tokenize", TOKENIZE)["error"]["displayData"]["code"] == "generic.specificModelUnloaded"
 
 
 @pytest.mark.parametrize("endpoint", ["predict", "getOrLoad"])
-def test_no_success_closes_without_the_final_packet(server: Emulator, wire: Wire, endpoint: str) -> None:
+def test_no_success_closes_without_the_final_packet(server: Emulator, raw_client: RawClient, endpoint: str) -> None:
     server.faults.add("no_success", endpoint=endpoint)
     load = {"identifier": "emulator/chat", "loadConfigStack": {"layers": []}}
-    seen = wire.until_end(wire.create(endpoint, prediction() if endpoint == "predict" else load))
+    seen = raw_client.until_end(raw_client.create(endpoint, prediction() if endpoint == "predict" else load))
     assert seen[-1]["type"] == "channelClose"
     assert not {"success", "alreadyLoaded"} & {packet["type"] for packet in packets(seen)}
 
 
-def test_late_close_is_sent_once_released(server: Emulator, wire: Wire) -> None:
+def test_late_close_is_sent_once_released(server: Emulator, raw_client: RawClient) -> None:
     fault = server.faults.add("late_close")
-    number = wire.create("predict", prediction())
+    number = raw_client.create("predict", prediction())
     fault.wait_hit()
-    seen = until_silence(wire)
+    seen = until_silence(raw_client)
     assert whole(seen)
     assert not any(message["type"] == "channelClose" for message in seen)
     fault.release()
-    assert wire.until_end(number) == [{"type": "channelClose", "channelId": number}]
+    assert raw_client.until_end(number) == [{"type": "channelClose", "channelId": number}]
 
 
-def test_unknown_members_adds_and_removes_fields(server: Emulator, wire: Wire) -> None:
+def test_unknown_members_adds_and_removes_fields(server: Emulator, raw_client: RawClient) -> None:
     server.faults.add("unknown_enum", reasoning=True)
     server.faults.add("extra_fields")
     server.faults.add("missing_new_fields")
-    seen = wire.predict()
+    seen = raw_client.predict()
     made = stats(seen)
     assert made["stopReason"] == "emulatedUnknownMember"
     assert made["emulatedExtraField"] == {"nested": [1, None]}
@@ -298,24 +298,26 @@ def test_unknown_members_adds_and_removes_fields(server: Emulator, wire: Wire) -
     assert fragment["content"] == "one"
 
 
-def test_older_server_answers_tokenize(server: Emulator, wire: Wire) -> None:
+def test_older_server_answers_tokenize(server: Emulator, raw_client: RawClient) -> None:
     server.faults.add("missing_new_fields", endpoint="*", times=None)
-    assert len(wire.call("tokenize", TOKENIZE)["result"]["tokens"]) == 2
-    info = wire.call("listLoaded")["result"][0]
+    assert len(raw_client.call("tokenize", TOKENIZE)["result"]["tokens"]) == 2
+    info = raw_client.call("listLoaded")["result"][0]
     assert {"publisher", "ttlMs", "quantization"} & set(info) == set()
     assert info["identifier"] == "emulator/chat"
 
 
-def test_restart_in_a_stream_leaves_a_new_server_on_the_same_port(server: Emulator, wire: Wire) -> None:
-    wire.until_end(wire.create("getOrLoad", {"identifier": "emulator/chat-2", "loadConfigStack": {"layers": []}}))
-    before = wire.call("listLoaded")["result"]
+def test_restart_in_a_stream_leaves_a_new_server_on_the_same_port(server: Emulator, raw_client: RawClient) -> None:
+    raw_client.until_end(
+        raw_client.create("getOrLoad", {"identifier": "emulator/chat-2", "loadConfigStack": {"layers": []}})
+    )
+    before = raw_client.call("listLoaded")["result"]
     fault = server.faults.add("restart", after=1)
-    wire.create("predict", prediction())
+    raw_client.create("predict", prediction())
     fault.wait_hit()
-    wire.until_cut()
+    raw_client.until_cut()
     server.wait_until(lambda: server.loaded == ["emulator/chat", "emulator/embedding"])
     server.drop_connections()  # on the emulator's own loop: what was begun there before is done
-    with Wire(server) as fresh:
+    with RawClient(server) as fresh:
         after = fresh.call("listLoaded")["result"]
     assert len(before) == 2
     assert len(after) == 1
@@ -323,13 +325,13 @@ def test_restart_in_a_stream_leaves_a_new_server_on_the_same_port(server: Emulat
 
 def test_restart_and_drop_connections_work_as_methods(server: Emulator) -> None:
     port = server.port
-    with Wire(server) as wire:
+    with RawClient(server) as raw_client:
         server.restart()
         with pytest.raises(ConnectionClosed):
-            wire.receive()
+            raw_client.receive()
     assert server.port == port
-    with Wire(server) as wire:
-        assert whole(wire.predict())
+    with RawClient(server) as raw_client:
+        assert whole(raw_client.predict())
         server.drop_connections()
         with pytest.raises(ConnectionClosed):
-            wire.receive()
+            raw_client.receive()

@@ -11,7 +11,7 @@ import pytest
 from lmstudio_integrations.emulator import Emulator, RecordedFrame, Reply
 from lmstudio_integrations.emulator.__main__ import main
 from lmstudio_integrations.errors import LMStudioError, LMStudioValueError
-from tests.emulator.wire import GUEST, Wire, said
+from tests.emulator.raw_client import GUEST, RawClient, said
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -19,8 +19,8 @@ pytest_plugins = ["pytester"]
 
 
 def test_requests_and_sent_have_every_frame_in_one_order() -> None:
-    with Emulator() as server, Wire(server) as wire, Wire(server, "system") as system:
-        wire.predict()
+    with Emulator() as server, RawClient(server) as raw_client, RawClient(server, "system") as system:
+        raw_client.predict()
         system.call("version")
         frames = sorted([*server.requests, *server.sent], key=lambda frame: frame.order)
         assert [frame.order for frame in frames] == list(range(1, len(frames) + 1))
@@ -33,8 +33,8 @@ def test_wait_for_finds_past_and_future_frames_and_explains_its_timeout() -> Non
     def version(frame: RecordedFrame) -> bool:
         return bool(frame.message.get("endpoint") == "version")
 
-    with Emulator() as server, Wire(server, "system") as wire:
-        late = threading.Thread(target=lambda: wire.call("version"))
+    with Emulator() as server, RawClient(server, "system") as raw_client:
+        late = threading.Thread(target=lambda: raw_client.call("version"))
         late.start()
         first = server.wait_for(version)
         late.join()
@@ -46,13 +46,13 @@ def test_wait_for_finds_past_and_future_frames_and_explains_its_timeout() -> Non
 
 
 def test_record_is_bounded_and_can_be_switched_off() -> None:
-    with Emulator(record_limit=5) as server, Wire(server) as wire:
-        wire.predict()
+    with Emulator(record_limit=5) as server, RawClient(server) as raw_client:
+        raw_client.predict()
         assert len(server.requests) + len(server.sent) == 5
         server.clear_record()
         assert server.sent == []
-    with Emulator(record=False) as server, Wire(server) as wire:
-        wire.predict()
+    with Emulator(record=False) as server, RawClient(server) as raw_client:
+        raw_client.predict()
         assert server.requests == server.sent == []
 
 
@@ -63,10 +63,10 @@ def test_stopped_emulator_leaves_no_thread_and_no_socket() -> None:
     before = of_emulators()
     server = Emulator().start()
     assert of_emulators() > before
-    wire = Wire(server)
+    raw_client = RawClient(server)
     server.stop()
     server.stop()
-    wire.close()
+    raw_client.close()
     assert of_emulators() <= before
     assert server.connections == 0
     gc.collect()  # an unclosed socket would warn here, and warnings are errors
@@ -77,10 +77,10 @@ def test_emulator_can_be_started_again_but_not_twice() -> None:
     with server:
         with pytest.raises(LMStudioError, match="already running"):
             server.start()
-        with Wire(server) as wire:
-            assert said(wire.predict()) == "first"
-    with server, Wire(server) as wire:
-        assert "emulator" in said(wire.predict())
+        with RawClient(server) as raw_client:
+            assert said(raw_client.predict()) == "first"
+    with server, RawClient(server) as raw_client:
+        assert "emulator" in said(raw_client.predict())
     with pytest.raises(LMStudioError, match="is not running"):
         server.drop_connections()
 

@@ -17,7 +17,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from lmstudio_integrations.emulator import EmulatedModel, Emulator, FailedToolCall, Reply, ToolCall
-from tests.emulator.wire import Wire
+from tests.emulator.raw_client import RawClient
 
 # The recordings are of a reference server, which was written before these were seen in the suites of LM Studio's SDKs.
 _OBSERVED = {"toolCalls": "eosFound", "generic.identifierNotFound": "generic.noModelMatchingQuery"}
@@ -94,7 +94,7 @@ class _Player:
     def __init__(self, server: Emulator, recording: list[dict[str, Any]]) -> None:
         self.server = server
         self.recording = recording
-        self.sockets: dict[str, Wire] = {}
+        self.sockets: dict[str, RawClient] = {}
         self.expected: dict[str, list[Any]] = {}
         self.received: dict[str, list[Any]] = {}
         self.conversations: list[tuple[list[Any], list[Any]]] = []
@@ -124,7 +124,7 @@ class _Player:
     def _open(self, path: str) -> None:
         self._end(path)
         self.left.discard(path)
-        self.sockets[path] = Wire(self.server, path, authenticate=False)
+        self.sockets[path] = RawClient(self.server, path, authenticate=False)
         self.expected[path], self.received[path] = [], []
         self.conversations.append((self.expected[path], self.received[path]))
 

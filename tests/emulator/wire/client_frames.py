@@ -1,6 +1,6 @@
 """Frames of clients, changed at random, and what the emulator makes of them.
 
-``python -m tests.emulator.client_frames 20000 [SEED]`` sends as many and prints what went wrong.
+``python -m tests.emulator.wire.client_frames 20000 [SEED]`` sends as many and prints what went wrong.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from websockets.sync.client import ClientConnection, connect
 from benchmarks.reliability.mutations import mutate
 from lmstudio_integrations.emulator import Emulator
 from lmstudio_integrations.protocol.envelopes import decode, encode
-from tests.emulator.wire import GUEST, prediction, stack
+from tests.emulator.raw_client import GUEST, prediction, stack
 
 __all__ = ["problems"]
 

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 
 from lmstudio_integrations.emulator import Emulator, FailedToolCall, Reply, ToolCall
-from tests.emulator.wire import Wire, capped, packets, prediction, said, stats, user
+from tests.emulator.raw_client import RawClient, capped, packets, prediction, said, stats, user
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -22,8 +22,8 @@ def server() -> Iterator[Emulator]:
 
 
 @pytest.fixture
-def wire(server: Emulator) -> Iterator[Wire]:
-    with Wire(server) as opened:
+def raw_client(server: Emulator) -> Iterator[RawClient]:
+    with RawClient(server) as opened:
         yield opened
 
 
@@ -49,11 +49,11 @@ def calls(seen: list[Any]) -> list[Any]:
     return [packet["toolCallRequest"] for packet in packets(seen) if packet["type"] == "toolCallGenerationEnd"]
 
 
-def test_several_calls_are_sent_in_order_with_unique_ids(server: Emulator, wire: Wire) -> None:
+def test_several_calls_are_sent_in_order_with_unique_ids(server: Emulator, raw_client: RawClient) -> None:
     server.script(
         Reply("Wait.", tool_calls=[ToolCall("add", {"a": 1, "b": 2}), ToolCall("add", {"a": 3, "b": 4}, brief=True)])
     )
-    seen = wire.predict(tools=TOOLS)
+    seen = raw_client.predict(tools=TOOLS)
     assert said(seen) == "Wait."
     names = ["Start", "NameReceived", "ArgumentFragmentGenerated", "End"]
     assert list(dict.fromkeys(kinds(seen)[:-2])) == names
@@ -63,25 +63,25 @@ def test_several_calls_are_sent_in_order_with_unique_ids(server: Emulator, wire:
     assert stats(seen)["stopReason"] == "eosFound"
 
 
-def test_ids_and_arguments_can_be_missing(server: Emulator, wire: Wire) -> None:
+def test_ids_and_arguments_can_be_missing(server: Emulator, raw_client: RawClient) -> None:
     server.script(Reply(tool_calls=[ToolCall("now", id=None, unoffered=True)]))
-    seen = wire.predict(tools=TOOLS)
+    seen = raw_client.predict(tools=TOOLS)
     assert calls(seen) == [{"type": "function", "name": "now"}]
     assert "toolCallId" not in packets(seen)[3]
 
 
-def test_failed_call_has_an_error_and_its_raw_text(server: Emulator, wire: Wire) -> None:
+def test_failed_call_has_an_error_and_its_raw_text(server: Emulator, raw_client: RawClient) -> None:
     server.script(Reply(failed_tool_call=FailedToolCall("add", '{"a": 1', error="Failed to parse tool call")))
-    seen = wire.predict(tools=TOOLS)
+    seen = raw_client.predict(tools=TOOLS)
     failed = next(packet for packet in packets(seen) if packet["type"] == "toolCallGenerationFailed")
     assert failed["error"]["title"] == "Failed to parse tool call"
     assert '{"a": 1' in failed["rawContent"]
     assert stats(seen)["stopReason"] == "eosFound"
 
 
-def test_call_truncated_by_the_token_limit_is_a_failed_one(server: Emulator, wire: Wire) -> None:
+def test_call_truncated_by_the_token_limit_is_a_failed_one(server: Emulator, raw_client: RawClient) -> None:
     server.script(Reply(tool_calls=[ToolCall("add", {"a": 1, "b": 2})]))
-    seen = wire.predict(tools=TOOLS, maxPredictedTokens=capped(5))
+    seen = raw_client.predict(tools=TOOLS, maxPredictedTokens=capped(5))
     assert kinds(seen)[-1] == "Failed"
     assert stats(seen)["stopReason"] == "maxPredictedTokensReached"
 
@@ -90,8 +90,8 @@ def choice(mode: str) -> dict[str, Any]:
     return {"type": "generic", "mode": mode}
 
 
-def test_rule_calls_a_tool_and_answers_after_its_result(wire: Wire) -> None:
-    first = wire.predict("What is 3 + 4?", tools=TOOLS)
+def test_rule_calls_a_tool_and_answers_after_its_result(raw_client: RawClient) -> None:
+    first = raw_client.predict("What is 3 + 4?", tools=TOOLS)
     assert [(call["name"], call["arguments"]) for call in calls(first)] == [("add", {"a": 3, "b": 4})]
     request = {"type": "toolCallRequest", "toolCallRequest": calls(first)[0]}
     turn = [
@@ -99,40 +99,40 @@ def test_rule_calls_a_tool_and_answers_after_its_result(wire: Wire) -> None:
         {"role": "assistant", "content": [request]},
         {"role": "tool", "content": [{"type": "toolCallResult", "content": "7"}]},
     ]
-    second = wire.until_end(wire.create("predict", prediction(turn, tools=TOOLS)))
+    second = raw_client.until_end(raw_client.create("predict", prediction(turn, tools=TOOLS)))
     assert calls(second) == []
     assert said(second).endswith("The tools said: 7")
 
 
-def test_tool_choice_none_forbids_and_required_forces(wire: Wire) -> None:
-    assert calls(wire.predict("Use add(1, 2)", tools=TOOLS, toolChoice=choice("none"))) == []
-    assert len(calls(wire.predict("Hello!", tools=TOOLS, toolChoice=choice("required")))) == 1
-    assert calls(wire.predict("Hello!", tools=TOOLS, toolChoice=choice("auto"))) == []
+def test_tool_choice_none_forbids_and_required_forces(raw_client: RawClient) -> None:
+    assert calls(raw_client.predict("Use add(1, 2)", tools=TOOLS, toolChoice=choice("none"))) == []
+    assert len(calls(raw_client.predict("Hello!", tools=TOOLS, toolChoice=choice("required")))) == 1
+    assert calls(raw_client.predict("Hello!", tools=TOOLS, toolChoice=choice("auto"))) == []
 
 
 # --- structured answers
 
 
-def test_schema_gets_a_valid_document_marked_as_emulated(wire: Wire) -> None:
+def test_schema_gets_a_valid_document_marked_as_emulated(raw_client: RawClient) -> None:
     schema = {
         "type": "object",
         "properties": {"setup": {"type": "string"}, "n": {"type": "integer"}},
         "required": ["setup", "n"],
     }
-    made = json.loads(said(wire.predict(structured={"type": "json", "jsonSchema": schema})))
+    made = json.loads(said(raw_client.predict(structured={"type": "json", "jsonSchema": schema})))
     jsonschema.validate(made, schema)
     assert made["setup"] == "emulated setup"
 
 
-def test_json_mode_takes_its_keys_from_the_prompt(wire: Wire) -> None:
+def test_json_mode_takes_its_keys_from_the_prompt(raw_client: RawClient) -> None:
     for prompt in ("A joke, as JSON with 'setup' and 'punchline' keys.", "Give JSON with the keys setup, punchline"):
-        made = json.loads(said(wire.predict(prompt, structured={"type": "json"})))
+        made = json.loads(said(raw_client.predict(prompt, structured={"type": "json"})))
         assert set(made) == {"setup", "punchline"}
-    assert isinstance(json.loads(said(wire.predict("Anything", structured={"type": "json"}))), dict)
+    assert isinstance(json.loads(said(raw_client.predict("Anything", structured={"type": "json"}))), dict)
 
 
-def test_grammar_is_followed_and_a_malformed_one_is_an_error(wire: Wire) -> None:
+def test_grammar_is_followed_and_a_malformed_one_is_an_error(raw_client: RawClient) -> None:
     grammar = 'root ::= ("yes" | "no") "."'
-    assert said(wire.predict(structured={"type": "gbnf", "gbnfGrammar": grammar})) == "yes."
-    broken = wire.predict(structured={"type": "gbnf", "gbnfGrammar": "root ::= nowhere"})
+    assert said(raw_client.predict(structured={"type": "gbnf", "gbnfGrammar": grammar})) == "yes."
+    broken = raw_client.predict(structured={"type": "gbnf", "gbnfGrammar": "root ::= nowhere"})
     assert broken[-1]["error"]["title"] == "Failed to parse the grammar"

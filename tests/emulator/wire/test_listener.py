@@ -1,4 +1,4 @@
-"""Whoever is let in is also seen out."""
+"""Every connection that is accepted is also closed."""
 
 from __future__ import annotations
 

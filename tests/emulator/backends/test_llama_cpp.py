@@ -16,7 +16,7 @@ import pytest
 
 from lmstudio_integrations.emulator import Emulator, Reply
 from lmstudio_integrations.emulator.backends.llama_cpp import available, find_model
-from tests.emulator.wire import Wire, capped, fragments, packets, prediction, said, stats, user
+from tests.emulator.raw_client import RawClient, capped, fragments, packets, prediction, said, stats, user
 
 WHY_NOT = available()
 pytestmark = [
@@ -47,8 +47,8 @@ def server() -> Iterator[Emulator]:
 
 
 def predict(server: Emulator, prompt: Any, **fields: Any) -> list[Any]:
-    with Wire(server, timeout=60) as wire:
-        return wire.until_end(wire.create("predict", prediction(prompt, KEY, **fields)))
+    with RawClient(server, timeout=60) as raw_client:
+        return raw_client.until_end(raw_client.create("predict", prediction(prompt, KEY, **fields)))
 
 
 def test_model_file_is_loaded_for_chat_and_embeddings(server: Emulator) -> None:
@@ -108,11 +108,13 @@ def test_forced_tool_call_has_valid_arguments_in_fragments(server: Emulator) -> 
 
 def test_tokenize_count_and_template_are_the_models(server: Emulator) -> None:
     specifier = {"type": "query", "query": {"identifier": KEY}}
-    with Wire(server, timeout=60) as wire:
-        ids = wire.call("tokenize", {"specifier": specifier, "inputString": "Hello 世界"})["result"]["tokens"]
-        count = wire.call("countTokens", {"specifier": specifier, "inputString": "Hello 世界"})["result"]["tokenCount"]
+    with RawClient(server, timeout=60) as raw_client:
+        ids = raw_client.call("tokenize", {"specifier": specifier, "inputString": "Hello 世界"})["result"]["tokens"]
+        count = raw_client.call("countTokens", {"specifier": specifier, "inputString": "Hello 世界"})["result"][
+            "tokenCount"
+        ]
         parameter = {"specifier": specifier, "history": {"messages": [user("hi")]}, "opts": {}}
-        made = wire.call("applyPromptTemplate", {**parameter, "predictionConfigStack": {"layers": []}})
+        made = raw_client.call("applyPromptTemplate", {**parameter, "predictionConfigStack": {"layers": []}})
     assert count == len(ids) > 1
     assert "hi<|im_end|>" in made["result"]["formatted"]
     assert made["result"]["formatted"].startswith("<|im_start|>system\n")
@@ -121,9 +123,9 @@ def test_tokenize_count_and_template_are_the_models(server: Emulator) -> None:
 def test_embeddings_of_similar_texts_are_closer_and_long_texts_work(server: Emulator) -> None:
     specifier = {"type": "query", "query": {"identifier": f"{KEY}-embedding"}}
     texts = ["A cat sleeps on the sofa.", "A kitten naps on the couch.", "Interest rates rose in May.", "word " * 300]
-    with Wire(server, "embedding", timeout=60) as wire:
+    with RawClient(server, "embedding", timeout=60) as raw_client:
         made = [
-            wire.call("embedString", {"modelSpecifier": specifier, "inputString": text})["result"]["embedding"]
+            raw_client.call("embedString", {"modelSpecifier": specifier, "inputString": text})["result"]["embedding"]
             for text in texts
         ]
     cat, kitten, rates, long = made
@@ -132,16 +134,16 @@ def test_embeddings_of_similar_texts_are_closer_and_long_texts_work(server: Emul
 
 
 def test_cancel_ends_a_generation_and_frees_the_engine(server: Emulator) -> None:
-    with Wire(server, timeout=60) as wire:
-        number = wire.create(
+    with RawClient(server, timeout=60) as raw_client:
+        number = raw_client.create(
             "predict", prediction("Count to a million.", KEY, temperature=0, llama__xtcThreshold=capped(0))
         )
-        while (message := wire.receive()).get("message", {}).get("type") != "fragment":
+        while (message := raw_client.receive()).get("message", {}).get("type") != "fragment":
             assert message["type"] == "channelSend"
-        wire.send({"type": "channelSend", "channelId": number, "message": {"type": "cancel"}})
-        seen = wire.until_end(number)
+        raw_client.send({"type": "channelSend", "channelId": number, "message": {"type": "cancel"}})
+        seen = raw_client.until_end(number)
         assert stats(seen)["stopReason"] == "userStopped"
-        after = wire.until_end(wire.create("predict", prediction("Hi", KEY, maxPredictedTokens=capped(1))))
+        after = raw_client.until_end(raw_client.create("predict", prediction("Hi", KEY, maxPredictedTokens=capped(1))))
     assert stats(after)["predictedTokensCount"] <= 1
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from lmstudio_integrations.emulator.wire.calls import Endpoint
 from lmstudio_integrations.emulator.wire.endpoints import ENDPOINTS
-from tests.emulator.client_frames import problems
+from tests.emulator.wire.client_frames import problems
 
 pytestmark = [pytest.mark.timeout(50), pytest.mark.invalid_frames]
 

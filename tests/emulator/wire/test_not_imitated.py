@@ -11,7 +11,7 @@ from lmstudio_integrations import Client
 from lmstudio_integrations.emulator import EmulatedModel, Emulator
 from lmstudio_integrations.emulator.wire.endpoints import ENDPOINTS
 from lmstudio_integrations.emulator.wire.not_imitated import NOT_IMITATED
-from tests.emulator.wire import Wire
+from tests.emulator.raw_client import RawClient
 from tests.frame_validation.shared import SCHEMA_PATH
 
 
@@ -34,13 +34,13 @@ def test_every_endpoint_of_lm_studio_is_imitated_or_named_as_missing() -> None:
     ("namespace", "endpoint"), [(space, name) for space, names in NOT_IMITATED.items() for name in sorted(names)]
 )
 def test_missing_endpoint_is_answered_with_an_error_that_names_it(namespace: str, endpoint: str) -> None:
-    with Emulator() as server, Wire(server, namespace) as wire:
-        wire.send({"type": "rpcCall", "endpoint": endpoint, "callId": 7})
-        answer = wire.receive()
+    with Emulator() as server, RawClient(server, namespace) as raw_client:
+        raw_client.send({"type": "rpcCall", "endpoint": endpoint, "callId": 7})
+        answer = raw_client.receive()
         assert (answer["type"], answer["callId"]) == ("rpcError", 7)
         assert answer["error"]["title"] == f"The emulator does not imitate {namespace}.{endpoint}"
-        wire.send({"type": "channelCreate", "endpoint": endpoint, "channelId": 8, "creationParameter": {}})
-        answer = wire.receive()
+        raw_client.send({"type": "channelCreate", "endpoint": endpoint, "channelId": 8, "creationParameter": {}})
+        answer = raw_client.receive()
         assert (answer["type"], answer["channelId"]) == ("channelError", 8)
 
 
@@ -64,9 +64,9 @@ def test_model_is_loaded_and_found_by_a_prefix_of_its_path(name: str) -> None:
 @pytest.mark.parametrize("member", ["identifier", "path"])
 def test_query_finds_the_loaded_model_by_a_prefix_of_its_path(member: str) -> None:
     model = EmulatedModel("small", path="publisher/small-GGUF/small-Q4.gguf", loaded=True)
-    with Emulator([model]) as server, Wire(server) as wire:
+    with Emulator([model]) as server, RawClient(server) as raw_client:
         specifier = {"type": "query", "query": {member: "publisher/SMALL-gguf"}}
-        answer = wire.call("getModelInfo", {"specifier": specifier, "throwIfNotFound": True})
+        answer = raw_client.call("getModelInfo", {"specifier": specifier, "throwIfNotFound": True})
     assert answer["result"]["identifier"] == "small"
 
 

@@ -1,4 +1,4 @@
-"""A bare socket: for tests that speak to the emulator without any client library."""
+"""A WebSocket without any client library, for tests of the emulator; and its messages, made and read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lmstudio_integrations.emulator import Emulator
 GUEST = {"authVersion": 1, "clientIdentifier": "guest:wire", "clientPasskey": "wire"}
 
 
-class Wire:
+class RawClient:
     """One WebSocket. Authenticates by itself unless ``authenticate=False``."""
 
     def __init__(

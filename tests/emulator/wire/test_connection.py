@@ -16,7 +16,7 @@ from websockets.sync.client import connect
 from websockets.typing import Origin
 
 from lmstudio_integrations.emulator import Emulator
-from tests.emulator.wire import GUEST, Wire, prediction, said, stats, user
+from tests.emulator.raw_client import GUEST, RawClient, prediction, said, stats, user
 
 pytestmark = [pytest.mark.timeout(30), pytest.mark.invalid_frames]
 
@@ -31,15 +31,15 @@ def server() -> Iterator[Emulator]:
 
 
 @pytest.fixture
-def wire(server: Emulator) -> Iterator[Wire]:
-    with Wire(server) as opened:
+def raw_client(server: Emulator) -> Iterator[RawClient]:
+    with RawClient(server) as opened:
         yield opened
 
 
-def still_silent(wire: Wire) -> None:
+def still_silent(raw_client: RawClient) -> None:
     """Nothing was sent: the answer to a later call is the next that comes."""
-    wire.send({"type": "keepAlive"})
-    assert wire.receive() == {"type": "keepAliveAck"}
+    raw_client.send({"type": "keepAlive"})
+    assert raw_client.receive() == {"type": "keepAliveAck"}
 
 
 def test_greeting_needs_no_authentication(server: Emulator) -> None:
@@ -60,14 +60,14 @@ def test_upgrade_on_an_unknown_path_is_never_answered(server: Emulator, path: st
 
 
 def test_query_in_the_path_is_ignored(server: Emulator) -> None:
-    with Wire(server, "llm?x=1") as wire:
-        still_silent(wire)
+    with RawClient(server, "llm?x=1") as raw_client:
+        still_silent(raw_client)
 
 
 def test_prefix_precedes_all_paths() -> None:
     with Emulator(prefix="/behind/proxy") as server:
-        with Wire(server) as wire:
-            still_silent(wire)
+        with RawClient(server) as raw_client:
+            still_silent(raw_client)
         with urllib.request.urlopen(server.url.replace("ws", "http", 1) + "/lmstudio-greeting", timeout=5) as answer:
             assert json.loads(answer.read()) == {"lmstudio": True}
         with pytest.raises(urllib.error.HTTPError, match="404"):
@@ -76,18 +76,18 @@ def test_prefix_precedes_all_paths() -> None:
 
 @pytest.mark.parametrize("bad", ["nonsense", "[]", '{"authVersion":2}', '{"authVersion":1,"clientIdentifier":1}'])
 def test_malformed_authentication_is_ignored_and_a_valid_one_may_follow(server: Emulator, bad: str) -> None:
-    with Wire(server, authenticate=False) as wire:
-        wire.send(bad)
-        wire.send(GUEST)
-        assert wire.receive() == {"success": True}
+    with RawClient(server, authenticate=False) as raw_client:
+        raw_client.send(bad)
+        raw_client.send(GUEST)
+        assert raw_client.receive() == {"success": True}
 
 
 def test_rpc_before_the_authentication_is_discarded(server: Emulator) -> None:
-    with Wire(server, authenticate=False) as wire:
-        wire.send({"type": "rpcCall", "endpoint": "listLoaded", "callId": 1})
-        wire.send(GUEST)
-        assert wire.receive() == {"success": True}
-        still_silent(wire)
+    with RawClient(server, authenticate=False) as raw_client:
+        raw_client.send({"type": "rpcCall", "endpoint": "listLoaded", "callId": 1})
+        raw_client.send(GUEST)
+        assert raw_client.receive() == {"success": True}
+        still_silent(raw_client)
 
 
 @pytest.mark.parametrize(
@@ -99,31 +99,31 @@ def test_rpc_before_the_authentication_is_discarded(server: Emulator) -> None:
     ],
 )
 def test_emulator_with_a_token_refuses_other_clients(identifier: str, passkey: str, error: str | None) -> None:
-    with Emulator(api_token=TOKEN) as server, Wire(server, authenticate=False) as wire:
-        wire.send({"authVersion": 1, "clientIdentifier": identifier, "clientPasskey": passkey})
-        answer = wire.receive()
+    with Emulator(api_token=TOKEN) as server, RawClient(server, authenticate=False) as raw_client:
+        raw_client.send({"authVersion": 1, "clientIdentifier": identifier, "clientPasskey": passkey})
+        answer = raw_client.receive()
         assert answer == ({"success": True} if error is None else {"success": False, "error": error})
         if error is not None:
             with pytest.raises(ConnectionClosed) as closed:
-                wire.receive()
+                raw_client.receive()
             assert closed.value.rcvd is not None
             assert closed.value.rcvd.code == 1005
 
 
 def test_first_passkey_of_an_identifier_is_required_later(server: Emulator) -> None:
     other = {**GUEST, "clientPasskey": "another"}
-    with Wire(server), Wire(server, "system", authenticate=False) as second:
+    with RawClient(server), RawClient(server, "system", authenticate=False) as second:
         second.send(other)
         assert "Invalid client passkey" in second.receive()["error"]
     server.wait_until(lambda: server.connections == 0)
-    with Wire(server, authenticate=False) as later:
+    with RawClient(server, authenticate=False) as later:
         later.send(other)
         assert later.receive() == {"success": True}
 
 
 def test_client_that_does_not_authenticate_is_refused() -> None:
-    with Emulator(auth_timeout=0.05) as server, Wire(server, authenticate=False) as wire:
-        assert wire.receive() == {"success": False, "error": "Authentication timed out"}
+    with Emulator(auth_timeout=0.05) as server, RawClient(server, authenticate=False) as raw_client:
+        assert raw_client.receive() == {"success": False, "error": "Authentication timed out"}
 
 
 @pytest.mark.parametrize(
@@ -140,14 +140,14 @@ def test_client_that_does_not_authenticate_is_refused() -> None:
         [],
     ],
 )
-def test_invalid_envelope_is_discarded(wire: Wire, frame: Any) -> None:
-    wire.send(frame)
-    still_silent(wire)
+def test_invalid_envelope_is_discarded(raw_client: RawClient, frame: Any) -> None:
+    raw_client.send(frame)
+    still_silent(raw_client)
 
 
-def test_binary_frames_and_ids_like_1_0_are_accepted(wire: Wire) -> None:
-    wire.send(b'{"type":"rpcCall","endpoint":"listLoaded","callId":-1.0}')
-    assert wire.receive()["callId"] == -1
+def test_binary_frames_and_ids_like_1_0_are_accepted(raw_client: RawClient) -> None:
+    raw_client.send(b'{"type":"rpcCall","endpoint":"listLoaded","callId":-1.0}')
+    assert raw_client.receive()["callId"] == -1
 
 
 @pytest.mark.parametrize(
@@ -164,22 +164,22 @@ def test_binary_frames_and_ids_like_1_0_are_accepted(wire: Wire) -> None:
     ],
 )  # fmt: skip
 def test_unknown_endpoint_or_ill_typed_parameter_gets_a_warning_without_an_id(
-    wire: Wire, message: dict[str, Any], kind: str, words: str
+    raw_client: RawClient, message: dict[str, Any], kind: str, words: str
 ) -> None:
-    wire.send(message)
-    answer = wire.receive()
+    raw_client.send(message)
+    answer = raw_client.receive()
     assert answer["type"] == "communicationWarning"
     assert answer["kind"] == kind
     assert words in answer["warning"]
     assert "callId" not in answer
-    still_silent(wire)
+    still_silent(raw_client)
 
 
-def test_only_five_warnings_are_sent_per_socket(wire: Wire) -> None:
+def test_only_five_warnings_are_sent_per_socket(raw_client: RawClient) -> None:
     for number in range(7):
-        wire.send({"type": "rpcCall", "endpoint": "nope", "callId": number})
-    assert [wire.receive()["type"] for _ in range(5)] == ["communicationWarning"] * 5
-    still_silent(wire)
+        raw_client.send({"type": "rpcCall", "endpoint": "nope", "callId": number})
+    assert [raw_client.receive()["type"] for _ in range(5)] == ["communicationWarning"] * 5
+    still_silent(raw_client)
 
 
 BAD_PREDICTIONS: list[dict[str, Any]] = [
@@ -198,84 +198,84 @@ BAD_PREDICTIONS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("change", BAD_PREDICTIONS)
-def test_ill_typed_prediction_gets_a_warning_only(wire: Wire, change: dict[str, Any]) -> None:
-    wire.create("predict", {**prediction(), **change})
-    answer = wire.receive()
+def test_ill_typed_prediction_gets_a_warning_only(raw_client: RawClient, change: dict[str, Any]) -> None:
+    raw_client.create("predict", {**prediction(), **change})
+    answer = raw_client.receive()
     assert (answer["type"], answer["kind"]) == ("communicationWarning", "channelCreationParameterTypeError")
     assert "endpointName = predict" in answer["warning"]
-    still_silent(wire)
+    still_silent(raw_client)
 
 
 @pytest.mark.parametrize("ttl", [0, None, 1.5, -1, "60"])
-def test_invalid_ttl_is_refused(wire: Wire, ttl: Any) -> None:
+def test_invalid_ttl_is_refused(raw_client: RawClient, ttl: Any) -> None:
     parameter = {"identifier": "emulator/chat-2", "loadTtlMs": ttl, "loadConfigStack": {"layers": []}}
-    wire.create("getOrLoad", parameter)
-    assert wire.receive()["kind"] == "channelCreationParameterTypeError"
+    raw_client.create("getOrLoad", parameter)
+    assert raw_client.receive()["kind"] == "channelCreationParameterTypeError"
 
 
-def test_unknown_extra_keys_are_stripped_silently(wire: Wire) -> None:
-    seen = wire.until_end(wire.create("predict", {**prediction(), "temperatur": 1}))
+def test_unknown_extra_keys_are_stripped_silently(raw_client: RawClient) -> None:
+    seen = raw_client.until_end(raw_client.create("predict", {**prediction(), "temperatur": 1}))
     assert seen[-1]["type"] == "channelClose"
 
 
-def test_config_field_of_the_wrong_type_is_a_channel_error(wire: Wire) -> None:
-    seen = wire.predict(maxPredictedTokens={"checked": True, "value": False})
+def test_config_field_of_the_wrong_type_is_a_channel_error(raw_client: RawClient) -> None:
+    seen = raw_client.predict(maxPredictedTokens={"checked": True, "value": False})
     assert seen[-1]["error"]["title"].startswith("Field with key llm.prediction.maxPredictedTokens does not satisfy")
 
 
-def test_unknown_config_field_is_ignored(wire: Wire) -> None:
-    assert wire.predict(nobody__knows=[1])[-1]["type"] == "channelClose"
+def test_unknown_config_field_is_ignored(raw_client: RawClient) -> None:
+    assert raw_client.predict(nobody__knows=[1])[-1]["type"] == "channelClose"
 
 
-def test_invalid_packet_leaves_its_channel_open(server: Emulator, wire: Wire) -> None:
+def test_invalid_packet_leaves_its_channel_open(server: Emulator, raw_client: RawClient) -> None:
     from lmstudio_integrations.emulator import Reply, ThreadsafeEvent
 
     gate = ThreadsafeEvent()
     server.script(Reply("a b", hold=gate, hold_after=1))
-    number = wire.create("predict", prediction())
-    wire.send({"type": "channelSend", "channelId": number, "message": {"type": "stop"}})
+    number = raw_client.create("predict", prediction())
+    raw_client.send({"type": "channelSend", "channelId": number, "message": {"type": "stop"}})
     seen: list[Any] = []
     while not seen or seen[-1].get("kind") != "channelMessageTypeError":
-        seen.append(wire.receive())
+        seen.append(raw_client.receive())
     gate.set()
-    assert said(seen + wire.until_end(number)) == "a b"
+    assert said(seen + raw_client.until_end(number)) == "a b"
 
 
-def test_open_channel_id_is_refused_and_free_after_the_close(server: Emulator, wire: Wire) -> None:
+def test_open_channel_id_is_refused_and_free_after_the_close(server: Emulator, raw_client: RawClient) -> None:
     from lmstudio_integrations.emulator import Reply, ThreadsafeEvent
 
     gate = ThreadsafeEvent()
     server.script(Reply("first", hold=gate), Reply("second"))
     message = {"type": "channelCreate", "endpoint": "predict", "channelId": 7, "creationParameter": prediction()}
-    wire.send(message)
-    wire.send(message)
+    raw_client.send(message)
+    raw_client.send(message)
     seen: list[Any] = []
     while not seen or seen[-1].get("kind") != "channelAlreadyOpen":
-        seen.append(wire.receive())
+        seen.append(raw_client.receive())
     gate.set()
-    assert said(seen + wire.until_end(7)) == "first"
-    wire.send(message)
-    assert said(wire.until_end(7)) == "second"
+    assert said(seen + raw_client.until_end(7)) == "first"
+    raw_client.send(message)
+    assert said(raw_client.until_end(7)) == "second"
 
 
-def test_cancel_right_after_the_creation_is_received(server: Emulator, wire: Wire) -> None:
+def test_cancel_right_after_the_creation_is_received(server: Emulator, raw_client: RawClient) -> None:
     from lmstudio_integrations.emulator import Reply, ThreadsafeEvent
 
     server.script(Reply("never", hold=ThreadsafeEvent()))
-    number = wire.create("predict", prediction())
-    wire.send({"type": "channelSend", "channelId": number, "message": {"type": "cancel"}})
-    assert stats(wire.until_end(number))["stopReason"] == "userStopped"
+    number = raw_client.create("predict", prediction())
+    raw_client.send({"type": "channelSend", "channelId": number, "message": {"type": "cancel"}})
+    assert stats(raw_client.until_end(number))["stopReason"] == "userStopped"
 
 
-def test_void_results_have_no_result_key(server: Emulator, wire: Wire) -> None:
+def test_void_results_have_no_result_key(server: Emulator, raw_client: RawClient) -> None:
     missing = {"type": "query", "query": {"identifier": "nope"}}
-    assert wire.call("getModelInfo", {"specifier": missing, "throwIfNotFound": False}) == {
+    assert raw_client.call("getModelInfo", {"specifier": missing, "throwIfNotFound": False}) == {
         "type": "rpcResult",
         "callId": 1,
     }
-    error = wire.call("getModelInfo", {"specifier": missing, "throwIfNotFound": True})["error"]
+    error = raw_client.call("getModelInfo", {"specifier": missing, "throwIfNotFound": True})["error"]
     assert error["displayData"]["code"] == "generic.noModelMatchingQuery"
-    assert wire.call("unloadModel", {"identifier": "emulator/chat"}) == {"type": "rpcResult", "callId": 3}
+    assert raw_client.call("unloadModel", {"identifier": "emulator/chat"}) == {"type": "rpcResult", "callId": 3}
 
 
 def test_frames_above_100_mib_close_the_socket(server: Emulator) -> None:
@@ -290,21 +290,21 @@ def test_frames_above_100_mib_close_the_socket(server: Emulator) -> None:
 
 
 def test_system_namespace_reports_the_emulator(server: Emulator) -> None:
-    with Wire(server, "system") as wire:
-        assert wire.call("version")["result"] == {"version": "emulator", "build": 0}
-        assert wire.call("info")["result"]["version"] == "emulator"
-        assert {model["publisher"] for model in wire.call("listDownloadedModels")["result"]} == {"emulator"}
+    with RawClient(server, "system") as raw_client:
+        assert raw_client.call("version")["result"] == {"version": "emulator", "build": 0}
+        assert raw_client.call("info")["result"]["version"] == "emulator"
+        assert {model["publisher"] for model in raw_client.call("listDownloadedModels")["result"]} == {"emulator"}
 
 
 def test_uploaded_file_belongs_to_its_client(server: Emulator) -> None:
-    with Wire(server, "files") as files:
+    with RawClient(server, "files") as files:
         made = files.call("uploadFileBase64", {"name": "a.png", "contentBase64": "iVBORw0KGgo="})["result"]
         assert (made["fileType"], made["sizeBytes"]) == ("image", 8)
         refused = files.call("uploadFileBase64", {"name": "a.png", "contentBase64": "***"})
         assert "base64" in refused["error"]["title"]
     part = {"type": "file", "name": "a.png", "identifier": made["identifier"], "sizeBytes": 8, "fileType": "image"}
     message = {"role": "user", "content": [part]}
-    with Wire(server) as owner:
+    with RawClient(server) as owner:
         assert owner.until_end(owner.create("predict", prediction([message])))[-1]["type"] == "channelClose"
         with_blind = owner.until_end(
             owner.create("getOrLoad", {"identifier": "emulator/chat-2", "loadConfigStack": {"layers": []}})
@@ -313,14 +313,14 @@ def test_uploaded_file_belongs_to_its_client(server: Emulator) -> None:
         blind = owner.until_end(owner.create("predict", prediction([message], "emulator/chat-2")))
         assert "images" in blind[-1]["error"]["title"]
     server.wait_until(lambda: server.connections == 0)
-    with Wire(server, authenticate=False) as stranger:
+    with RawClient(server, authenticate=False) as stranger:
         stranger.send({**GUEST, "clientIdentifier": "guest:stranger"})
         stranger.receive()
         seen = stranger.until_end(stranger.create("predict", prediction([message])))
         assert seen[-1]["error"]["title"].startswith("File not found")
 
 
-def test_prompt_template_has_system_tools_calls_and_results(wire: Wire) -> None:
+def test_prompt_template_has_system_tools_calls_and_results(raw_client: RawClient) -> None:
     history = [
         {"role": "system", "content": [{"type": "text", "text": "Be brief."}]},
         user("1+2?"),
@@ -329,7 +329,9 @@ def test_prompt_template_has_system_tools_calls_and_results(wire: Wire) -> None:
     ]  # fmt: skip
     tool = {"type": "function", "function": {"name": "add"}}
     parameter = {"specifier": CHAT, "history": {"messages": history}, "predictionConfigStack": {"layers": []}}
-    made = wire.call("applyPromptTemplate", {**parameter, "opts": {"toolDefinitions": [tool]}})["result"]["formatted"]
+    made = raw_client.call("applyPromptTemplate", {**parameter, "opts": {"toolDefinitions": [tool]}})["result"][
+        "formatted"
+    ]
     order = ["<|im_start|>system\nBe brief.", '{"name":"add"}', "1+2?", '<tool_call>{"name":"add","arguments":{"a":1}}']
     assert [made.find(part) for part in order] == sorted(made.find(part) for part in order)
     assert -1 not in [made.find(part) for part in order]
@@ -363,7 +365,7 @@ def test_page_of_an_allowed_origin_connects(origins: tuple[str, ...]) -> None:
 
 def test_recorded_frames_show_no_secrets() -> None:
     content = "SGVsbG8gdGhlcmU="
-    with Emulator() as server, Wire(server, "files") as files:
+    with Emulator() as server, RawClient(server, "files") as files:
         files.call("uploadFileBase64", {"name": "a.txt", "contentBase64": content})
         first, second = server.requests
         with pytest.raises(TimeoutError) as late:

@@ -16,9 +16,9 @@ from lmstudio_integrations.emulator import config_schema
 from lmstudio_integrations.emulator.errors import EndpointError
 from lmstudio_integrations.emulator.wire import request_schemas
 from lmstudio_integrations.emulator.wire.endpoints import ENDPOINTS
-from tests.emulator.wire import prediction
+from tests.emulator.raw_client import prediction
 
-SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "protocol"
+SHARED = Path(__file__).resolve().parents[3].parent / "shared" / "protocol"
 pytestmark = [
     pytest.mark.timeout(60),
     pytest.mark.skipif(

@@ -22,7 +22,18 @@ from lmstudio_integrations.emulator.backends import chat_template as template
 from lmstudio_integrations.emulator.backends import fake_tokenizer as tokens
 from lmstudio_integrations.emulator.backends.limits import Limits
 from lmstudio_integrations.emulator.backends.reply_events import Text
-from tests.emulator.wire import Wire, capped, fragments, packets, prediction, said, stack, stats, success, user
+from tests.emulator.raw_client import (
+    RawClient,
+    capped,
+    fragments,
+    packets,
+    prediction,
+    said,
+    stack,
+    stats,
+    success,
+    user,
+)
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -34,8 +45,8 @@ def server() -> Iterator[Emulator]:
 
 
 @pytest.fixture
-def wire(server: Emulator) -> Iterator[Wire]:
-    with Wire(server) as opened:
+def raw_client(server: Emulator) -> Iterator[RawClient]:
+    with RawClient(server) as opened:
         yield opened
 
 
@@ -71,44 +82,48 @@ def test_stop_string_ends_the_text_at_any_fragment_boundary(parts: list[str], st
     assert limits.stop_reason == ("stopStringFound" if any(stop in "".join(parts) for stop in stops) else None)
 
 
-def test_stop_string_across_fragments_is_not_in_the_output(server: Emulator, wire: Wire) -> None:
+def test_stop_string_across_fragments_is_not_in_the_output(server: Emulator, raw_client: RawClient) -> None:
     server.script(Reply(fragments=["Hello E", "N", "D world"]))
-    seen = wire.predict(stopStrings=["END"])
+    seen = raw_client.predict(stopStrings=["END"])
     assert said(seen) == "Hello "
     assert (stats(seen)["stopReason"], stats(seen)["stopString"]) == ("stopStringFound", "END")
 
 
-def test_incomplete_stop_string_is_sent_later(server: Emulator, wire: Wire) -> None:
+def test_incomplete_stop_string_is_sent_later(server: Emulator, raw_client: RawClient) -> None:
     server.script(Reply(fragments=["a E", "N", "ough EN"]))
-    seen = wire.predict(stopStrings=["END"])
+    seen = raw_client.predict(stopStrings=["END"])
     assert said(seen) == "a ENough EN"
     assert stats(seen)["stopReason"] == "eosFound"
 
 
 @pytest.mark.parametrize(("limit", "text"), [(1, "one"), (2, "one two"), (3, "one two three")])
-def test_max_tokens_ends_the_answer(server: Emulator, wire: Wire, limit: int, text: str) -> None:
+def test_max_tokens_ends_the_answer(server: Emulator, raw_client: RawClient, limit: int, text: str) -> None:
     server.script(Reply("one two three"))
-    seen = wire.predict(maxPredictedTokens=capped(limit))
+    seen = raw_client.predict(maxPredictedTokens=capped(limit))
     assert said(seen) == text
     assert stats(seen)["stopReason"] == "maxPredictedTokensReached"
     assert stats(seen)["predictedTokensCount"] == limit
 
 
-def test_fragment_of_several_tokens_is_cut_at_the_limit(server: Emulator, wire: Wire) -> None:
+def test_fragment_of_several_tokens_is_cut_at_the_limit(server: Emulator, raw_client: RawClient) -> None:
     server.script(Reply(fragments=["one two three four"]))
-    assert said(wire.predict(maxPredictedTokens=capped(2))) == "one two"
+    assert said(raw_client.predict(maxPredictedTokens=capped(2))) == "one two"
 
 
-def test_tokenize_count_progress_and_statistics_agree(server: Emulator, wire: Wire) -> None:
+def test_tokenize_count_progress_and_statistics_agree(server: Emulator, raw_client: RawClient) -> None:
     text = "Ünïcödé, 世界! 👩‍👩‍👧 12345 don't\n\n  x"
     server.script(Reply(text))
     specifier = {"type": "query", "query": {}}
-    ids = wire.call("tokenize", {"specifier": specifier, "inputString": text})["result"]["tokens"]
-    count = wire.call("countTokens", {"specifier": specifier, "inputString": text})["result"]["tokenCount"]
+    ids = raw_client.call("tokenize", {"specifier": specifier, "inputString": text})["result"]["tokens"]
+    count = raw_client.call("countTokens", {"specifier": specifier, "inputString": text})["result"]["tokenCount"]
     parameter = {"specifier": specifier, "history": {"messages": [user("Hi")]}, "opts": {}}
-    prompt = wire.call("applyPromptTemplate", {**parameter, "predictionConfigStack": stack()})["result"]["formatted"]
-    prompt_count = wire.call("countTokens", {"specifier": specifier, "inputString": prompt})["result"]["tokenCount"]
-    seen = wire.predict("Hi")
+    prompt = raw_client.call("applyPromptTemplate", {**parameter, "predictionConfigStack": stack()})["result"][
+        "formatted"
+    ]
+    prompt_count = raw_client.call("countTokens", {"specifier": specifier, "inputString": prompt})["result"][
+        "tokenCount"
+    ]
+    seen = raw_client.predict("Hi")
     details = packets(seen)[0]["details"]
     assert said(seen) == text
     assert len(ids) == count == sum(f["tokensCount"] for f in fragments(seen))
@@ -116,29 +131,29 @@ def test_tokenize_count_progress_and_statistics_agree(server: Emulator, wire: Wi
     assert prompt_count == stats(seen)["promptTokensCount"] == details["totalPromptTokenCount"]
 
 
-def test_too_long_prompt_is_an_error_with_both_counts_or_is_truncated(server: Emulator, wire: Wire) -> None:
+def test_too_long_prompt_is_an_error_with_both_counts_or_is_truncated(server: Emulator, raw_client: RawClient) -> None:
     long = "word " * 5000
-    error = wire.predict(long, contextOverflowPolicy="stopAtLimit")[-1]["error"]
+    error = raw_client.predict(long, contextOverflowPolicy="stopAtLimit")[-1]["error"]
     needed = tokens.count(template.chatml([user(long)]))
     assert needed > 5000
     assert error["title"] == f"The prompt needs {needed} tokens, which exceeds the context length of 4096 tokens"
     for policy in ("truncateMiddle", "rollingWindow"):
-        assert stats(wire.predict(long, contextOverflowPolicy=policy))["promptTokensCount"] < 4096
+        assert stats(raw_client.predict(long, contextOverflowPolicy=policy))["promptTokensCount"] < 4096
 
 
 def test_answer_that_fills_the_context_stops_with_stop_at_limit() -> None:
     small = EmulatedModel("emulator/chat", loaded=True, context_length=64)
-    with Emulator([small], replies=[Reply("word " * 80)] * 2) as server, Wire(server) as wire:
-        seen = wire.predict(contextOverflowPolicy="stopAtLimit")
+    with Emulator([small], replies=[Reply("word " * 80)] * 2) as server, RawClient(server) as raw_client:
+        seen = raw_client.predict(contextOverflowPolicy="stopAtLimit")
         assert stats(seen)["stopReason"] == "contextLengthReached"
         assert stats(seen)["totalTokensCount"] == 64
-        assert stats(wire.predict())["totalTokensCount"] > 64
+        assert stats(raw_client.predict())["totalTokensCount"] > 64
 
 
-def test_log_probs_add_tokens_to_each_fragment(server: Emulator, wire: Wire) -> None:
+def test_log_probs_add_tokens_to_each_fragment(server: Emulator, raw_client: RawClient) -> None:
     server.script(Reply("one two"), Reply("one two"))
-    assert [f["tokens"][0]["text"] for f in fragments(wire.predict(logProbs=capped(1)))] == ["one", " two"]
-    assert all("tokens" not in f for f in fragments(wire.predict()))
+    assert [f["tokens"][0]["text"] for f in fragments(raw_client.predict(logProbs=capped(1)))] == ["one", " two"]
+    assert all("tokens" not in f for f in fragments(raw_client.predict()))
 
 
 # --- progress and cache
@@ -148,10 +163,10 @@ def progress(seen: list[Any]) -> list[Any]:
     return [packet for packet in packets(seen) if packet["type"] == "promptProcessingProgress"]
 
 
-def test_cached_tokens_are_the_longest_common_prefix_of_earlier_prompts(wire: Wire) -> None:
-    first = wire.predict("The same long question about the sea")
-    again = wire.predict("The same long question about the sky")
-    other = wire.predict("Something else")
+def test_cached_tokens_are_the_longest_common_prefix_of_earlier_prompts(raw_client: RawClient) -> None:
+    first = raw_client.predict("The same long question about the sea")
+    again = raw_client.predict("The same long question about the sky")
+    other = raw_client.predict("Something else")
     total = stats(again)["promptTokensCount"]
     assert progress(first)[-1]["details"]["cachedTokenCount"] == 0
     assert progress(again)[-1]["details"]["cachedTokenCount"] == total - len(
@@ -160,28 +175,28 @@ def test_cached_tokens_are_the_longest_common_prefix_of_earlier_prompts(wire: Wi
     assert progress(other)[-1]["details"]["cachedTokenCount"] == len(tokens.pieces("<|im_start|>user\n"))
 
 
-def test_last_token_of_a_repeated_prompt_is_processed(wire: Wire) -> None:
-    wire.predict("Again and again")
-    details = progress(wire.predict("Again and again"))[-1]["details"]
+def test_last_token_of_a_repeated_prompt_is_processed(raw_client: RawClient) -> None:
+    raw_client.predict("Again and again")
+    details = progress(raw_client.predict("Again and again"))[-1]["details"]
     assert details["cachedTokenCount"] == details["totalPromptTokenCount"] - 1
     assert details["processedPromptTokenCount"] == 1
 
 
-def test_next_turn_finds_the_previous_conversation_in_the_cache(server: Emulator, wire: Wire) -> None:
+def test_next_turn_finds_the_previous_conversation_in_the_cache(server: Emulator, raw_client: RawClient) -> None:
     server.script(Reply("Fine, thanks."))
-    first = wire.predict("How are you?")
+    first = raw_client.predict("How are you?")
     turn = [
         user("How are you?"),
         {"role": "assistant", "content": [{"type": "text", "text": "Fine, thanks."}]},
         user("Good"),
     ]
-    second = wire.until_end(wire.create("predict", prediction(turn)))
+    second = raw_client.until_end(raw_client.create("predict", prediction(turn)))
     assert progress(second)[-1]["details"]["cachedTokenCount"] == stats(first)["totalTokensCount"] - 1  # the end
 
 
-def test_progress_counts_add_up_and_can_be_scripted(server: Emulator, wire: Wire) -> None:
+def test_progress_counts_add_up_and_can_be_scripted(server: Emulator, raw_client: RawClient) -> None:
     server.script(Reply("x", progress=(0.0, 0.25, 1.0), prompt_tokens=100, cached_tokens=20))
-    seen = wire.predict()
+    seen = raw_client.predict()
     assert [packet["progress"] for packet in progress(seen)] == [0.0, 0.25, 1.0]
     assert progress(seen)[1]["details"] == {
         "cachedTokenCount": 20,
@@ -195,9 +210,9 @@ def test_progress_counts_add_up_and_can_be_scripted(server: Emulator, wire: Wire
 # --- reasoning
 
 
-def test_reasoning_precedes_the_answer_between_structural_tags(server: Emulator, wire: Wire) -> None:
+def test_reasoning_precedes_the_answer_between_structural_tags(server: Emulator, raw_client: RawClient) -> None:
     server.script(Reply("So.", reasoning="hm well"))
-    seen = wire.predict()
+    seen = raw_client.predict()
     every = [packet["fragment"] for packet in packets(seen) if packet["type"] == "fragment"]
     assert [f["reasoningType"] for f in every] == [
         "reasoningStartTag",
@@ -212,27 +227,27 @@ def test_reasoning_precedes_the_answer_between_structural_tags(server: Emulator,
     assert stats(seen)["predictedTokensCount"] == 6 + 1  # the end of the sequence
 
 
-def test_reasoning_follows_its_switch_budget_and_tags(server: Emulator, wire: Wire) -> None:
+def test_reasoning_follows_its_switch_budget_and_tags(server: Emulator, raw_client: RawClient) -> None:
     server.script(*[Reply("So.", reasoning="one two three")] * 3)
-    assert said(wire.predict(reasoning__enableThinking=False), "reasoning") == ""
-    assert said(wire.predict(reasoning__budgetTokens=capped(2)), "reasoning") == "one two"
+    assert said(raw_client.predict(reasoning__enableThinking=False), "reasoning") == ""
+    assert said(raw_client.predict(reasoning__budgetTokens=capped(2)), "reasoning") == "one two"
     tags = {"enabled": True, "startString": "[r]", "endString": "[/r]"}
-    assert said(wire.predict(reasoning__parsing=tags), "reasoningStartTag") == "[r]"
+    assert said(raw_client.predict(reasoning__parsing=tags), "reasoningStartTag") == "[r]"
 
 
-def test_stop_strings_do_not_apply_to_reasoning(server: Emulator, wire: Wire) -> None:
+def test_stop_strings_do_not_apply_to_reasoning(server: Emulator, raw_client: RawClient) -> None:
     server.script(Reply("So END.", reasoning="the END is near"))
-    seen = wire.predict(stopStrings=["END"])
+    seen = raw_client.predict(stopStrings=["END"])
     assert (said(seen, "reasoning"), said(seen)) == ("the END is near", "So ")
 
 
 # --- scripts, ends and holds
 
 
-def test_replies_are_used_in_order_then_the_rule_answers(server: Emulator, wire: Wire) -> None:
+def test_replies_are_used_in_order_then_the_rule_answers(server: Emulator, raw_client: RawClient) -> None:
     server.script(Reply("one"), Reply("two"))
-    assert [said(wire.predict()) for _ in range(2)] == ["one", "two"]
-    assert said(wire.predict("Hello")) == "This is the LM Studio emulator, not a language model. You said: Hello"
+    assert [said(raw_client.predict()) for _ in range(2)] == ["one", "two"]
+    assert said(raw_client.predict("Hello")) == "This is the LM Studio emulator, not a language model. You said: Hello"
     assert server.scripted == 0
 
 
@@ -240,53 +255,55 @@ def test_reply_function_makes_the_replies() -> None:
     def echo(request: PredictionRequest) -> Reply | None:
         return Reply(request.last_user_text.upper()) if request.last_user_text != "rule" else None
 
-    with Emulator(replies=echo) as server, Wire(server) as wire:
-        assert said(wire.predict("loud")) == "LOUD"
-        assert "emulator" in said(wire.predict("rule"))
+    with Emulator(replies=echo) as server, RawClient(server) as raw_client:
+        assert said(raw_client.predict("loud")) == "LOUD"
+        assert "emulator" in said(raw_client.predict("rule"))
 
 
 @pytest.mark.parametrize("make", [ThreadsafeEvent, threading.Event])
-def test_held_reply_waits_for_its_event(server: Emulator, wire: Wire, make: Any) -> None:
+def test_held_reply_waits_for_its_event(server: Emulator, raw_client: RawClient, make: Any) -> None:
     gate = make()
     server.script(Reply("a b c", hold=gate, hold_after=2))
-    number = wire.create("predict", prediction())
+    number = raw_client.create("predict", prediction())
     server.wait_for_sent(lambda frame: " b" in json.dumps(frame.message))
     assert not any(" c" in json.dumps(frame.message) for frame in server.sent)
     gate.set()
-    assert said(wire.until_end(number)) == "a b c"
+    assert said(raw_client.until_end(number)) == "a b c"
 
 
-def test_reply_error_is_sent_between_fragments(server: Emulator, wire: Wire) -> None:
+def test_reply_error_is_sent_between_fragments(server: Emulator, raw_client: RawClient) -> None:
     server.script(Reply("a b c", error={"title": "Out of memory", "cause": "test"}, error_after=2))
-    seen = wire.predict()
+    seen = raw_client.predict()
     assert said(seen) == "a b"
     assert seen[-1]["error"] == {"title": "Out of memory", "cause": "test"}
 
 
-def test_cancel_ends_with_user_stopped_and_a_second_one_is_warned_about(server: Emulator, wire: Wire) -> None:
+def test_cancel_ends_with_user_stopped_and_a_second_one_is_warned_about(
+    server: Emulator, raw_client: RawClient
+) -> None:
     server.script(Reply("a b c", hold=ThreadsafeEvent(), hold_after=1))
-    number = wire.create("predict", prediction())
+    number = raw_client.create("predict", prediction())
     server.wait_for_sent(lambda frame: '"a"' in json.dumps(frame.message))
     cancel = {"type": "channelSend", "channelId": number, "message": {"type": "cancel"}}
-    wire.send(cancel)
-    seen = wire.until_end(number)
+    raw_client.send(cancel)
+    seen = raw_client.until_end(number)
     assert (said(seen), stats(seen)["stopReason"]) == ("a", "userStopped")
-    wire.send(cancel)
-    assert wire.receive()["kind"] == "channelUnknown"
+    raw_client.send(cancel)
+    assert raw_client.receive()["kind"] == "channelUnknown"
 
 
-def test_unload_ends_a_running_prediction(server: Emulator, wire: Wire) -> None:
+def test_unload_ends_a_running_prediction(server: Emulator, raw_client: RawClient) -> None:
     gate = ThreadsafeEvent()
     server.script(Reply("a b c", hold=gate, hold_after=1))
-    number = wire.create("predict", prediction())
+    number = raw_client.create("predict", prediction())
     server.wait_for_sent(lambda frame: '"a"' in json.dumps(frame.message))
     server.unload("emulator/chat")
     gate.set()
-    assert stats(wire.until_end(number))["stopReason"] == "modelUnloaded"
+    assert stats(raw_client.until_end(number))["stopReason"] == "modelUnloaded"
 
 
-def test_final_packet_has_the_model_and_both_configurations(wire: Wire) -> None:
-    final = success(wire.predict(temperature=0.3))
+def test_final_packet_has_the_model_and_both_configurations(raw_client: RawClient) -> None:
+    final = success(raw_client.predict(temperature=0.3))
     assert final["modelInfo"]["identifier"] == "emulator/chat"
     fields = {field["key"]: field["value"] for field in final["predictionConfig"]["fields"]}
     assert fields["llm.prediction.temperature"] == 0.3
@@ -294,38 +311,38 @@ def test_final_packet_has_the_model_and_both_configurations(wire: Wire) -> None:
     assert {"key": "llm.load.contextLength", "value": 4096} in final["loadModelConfig"]["fields"]
 
 
-def test_unknown_draft_model_is_refused_and_no_draft_tokens_are_claimed(wire: Wire) -> None:
-    made = stats(wire.predict(speculativeDecoding__draftModel="emulator/chat-2"))
+def test_unknown_draft_model_is_refused_and_no_draft_tokens_are_claimed(raw_client: RawClient) -> None:
+    made = stats(raw_client.predict(speculativeDecoding__draftModel="emulator/chat-2"))
     assert (made["usedDraftModelKey"], made["totalDraftTokensCount"]) == ("emulator/chat-2", 0)
-    seen = wire.predict(speculativeDecoding__draftModel="nope")
+    seen = raw_client.predict(speculativeDecoding__draftModel="nope")
     assert seen[-1]["error"]["title"] == 'Cannot find model "nope"'
 
 
-def test_raw_completion_has_no_template_in_both_forms(wire: Wire) -> None:
+def test_raw_completion_has_no_template_in_both_forms(raw_client: RawClient) -> None:
     parameter = prediction()
     del parameter["history"]
-    new = wire.until_end(wire.create("completeRawText", {**parameter, "rawPrompt": "one two"}))
+    new = raw_client.until_end(raw_client.create("completeRawText", {**parameter, "rawPrompt": "one two"}))
     raw = {
         "type": "jinja",
         "stopStrings": [],
         "jinjaPromptTemplate": {"template": "{% for message in messages %}{{ message['content'] }}{% endfor %}"},
     }
-    old = wire.predict("one two", promptTemplate=raw)
+    old = raw_client.predict("one two", promptTemplate=raw)
     assert stats(new)["promptTokensCount"] == stats(old)["promptTokensCount"] == 2
 
 
 def test_thousand_predictions_on_one_socket_do_not_mix() -> None:
     replies = [Reply(f"answer {number} end") for number in range(1000)]
-    with Emulator(replies=replies, record=False) as server, Wire(server) as wire:
-        channels = [wire.create("predict", prediction()) for _ in range(1000)]
-        texts = texts_by_channel(wire, set(channels))
+    with Emulator(replies=replies, record=False) as server, RawClient(server) as raw_client:
+        channels = [raw_client.create("predict", prediction()) for _ in range(1000)]
+        texts = texts_by_channel(raw_client, set(channels))
     assert [texts[channel] for channel in channels] == [f"answer {number} end" for number in range(1000)]
 
 
-def texts_by_channel(wire: Wire, open_channels: set[int]) -> dict[int, str]:
+def texts_by_channel(raw_client: RawClient, open_channels: set[int]) -> dict[int, str]:
     texts: dict[int, str] = {}
     while open_channels:
-        message = wire.receive()
+        message = raw_client.receive()
         packet = message.get("message", {})
         if packet.get("type") == "fragment":
             texts[message["channelId"]] = texts.get(message["channelId"], "") + packet["fragment"]["content"]
