@@ -16,7 +16,7 @@ from lmstudio_integrations.emulator.backends.argument_hints import Hints
 from lmstudio_integrations.emulator.backends.grammar_faker import GrammarError, from_gbnf
 from lmstudio_integrations.emulator.backends.prediction_request import PredictionRequest, text_of
 from lmstudio_integrations.emulator.backends.schema_faker import document
-from lmstudio_integrations.emulator.backends.tool_choice import picked
+from lmstudio_integrations.emulator.backends.tool_choice import choose_tool
 from lmstudio_integrations.emulator.errors import EndpointError
 from lmstudio_integrations.emulator.replies import Reply, ToolCall
 
@@ -59,7 +59,7 @@ def tool_call(request: PredictionRequest) -> ToolCall | None:
     if not settings.tools or not (forced or asks):
         return None
     text = request.last_user_text
-    tool = picked(settings.tools, text, forced=forced, called=_called(request))
+    tool = choose_tool(settings.tools, text, forced=forced, called=_called(request))
     return None if tool is None else ToolCall(tool["name"], arguments(tool, text))
 
 

@@ -1,4 +1,4 @@
-"""Whether the fake model calls a tool, and which: by its name in the text, else by words in common."""
+"""The tool that the fake model calls, if any: the one that the text names, else the one with most words in common."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ _COMMON = frozenset(
         "with would you your function functions call calls",
     )
 )
-_SIGNS = (
-    (re.compile(r"\d\s*\+\s*-?\d"), ("add", "adder", "sum", "plus", "addition")),
-    (re.compile(r"\d\s*[*×]\s*-?\d"), ("multiply", "multiplier", "times", "product", "multiplication", "mul")),
-    (re.compile(r"\d\s+-\s+\d"), ("subtract", "minus", "difference", "subtraction")),
-    (re.compile(r"\d\s*[/÷]\s*-?\d"), ("divide", "division", "quotient")),
+# Arithmetic in the text stands for these words; they are compared as the text's own words are.
+_OPERATORS = (
+    (re.compile(r"\d\s*\+\s*-?\d"), "add adder sum plus addition"),
+    (re.compile(r"\d\s*[*×]\s*-?\d"), "multiply multiplier times product multiplication mul"),
+    (re.compile(r"\d\s+-\s+\d"), "subtract minus difference subtraction"),
+    (re.compile(r"\d\s*[/÷]\s*-?\d"), "divide division quotient"),
 )
 _ENOUGH = 2
 
 
-def picked(tools: Sequence[Tool], text: str, *, forced: bool, called: Sequence[str] = ()) -> Tool | None:
+def choose_tool(tools: Sequence[Tool], text: str, *, forced: bool, called: Sequence[str] = ()) -> Tool | None:
     """The tool that the model calls, or ``None``.
 
     Args:
@@ -40,9 +41,9 @@ def picked(tools: Sequence[Tool], text: str, *, forced: bool, called: Sequence[s
     if named:
         return min(named, key=lambda pair: pair[0])[1]
     words = _words(text)
-    for sign, meanings in _SIGNS:
-        if sign.search(text):
-            words.update(meanings)
+    for pattern, operator_words in _OPERATORS:
+        if pattern.search(text):
+            words |= _words(operator_words)
     scores = [_score(tool, words) for tool in candidates]
     best = max(range(len(candidates)), key=lambda place: scores[place], default=None)
     if best is None or (scores[best] < _ENOUGH and not forced):

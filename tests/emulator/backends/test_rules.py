@@ -16,7 +16,7 @@ from lmstudio_integrations.emulator.backends.fake_embeddings import embedding
 from lmstudio_integrations.emulator.backends.grammar_faker import GrammarError, from_gbnf, from_regex
 from lmstudio_integrations.emulator.backends.rules import arguments
 from lmstudio_integrations.emulator.backends.schema_faker import document
-from lmstudio_integrations.emulator.backends.tool_choice import picked
+from lmstudio_integrations.emulator.backends.tool_choice import choose_tool
 
 WEATHER: dict[str, Any] = {
     "name": "get_weather",
@@ -67,7 +67,7 @@ ALL: list[dict[str, Any]] = [WEATHER, MAGIC, MAGIC_NO_ARGS, CUSTOMER, ADDER]
 def test_question_about_a_tool_calls_it_with_words_and_numbers(
     text: str, name: str, given_arguments: dict[str, Any]
 ) -> None:
-    tool = picked(ALL, text, forced=False)
+    tool = choose_tool(ALL, text, forced=False)
     assert tool is not None
     assert (tool["name"], arguments(tool, text)) == (name, given_arguments)
 
@@ -75,20 +75,34 @@ def test_question_about_a_tool_calls_it_with_words_and_numbers(
 @pytest.mark.parametrize("name", ["你好啊集团", "こんにちは株式会社"])
 def test_quoted_name_in_any_script_becomes_the_argument(name: str) -> None:
     text = f"Create a customer named '{name}' (Hello Group) - a technology company"
-    tool = picked(ALL, text, forced=False)
+    tool = choose_tool(ALL, text, forced=False)
     assert tool is CUSTOMER
     assert arguments(tool, text)["customer_name"] == name
 
 
 @pytest.mark.parametrize("text", ["Hello!", "Tell me about the history of Rome", "What is 1 and 2?", ""])
 def test_question_about_no_tool_calls_none(text: str) -> None:
-    assert picked(ALL, text, forced=False) is None
+    assert choose_tool(ALL, text, forced=False) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("What is 3 + 4?", "plus"),
+        ("What is 3 * 4?", "timesNumbers"),
+        ("What is 9 - 4?", "minus"),
+        ("8 / 2 =", "quotient"),
+    ],
+)
+def test_arithmetic_in_the_text_calls_the_tool_that_is_named_after_it(text: str, name: str) -> None:
+    tool = {"name": name, "parameters": ADDER["parameters"]}
+    assert choose_tool([WEATHER, tool], text, forced=False) is tool
 
 
 def test_forced_call_prefers_a_tool_not_called_yet() -> None:
-    assert picked([WEATHER, ADDER], "What is the weather in Rome?", forced=True) is WEATHER
-    assert picked([WEATHER, ADDER], "What is the weather in Rome?", forced=True, called=["get_weather"]) is ADDER
-    assert picked([WEATHER], "What is the weather in Rome?", forced=True, called=["get_weather"]) is WEATHER
+    assert choose_tool([WEATHER, ADDER], "What is the weather in Rome?", forced=True) is WEATHER
+    assert choose_tool([WEATHER, ADDER], "What is the weather in Rome?", forced=True, called=["get_weather"]) is ADDER
+    assert choose_tool([WEATHER], "What is the weather in Rome?", forced=True, called=["get_weather"]) is WEATHER
 
 
 SCHEMAS: list[dict[str, Any]] = [
