@@ -1,23 +1,23 @@
-"""The pytest fixture ``lmstudio_emulator``: a fresh emulator for each test.
+"""The pytest fixture ``lmstudio_emulator``: a new emulator for each test.
 
-The marker ``lmstudio_emulator`` takes the arguments of ``Emulator`` by keyword, and ``environment=True`` sets
-``LMSTUDIO_BASE_URL`` (and ``LMSTUDIO_API_TOKEN``, if there is a token) for the test, so that an application finds the
-emulator as it finds LM Studio. The markers of a module, a class and a test add up; the nearest one wins.
+The marker ``lmstudio_emulator`` takes the arguments of ``Emulator`` by keyword. With ``environment=True`` it also sets
+``LMSTUDIO_BASE_URL`` for the test (and ``LMSTUDIO_API_TOKEN``, if there is a token), which applications read to find LM
+Studio. The markers of a module, a class and a test are combined; if two give the same argument, that of the test
+precedes that of the class, and that of the class that of the module.
 
-The options of pytest's configuration file set the same for all tests:
+Options of pytest's configuration file set the same arguments for all tests:
 
 ==============================  ================================================================================
-``lmstudio_emulator_models``    one loaded model a line: ``qwen/qwen3-4b``, or ``nomic-embed embedding``
-``lmstudio_emulator_replies``   one scripted text a line, for each test anew
+``lmstudio_emulator_models``    one loaded model per line: ``qwen/qwen3-4b``, or ``nomic-embed embedding``
+``lmstudio_emulator_replies``   one scripted text per line; each test begins with all of them
 ``lmstudio_emulator_token``     the API token that clients need
 ``lmstudio_emulator_strict``    ``scripted`` (default), ``true`` or ``false``
 ``lmstudio_emulator_environment``  ``true`` sets the environment variables for each test that uses the fixture
 ==============================  ================================================================================
 
-The fixture is strict once a test has scripted a reply: a further prediction is then an error, and a reply or a fault
-that was not used fails the test at its end (if it has not failed already). A test that scripts nothing gets made-up
-answers. This is the default because a script that does not fit its test is a mistake in either of them, whereas a test
-that scripts nothing has nothing to compare with; ``strict=True`` refuses made-up answers there, too.
+By default (``scripted``) the fixture is strict from the first scripted reply on: a prediction without a reply is an
+error, and replies and faults that were not used fail the test at its end, unless it has failed already. A test that
+scripts nothing gets made-up answers. With ``true`` made-up answers are errors in every test, with ``false`` in none.
 
 ```python
 import pytest
@@ -37,7 +37,8 @@ def test_answer(lmstudio_emulator: Emulator) -> None:
     assert application(lmstudio_emulator.url) == "Hello"
 ```
 
-pytest imports this module in each of its runs, also where the fixture is not used: it imports nothing but pytest.
+pytest imports this module in every run, also in runs that do not use the fixture. So it imports only pytest; the
+emulator is imported by the fixture.
 """
 
 from __future__ import annotations
@@ -53,13 +54,17 @@ if TYPE_CHECKING:
 
 _INI: dict[str, tuple[str, Literal["string", "linelist", "bool"], Any]] = {
     "models": (
-        "the loaded models, one a line: its key, and 'embedding' if it is no LLM",
+        "the loaded models, one per line: the key, and 'embedding' if it is an embedding model",
         "linelist",
         None,
     ),
-    "replies": ("texts that are scripted for each test, one a line", "linelist", None),
-    "token": ("the API token that clients need (sk-lm-…)", "string", None),
-    "strict": ("scripted (default), true or false: whether replies must be used, and be there", "string", "scripted"),
+    "replies": ("texts that are scripted for each test, one per line", "linelist", None),
+    "token": ("the API token that clients must send (sk-lm-…)", "string", None),
+    "strict": (
+        "scripted (default), true or false: whether unused replies and predictions without one are errors",
+        "string",
+        "scripted",
+    ),
     "environment": ("whether LMSTUDIO_BASE_URL is set for tests that use the fixture", "bool", False),
 }
 _FAILED: pytest.StashKey[bool] = pytest.StashKey()
@@ -82,7 +87,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
-    """Remember that a test has failed, whose script need not be used up then."""
+    """Store whether the test has failed: unused replies are no error then."""
     if call.when == "call":
         item.stash[_FAILED] = call.excinfo is not None
     return (yield)
@@ -90,14 +95,14 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 @pytest.fixture
 def lmstudio_emulator(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    """A running emulator with its default models, or as marker and configuration file say; stopped after the test.
+    """A running emulator with the arguments of marker and configuration file; stopped after the test.
 
-    Strict once something is scripted (``lmstudio_emulator_strict``): predictions without a reply, and replies and
-    faults that were not used, fail the test.
+    Strict from the first scripted reply on (option ``lmstudio_emulator_strict``): a prediction without a reply is an
+    error, and unused replies and faults fail the test.
 
     Raises:
         LMStudioValueError: An argument of the marker, or an option of the configuration file, is wrong.
-        AssertionError: At the end of the test, if its script was not followed.
+        AssertionError: At the end of the test, if the emulator was not used as scripted.
     """
     from lmstudio_integrations.emulator.server import Emulator
 
@@ -117,7 +122,7 @@ def lmstudio_emulator(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
 
 
 def _configured(config: pytest.Config) -> dict[str, Any]:
-    """The arguments that the configuration file gives."""
+    """The arguments from the configuration file."""
     from lmstudio_integrations.emulator.argument_checks import choice
     from lmstudio_integrations.emulator.models import EmulatedModel
     from lmstudio_integrations.emulator.replies import Reply
@@ -138,7 +143,7 @@ def _configured(config: pytest.Config) -> dict[str, Any]:
 
 
 def _marked(node: pytest.Item) -> dict[str, Any]:
-    """The arguments that the markers give, the nearest one last."""
+    """The arguments from the markers; the nearest marker wins."""
     import inspect
 
     from lmstudio_integrations.emulator.argument_checks import check_name, flag, unexpected

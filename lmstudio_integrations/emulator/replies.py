@@ -1,4 +1,4 @@
-"""Scripted replies: the exact answers of the next predictions."""
+"""Scripted replies: the exact answers to the next predictions."""
 
 from __future__ import annotations
 
@@ -74,12 +74,12 @@ class ToolCall:
 
     Args:
         name: The tool's name.
-        arguments: A dictionary, or the exact JSON text that streams by (the request at the end carries it parsed).
+        arguments: A dictionary, or the exact JSON text to stream; the packet that ends the call has it parsed.
         id: ``"auto"`` numbers the calls (``"100000000"``…), ``None`` sends none, anything else is sent as it is.
-        brief: Leave the optional packets out (name and argument fragments).
-        fragments: The argument fragments, exactly; default is a few tokens each.
-        unoffered: The model calls a tool that the request does not offer, as small models do. Without it, such a call
-            is a mistake of the script, and the prediction fails with the names of the offered tools.
+        brief: Omit the optional packets (name and argument fragments).
+        fragments: The exact argument fragments; by default a few tokens each.
+        unoffered: Allow a call of a tool that the request does not offer, as small models make them. Without it, the
+            prediction fails with the names of the offered tools.
 
     Raises:
         LMStudioValueError: The name is empty, the arguments cannot be expressed as a JSON object, or a value has the
@@ -99,7 +99,7 @@ class ToolCall:
             unique_json_object(
                 "ToolCall(arguments=…)",
                 self.arguments,
-                "use FailedToolCall for a call that LM Studio cannot read, and fragments for text that differs from "
+                "use FailedToolCall for a call that LM Studio cannot parse, and fragments for text that differs from "
                 "the parsed call",
             )
         if self.brief and self.fragments is not None:
@@ -122,7 +122,7 @@ class ToolCall:
 
 @dataclass(frozen=True)
 class FailedToolCall:
-    """A tool call that LM Studio could not read: ``toolCallGenerationFailed`` with ``raw_content`` and an error.
+    """A tool call that LM Studio cannot parse: ``toolCallGenerationFailed`` with ``raw_content`` and an error.
 
     Example:
         ```python
@@ -136,7 +136,7 @@ class FailedToolCall:
             #> get_weather
         ```
 
-    ``name`` and ``arguments`` stream by first, as far as they are given; ``error`` is a title or an error object.
+    ``name`` and ``arguments`` are streamed first, if given; ``error`` is a title or an error object.
 
     Raises:
         LMStudioValueError: A value has the wrong type.
@@ -154,9 +154,9 @@ class FailedToolCall:
 
 @dataclass(frozen=True)
 class Reply:
-    """What one prediction answers.
+    """The answer to one prediction.
 
-    Example: Text, reasoning, figures
+    Example: Text, reasoning and token counts
         ```python
         from lmstudio_integrations import Client
         from lmstudio_integrations.emulator import Emulator, Reply
@@ -184,20 +184,24 @@ class Reply:
     Args:
         text: The visible answer, split into word-like fragments that join to it exactly.
         fragments: The fragments themselves, instead of ``text``.
-        reasoning: Sent before the answer between its two tag fragments (none if thinking is switched off).
+        reasoning: Sent before the answer, between a start tag and an end tag; not sent if the request switches
+            thinking off.
         tool_calls: Sent after the text, one after the other; a ``FailedToolCall`` may be among them.
         failed_tool_call: One more, after ``tool_calls``.
         pace: Seconds before each fragment.
         prompt_tokens: The reported number of prompt tokens; ``None`` counts them.
         predicted_tokens: The reported number of generated tokens; ``None`` counts them, with the end-of-sequence token.
-        drafted: How many tokens of a draft model were accepted and rejected, if the request names one.
-        cached_tokens: How many of them came from the cache; ``None`` reports what an engine would really have kept.
-        progress: The shares of prompt processing that are reported, 0.0 to 1.0.
-        stop_reason: Instead of the one that follows from the rest.
-        error: A title or an error object: the channel ends with it, once ``error_after`` fragments were sent.
-        error_after: How many fragments are sent before the error.
-        hold: An event that the answer waits for: before its final packet, or once ``hold_after`` fragments were sent.
-        hold_after: How many fragments are sent before the wait for ``hold``; ``None``: all.
+        drafted: The reported numbers of accepted and rejected tokens of a draft model, if the request names one.
+        cached_tokens: The reported number of prompt tokens from the cache; ``None``: as many as earlier prompts of the
+            instance have in common with this one.
+        progress: The reported shares of prompt processing, 0.0 to 1.0.
+        stop_reason: The reported stop reason; ``None``: the one that follows from the reply and the settings.
+        error: A title or an error object: the channel ends with it, in place of the rest of the reply.
+        error_after: How many packets are sent before the error. Each fragment counts, each reasoning tag, and each
+            packet of a tool call; the packets of prompt processing do not.
+        hold: Wait until this event is set, before the final packet or after ``hold_after`` packets.
+        hold_after: How many packets are sent before the wait, counted as for ``error_after``. With 1, the first
+            fragment is sent and the second waits. ``None``: all of them.
 
     Raises:
         LMStudioValueError: A value has the wrong type or is out of range, or two contradict each other.
@@ -235,15 +239,27 @@ class Reply:
             )
 
     def events(
-        self, tags: tuple[str, str], *, thinking: bool, budget: int | None, ids: Iterator[str]
+        self,
+        reasoning_tags: tuple[str, str],
+        *,
+        thinking: bool,
+        reasoning_budget: int | None,
+        tool_call_ids: Iterator[str],
     ) -> Iterator[Event]:
-        """The reply as the model would produce it, before limits and stop strings are applied."""
+        """The reply as events, before limits and stop strings are applied.
+
+        Args:
+            reasoning_tags: The texts of the start tag and the end tag around the reasoning.
+            thinking: Whether the reasoning is sent.
+            reasoning_budget: How many tokens of the reasoning are sent; ``None``: all.
+            tool_call_ids: The ids for calls with ``id="auto"``.
+        """
         if self.reasoning and thinking:
-            thoughts = fake_tokenizer.pieces(self.reasoning)
-            yield Text(tags[0], 1, "reasoningStartTag")
-            for piece in thoughts if budget is None else thoughts[:budget]:
+            start_tag, end_tag = reasoning_tags
+            yield Text(start_tag, 1, "reasoningStartTag")
+            for piece in fake_tokenizer.pieces(self.reasoning)[:reasoning_budget]:
                 yield Text(piece, 1, "reasoning")
-            yield Text(tags[1], 1, "reasoningEndTag")
+            yield Text(end_tag, 1, "reasoningEndTag")
         if self.fragments is None:
             for piece in fake_tokenizer.pieces(self.text):
                 yield Text(piece, 1)
@@ -252,7 +268,10 @@ class Reply:
                 yield Text(fragment, fake_tokenizer.count(fragment))
         failed = (self.failed_tool_call,) if self.failed_tool_call is not None else ()
         for call in (*self.tool_calls, *failed):
-            yield from _call_events(call, ids) if isinstance(call, ToolCall) else _failure_events(call, ids)
+            if isinstance(call, ToolCall):
+                yield from _call_events(call, tool_call_ids)
+            else:
+                yield from _failure_events(call, tool_call_ids)
 
 
 def _arguments(place: str, value: Any) -> None:
@@ -325,7 +344,7 @@ _REPLY: dict[str, Check] = {
 
 
 def described(reply: Reply) -> str:
-    """A reply as a test writes it, without what it leaves at the default; at most 300 characters."""
+    """The call that makes the reply, without arguments that have their default; at most 300 characters."""
     given = (
         f"{one.name}={getattr(reply, one.name)!r}" for one in fields(reply) if getattr(reply, one.name) != one.default
     )

@@ -1,4 +1,4 @@
-"""The listening socket: HTTP greeting, WebSocket upgrades, and the open sockets."""
+"""The listening socket: the HTTP greeting, WebSocket upgrades, and the open connections."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from lmstudio_integrations.emulator.server_state import ServerState
 from lmstudio_integrations.emulator.wire.calls import EndpointTable
 from lmstudio_integrations.emulator.wire.connection import Connection, close_nowait
 
-_MAX_FRAME = 100 * 2**20  # the limit of the library under LM Studio's server
-_GRACE = 1.0  # seconds that the other side has to answer a close frame
+_MAX_FRAME = 100 * 2**20  # the default of ws, the WebSocket library of LM Studio's server
+_CLOSE_TIMEOUT = 1.0  # seconds for the client's answer to a close frame
 _GREETING = '{"lmstudio":true}'
 
 
 class Listener:
-    """Listens for one emulator. Lives on the emulator's loop."""
+    """Accepts the connections of one emulator. Not thread-safe: its methods run on the emulator's loop."""
 
     def __init__(
         self, state: ServerState, endpoints: Mapping[str, EndpointTable], host: str, port: int, prefix: str = ""
@@ -38,13 +38,13 @@ class Listener:
         self._numbers = itertools.count(1)
         self._server: Server | None = None
         self._closing = asyncio.Event()
-        self._changing = asyncio.Lock()
-        self._errands: set[asyncio.Task[None]] = set()
+        self._lifecycle_lock = asyncio.Lock()
+        self._background_tasks: set[asyncio.Task[None]] = set()
         state.restart_soon = self._restart_soon
 
     async def open(self, port: int) -> None:
         """Listen; port 0 takes a free one."""
-        self._changing = asyncio.Lock()  # each life has a loop of its own
+        self._lifecycle_lock = asyncio.Lock()  # a lock belongs to one loop, and each start makes a new loop
         await self._listen(port)
 
     async def _listen(self, port: int) -> None:
@@ -54,7 +54,7 @@ class Listener:
             self.host,
             port,
             process_request=self._process_request,
-            create_connection=partial(_Socket, self._sockets),  # type: ignore[arg-type]  # "a factory", say its docs
+            create_connection=partial(_Socket, self._sockets),  # type: ignore[arg-type]  # typed as a class, but a callable is accepted
             compression=None,
             open_timeout=None,
             ping_interval=None,
@@ -66,37 +66,37 @@ class Listener:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
-        """Stop listening and close every socket, with a close frame and one second for the answer."""
-        async with self._changing:
+        """Stop listening, send a close frame on every connection, and cut those without an answer after a second."""
+        async with self._lifecycle_lock:
             server, self._server = self._server, None
             if server is None:
                 return
-            await _refuse_newcomers(server)
+            await _stop_accepting(server)
             server.close(close_connections=False)
-            self._closing.set()  # those that were left without an upgrade
+            self._closing.set()  # cuts the connections whose upgrade is not answered
             for socket in list(self._sockets):
                 close_nowait(socket, 1001)
             closed = asyncio.ensure_future(server.wait_closed())
-            await asyncio.wait([closed], timeout=_GRACE)
-            left = list(self._sockets)  # the other side does not read, so that a close_nowait does not go out
+            await asyncio.wait([closed], timeout=_CLOSE_TIMEOUT)
+            left = list(self._sockets)  # clients that do not read: the close frame stays in the send buffer
             for socket in left:
                 socket.transport.abort()
             await asyncio.gather(closed, *(socket.wait_closed() for socket in left))
 
     async def drop(self) -> None:
-        """Cut every socket."""
+        """Cut every WebSocket connection, without a close frame."""
         for connection in list(self.connections):
             connection.drop()
 
     async def restart(self) -> None:
-        """Cut every socket, forget what was loaded, and listen again on the same port.
+        """Cut every connection, reset the models and files, and listen again on the same port.
 
-        The sockets are cut last, so that clients that reconnect find the server listening.
+        The connections are cut last, so that the port accepts clients that reconnect.
         """
-        async with self._changing:
-            if (old := self._server) is None:  # it was closed in the meantime
+        async with self._lifecycle_lock:
+            if (old := self._server) is None:  # closed since the restart was requested
                 return
-            await _refuse_newcomers(old)
+            await _stop_accepting(old)
             cut = list(self._sockets)
             old.close(close_connections=False)
             while old.sockets:  # noqa: ASYNC110  # a task of websockets closes them, without an event to wait for
@@ -109,27 +109,27 @@ class Listener:
             await old.wait_closed()
 
     def _restart_soon(self) -> None:
-        """Restart from a task of its own: the calling task ends with its socket."""
+        """Run ``restart`` as a background task: the calling task is cancelled when its connection is cut."""
         task = asyncio.get_running_loop().create_task(self.restart())
-        self._errands.add(task)
-        task.add_done_callback(self._errands.discard)
+        self._background_tasks.add(task)
+        task.add_done_callback(self._background_tasks.discard)
 
     async def _process_request(self, socket: ServerConnection, request: Request) -> Response | None:
-        closing = self._closing  # of the server that took this connection; a restart makes another
+        closing = self._closing  # that of this server: a restart makes a new one
         if "Upgrade" not in request.headers:
             found = request.path.partition("?")[0] == f"{self.prefix}/lmstudio-greeting"
             return _http_answer(socket, found=found)
         if (origin := request.headers.get("Origin")) is not None and not self._state.allows(origin):
-            # Only browsers send it, for any page: it must not reach what runs on this machine.
+            # Only browsers send it. A web page must not reach a server on this machine without permission.
             return socket.respond(
                 HTTPStatus.FORBIDDEN, f"The emulator does not allow the origin {origin}: pass Emulator(origins=…).\n"
             )
         if (namespace := self._namespace(request)) is not None:
             if fault := self._state.faults.take_connection("no_upgrade", namespace):
                 fault.trigger()
-                await _first(fault.released.wait(), closing.wait())
+                await _wait_for_any(fault.released.wait(), closing.wait())
         else:
-            # As the real one: the upgrade is neither granted nor refused, the connection just stays open.
+            # As LM Studio: an unknown path gets no response, and the connection stays open.
             await closing.wait()
         if closing.is_set():
             socket.transport.abort()
@@ -137,7 +137,7 @@ class Listener:
         return None
 
     def _namespace(self, request: Request) -> str | None:
-        """The namespace that a path means; it must be exact, but a query may follow."""
+        """The namespace that a path names; a query string is ignored."""
         start = f"{self.prefix}/"
         path = request.path.partition("?")[0]
         namespace = path.removeprefix(start)
@@ -158,7 +158,7 @@ class Listener:
 
 
 class _Socket(ServerConnection):
-    """A connection that is in ``sockets`` as long as it exists."""
+    """A connection that adds itself to ``sockets`` when it is made, and removes itself when it is lost."""
 
     def __init__(self, sockets: set[ServerConnection], *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -173,18 +173,18 @@ class _Socket(ServerConnection):
         super().connection_lost(exc)
 
 
-async def _refuse_newcomers(server: Server) -> None:
-    """Stop accepting, and finish accepted connections: asyncio does not close those of a closed server."""
+async def _stop_accepting(server: Server) -> None:
+    """Stop accepting, and let accepted sockets become connections: asyncio does not close them with the server."""
     loop = asyncio.get_running_loop()
     with contextlib.suppress(NotImplementedError):  # loops that do not wait for sockets to become readable
         for socket in server.sockets:
             loop.remove_reader(socket.fileno())
-    for _ in range(3):  # accepted, made, known to us
+    for _ in range(3):  # accept, connection_made, _process_request
         await asyncio.sleep(0)
 
 
-async def _first(*awaited: Awaitable[object]) -> None:
-    """Return when one of them is done."""
+async def _wait_for_any(*awaited: Awaitable[object]) -> None:
+    """Return as soon as one of them is done, and cancel the others."""
     waiting = [asyncio.ensure_future(each) for each in awaited]
     await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     for each in waiting:

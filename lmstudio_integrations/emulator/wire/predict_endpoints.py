@@ -198,8 +198,8 @@ class _Prediction:
         pieces: Iterator[Event] = reply.events(
             settings.reasoning_tags,
             thinking=settings.thinking,
-            budget=settings.reasoning_budget,
-            ids=self._state.tool_call_ids,
+            reasoning_budget=settings.reasoning_budget,
+            tool_call_ids=self._state.tool_call_ids,
         )
         fragments = 0
         for piece in pieces:

@@ -19,9 +19,9 @@ UPGRADE = (
 
 
 @pytest.fixture(autouse=True)
-def _all_the_time_in_the_world(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that nothing here is mended by the cut after the moment of grace."""
-    monkeypatch.setattr(listener, "_GRACE", None)
+def _no_close_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the cut after the timeout, which would hide a connection that is not closed."""
+    monkeypatch.setattr(listener, "_CLOSE_TIMEOUT", None)
 
 
 async def listening() -> Listener:
@@ -30,30 +30,30 @@ async def listening() -> Listener:
     return listener
 
 
-async def arrivals(listener: Listener, says: bytes, turns: int = 0) -> list[socket.socket]:
-    """Some who come, say something, and never read, answer or leave; it is so many turns of the loop later."""
-    newcomers = [socket.create_connection((listener.host, listener.port)) for _ in range(3)]
-    for newcomer in newcomers:
-        newcomer.sendall(says)
+async def connected_clients(listener: Listener, says: bytes, turns: int = 0) -> list[socket.socket]:
+    """Three clients that connect, send ``says`` and then nothing, and ``turns`` turns of the loop."""
+    clients = [socket.create_connection((listener.host, listener.port)) for _ in range(3)]
+    for client in clients:
+        client.sendall(says)
     for _ in range(turns):
         await asyncio.sleep(0)
-    return newcomers
+    return clients
 
 
 @pytest.mark.parametrize("says", [b"", UPGRADE[:20], UPGRADE], ids=["nothing", "half a request", "a request"])
 @pytest.mark.parametrize("turns", range(9))
 async def test_client_that_connects_during_close_is_closed_without_delay(turns: int, says: bytes) -> None:
-    """A socket that is forgotten shows as a ``ResourceWarning``, which is an error here.
+    """A socket that stays open causes a ``ResourceWarning``, which is an error here.
 
-    ``turns``: how many turns of the loop lie between coming and closing.
+    ``turns``: the turns of the loop between connecting and closing.
     """
     listener = await listening()
-    newcomers = await arrivals(listener, says, turns)
+    clients = await connected_clients(listener, says, turns)
     async with asyncio.timeout(10):
         await listener.close()
     gc.collect()
-    for newcomer in newcomers:
-        newcomer.close()
+    for client in clients:
+        client.close()
     assert not listener._sockets
 
 
@@ -61,20 +61,20 @@ async def test_client_that_connects_during_close_is_closed_without_delay(turns: 
 @pytest.mark.parametrize("turns", range(9))
 async def test_client_that_connects_during_restart_is_cut_without_delay(turns: int, says: bytes) -> None:
     listener = await listening()
-    newcomers = await arrivals(listener, says, turns)
+    clients = await connected_clients(listener, says, turns)
     async with asyncio.timeout(10):
         await listener.restart()
     assert not listener._sockets
     await listener.close()
     gc.collect()
-    for newcomer in newcomers:
-        newcomer.close()
+    for client in clients:
+        client.close()
 
 
 async def test_client_that_never_reads_does_not_delay_the_close(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listener, "_GRACE", 0)
+    monkeypatch.setattr(listener, "_CLOSE_TIMEOUT", 0)
     full = await listening()
-    newcomers = await arrivals(full, UPGRADE)
+    clients = await connected_clients(full, UPGRADE)
     while len(full._sockets) < 3 or any(each.response is None for each in full._sockets):  # noqa: ASYNC110
         await asyncio.sleep(0)
     for each in full._sockets:
@@ -83,19 +83,19 @@ async def test_client_that_never_reads_does_not_delay_the_close(monkeypatch: pyt
     async with asyncio.timeout(10):
         await full.close()
     assert not full._sockets
-    for newcomer in newcomers:
-        newcomer.close()
+    for client in clients:
+        client.close()
 
 
 async def test_concurrent_close_and_restart_end_closed() -> None:
-    """In either order nobody listens afterwards, and the second closing does nothing."""
+    """In either order nothing listens afterwards, and a further close has no effect."""
     for order in ("close", "restart"), ("restart", "close"):
         listener = await listening()
-        newcomers = await arrivals(listener, UPGRADE)
+        clients = await connected_clients(listener, UPGRADE)
         async with asyncio.timeout(10):
             await asyncio.gather(*(getattr(listener, each)() for each in order))
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection((listener.host, listener.port))
         await listener.close()
-        for newcomer in newcomers:
-            newcomer.close()
+        for client in clients:
+            client.close()
