@@ -164,6 +164,15 @@ EMBEDDING_LOAD: dict[str, tuple[Shape, Any]] = {
 }
 
 
+_CHUNKING = record({"type": constant("recursive-v1"), "chunkSize": integer(), "chunkOverlap": integer()})
+RETRIEVAL: dict[str, tuple[Shape, Any]] = {
+    "retrieval.databaseFile": (text(), ""),
+    "retrieval.chunkingMethod": (_CHUNKING, {"type": "recursive-v1", "chunkSize": 512, "chunkOverlap": 100}),
+    "retrieval.limit": (integer(minimum=1), 5),
+    "retrieval.embeddingModel": (text(), ""),
+}
+
+
 def merged(stack: Mapping[str, Any]) -> Fields:
     """A configuration stack as one dictionary: a later layer wins, key by key. A field without a value counts not."""
     fields: Fields = {}

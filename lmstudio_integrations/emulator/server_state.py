@@ -17,9 +17,10 @@ from typing import Any, Literal
 from lmstudio_integrations.emulator.argument_checks import check_name, nonempty_text, unexpected, vector
 from lmstudio_integrations.emulator.backends.backend import Backend
 from lmstudio_integrations.emulator.backends.prediction_request import PredictionRequest
-from lmstudio_integrations.emulator.errors import EndpointError
+from lmstudio_integrations.emulator.config_schema import Fields
+from lmstudio_integrations.emulator.errors import EndpointError, preset_not_found
 from lmstudio_integrations.emulator.faults import Faults
-from lmstudio_integrations.emulator.models import DOWNLOADABLE_MODELS, Clock, EmulatedModel, ModelStore
+from lmstudio_integrations.emulator.models import DOWNLOADABLE_MODELS, Clock, EmulatedModel, Instance, ModelStore
 from lmstudio_integrations.emulator.recorded_calls import CallLog
 from lmstudio_integrations.emulator.replies import Reply, ToolCall, described
 from lmstudio_integrations.emulator.threadsafe_event import ThreadsafeEvent
@@ -44,7 +45,7 @@ class ServerState:
     authenticator: Authenticator
     faults: Faults
     calls: CallLog
-    presets: Sequence[str] = ()
+    presets: Mapping[str, Fields] = field(default_factory=dict)
     origins: Sequence[str] = ()
     auth_timeout: float = 10.0
     evict_just_in_time: bool = True
@@ -71,6 +72,20 @@ class ServerState:
         """As after a start: the models that are loaded from the start, under new references; no files."""
         self.models: ModelStore = ModelStore(self.catalog, self.clock, any_model=self.any_model)
         self.files: FileStore = FileStore()
+
+    def preset(self, name: str) -> Fields:
+        """The fields of the preset with this name or identifier (``@local:…``); the case of letters does not matter.
+
+        Guess: that is what LM Studio's "fuzzy" names amount to.
+
+        Raises:
+            EndpointError: There is no such preset.
+        """
+        wanted = name.lower().removeprefix("@local:")
+        for known, fields in self.presets.items():
+            if wanted == known.lower().removeprefix("@local:"):
+                return fields
+        raise preset_not_found(name, list(self.presets))
 
     def allows(self, origin: str) -> bool:
         """Whether a page of this origin may connect."""
@@ -141,8 +156,13 @@ class ServerState:
         replies = [f"a reply was not used: {described(reply)}" for _, reply in self.script]
         return [*self.problems, *replies, *(f"the fault {name!r} did not happen" for name in self.faults.unused())]
 
-    async def vector(self, text: str) -> list[float] | None:
-        """The given embedding of a text; ``None`` if there is none, and the backend makes it.
+    async def embed(self, instance: Instance, text: str) -> Sequence[float]:
+        """The embedding of a text: the given one, else the backend's."""
+        given = await self._given_vector(text)
+        return await self.backend.embed(instance, text) if given is None else given
+
+    async def _given_vector(self, text: str) -> list[float] | None:
+        """The given embedding of a text, if there is one.
 
         Raises:
             EndpointError: The function of embeddings failed.

@@ -23,15 +23,15 @@ class SchemaWitness:
     """Compares with ``schema.json``. What it has no endpoint for is an error: LM Studio would not know it either."""
 
     def complain(self, namespace: str, kind: Literal["rpc", "channel"], endpoint: str, part: Part, value: Any) -> None:
-        definitions = _definitions()
-        place = definitions.get(f"pseudo/{namespace}/{kind}/{endpoint}")
+        known = definitions()
+        place = known.get(f"pseudo/{namespace}/{kind}/{endpoint}")
         if place is None:
             raise AssertionError(f"LM Studio has no {kind} endpoint {endpoint!r} in {namespace!r}")
         if value is ABSENT:
             if part in place.get("required", ()):
                 raise AssertionError(f"{part} of {endpoint} is missing")
             return
-        if part not in place["properties"] or definitions[f"{namespace}/{kind}/{endpoint}/{part}"] == {"not": {}}:
+        if part not in place["properties"] or known[f"{namespace}/{kind}/{endpoint}/{part}"] == {"not": {}}:
             raise AssertionError(f"{endpoint} has no {part}: the key must be absent")
         _validate(f"{namespace}/{kind}/{endpoint}/{part}", value)
 
@@ -63,18 +63,19 @@ def check_definition(name: str, value: Any) -> None:
 
 def definition(name: str) -> Any:
     """One definition of the schema as it stands there."""
-    return _definitions()[name]
+    return definitions()[name]
 
 
 @cache
-def _definitions() -> dict[str, Any]:
-    definitions: dict[str, Any] = json.loads(SCHEMA_PATH.read_text(encoding="utf-8"))["definitions"]
-    _repair(definitions, definitions.keys())
-    return definitions
+def definitions() -> dict[str, Any]:
+    """All definitions of the schema, with references and patterns that Python understands."""
+    made: dict[str, Any] = json.loads(SCHEMA_PATH.read_text(encoding="utf-8"))["definitions"]
+    _repair(made, made.keys())
+    return made
 
 
 def _repair(node: Any, names: Collection[str]) -> None:
-    """The schema's references leave the slashes in names such as ``llm/rpc/tokenize`` as they are; escape them."""
+    """Escape the slashes in references such as ``#/definitions/llm/rpc/tokenize``; replace JavaScript's patterns."""
     if isinstance(node, list):
         for item in node:
             _repair(item, names)
@@ -82,6 +83,8 @@ def _repair(node: Any, names: Collection[str]) -> None:
         for key, item in node.items():
             if key == "$ref" and isinstance(item, str):
                 node[key] = _escaped(item.removeprefix("#/definitions/"), names)
+            elif key == "pattern" and isinstance(item, str):
+                node[key] = item.replace(r"\p{L}\p{N}", r"\w")  # the one class that there is; it has "_", too
             else:
                 _repair(item, names)
 
@@ -93,20 +96,18 @@ def _escaped(path: str, names: Collection[str]) -> str:
 
 @cache
 def _validator(name: str) -> Draft7Validator:
-    return Draft7Validator({"$ref": _escaped(name, _definitions()), "definitions": _definitions()})
+    return Draft7Validator({"$ref": _escaped(name, definitions()), "definitions": definitions()})
 
 
 @cache
 def _branches(name: str) -> dict[str, Draft7Validator]:
     """For a union of objects with a constant ``type``: one validator per type, for speed and for clear complaints."""
-    branches = _definitions()[name].get("anyOf", [])
+    branches = definitions()[name].get("anyOf", [])
     kinds = [branch.get("properties", {}).get("type", {}).get("const") for branch in branches]
     if not all(isinstance(kind, str) for kind in kinds):
         return {}
     return {
-        kind: Draft7Validator(
-            {"$ref": f"{_escaped(name, _definitions())}/anyOf/{index}", "definitions": _definitions()}
-        )
+        kind: Draft7Validator({"$ref": f"{_escaped(name, definitions())}/anyOf/{index}", "definitions": definitions()})
         for index, kind in enumerate(kinds)
     }
 

@@ -50,7 +50,7 @@ class RpcCallContext:
 
 
 class ChannelCall:
-    """One open channel: ``send`` packets, look at ``cancelled``. Ends with the endpoint's return (close) or error."""
+    """One open channel: ``send`` and ``receive`` packets. Ends with the endpoint's return (close) or error."""
 
     def __init__(
         self,
@@ -58,15 +58,16 @@ class ChannelCall:
         channel_id: int,
         parameter: Any,
         faults: ChannelFaults,
-        stop: Shape = CANCEL,
+        endpoint: Endpoint,
     ) -> None:
         self.connection = connection
         self.state: ServerState = connection.state
         self.namespace: str = connection.namespace
         self.id = channel_id
         self.parameter = parameter
-        self.stop = stop
         self.cancelled: bool = False
+        self._endpoint = endpoint
+        self._received: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._faults = faults
         self._interruptible = False
         self._task: asyncio.Task[None] | None = None
@@ -77,7 +78,7 @@ class ChannelCall:
         return "embedding" if self.namespace == "embedding" else "llm"
 
     def start(self, endpoint: ChannelEndpoint) -> None:
-        """Run the endpoint as a task of its own."""
+        """Run the endpoint in a new task."""
         self._task = asyncio.create_task(self.connection.run_channel(self, endpoint, self._faults))
 
     async def send(self, packet: dict[str, Any]) -> None:
@@ -88,8 +89,21 @@ class ChannelCall:
         else:
             await self.connection.send(message)
 
-    def cancel(self) -> None:
-        """Handle the client's ``cancel``: interrupt the endpoint within ``interruptible()``."""
+    def take(self, packet: Any) -> str | None:
+        """Accept a packet of the client; the problem with it as text, or ``None``."""
+        problem = self._endpoint.stop(packet, "message")
+        if problem is None:
+            self._cancel()
+        elif self._endpoint.input is not None and (problem := self._endpoint.input(packet, "message")) is None:
+            self._received.put_nowait(packet)
+        return problem
+
+    async def receive(self) -> dict[str, Any]:
+        """The next packet of the client that does not end the channel."""
+        return await self._received.get()
+
+    def _cancel(self) -> None:
+        """Interrupt the endpoint within ``interruptible()``."""
         if not self.cancelled:
             self.cancelled = True
             if self._interruptible and self._task is not None:
@@ -123,15 +137,17 @@ ChannelEndpoint = Callable[[ChannelCall], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Endpoint:
-    """An endpoint: the shape of its parameter (``None``: there must be none), and what it does (``None``: nothing).
+    """An endpoint: the shape of its parameter (``None``: it has none), and its function ``rpc`` or ``channel``.
 
-    ``stop``: what a client sends to end the channel. ``optional``: the parameter may be absent.
+    ``stop``: the packets of a client that end the channel. ``input``: its other packets, if it has any.
+    ``optional``: the parameter may be absent.
     """
 
     shape: Shape | None
     rpc: RpcEndpoint | None = None
     channel: ChannelEndpoint | None = None
     stop: Shape = CANCEL
+    input: Shape | None = None
     optional: bool = False
 
     def problem(self, parameter: Any) -> str | None:

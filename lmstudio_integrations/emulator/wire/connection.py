@@ -203,11 +203,9 @@ class Connection:
         channel = self._channels.get(message.channel_id)
         if channel is None:
             self._spawn(self._unknown_channel("channelSend", message.channel_id))
-        elif problem := channel.stop(message.message, "message"):
+        elif problem := channel.take(message.message):
             text = f"Received invalid message for channel, channelId = {message.channel_id}, {problem}"
             self._spawn(self._warn("channelMessageTypeError", text))
-        else:
-            channel.cancel()
 
     async def _unknown_channel(self, what: str, channel_id: int) -> None:
         await self._warn("channelUnknown", f"Received {what} for unknown channel, channelId = {channel_id}")
@@ -262,7 +260,7 @@ class Connection:
         else:
             faults = self.state.faults.take_call(self.namespace, name)
             # Registered at once: a cancel may be in the very next frame.
-            channel = self._channels[channel_id] = ChannelCall(self, channel_id, parameter, faults, endpoint.stop)
+            channel = self._channels[channel_id] = ChannelCall(self, channel_id, parameter, faults, endpoint)
             channel.start(endpoint.channel)
 
     async def _instead(self, fault: Fault, endpoint: str, void: dict[str, Any]) -> None:

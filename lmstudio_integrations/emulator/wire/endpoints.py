@@ -127,8 +127,7 @@ async def _embed(call: RpcCallContext) -> Any:
     # No model: checking and copying hundreds of numbers would be a good part of the answer's time.
     text = call.parameter["inputString"]
     call.state.calls.embeddings.append(RecordedEmbedding(instance.identifier, text))
-    given = await call.state.vector(text)
-    return {"embedding": await call.state.backend.embed(instance, text) if given is None else given}
+    return {"embedding": await call.state.embed(instance, text)}
 
 
 async def _downloaded(call: RpcCallContext) -> Any:
@@ -192,12 +191,20 @@ ENDPOINTS: dict[str, EndpointTable] = {
         "getLocalFileAbsolutePath": Endpoint(request_schemas.LOCAL_PATH, file_endpoints.local_path),
         "getDocumentParsingLibrary": Endpoint(request_schemas.PARSING_LIBRARY, file_endpoints.parsing_library),
         "parseDocument": Endpoint(request_schemas.PARSE_DOCUMENT, channel=file_endpoints.parse_document),
+        "retrieve": Endpoint(request_schemas.RETRIEVE, channel=file_endpoints.retrieve, stop=request_schemas.STOP),
     },
     "repository": {
         "searchModels": Endpoint(request_schemas.SEARCH_MODELS, repository_endpoints.search),
         "getModelDownloadOptions": Endpoint(request_schemas.DOWNLOAD_OPTIONS, repository_endpoints.download_options),
         "lmLinkStatus": Endpoint(None, repository_endpoints.lm_link_status),
         "downloadModel": Endpoint(request_schemas.DOWNLOAD_MODEL, channel=repository_endpoints.download),
+        "createDownloadPlan": Endpoint(
+            request_schemas.DOWNLOAD_PLAN,
+            channel=repository_endpoints.download_plan,
+            stop=request_schemas.DOWNLOAD_PLAN_STOP,
+            input=request_schemas.DOWNLOAD_PLAN_INPUT,
+        ),
+        "fuzzyFindStaffPicks": Endpoint(request_schemas.STAFF_PICKS, repository_endpoints.staff_picks),
     },
     "diagnostics": {
         "streamLogs": Endpoint(None, channel=diagnostics_endpoints.stream_logs, stop=request_schemas.STOP),
@@ -205,6 +212,7 @@ ENDPOINTS: dict[str, EndpointTable] = {
     "runtime": {
         "listEngines": Endpoint(None, runtime_endpoints.list_engines),
         "getEngineSelections": Endpoint(request_schemas.SUPERJSON, runtime_endpoints.engine_selections, optional=True),
+        "surveyHardware": Endpoint(request_schemas.SURVEY_HARDWARE, runtime_endpoints.survey_hardware, optional=True),
     },
     # The socket opens, and every call is answered with an error.
     "plugins": {},

@@ -13,7 +13,6 @@ from lmstudio_integrations.emulator.errors import EndpointError
 __all__ = ["NOT_IMITATED", "not_imitated"]
 
 NOT_IMITATED: Mapping[str, frozenset[str]] = {
-    "files": frozenset({"retrieve"}),
     "plugins": frozenset(
         {
             "generateWithGenerator",
@@ -40,11 +39,9 @@ NOT_IMITATED: Mapping[str, frozenset[str]] = {
     ),
     "repository": frozenset(
         {
-            "createDownloadPlan",
             "deauthenticate",
             "downloadArtifact",
             "ensureAuthenticated",
-            "fuzzyFindStaffPicks",
             "getAuthenticationStatus",
             "getLocalArtifactFiles",
             "getModelCatalog",
@@ -66,7 +63,6 @@ NOT_IMITATED: Mapping[str, frozenset[str]] = {
             "removeEngine",
             "searchRuntimeExtensions",
             "selectEngine",
-            "surveyHardware",
         }
     ),
     "system": frozenset({"alive", "requestShutdown", "setExperimentFlag", "startHttpServer", "stopHttpServer"}),

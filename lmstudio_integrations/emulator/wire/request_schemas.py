@@ -184,6 +184,63 @@ SEARCH_MODELS = record(
 _found_model = {"catalog": record({"identifier": text()}), "hf": record({"identifier": text()})}
 DOWNLOAD_OPTIONS = record({"modelSearchResultIdentifier": tagged("type", _found_model)})
 DOWNLOAD_MODEL = record({"downloadIdentifier": text()})
+# Letters and digits of any script, some signs, and spaces within.
+_FILE_NAME = r"^[\w!@#$%^&()\-+=,.;'\[\]{}~`][\w!@#$%^&()\-+=,.;'\[\]{}~` ]*(?<![. ])\Z"
+_artifact_name = {
+    "owner": text(pattern=r"^[a-z0-9]+(?:-[a-z0-9]+)*\Z"),
+    "name": text(pattern=r"^[a-z0-9]+(?:[-.][a-z0-9]+)*\Z"),
+}
+_file_name = text(pattern=_FILE_NAME)
+_preference = {"fileName": record({"fileName": text()}), "quantName": record({"quantName": text()})}
+DOWNLOAD_PLAN = record(
+    {
+        "target": tagged(
+            "type",
+            {
+                "artifact": record(_artifact_name),
+                "model": record(
+                    {"source": tagged("type", {"huggingface": record({"user": _file_name, "repo": _file_name})})}
+                ),
+            },
+        )
+    },
+    {
+        "opts": record(
+            {},
+            {
+                "resolutionPreference": array(tagged("type", _preference)),
+                "compatibilityTypes": array(text(choices=COMPATIBILITY_TYPES)),
+            },
+        )
+    },
+)
+DOWNLOAD_PLAN_STOP = tagged("type", {"cancelPlan": record({}), "cancelDownload": record({})})
+DOWNLOAD_PLAN_INPUT = tagged(
+    "type",
+    {
+        "commit": record({}),
+        "setSelectedDownloadOptionIndex": record(
+            {
+                "nodeIndex": integer(),
+                "selectedDownloadOptionIndex": nullable(integer()),
+                "requestedPlanVersion": integer(),
+            }
+        ),
+    },
+)
+STAFF_PICKS = record(
+    {},
+    {
+        "searchTerm": text(),
+        "limit": integer(minimum=1),
+        "compatibilityTypes": array(text(choices=COMPATIBILITY_TYPES)),
+    },
+)
+RETRIEVE = record({"query": text(), "fileIdentifiers": array(text()), "config": kv_config})
+_engine = record({"name": text(), "version": text()})
+SURVEY_HARDWARE = tagged(
+    "type", {"selected": record({}), "all": record({}), "custom": record({"engines": array(_engine)})}
+)
 SUPERJSON = record({"json": anything}, {"meta": anything})
 STOP = tagged("type", {"stop": record({})})
 CANCEL = tagged("type", {"cancel": record({})})

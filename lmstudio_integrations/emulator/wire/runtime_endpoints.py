@@ -7,6 +7,7 @@ from typing import Any
 
 from lmstudio_integrations.emulator.wire.calls import NOTHING, RpcCallContext
 
+_MEMORY = 16 * 2**30
 _SPECIFIER = {"name": "emulator", "version": "1.0.0"}
 
 
@@ -15,6 +16,35 @@ async def list_engines(call: RpcCallContext) -> Any:
     cpu = {"architecture": platform.machine() or "x86_64", "instructionSetExtensions": []}
     engine = {"engine": "emulator", "platform": platform.system().lower(), "supportedModelFormatNames": ["GGUF"]}
     return [{**_SPECIFIER, **engine, "cpu": cpu}]
+
+
+async def survey_hardware(call: RpcCallContext) -> Any:
+    """A processor without a GPU, and stand-ins for the sizes of its memory."""
+    scope = {"type": "selected"} if call.parameter is NOTHING else call.parameter
+    if scope["type"] == "custom" and _SPECIFIER not in scope["engines"]:
+        return {"status": "noCompatibleBackends", "engines": []}
+    (engine,) = await list_engines(call)
+    architecture = {"x86_64": "x86_64", "AMD64": "x86_64", "arm64": "ARM64", "aarch64": "ARM64"}
+    cpu = {
+        "architecture": architecture.get(platform.machine(), "unknown"),
+        "supportedInstructionSetExtensions": [],
+    }
+    hardware = {
+        "gpuSurveyResult": {"result": {"code": "noDevicesFound", "message": ""}, "gpuInfo": []},
+        "cpuSurveyResult": {"result": {"code": "success", "message": ""}, "cpuInfo": cpu},
+    }
+    return {
+        "status": "ok",
+        "engines": [
+            {
+                **{name: engine[name] for name in ("name", "version", "engine", "platform")},
+                "compatibility": {"status": "compatible"},
+                "supportedModelFormatNames": engine["supportedModelFormatNames"],
+                "hardwareSurvey": hardware,
+                "memoryInfo": {"ramCapacity": _MEMORY, "vramCapacity": 0, "totalMemory": _MEMORY},
+            }
+        ],
+    }
 
 
 async def engine_selections(call: RpcCallContext) -> Any:

@@ -17,6 +17,7 @@ from lmstudio_integrations.emulator.errors import EndpointError
 from lmstudio_integrations.emulator.wire import request_schemas
 from lmstudio_integrations.emulator.wire.endpoints import ENDPOINTS
 from tests.emulator.raw_client import prediction
+from tests.frame_validation import schema
 
 SHARED = Path(__file__).resolve().parents[3].parent / "shared" / "protocol"
 pytestmark = [
@@ -29,8 +30,6 @@ pytestmark = [
 
 @cache
 def definitions() -> Any:
-    whole = json.loads((SHARED / "schema.json").read_text(encoding="utf-8"))["definitions"]
-
     def stripping(node: Any) -> Any:
         """LM Studio strips unknown keys; the published form of its schema forbids them."""
         if isinstance(node, dict):
@@ -38,7 +37,7 @@ def definitions() -> Any:
             return {key: stripping(value) for key, value in kept.items()}
         return [stripping(item) for item in node] if isinstance(node, list) else node
 
-    return stripping(whole)
+    return stripping(schema.definitions())
 
 
 def published(name: str) -> jsonschema.Draft7Validator:
@@ -101,6 +100,12 @@ SEEDS: list[tuple[str, Any, Any]] = [
     ("files/rpc/uploadFileBase64/parameter", request_schemas.UPLOAD, {"name": "a", "contentBase64": "x"}),
     ("system/rpc/notify/parameter", request_schemas.NOTIFY, {"title": "a", "description": "x", "noAutoDismiss": False}),
     ("system/rpc/listDownloadedModelVariants/parameter", request_schemas.VARIANTS, {"modelKey": "a"}),
+    ("files/channel/retrieve/creationParameter", request_schemas.RETRIEVE, {"query": "q", "fileIdentifiers": ["a"], "config": {"fields": [{"key": "retrieval.limit", "value": 3}]}}),
+    ("repository/channel/createDownloadPlan/creationParameter", request_schemas.DOWNLOAD_PLAN, {"target": {"type": "model", "source": {"type": "huggingface", "user": "a", "repo": "b 1.5"}}, "opts": {"resolutionPreference": [{"type": "quantName", "quantName": "q"}, {"type": "fileName", "fileName": "f"}], "compatibilityTypes": ["gguf"]}}),
+    ("repository/channel/createDownloadPlan/creationParameter", request_schemas.DOWNLOAD_PLAN, {"target": {"type": "artifact", "owner": "a-1", "name": "b-1.5"}}),
+    ("repository/channel/createDownloadPlan/toServerPacket", request_schemas.DOWNLOAD_PLAN_INPUT, {"type": "setSelectedDownloadOptionIndex", "nodeIndex": 0, "selectedDownloadOptionIndex": None, "requestedPlanVersion": 3}),
+    ("repository/rpc/fuzzyFindStaffPicks/parameter", request_schemas.STAFF_PICKS, {"searchTerm": "a", "limit": 3, "compatibilityTypes": ["gguf"]}),
+    ("runtime/rpc/surveyHardware/parameter", request_schemas.SURVEY_HARDWARE, {"type": "custom", "engines": [{"name": "a", "version": "1"}]}),
 ]  # fmt: skip
 ODD = [None, True, 0, 1, -1, 1.5, 2.0, "", "text", "llm", [], [1], {}, {"type": "query"}, {"a": None}]
 
@@ -150,13 +155,18 @@ def test_every_endpoint_of_the_emulator_is_published() -> None:
             ), (namespace, name)
 
 
-TABLES = {**config_schema.PREDICTION, **config_schema.LLM_LOAD, **config_schema.EMBEDDING_LOAD}
+TABLES = {
+    **config_schema.PREDICTION,
+    **config_schema.LLM_LOAD,
+    **config_schema.EMBEDDING_LOAD,
+    **config_schema.RETRIEVAL,
+}
 KEYS = json.loads((SHARED / "kv-keys.json").read_text(encoding="utf-8")) if SHARED.exists() else []
 KNOWN = [entry for entry in KEYS if entry["key"] in TABLES]
 
 
 def test_config_tables_have_nearly_all_published_keys() -> None:
-    wanted = {entry["key"] for entry in KEYS if entry["key"].startswith(("llm.", "embedding.", "load."))}
+    wanted = {entry["key"] for entry in KEYS if entry["key"].startswith(("llm.", "embedding.", "load.", "retrieval."))}
     assert len(wanted - set(TABLES)) < 10, wanted - set(TABLES)
     assert set(TABLES) <= wanted
 
