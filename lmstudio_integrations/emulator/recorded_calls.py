@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lmstudio_integrations.emulator import config_schema
+from lmstudio_integrations.emulator.argument_checks import check_name
+from lmstudio_integrations.errors import LMStudioValueError
 
-__all__ = ["CallLog", "RecordedEmbedding", "RecordedLoad", "RecordedPrediction", "setting_names"]
+__all__ = ["CallLog", "RecordedEmbedding", "RecordedLoad", "RecordedPrediction", "setting_fields", "setting_names"]
 
 _NAMES = {
     "maxPredictedTokens": "max_tokens",
@@ -30,7 +32,7 @@ class RecordedPrediction:
     those that the client sent, under the names of LM Studio's Python SDK (``temperature``, ``max_tokens``,
     ``top_k_sampling`` …); a setting that is switched off is ``False``. ``tools`` are the offered functions, with
     ``name`` and ``parameters``. ``response_format`` is the JSON schema, if there is one. ``raw``: no chat template was
-    used, and the only message is the prompt.
+    used, and the only message is the prompt. ``preset`` is the name or identifier of the preset that the client named.
     """
 
     model: str
@@ -41,6 +43,7 @@ class RecordedPrediction:
     response_format: Any = None
     raw: bool = False
     wire_messages: Sequence[Mapping[str, Any]] = ()
+    preset: str | None = None
 
     @property
     def tool_names(self) -> list[str]:
@@ -85,7 +88,7 @@ class CallLog:
 
 
 def recorded_prediction(
-    model: str, messages: Sequence[Mapping[str, Any]], stack: Mapping[str, Any], *, raw: bool
+    model: str, messages: Sequence[Mapping[str, Any]], stack: Mapping[str, Any], *, raw: bool, preset: str | None
 ) -> RecordedPrediction:
     """A prediction from its history and its configuration stack, both in wire form."""
     fields = config_schema.merged(stack)
@@ -100,7 +103,28 @@ def recorded_prediction(
         response_format=structured.get("jsonSchema", structured.get("gbnfGrammar")),
         raw=raw,
         wire_messages=messages,
+        preset=preset,
     )
+
+
+def setting_fields(place: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The inverse of ``setting_names``: settings of a prediction under user names, as fields with LM Studio's keys.
+
+    Raises:
+        LMStudioValueError: There is no such setting, or its value has the wrong type.
+    """
+    keys = {next(iter(setting_names({key: None})), key): key for key in config_schema.PREDICTION}
+    fields = {}
+    for name, value in settings.items():
+        check_name(f"setting of {place}", name, keys)
+        key = keys[name]
+        shape, default = config_schema.PREDICTION[key]
+        if isinstance(default, Mapping) and set(default) == {"checked", "value"}:
+            value = {**default, "checked": False} if value is False else {"checked": True, "value": value}
+        if problem := shape(value, name):
+            raise LMStudioValueError(f"{place}: {problem}")
+        fields[key] = value
+    return fields
 
 
 def setting_names(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@
   ],
   "faults": [{"name": "stall", "after": 2}],
   "embeddings": {"a text": [0.1, 0.2]},
+  "presets": {"careful": {"temperature": 0.1}},
   "strict": true
 }
 ```
@@ -39,7 +40,7 @@ from lmstudio_integrations.errors import LMStudioValueError
 __all__ = ["Scenario", "read_scenario"]
 
 _FLAGS = ("strict", "any_model", "evict_just_in_time")
-_MEMBERS = ("models", "repository", "replies", "faults", "embeddings", *_FLAGS)
+_MEMBERS = ("models", "repository", "replies", "faults", "embeddings", "presets", *_FLAGS)
 _NEED_PYTHON = ("hold", "hold_after", "tokens")
 T = TypeVar("T")
 
@@ -92,7 +93,7 @@ def read_scenario(path: Path) -> Scenario:
         )
     _check_names(path, "a scenario", content, _MEMBERS)
     arguments: dict[str, Any] = {}
-    for name in ("embeddings", *_FLAGS):
+    for name in ("embeddings", "presets", *_FLAGS):
         if name in content:
             arguments[name] = content[name]
     for name in ("models", "repository"):

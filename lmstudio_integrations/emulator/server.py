@@ -27,9 +27,16 @@ from lmstudio_integrations.emulator.argument_checks import (
 from lmstudio_integrations.emulator.argument_checks import condition as condition_check
 from lmstudio_integrations.emulator.argument_checks import shares as progress_shares
 from lmstudio_integrations.emulator.backends.backend import Backend, FakeBackend
+from lmstudio_integrations.emulator.config_schema import Fields
 from lmstudio_integrations.emulator.faults import Faults
 from lmstudio_integrations.emulator.models import DEFAULT_MODELS, DOWNLOADABLE_MODELS, EmulatedModel
-from lmstudio_integrations.emulator.recorded_calls import CallLog, RecordedEmbedding, RecordedLoad, RecordedPrediction
+from lmstudio_integrations.emulator.recorded_calls import (
+    CallLog,
+    RecordedEmbedding,
+    RecordedLoad,
+    RecordedPrediction,
+    setting_fields,
+)
 from lmstudio_integrations.emulator.replies import Reply
 from lmstudio_integrations.emulator.server_state import Embeddings, ReplyFunction, ServerState
 from lmstudio_integrations.emulator.threadsafe_event import ThreadsafeEvent
@@ -123,7 +130,8 @@ class Emulator:
         prefix: Of all paths, as behind a reverse proxy: ``"/lm"``. Part of ``url``.
         record: Whether to keep frames in ``requests`` and ``sent``, and the decoded calls.
         record_limit: How many frames of both together, and how many calls of each kind.
-        presets: Names that ``fuzzyPresetIdentifier`` may have.
+        presets: The names of the presets, or a dictionary from names to settings, which are named as in
+            ``predictions``: ``{"careful": {"temperature": 0.1, "max_tokens": 100}}``. A request's own settings win.
         evict_just_in_time: Loading a model just in time unloads the one that was loaded so before, also one of the
             other kind, as in LM Studio.
         origins: Web pages that may connect, such as ``"http://localhost:5173"``, or ``"*"``; browsers name theirs, and
@@ -157,7 +165,7 @@ class Emulator:
         prefix: str = "",
         record: bool = True,
         record_limit: int = 200_000,
-        presets: Sequence[str] = ("emulator-preset",),
+        presets: Sequence[str] | Mapping[str, Mapping[str, Any]] = ("emulator-preset",),
         evict_just_in_time: bool = True,
         origins: Sequence[str] = (),
         auth_timeout: float = 10.0,
@@ -176,7 +184,7 @@ class Emulator:
             Authenticator(api_token),
             Faults(ENDPOINTS, CHANNELS),
             CallLog(record_limit if record else 0),
-            presets=tuple(presets),
+            presets=_preset_fields(presets),
             auth_timeout=auth_timeout,
             evict_just_in_time=evict_just_in_time,
             origins=tuple(origins),
@@ -430,11 +438,11 @@ class Emulator:
         self._state.load_pace = seconds
 
     def drop_connections(self) -> None:
-        """Cut every socket without a close frame."""
+        """Cut every WebSocket connection without a close frame."""
         self._do(self._listener.drop())
 
     def restart(self) -> None:
-        """Cut every socket and listen again on the same port, with the models of the start under new references."""
+        """Cut every connection and listen again on the same port, with the models of the start under new references."""
         self._do(self._listener.restart())
 
     # --- on the emulator's own thread
@@ -488,6 +496,23 @@ def _replies(place: str, value: Any) -> None:
         instances(Reply, 'Reply("Hello")')(place, value)
 
 
+def _presets(place: str, value: Any) -> None:
+    if not isinstance(value, Mapping):
+        texts(place, value)
+        return
+    for name, settings in value.items():
+        nonempty_text(f"{place}: a name", name)
+        if not isinstance(settings, Mapping):
+            raise unexpected(f"{place}[{name!r}]", "a dictionary of settings", settings)
+        setting_fields(f"{place}[{name!r}]", settings)
+
+
+def _preset_fields(presets: Sequence[str] | Mapping[str, Mapping[str, Any]]) -> dict[str, Fields]:
+    if not isinstance(presets, Mapping):
+        return {name: {} for name in presets}
+    return {name: setting_fields(f"the preset {name!r}", settings) for name, settings in presets.items()}
+
+
 def _vectors(place: str, value: Any) -> None:
     if callable(value):
         function("a text")(place, value)
@@ -526,7 +551,7 @@ _ARGUMENTS: dict[str, Check] = {
     "prefix": _prefix,
     "record": flag,
     "record_limit": number(whole=True),
-    "presets": texts,
+    "presets": _presets,
     "origins": texts,
     "evict_just_in_time": flag,
     "auth_timeout": number(above=True),

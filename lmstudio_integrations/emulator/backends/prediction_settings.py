@@ -32,15 +32,16 @@ class PredictionSettings:
     seed: int | None
     temperature: float
     raw_template: bool
+    system_prompt: str
 
 
-def read(stack: Mapping[str, Any]) -> PredictionSettings:
-    """Read a ``predictionConfigStack``.
+def read(stack: Mapping[str, Any], preset: Fields | None = None) -> PredictionSettings:
+    """Read a ``predictionConfigStack``, which precedes the fields of a preset.
 
     Raises:
         EndpointError: a known key has a value of the wrong type.
     """
-    fields = config_schema.checked(config_schema.merged(stack), config_schema.PREDICTION)
+    fields = config_schema.checked({**(preset or {}), **config_schema.merged(stack)}, config_schema.PREDICTION)
     tools = fields[_P + "tools"]
     choice = fields[_P + "toolChoice"]["mode"]
     offered = tools.get("tools", []) if tools["type"] == "toolArray" and choice != "none" else []
@@ -63,6 +64,7 @@ def read(stack: Mapping[str, Any]) -> PredictionSettings:
         seed=_checked_number(fields[_P + "seed"]),
         temperature=float(fields[_P + "temperature"]),
         raw_template=template is not None and template["type"] == "jinja" and "role" not in _jinja(template),
+        system_prompt=fields[_P + "systemPrompt"],
     )
 
 

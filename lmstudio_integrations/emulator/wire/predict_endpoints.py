@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from lmstudio_integrations.emulator.backends.prediction_request import Predictio
 from lmstudio_integrations.emulator.backends.reasoning_parser import ReasoningParser
 from lmstudio_integrations.emulator.backends.reply_events import CallEnd, CallFailed, Event, Finish, Progress, Text
 from lmstudio_integrations.emulator.config_schema import kv_config
-from lmstudio_integrations.emulator.errors import EndpointError, context_overflow, error_object, preset_not_found
+from lmstudio_integrations.emulator.errors import EndpointError, context_overflow, error_object
 from lmstudio_integrations.emulator.models import Instance
 from lmstudio_integrations.emulator.recorded_calls import recorded_prediction
 from lmstudio_integrations.emulator.replies import Reply
@@ -56,9 +56,6 @@ class _Prediction:
     async def run(self) -> None:
         parameter = self._call.parameter
         instance = self._state.models.find(parameter["modelSpecifier"], "llm")
-        preset = parameter.get("fuzzyPresetIdentifier")
-        if preset is not None and not _is_preset(preset, self._state.presets):
-            raise preset_not_found(preset, self._state.presets)
         request = await self._prepare(instance)
         instance.touch(self._state.clock)
         instance.active += 1
@@ -73,9 +70,16 @@ class _Prediction:
 
     async def _prepare(self, instance: Instance) -> PredictionRequest:
         stack = self._call.parameter["predictionConfigStack"]
-        settings = prediction_settings.read(stack)
+        preset = self._call.parameter.get("fuzzyPresetIdentifier")
+        settings = prediction_settings.read(stack, None if preset is None else self._state.preset(preset))
         raw = self._raw or settings.raw_template
-        self._state.calls.predictions.append(recorded_prediction(instance.identifier, self._messages, stack, raw=raw))
+        self._state.calls.predictions.append(
+            recorded_prediction(instance.identifier, self._messages, stack, raw=raw, preset=preset)
+        )
+        if settings.system_prompt and not raw and all(message["role"] != "system" for message in self._messages):
+            # Guess: LM Studio's own chats have the prompt in the configuration; for those of an SDK this is not known.
+            content = [{"type": "text", "text": settings.system_prompt}]
+            self._messages = [{"role": "system", "content": content}, *self._messages]
         request = PredictionRequest(instance, settings, self._messages, raw)
         self._check_files(request)
         if settings.draft_model:
@@ -248,15 +252,6 @@ class _Prediction:
             load_model_config=kv_config(request.instance.config),
             prediction_config=kv_config(request.settings.fields),
         ).to_wire()
-
-
-def _is_preset(name: str, presets: Sequence[str]) -> bool:
-    """Whether there is a preset of this name or identifier (``@local:…``); the case of letters does not matter.
-
-    Guess: as far as "fuzzy" goes.
-    """
-    wanted = name.lower().removeprefix("@local:")
-    return any(wanted == one.lower().removeprefix("@local:") for one in presets)
 
 
 def _parser(request: PredictionRequest) -> ReasoningParser:
