@@ -32,6 +32,9 @@ COMMANDS: Sequence[tuple[str, Sequence[str]]] = (
     ("unload qwen/qwen3-8b", ("unloaded",)),
     ("chat qwen/qwen3-4b --prompt Hello --stats", ("Hello from the emulator", "Stop Reason: eosFound")),
     ("runtime ls", ("emulator",)),
+    ("runtime survey", ("emulator", "RAM")),
+    ("get emulator/small --yes", ("Download completed",)),
+    ("get small --yes", ("Model already downloaded",)),
 )
 # Not published, or of no use for these commands: taken from the sources beside it, or left out.
 _BUILD = """

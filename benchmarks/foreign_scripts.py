@@ -101,15 +101,19 @@ _FIRST_NUMBERS = {
 }
 
 
+# Seconds before each token: the suite cancels predictions right after it has started them, as a model takes its time.
+_PACE = 0.02
+
+
 def _completion(request: PredictionRequest) -> Reply:
     fragments = ["4", ";"] if request.instance.identifier == _QWEN_SMALL else ["4", ";", " ", "3"]
     drafted = (2, 1) if request.settings.draft_model else None
-    return Reply(fragments=fragments, prompt_tokens=15, drafted=drafted)
+    return Reply(fragments=fragments, prompt_tokens=15, drafted=drafted, pace=_PACE)
 
 
 def _chat(request: PredictionRequest) -> Reply:
     drafted = (4, 3) if request.settings.draft_model else None
-    return Reply(fragments=["Assistant", " message", " ", "2"], prompt_tokens=41, drafted=drafted)
+    return Reply(fragments=["Assistant", " message", " ", "2"], prompt_tokens=41, drafted=drafted, pace=_PACE)
 
 
 def _sum(a: int, b: int) -> ToolCall:
