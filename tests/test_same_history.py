@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import Any
 
 import pytest
@@ -35,6 +36,7 @@ def call(arguments: Any = None) -> dict[str, Any]:
 
 CALL_BLOCK = ToolCallBlock(tool_call_id="c1", tool_name="look", tool_kwargs={"b": 1, "a": 2})
 RESULT = {"tool_call_id": "c1"}
+AUDIO = {"type": "audio", "data": encoded(DATA), "mimeType": "audio/wav"}
 UNPARSABLE: Any = {"name": "look", "args": "{", "id": "c1", "error": "cut", "type": "invalid_tool_call"}
 
 CONVERSATIONS: dict[str, tuple[list[BaseMessage], list[ChatMessage]]] = {
@@ -94,6 +96,18 @@ CONVERSATIONS: dict[str, tuple[list[BaseMessage], list[ChatMessage]]] = {
             ChatMessage(role="tool", blocks=[TextBlock(text="seen"), ImageBlock(image=PNG)], additional_kwargs=RESULT),
         ],
     ),
+    "blocks that a framework made text of": (
+        [ToolMessage(json.dumps([{"type": "image", "data": encoded(PNG)}, AUDIO]), tool_call_id="c1")],
+        [
+            ChatMessage(
+                role="tool", content=str([{"type": "image", "data": encoded(PNG)}, AUDIO]), additional_kwargs=RESULT
+            )
+        ],
+    ),
+    "binary data in a text": (
+        [ToolMessage(f"It is data:a/b;base64,{encoded(DATA * 5)} now", tool_call_id="c1")],
+        [ChatMessage(role="tool", content=f"It is data:a/b;base64,{encoded(DATA * 5)} now", additional_kwargs=RESULT)],
+    ),
     "documents, audio and video of tools": (
         [
             ToolMessage(
@@ -122,6 +136,14 @@ CONVERSATIONS: dict[str, tuple[list[BaseMessage], list[ChatMessage]]] = {
         ],
     ),
 }
+
+
+@pytest.mark.parametrize("name", ["blocks that a framework made text of", "binary data in a text"])
+def test_history_has_no_base64_from_the_text_of_a_tools_result(name: str) -> None:
+    langchain, _ = CONVERSATIONS[name]
+    history = from_langchain(langchain)
+    assert encoded(DATA)[:40] not in json.dumps(history.messages[0])
+    assert len(history.images) == (name != "binary data in a text")
 
 
 @pytest.mark.parametrize("name", CONVERSATIONS)

@@ -20,7 +20,16 @@ from typing import Any
 from lmstudio_integrations.client.images import ImagePart
 from lmstudio_integrations.errors import LMStudioValueError
 
-__all__ = ["Attachment", "json_without_binaries", "read_attachment", "read_image_content"]
+__all__ = [
+    "LINE",
+    "LONG",
+    "Attachment",
+    "decode_text_document",
+    "is_text_type",
+    "json_without_binaries",
+    "read_attachment",
+    "read_image_content",
+]
 
 _TEXT_TYPES = frozenset(
     {
@@ -36,9 +45,9 @@ _TEXT_TYPES = frozenset(
         "application/yaml",
     }
 )
-_LONG = 512
+LONG = 512
 """Characters from which a string in base64 counts as binary data: identifiers and digests are shorter."""
-_LINE = 60
+LINE = 60
 """Characters that a line of base64 has at least, except the last: encoders write 64 or 76."""
 
 
@@ -127,12 +136,18 @@ def read_attachment(
     if isinstance(data, str) and data[:5].lower() == "data:":
         said, data = parse_data_url(data)
         mime_type = mime_type or said
-    if kind == "file" and data is not None and (not mime_type or _is_text_type(mime_type)):
+    if kind == "file" and data is not None and (not mime_type or is_text_type(mime_type)):
         raw = data if isinstance(data, bytes) else _decode_base64(data)
         text = None if raw is None else _decode_text(raw, mime_type)
         if text is not None:
             return text
     return Attachment(kind, mime_type or None, None if data is None else _size(data), name or None, url or None)
+
+
+def decode_text_document(data: str, mime_type: str | None) -> str | None:
+    """The text of a document in base64 whose type is text; ``None`` if it is anything else."""
+    raw = _decode_base64(data) if mime_type and is_text_type(mime_type) else None
+    return None if raw is None else _decode_text(raw, None)
 
 
 def parse_data_url(url: str) -> tuple[str | None, str | bytes]:
@@ -149,7 +164,8 @@ def json_without_binaries(value: Any) -> str:
     return json.dumps(_without_binaries(value), ensure_ascii=False, default=str)
 
 
-def _is_text_type(mime_type: str) -> bool:
+def is_text_type(mime_type: str) -> bool:
+    """Whether a document of this MIME type is text."""
     essence = mime_type.partition(";")[0].strip().lower()
     return essence.startswith("text/") or essence in _TEXT_TYPES or essence.endswith(("+json", "+xml", "+yaml"))
 
@@ -182,11 +198,11 @@ def _without_binaries(value: Any) -> Any:
         return [_without_binaries(item) for item in value]
     if isinstance(value, (bytes, bytearray, memoryview)):
         return Attachment("data", size=len(bytes(value))).placeholder()
-    if isinstance(value, str) and len(value) >= _LONG:
+    if isinstance(value, str) and len(value) >= LONG:
         if value[:5].lower() == "data:":
             mime_type, data = parse_data_url(value)
             return Attachment("data", mime_type, _size(data)).placeholder()
         lines = value.split()
-        if all(len(line) >= _LINE for line in lines[:-1]) and re.fullmatch(r"[\w+/-]+={0,2}", "".join(lines), re.ASCII):
+        if all(len(line) >= LINE for line in lines[:-1]) and re.fullmatch(r"[\w+/-]+={0,2}", "".join(lines), re.ASCII):
             return Attachment("data", size=_size(value)).placeholder()
     return value

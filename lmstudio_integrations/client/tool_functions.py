@@ -8,23 +8,18 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, TypedDict, get_type_hints, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, ValidationError, create_model
 from pydantic.errors import PydanticSchemaGenerationError
 from pydantic_core import PydanticSerializationError, PydanticUndefined, to_jsonable_python
 
-from lmstudio_integrations.client.attachments import (
-    Attachment,
-    json_without_binaries,
-    read_attachment,
-    read_image_content,
-)
-from lmstudio_integrations.client.content_blocks import BlockContent, read_block
+from lmstudio_integrations.client.attachments import Attachment, json_without_binaries, read_attachment
+from lmstudio_integrations.client.content_blocks import BlockContent, leaf_blocks, read_block, read_llama_index_block
 from lmstudio_integrations.client.images import ImagePart
+from lmstudio_integrations.client.tool_results import tool_result
 from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.protocol.history import ToolCallRequest
 from lmstudio_integrations.protocol.tools import tool_definition
@@ -165,7 +160,7 @@ class ToolOutput:
     """What a tool returned, for the model."""
 
     text: str
-    images: tuple[ImagePart, ...] = ()
+    images: tuple[dict[str, Any] | ImagePart, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -479,10 +474,9 @@ def json_output(value: Any) -> ToolOutput:
     """
     items = list(value) if isinstance(value, (list, tuple)) else [value]
     images = tuple(item for item in items if isinstance(item, ImagePart))
-    if not images:
-        return ToolOutput(to_json_text(value))
-    rest = [item for item in items if not isinstance(item, ImagePart)]
-    return ToolOutput("\n".join(map(to_json_text, rest)) or "(image)", images)
+    rest = [item for item in items if not isinstance(item, ImagePart)] if images else [value]
+    output = _output_of(map(to_json_text, rest))
+    return replace(output, text=output.text or "(image)", images=(*images, *output.images))
 
 
 def to_json_text(value: Any) -> str:
@@ -516,26 +510,19 @@ def _whole_characters(text: str) -> str:
 
 def _langchain_output(message: Any) -> ToolOutput:
     content = getattr(message, "content", message)
-    if isinstance(content, str):
-        return ToolOutput(_whole_characters(content))
-    if not isinstance(content, list):
+    if not isinstance(content, (str, list)):
         return json_output(content)
-    blocks = [block if isinstance(block, (str, Mapping)) else to_json_text(block) for block in content]
-    return _output_of([(block, item) for block in blocks for item in read_block(block)])
+    contents: list[BlockContent] = []
+    for item in [content] if isinstance(content, str) else content:
+        block = item if isinstance(item, (str, Mapping)) else to_json_text(item)
+        contents += [json_without_binaries(block) if read is None else read for read in read_block(block)]
+    return _output_of(contents)
 
 
-def _output_of(contents: Iterable[tuple[Any, BlockContent | None]]) -> ToolOutput:
-    """The output that blocks and their contents make: texts, images, and a line for anything else."""
-    texts: list[str] = []
-    images: list[ImagePart] = []
-    for block, item in contents:
-        if isinstance(item, ImagePart):
-            images.append(item)
-        elif isinstance(item, Attachment):
-            texts.append(item.placeholder())
-        else:
-            texts.append(item if isinstance(item, str) else json_without_binaries(block))
-    return ToolOutput(_whole_characters("\n".join(texts)) or "(image)", tuple(images))
+def _output_of(contents: Iterable[BlockContent]) -> ToolOutput:
+    """The output that contents make; one that is nothing but images says so."""
+    text, images = tool_result(contents)
+    return ToolOutput(_whole_characters(text) or ("(image)" if images else ""), tuple(images))
 
 
 def _llama_index_output(output: Any) -> ToolOutput:
@@ -543,29 +530,11 @@ def _llama_index_output(output: Any) -> ToolOutput:
     if isinstance(error, Exception):
         raise error
     blocks = getattr(output, "blocks", None)
-    if isinstance(blocks, list) and any(getattr(block, "block_type", "text") != "text" for block in blocks):
-        return _output_of([(block, _llama_index_block(block)) for block in blocks])
-    content = getattr(output, "content", None)
-    return ToolOutput(_whole_characters(content)) if isinstance(content, str) else json_output(output)
-
-
-def _llama_index_block(block: Any) -> BlockContent | None:
-    """The content of one of LlamaIndex's blocks, which keep bytes as base64."""
-    kind = getattr(block, "block_type", None)
-    if kind == "text":
-        return str(block.text)
-    name = {"image": "image", "document": "data", "audio": "audio", "video": "video"}.get(str(kind))
-    if name is None:
-        return f"[{kind}: left out]"
-    data, url = getattr(block, name, None), getattr(block, "url", None)
-    content: str | bytes | None = data.decode("ascii") if isinstance(data, bytes) else None
-    path = getattr(block, "path", None)
-    address = None if url is None else str(url)
-    mime_type = getattr(block, f"{kind}_mimetype", None) or getattr(block, "format", None)
-    if kind == "image":
-        return read_image_content(
-            data=content, path=None if path is None else Path(path), url=address, mime_type=mime_type
-        )
-    if content is None and path is not None:
-        content = Path(path).read_bytes()
-    return read_attachment("file" if kind == "document" else str(kind), content, mime_type, None, address)
+    if not isinstance(blocks, list):
+        content = getattr(output, "content", None)
+        return _output_of([content]) if isinstance(content, str) else json_output(output)
+    contents: list[BlockContent] = []
+    for block in leaf_blocks(blocks):
+        read = read_llama_index_block(block)
+        contents.append(f"[{getattr(block, 'block_type', None)}: left out]" if read is None else read)
+    return _output_of(contents)

@@ -8,13 +8,14 @@ from typing import Any, Unpack
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
 
 from lmstudio_integrations.client.attachments import Attachment, json_without_binaries
-from lmstudio_integrations.client.content_blocks import block_type, read_block
+from lmstudio_integrations.client.content_blocks import BlockContent, block_type, read_block
 from lmstudio_integrations.client.history import (
     HistoryBuilder,
     HistoryOptions,
     PreparedHistory,
     ToolCallRecord,
 )
+from lmstudio_integrations.client.tool_results import tool_result
 from lmstudio_integrations.errors import LMStudioValueError
 
 __all__ = ["to_history"]
@@ -185,23 +186,17 @@ def _reasoning_text(block: Mapping[str, Any]) -> str:
 
 
 def _add_tool_result(builder: HistoryBuilder, content: Any, call_id: str, name: str | None) -> None:
-    # Guess: the text is sent unchanged. LM Studio's own SDKs encode even text as JSON, which models read less well.
-    if isinstance(content, str):
-        builder.add_tool_result(content, call_id, name)
-        return
-    texts: list[str] = []
-    images: list[Any] = []
-    for block in content:
+    # Guess: the text is sent unchanged, except for binary data in it. LM Studio's own SDKs encode even text as JSON,
+    # which models read less well.
+    contents: list[BlockContent] = []
+    for block in [content] if isinstance(content, str) else content:
         for item in read_block(block):
-            if isinstance(item, str):
-                texts.append(item)
-            elif isinstance(item, Attachment):
-                texts.append(item.placeholder())
-            elif item is not None:
-                images.append(item)
+            if item is not None:
+                contents.append(item)
             elif block_type(block) not in _CALL_BLOCKS | _FOREIGN_BLOCKS:
-                texts.append(json_without_binaries(block))
-    builder.add_tool_result("\n".join(texts), call_id, name, images)
+                contents.append(json_without_binaries(block))
+    text, images = tool_result(contents)
+    builder.add_tool_result(text, call_id, name, images)
 
 
 def _refused(block: Mapping[str, Any], content: Attachment | None, role: str) -> LMStudioValueError:

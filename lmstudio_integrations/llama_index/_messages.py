@@ -6,37 +6,25 @@ A document with a path is the exception: its file is read.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from io import IOBase
-from pathlib import Path
 from typing import Any, Unpack
 
 from llama_index.core.base.llms.types import (
-    AudioBlock,
-    CachePoint,
     ChatMessage,
-    CitableBlock,
-    CitationBlock,
-    DocumentBlock,
-    ImageBlock,
     MessageRole,
     TextBlock,
     ThinkingBlock,
     ToolCallBlock,
-    VideoBlock,
 )
 
-from lmstudio_integrations.client.attachments import (
-    Attachment,
-    read_attachment,
-    read_image_content,
-)
+from lmstudio_integrations.client.attachments import Attachment
+from lmstudio_integrations.client.content_blocks import BlockContent, leaf_blocks, read_llama_index_block
 from lmstudio_integrations.client.history import (
     HistoryBuilder,
     HistoryOptions,
     PreparedHistory,
     ToolCallRecord,
 )
-from lmstudio_integrations.client.images import ImagePart
+from lmstudio_integrations.client.tool_results import tool_result
 from lmstudio_integrations.errors import LMStudioValueError
 
 __all__ = ["to_history"]
@@ -93,7 +81,7 @@ def _name(message: ChatMessage) -> str | None:
 
 def _input(blocks: Sequence[Any], role: str) -> list[Any]:
     parts: list[Any] = []
-    for block in _leaves(blocks):
+    for block in leaf_blocks(blocks):
         if isinstance(block, (ToolCallBlock, ThinkingBlock)):
             raise LMStudioValueError(
                 f"a {type(block).__name__} in a {role} message: only messages of the role assistant can hold it"
@@ -117,7 +105,7 @@ def _add_answer(builder: HistoryBuilder, message: ChatMessage, text: str | None)
     calls: list[ToolCallRecord] = []
     reasoning: list[str] = []
     tags: tuple[str, str] | None = None
-    for block in _leaves(message.blocks):
+    for block in leaf_blocks(message.blocks):
         if isinstance(block, TextBlock):
             parts.append(block.text)
         elif isinstance(block, ToolCallBlock):
@@ -145,82 +133,27 @@ def _tags(information: Mapping[str, Any]) -> tuple[str, str] | None:
 def _add_tool_result(builder: HistoryBuilder, message: ChatMessage, text: str | None) -> None:
     """Add a tool's result; its name comes from the call that its id belongs to.
 
-    The text is sent unchanged. LM Studio's own SDKs encode a tool's result as JSON, even text; LlamaIndex's tools
-    return text already, and this model gets the same text as any other.
+    The text is sent unchanged, except for binary data in it. LM Studio's own SDKs encode a tool's result as JSON, even
+    text; LlamaIndex's tools return text already, and this model gets the same text as any other.
     """
     call_id = message.additional_kwargs.get("tool_call_id")
     call_id = call_id if isinstance(call_id, str) else None
-    if text is not None:
-        builder.add_tool_result(text, call_id, _name(message))
-        return
-    texts: list[str] = []
-    images: list[ImagePart] = []
-    for block in _leaves(message.blocks):
+    contents: list[BlockContent] = [] if text is None else [text]
+    for block in leaf_blocks(message.blocks) if text is None else ():
         if isinstance(block, (ToolCallBlock, ThinkingBlock)):
             raise LMStudioValueError(
                 f"a {type(block).__name__} in a tool message: only messages of the role assistant can hold it"
             )
-        content = _read(block)
-        if isinstance(content, ImagePart):
-            images.append(content)
-        else:
-            texts.append(content.placeholder() if isinstance(content, Attachment) else content)
-    builder.add_tool_result("\n".join(texts), call_id, _name(message), images)
+        contents.append(_read(block))
+    text, images = tool_result(contents)
+    builder.add_tool_result(text, call_id, _name(message), images)
 
 
-def _leaves(blocks: Iterable[Any]) -> Iterator[Any]:
-    """The blocks with content of their own: containers are replaced by their content, cache hints dropped."""
-    for block in blocks:
-        if isinstance(block, CitableBlock):
-            yield from _leaves(block.content)
-        elif isinstance(block, CitationBlock):
-            yield from _leaves([block.cited_content])
-        elif not isinstance(block, CachePoint):  # LM Studio always reuses the common beginning of prompts
-            yield block
-
-
-def _read(block: Any) -> str | ImagePart | Attachment:
-    if isinstance(block, TextBlock):
-        return block.text
-    if isinstance(block, ImageBlock):
-        return read_image_content(
-            data=_content(block.image), path=block.path, url=_url(block), mime_type=block.image_mimetype
-        )
-    if isinstance(block, DocumentBlock):
-        content = _content(block.data) if block.path is None else _file(block.path)
-        name = block.title if block.title != "input_document" else _file_name(block)  # LlamaIndex's own default
-        return read_attachment("file", content, block.document_mimetype, name, _url(block))
-    if isinstance(block, AudioBlock):
-        mime_type = f"audio/{block.format}" if block.format else None
-        return read_attachment("audio", _content(block.audio), mime_type, _file_name(block), _url(block))
-    if isinstance(block, VideoBlock):
-        return read_attachment("video", _content(block.video), block.video_mimetype, _file_name(block), _url(block))
-    raise LMStudioValueError(f"a {type(block).__name__} cannot be sent: pass TextBlock or ImageBlock")
-
-
-def _content(data: Any) -> str | bytes | None:
-    """A block's data for ``read_attachment``. LlamaIndex keeps bytes as base64; a stream is rewound."""
-    if isinstance(data, IOBase):
-        data.seek(0)
-        content: bytes = data.read()
-        data.seek(0)
-        return content
-    return data.decode("ascii") if isinstance(data, bytes) else None
-
-
-def _file(path: str | Path) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise LMStudioValueError(f"the document {str(path)!r} cannot be read: {error}") from error
-
-
-def _file_name(block: Any) -> str | None:
-    return None if block.path is None else Path(block.path).name
-
-
-def _url(block: Any) -> str | None:
-    return None if block.url is None else str(block.url)
+def _read(block: Any) -> BlockContent:
+    content = read_llama_index_block(block)
+    if content is None:
+        raise LMStudioValueError(f"a {type(block).__name__} cannot be sent: pass TextBlock or ImageBlock")
+    return content
 
 
 def _legacy_calls(calls: Any) -> Iterator[ToolCallRecord]:

@@ -651,6 +651,40 @@ def test_blocks_of_a_llama_index_tool_are_read_as_in_llama_index(front: Front, l
     assert_no_data(lmstudio_emulator)
 
 
+def test_blocks_that_a_framework_makes_text_of_are_read_as_blocks(front: Front, lmstudio_emulator: Emulator) -> None:
+    tools: Any = pytest.importorskip("langchain_core.tools")
+    llama_index = pytest.importorskip("llama_index.core.tools")
+    image = {"type": "image", "base64": base64.b64encode(PNG).decode(), "mime_type": "image/png"}
+    document = {"type": "resource", "resource": {"mimeType": "a/b", "blob": base64.b64encode(PDF).decode()}}
+
+    @tools.tool  # type: ignore[untyped-decorator]  # imported only if it is there
+    def one() -> Any:
+        """Look."""
+        return image
+
+    def two() -> Any:
+        """Look."""
+        return [image, document]
+
+    def three() -> Any:
+        """Look."""
+        return [image, document]
+
+    lmstudio_emulator.script(calls(*(ToolCall(name, {}) for name in ("one", "two", "three"))), Reply("Done."))
+    act(front, [one, llama_index.FunctionTool.from_defaults(two), three])
+    first, second, third = tool_results(lmstudio_emulator)
+    assert first == "(image)"
+    assert second == third
+    assert second.startswith("[file, a/b, 3009 bytes: left out")
+    assert [part["type"] for part in histories(lmstudio_emulator)[-1][-1]["content"]] == [
+        "text",
+        "file",
+        "file",
+        "file",
+    ]
+    assert_no_data(lmstudio_emulator)
+
+
 def test_langchain_tools_run_as_they_do_in_langchain(front: Front, lmstudio_emulator: Emulator) -> None:
     tools: Any = pytest.importorskip("langchain_core.tools")
 
