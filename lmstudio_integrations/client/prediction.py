@@ -8,6 +8,7 @@ older one omits has a default.
 from __future__ import annotations
 
 import logging
+import unicodedata
 import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -328,13 +329,17 @@ class PredictionReader:
     def _own_name(self, name: str) -> str:
         """The tool that the model means by ``name``: LM Studio may change special characters and case.
 
-        Guess: a name that is not a tool's stands for the one tool with the same letters and digits.
+        Guess: a name that is not a tool's stands for the one tool with the same letters and digits, or with the same
+        ones once those outside of ASCII are written in ASCII or left out.
         """
         if not isinstance(name, str):
             raise TypeError("the name of a tool is not text")
         if name in self._tool_names:
             return name
-        alike = [tool for tool in self._tool_names if _letters(tool) == _letters(name)]
+        letters = _letters(name)
+        alike = [tool for tool in self._tool_names if _letters(tool) == letters]
+        if not alike:
+            alike = [tool for tool in self._tool_names if letters in _ascii_spellings(tool)]
         return alike[0] if len(alike) == 1 else name
 
     def _read_success(self, packet: dict[str, Any]) -> Event | None:
@@ -397,7 +402,22 @@ _TAGS = {"reasoningStartTag": 0, "reasoningEndTag": 1}
 
 
 def _letters(name: str) -> str:
-    return "".join(character for character in name.lower() if character.isalnum())
+    return "".join(character for character in name.casefold() if character.isalnum())
+
+
+def _ascii_spellings(name: str) -> set[str]:
+    """The letters and digits of a name that has others than ASCII's: without these, without accents, transliterated."""
+    if name.isascii():
+        return set()
+    lower = unicodedata.normalize("NFC", name.lower())
+    without_accents = unicodedata.normalize("NFKD", lower.casefold().translate(_WITHOUT_ACCENTS))
+    spellings = (lower, lower.casefold(), without_accents, lower.translate(_TRANSLITERATED))
+    return {_letters(spelling.encode("ascii", "ignore").decode()) for spelling in spellings}
+
+
+_WITHOUT_ACCENTS = str.maketrans({"ø": "o", "æ": "ae", "œ": "oe", "ł": "l", "đ": "d", "ı": "i"})
+"""Letters that Unicode does not decompose."""
+_TRANSLITERATED = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "ø": "oe", "å": "aa", "æ": "ae"})
 
 
 def _fraction(value: Any) -> float:

@@ -330,6 +330,47 @@ def test_name_that_the_server_changed_becomes_the_tools_own(given: str) -> None:
     assert reader.partial().tool_calls[0].name == given
 
 
+@pytest.mark.parametrize(
+    ("given", "rewritten"),
+    [
+        ("größe", "groesse"),
+        ("größe", "Grosse"),
+        ("größe", "grsse"),
+        ("größe", "gr__e"),
+        ("größe", "GRÖSSE"),
+        ("café-search", "cafe_search"),
+        ("café-search", "caf_search"),
+        ("søk", "sok"),
+        ("søk", "soek"),
+        ("Ångström", "angstrom"),
+        ("get_temp°", "get_temp"),
+        ("天気", "__"),
+    ],
+)
+def test_name_with_letters_outside_of_ascii_is_found_again(given: str, rewritten: str) -> None:
+    reader = PredictionReader(tool_names=["other", given])
+    reader.read(call_end(rewritten, {}))
+    assert reader.partial().tool_calls[0].name == given
+
+
+@pytest.mark.parametrize(
+    ("tools", "given", "expected"),
+    [
+        (["größe", "groesse"], "groesse", "groesse"),
+        (["größe", "große"], "grosse", "große"),
+        (["größe", "gróße"], "grosse", "grosse"),
+        (["größe", "GROESSE"], "gro_esse", "GROESSE"),
+        (["天気", "x"], "tianqi", "tianqi"),
+        (["天気", "地図"], "__", "__"),
+        (["grosse"], "größe", "größe"),
+    ],
+)
+def test_name_that_may_be_another_tools_is_not_translated(tools: list[str], given: str, expected: str) -> None:
+    reader = PredictionReader(tool_names=tools)
+    reader.read(call_end(given, {}))
+    assert reader.partial().tool_calls[0].name == expected
+
+
 def test_name_similar_to_two_tools_is_unchanged() -> None:
     reader = PredictionReader(tool_names=["a-b", "a_b"])
     reader.read(call_end("a.b", {}))
