@@ -7,25 +7,41 @@ from typing import Any
 
 from lmstudio_integrations.errors import LMStudioValueError
 
-__all__ = ["read_tool_choice", "tool_name"]
+__all__ = ["choose_tools", "tool_name"]
+
+_EXPECTED = "expected 'auto', 'none', 'any', 'required', a tool's name, or OpenAI's or Anthropic's form of these"
 
 
-def read_tool_choice(choice: Any, tools: Sequence[Mapping[str, Any]]) -> str | None:
-    """The client's ``tool_choice``: ``None``, "auto", "none", "required" or the name of a tool.
+def choose_tools(choice: Any, tools: Sequence[dict[str, Any]]) -> tuple[str | None, list[dict[str, Any]]]:
+    """The client's ``tool_choice`` (``None``, "auto", "none", "required" or a tool's name), and the tools to send.
 
     Args:
-        choice: One of these, ``True`` or "any" ("required"), ``False`` or "" (``None``), or
-            ``{"type": "function", "function": {"name": …}}``.
+        choice: One of these, ``True`` or "any" ("required"), ``False`` or "" (``None``); OpenAI's
+            ``{"type": "function", "function": {"name": …}}``; Anthropic's ``{"type": "tool", "name": …}``; OpenAI's
+            ``{"type": "allowed_tools", "allowed_tools": {"mode": …, "tools": […]}}``, also in the form of its
+            responses: the model gets these tools alone.
         tools: The tools, in OpenAI's form or the bare one.
 
     Raises:
-        LMStudioValueError: The name is none of the tools'; a call is required and there are no tools.
+        LMStudioValueError: The name is none of the tools'; a call is required and there are no tools; an unknown form.
     """
-    if isinstance(choice, Mapping):
-        function = choice.get("function")
-        given = function.get("name") if isinstance(function, Mapping) else choice.get("name") or choice.get("type")
-    else:
-        given = choice
+    if isinstance(choice, Mapping) and choice.get("type") == "allowed_tools":
+        allowed = choice.get("allowed_tools", choice)
+        named = allowed.get("tools") if isinstance(allowed, Mapping) else None
+        if not isinstance(named, (list, tuple)) or not all(isinstance(tool, Mapping) for tool in named):
+            raise LMStudioValueError(f"expected 'allowed_tools' with a list of 'tools', got {choice!r}")
+        names = [tool_name(tool) for tool in named]
+        known = [tool_name(tool) for tool in tools]
+        for name in names:
+            if name not in known:
+                raise LMStudioValueError(f"tool_choice allows {name!r}, which names no tool: expected one of {known}")
+        chosen = [tool for tool in tools if tool_name(tool) in names]
+        return _read_choice(allowed.get("mode", "auto"), chosen), chosen
+    return _read_choice(choice, tools), list(tools)
+
+
+def _read_choice(choice: Any, tools: Sequence[Mapping[str, Any]]) -> str | None:
+    given = _named(choice) if isinstance(choice, Mapping) else choice
     if given is None or given is False or given == "":
         return None
     if given is True or given in ("any", "required"):
@@ -38,6 +54,23 @@ def read_tool_choice(choice: Any, tools: Sequence[Mapping[str, Any]]) -> str | N
     raise LMStudioValueError(
         f"tool_choice={choice!r} names no tool: expected 'auto', 'none', 'any', 'required' or one of {names}"
     )
+
+
+def _named(choice: Mapping[str, Any]) -> Any:
+    """What a mapping chooses. A form that is not understood must not leave the choice to the model."""
+    if choice.get("disable_parallel_tool_use"):
+        raise LMStudioValueError(f"tool_choice={dict(choice)!r}: pass parallel_tool_calls=False in its place")
+    function = choice.get("function")
+    kind = choice.get("type")
+    if isinstance(function, Mapping):
+        given = function.get("name")
+    elif kind == "generic":  # LM Studio's own form
+        given = choice.get("mode")
+    else:
+        given = choice.get("name") or (None if kind in ("function", "tool") else kind)
+    if not isinstance(given, str):
+        raise LMStudioValueError(f"tool_choice={dict(choice)!r}: {_EXPECTED}")
+    return given
 
 
 def tool_name(tool: Mapping[str, Any]) -> Any:

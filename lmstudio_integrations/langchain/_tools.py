@@ -17,7 +17,7 @@ from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import PydanticUserError, TypeAdapter
 
 from lmstudio_integrations.client.schemas import answer_schema
-from lmstudio_integrations.compat.tool_choice import read_tool_choice
+from lmstudio_integrations.compat.tool_choice import choose_tools
 from lmstudio_integrations.errors import LMStudioValueError
 
 if TYPE_CHECKING:
@@ -155,8 +155,7 @@ def resolve_tools(tools: Any, tool_choice: Any, response_format: Any) -> ToolReq
     Raises:
         LMStudioValueError: A forced tool call together with a schema: no answer could follow.
     """
-    tools = openai_tools(tools or ())
-    choice = read_tool_choice(tool_choice, tools)
+    choice, tools = choose_tools(tool_choice, openai_tools(tools or ()))
     schema = response_schema(response_format)
     if schema is None:
         return ToolRequest(tools, choice)

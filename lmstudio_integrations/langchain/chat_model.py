@@ -22,7 +22,7 @@ from lmstudio_integrations import ModelInstanceInfo
 from lmstudio_integrations.client import LLM
 from lmstudio_integrations.client.history import HistoryOptions
 from lmstudio_integrations.compat.prediction_request import PredictionRequest
-from lmstudio_integrations.compat.tool_choice import read_tool_choice
+from lmstudio_integrations.compat.tool_choice import choose_tools
 from lmstudio_integrations.langchain._base import LMStudioBase, ls_params
 from lmstudio_integrations.langchain._batch import run_interruptibly
 from lmstudio_integrations.langchain._chunks import ChunkReader
@@ -420,7 +420,7 @@ class ChatLMStudio(LMStudioBase, BaseChatModel):
             tools: Tools in every form that LangChain converts.
             tool_choice: ``None`` or "auto": the model decides; "any", "required" or ``True``: it has to call a tool; a
                 tool's name or ``{"type": "function", "function": {"name": …}}``: it has to call that one; "none": it
-                calls none.
+                calls none. OpenAI's ``allowed_tools`` leaves the other tools out.
             strict: Accepted and ignored: LM Studio's grammar is always strict.
             parallel_tool_calls: ``False`` keeps only the first call of an answer.
             **kwargs: Keywords of every call. With ``response_format``, the model calls a tool or answers in that form.
@@ -429,8 +429,7 @@ class ChatLMStudio(LMStudioBase, BaseChatModel):
             ValueError: ``tool_choice`` names no tool.
         """
         with LangChainErrors():
-            formatted = openai_tools(tools, strict=strict)
-            choice = read_tool_choice(tool_choice, formatted)
+            choice, formatted = choose_tools(tool_choice, openai_tools(tools, strict=strict))
         if formatted:
             kwargs["tools"] = formatted
         if choice is not None:

@@ -11,7 +11,7 @@ from lmstudio_integrations.compat.prediction_request import PredictionRequest, p
 from lmstudio_integrations.compat.prediction_settings import SAMPLING
 from lmstudio_integrations.compat.tool_choice import tool_name
 from lmstudio_integrations.errors import LMStudioValueError
-from lmstudio_integrations.llama_index._tools import chosen_tool, has_required_parameters, wire_tools
+from lmstudio_integrations.llama_index._tools import chosen_tools, has_required_parameters
 from lmstudio_integrations.llama_index.settings import GenerationSettings
 
 __all__ = ["CALL_KEYWORDS", "call_keywords", "chat_request", "completion_request", "required_tools"]
@@ -84,5 +84,7 @@ def required_tools(request: PredictionRequest) -> frozenset[str]:
 
 def _options(call: Mapping[str, Any]) -> dict[str, Any]:
     options: dict[str, Any] = {name: call.get(name) for name in ("parallel_tool_calls", "response_format")}
-    tools = wire_tools(call.get("tools") or ())
-    return {**options, "tools": tools, "tool_choice": chosen_tool(call.get("tool_choice"), tools)} if tools else options
+    if not call.get("tools"):
+        return options
+    choice, tools = chosen_tools(call.get("tool_choice"), call["tools"])
+    return {**options, "tools": tools, "tool_choice": choice}

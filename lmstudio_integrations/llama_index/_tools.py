@@ -9,7 +9,7 @@ import pydantic_core
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, ToolCallBlock
 from llama_index.core.llms.llm import ToolSelection
 
-from lmstudio_integrations.compat.tool_choice import read_tool_choice
+from lmstudio_integrations.compat.tool_choice import choose_tools
 from lmstudio_integrations.errors import LMStudioValueError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "arguments_so_far",
-    "chosen_tool",
+    "chosen_tools",
     "conversation",
     "has_required_parameters",
     "tool_selections",
@@ -42,15 +42,18 @@ def _described(tool: BaseTool) -> dict[str, Any]:
     return described
 
 
-def chosen_tool(choice: Any, tools: Sequence[Mapping[str, Any]], *, required: bool = False) -> str | None:
-    """The client's ``tool_choice``; ``False`` is "none". ``required`` (LlamaIndex's ``tool_required``) is the default.
+def chosen_tools(
+    choice: Any, tools: Sequence[Any], *, required: bool = False
+) -> tuple[str | None, list[dict[str, Any]]]:
+    """The client's ``tool_choice`` and the tools in OpenAI's form, as ``compat.tool_choice`` has them.
+
+    ``False`` is "none". ``required`` (LlamaIndex's ``tool_required``) is the default if there are tools.
 
     Raises:
-        LMStudioValueError: The name is none of the tools'.
+        LMStudioValueError: The choice names no tool, or requires one and there are none.
     """
-    if choice is False:
-        return "none"
-    return read_tool_choice(choice, tools) or ("required" if required else None)
+    read, chosen = choose_tools("none" if choice is False else choice, wire_tools(tools))
+    return read or ("required" if required and chosen else None), chosen
 
 
 def has_required_parameters(tool: Mapping[str, Any]) -> bool:

@@ -27,7 +27,7 @@ from lmstudio_integrations.llama_index._request import call_keywords, completion
 from lmstudio_integrations.llama_index._response import ResponseReader
 from lmstudio_integrations.llama_index._structured import GrammarLLM
 from lmstudio_integrations.llama_index._tokenizer import LMStudioTokenizer
-from lmstudio_integrations.llama_index._tools import chosen_tool, conversation, tool_selections, wire_tools
+from lmstudio_integrations.llama_index._tools import chosen_tools, conversation, tool_selections, wire_tools
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -304,8 +304,7 @@ class LMStudio(GrammarLLM):
         **kwargs: Any,
     ) -> dict[str, Any]:
         """Keywords for ``chat``. A ``tool_choice`` among them wins over ``tool_required``; no tools is a plain chat."""
-        wire = wire_tools(tools)
-        choice = chosen_tool(kwargs.pop("tool_choice", None), wire, required=tool_required and bool(wire))
+        choice, wire = chosen_tools(kwargs.pop("tool_choice", None), tools, required=tool_required)
         prepared: dict[str, Any] = {"messages": conversation(user_msg, chat_history), **kwargs}
         if wire:
             prepared |= {"tools": wire, "allow_parallel_tool_calls": allow_parallel_tool_calls}

@@ -104,6 +104,14 @@ async def test_named_tool_choice_sends_only_that_tool(server: Emulator, llm: LMS
     assert tools_sent(server) == ["add"]
 
 
+async def test_allowed_tools_are_the_only_ones_that_are_sent(server: Emulator, llm: LMStudio) -> None:
+    server.script(Reply(tool_calls=[ToolCall("add", {"a": 1, "b": 2})]))
+    allowed = {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "add"}]}
+    await ask(llm, "chat_with_tools", [SONG, ADD], tool_choice=allowed)
+    assert choice_sent(server) == {"type": "generic", "mode": "required"}
+    assert tools_sent(server) == ["add"]
+
+
 async def test_tool_choice_wins_over_tool_required(server: Emulator, llm: LMStudio) -> None:
     await ask(llm, "chat_with_tools", [SONG], tool_choice="none", tool_required=True)
     assert choice_sent(server) == {"type": "generic", "mode": "none"}

@@ -9,7 +9,7 @@ from llama_index.core.tools import FunctionTool, ToolMetadata
 from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.llama_index._tools import (
     arguments_so_far,
-    chosen_tool,
+    chosen_tools,
     conversation,
     tool_selections,
     wire_tools,
@@ -66,18 +66,34 @@ def test_object_that_is_no_tool_raises() -> None:
     ],
 )
 def test_tool_choice_in_every_form_is_read(choice: Any, expected: str | None) -> None:
-    assert chosen_tool(choice, WIRE) == expected
+    assert chosen_tools(choice, WIRE) == (expected, WIRE)
 
 
 def test_required_applies_only_without_a_tool_choice() -> None:
-    assert chosen_tool(None, WIRE, required=True) == "required"
-    assert chosen_tool("auto", WIRE, required=True) == "auto"
+    assert chosen_tools(None, WIRE, required=True)[0] == "required"
+    assert chosen_tools("auto", WIRE, required=True)[0] == "auto"
+    assert chosen_tools(None, [], required=True) == (None, [])
 
 
 @pytest.mark.parametrize("choice", ["sub", {"type": "function", "function": {"name": "sub"}}, 7])
 def test_tool_choice_of_an_unknown_tool_raises_with_the_known_names(choice: Any) -> None:
     with pytest.raises(ValueError, match=r"\['add', 'mul'\]"):
-        chosen_tool(choice, WIRE)
+        chosen_tools(choice, WIRE)
+
+
+def test_allowed_tools_are_the_only_ones_that_are_sent() -> None:
+    allowed = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [{"name": "mul"}]}}
+    assert chosen_tools(allowed, WIRE) == ("required", WIRE[1:])
+
+
+def test_unknown_form_of_a_tool_choice_raises_and_does_not_mean_auto() -> None:
+    with pytest.raises(ValueError, match="expected 'auto'"):
+        chosen_tools({"tool": {"name": "add"}}, WIRE)
+
+
+def test_required_tool_choice_without_tools_raises() -> None:
+    with pytest.raises(ValueError, match="there are no tools"):
+        chosen_tools("required", [])
 
 
 def test_conversation_appends_to_a_copy_of_the_history() -> None:
