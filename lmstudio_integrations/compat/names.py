@@ -168,6 +168,7 @@ _EFFORT: dict[str, bool | int] = {
     "medium": 8192,
     "high": True,
     "xhigh": True,
+    "max": True,
 }
 """Guess: LM Studio has no effort levels of its own, so each becomes a budget in tokens; "high" has none."""
 
@@ -310,8 +311,8 @@ def _settings_of(name: str, value: Any, known: Collection[str], own: Mapping[str
 def _read_value(setting: str, value: Any) -> Any:
     """A value in the form of another integration as ours."""
     if setting in ("reasoning", "thinking"):
-        if isinstance(value, Mapping):  # ChatOpenAI's {"effort": "low"}
-            return _effort(value.get("effort")).get("reasoning")
+        if isinstance(value, Mapping):
+            return _reasoning_object(setting, value)
         if isinstance(value, str) and value in _EFFORT:
             return _EFFORT[value]
     if setting == "context_window" and value == -1:  # LlamaIndex's Ollama: as the model says
@@ -382,6 +383,36 @@ def _effort(value: Any) -> dict[str, Any]:
     if value not in _EFFORT:
         raise LMStudioValueError(f"reasoning_effort={value!r}: expected one of {', '.join(_EFFORT)}")
     return {"reasoning": _EFFORT[value]}
+
+
+def _reasoning_object(setting: str, value: Mapping[str, Any]) -> bool | int | None:
+    """OpenAI's ``{"effort": "low"}``, Anthropic's ``{"type": "enabled", "budget_tokens": 2000}``, OpenRouter's form."""
+    unknown = sorted(map(str, value.keys() - _REASONING_KEYS))
+    if unknown:
+        raise LMStudioValueError(unknown_name(unknown[0], _REASONING_KEYS, f"key of {setting}"))
+    if value.get("type") not in (None, "enabled", "disabled", "adaptive"):
+        raise LMStudioValueError(f"{setting}={dict(value)!r}: expected the type 'enabled', 'disabled' or 'adaptive'")
+    if value.get("type") == "disabled" or value.get("enabled") is False:
+        return False
+    budget = _first_given(value, "budget_tokens", "max_tokens")
+    if budget is not None:
+        return int(budget)
+    effort: bool | int | None = _effort(value.get("effort")).get("reasoning")
+    if effort is None and (value.get("type") == "enabled" or value.get("enabled") is True):
+        return True
+    return effort
+
+
+def _first_given(values: Mapping[str, Any], *names: str) -> Any:
+    return next((values[name] for name in names if values.get(name) is not None), None)
+
+
+_REASONING_KEYS = frozenset(
+    {
+        *("effort", "type", "budget_tokens", "enabled", "max_tokens"),
+        *("summary", "generate_summary", "exclude", "display"),  # what is shown of the reasoning
+    }
+)
 
 
 def _top_logprobs(value: Any) -> dict[str, Any]:

@@ -171,6 +171,40 @@ def test_reasoning_under_each_name_takes_efforts_too(name: str, value: Any, expe
     assert translate_call({name: value}, FIELDS, {}) == {"reasoning": expected}
 
 
+@pytest.mark.parametrize("name", ["reasoning", "thinking"])
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"effort": "low", "summary": "auto"}, 1024),
+        ({"effort": "none"}, False),
+        ({"effort": "max"}, True),
+        ({"type": "enabled", "budget_tokens": 2000}, 2000),
+        ({"type": "enabled"}, True),
+        ({"type": "adaptive", "display": "omitted"}, None),
+        ({"type": "disabled"}, False),
+        ({"enabled": False}, False),
+        ({"enabled": True, "exclude": False}, True),
+        ({"max_tokens": 300}, 300),
+        ({}, None),
+    ],
+)
+def test_reasoning_as_an_object_is_what_it_says(name: str, value: dict[str, Any], expected: Any) -> None:
+    assert translate_call({name: value}, FIELDS, {}) == {"reasoning": expected}
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"efort": "low"}, "unknown key of reasoning 'efort': did you mean 'effort'"),
+        ({"type": "on"}, "expected the type 'enabled', 'disabled' or 'adaptive'"),
+        ({"effort": "much"}, "expected one of none, minimal, low"),
+    ],
+)
+def test_reasoning_as_an_object_that_cannot_be_read_raises(value: dict[str, Any], words: str) -> None:
+    with pytest.raises(LMStudioValueError, match=words):
+        translate_call({"reasoning": value}, FIELDS, {})
+
+
 @pytest.mark.parametrize(
     ("value", "seconds"), [("1h30m", 5400.0), ("1m30s", 90.0), ("500ms", 0.5), ("-1m", None), ("5 m", 300.0)]
 )
