@@ -115,6 +115,9 @@ class LlamaBackend:
         self._http = LlamaHttp(await self.process.start())
 
     async def stop(self) -> None:
+        http, self._http = self._http, None
+        if http is not None:
+            await http.close()
         await self.process.stop()
 
     @property

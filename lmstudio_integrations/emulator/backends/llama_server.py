@@ -1,4 +1,4 @@
-"""Just enough HTTP to speak with llama.cpp's server on this machine: JSON in, JSON or server-sent events out."""
+"""llama.cpp's server on this machine: a client of its HTTP interface, and the child process that runs it."""
 
 from __future__ import annotations
 
@@ -7,29 +7,27 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import urlsplit
 
 from lmstudio_integrations.emulator.errors import EndpointError, context_overflow, grammar_rejected
 from lmstudio_integrations.errors import LMStudioError
 
-_LINE_LIMIT = 16 * 2**20
-
 
 class LlamaHttp:
-    """A client of one server. Every request has a connection of its own; closing it cancels the request."""
+    """A client of one server. The server is on this machine: there is no time limit, and no proxy is used."""
 
     def __init__(self, address: str) -> None:
-        parts = urlsplit(address)
-        self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 80
+        import httpx  # of the extra, too: without it there is an error that names the extra, before this
 
-    async def get(self, path: str) -> Any:
-        """The JSON answer to a GET."""
-        async with self._request("GET", path, None) as body:
-            return json.loads(b"".join([part async for part in body]))
+        # A connection for each request: the server may close an idle one just when the next request is sent.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        self._client = httpx.AsyncClient(base_url=address, timeout=None, limits=limits, trust_env=False)  # noqa: S113
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
 
     async def post(self, path: str, value: Any) -> Any:
         """The JSON answer to a POST.
@@ -37,18 +35,24 @@ class LlamaHttp:
         Raises:
             EndpointError: the server refuses.
         """
-        async with self._request("POST", path, value) as body:
-            return json.loads(b"".join([part async for part in body]))
+        response = await self._client.post(path, **_json(value))
+        if not response.is_success:
+            raise _refusal(response.json())
+        return response.json()
 
     async def stream(self, path: str, value: Any) -> AsyncGenerator[Any]:
-        """The server-sent events of an answer, each a JSON document.
+        """The server-sent events of an answer, each a JSON document. Closing the generator cancels the request.
 
         Raises:
             EndpointError: the server refuses, or an event says that it has failed.
         """
-        async with self._request("POST", path, value) as body:
+        async with self._client.stream("POST", path, **_json(value)) as response:
+            if not response.is_success:
+                await response.aread()
+                raise _refusal(response.json())
             rest = b""
-            async for part in body:
+            # Not aiter_lines, which also ends lines at U+2028 and others that may be in an event's JSON.
+            async for part in response.aiter_bytes():
                 *lines, rest = (rest + part).split(b"\n")
                 for line in lines:
                     if line.startswith((b"data: {", b"error: {")):
@@ -57,40 +61,10 @@ class LlamaHttp:
                             raise _refusal(event)
                         yield event
 
-    @asynccontextmanager
-    async def _request(self, method: str, path: str, value: Any) -> AsyncIterator[AsyncIterator[bytes]]:
-        reader, writer = await asyncio.open_connection(self._host, self._port, limit=_LINE_LIMIT)
-        try:
-            content = b"" if value is None else json.dumps(value).encode()
-            head = (
-                f"{method} {path} HTTP/1.1\r\nHost: {self._host}\r\nConnection: close\r\n"
-                f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
-            )
-            writer.write(head.encode() + content)
-            status, headers = await _head(reader)
-            body = _body(reader, headers)
-            if status != 200:
-                raise _refusal(json.loads(b"".join([part async for part in body]) or b"{}"))
-            yield body
-        finally:
-            writer.close()
 
-
-async def _head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
-    lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:] if line)}
-    return int(lines[0].split(" ")[1]), headers
-
-
-async def _body(reader: asyncio.StreamReader, headers: dict[str, str]) -> AsyncIterator[bytes]:
-    if headers.get("transfer-encoding", "").lower() == "chunked":
-        while size := int((await reader.readline()).split(b";")[0], 16):
-            yield await reader.readexactly(size)
-            await reader.readline()
-    elif "content-length" in headers:
-        yield await reader.readexactly(int(headers["content-length"]))
-    else:
-        yield await reader.read()
+def _json(value: Any) -> dict[str, Any]:
+    # Not httpx's json=, which fails at half a surrogate pair.
+    return {"content": json.dumps(value), "headers": {"Content-Type": "application/json"}}
 
 
 def _refusal(answer: Any) -> EndpointError:
