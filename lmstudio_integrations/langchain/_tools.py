@@ -55,13 +55,29 @@ def openai_tools(
     """Every form of tool that LangChain converts, as OpenAI's ``{"type": "function", "function": …}``."""
     converted = []
     for tool in tools:
-        made = convert_to_openai_tool(tool, strict=strict)
+        made = _openai_tool(tool, strict)
         if made.get("type") != "function" or not isinstance(made.get("function"), dict):
             raise LMStudioValueError(
                 f"expected a function with its schema, got the built-in tool {made!r} of another provider"
             )
         converted.append(made)
     return converted
+
+
+def _openai_tool(tool: Any, strict: bool | None) -> dict[str, Any]:
+    """LangChain's conversion, or the schema of a tool as it is if LangChain cannot follow the references in it.
+
+    Observed in langchain-core 1.8: ``KeyError`` for a percent-encoded reference, ``ValueError`` for one to an anchor,
+    ``TypeError`` for a property with the name ``$ref``.
+    """
+    schema = getattr(tool, "args_schema", None)
+    try:
+        return convert_to_openai_tool(tool, strict=strict)
+    except (KeyError, TypeError, ValueError):
+        if not isinstance(schema, Mapping):
+            raise
+    function = {"name": tool.name, "description": tool.description, "parameters": dict(schema)}
+    return {"type": "function", "function": function}
 
 
 def response_schema(response_format: Any) -> dict[str, Any] | None:

@@ -26,6 +26,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
+from urllib.parse import unquote
 
 from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.protocol.json_patterns import MOST_REPETITIONS, engine_pattern
@@ -284,11 +285,8 @@ def hoist_references(schema: dict[str, Any]) -> dict[str, Any]:
     assert isinstance(made, dict)
     entries = dict(made.get("$defs") or {})
     for reference, name in moved.items():
-        target: Any = {key: value for key, value in made.items() if key != "$defs"} if reference == "#" else made
-        for step in reference.split("/")[1:]:
-            step = step.replace("~1", "/").replace("~0", "~")
-            target = target[int(step)] if isinstance(target, list) else target[step]
-        entries[name] = target
+        whole = reference in ("#", "#/")
+        entries[name] = {key: made[key] for key in made if key != "$defs"} if whole else _referred(made, reference)
     made["$defs"] = entries
     return made
 
@@ -303,7 +301,7 @@ def _collect_references(node: Any, moved: dict[str, str], taken: set[str]) -> No
     for key, value in node.items():
         if key == "$ref" and isinstance(value, str) and value.startswith("#") and not _PLAIN_REFERENCE.match(value):
             if value not in moved:
-                base = re.sub(r"\W", "_", value.rpartition("/")[2]) if "/" in value else "root"
+                base = re.sub(r"\W", "_", unquote(value).lstrip("#").rpartition("/")[2]) or "root"
                 name = next(name for name in _names_from(base) if name not in taken)
                 taken.add(name)
                 moved[value] = name
@@ -345,21 +343,49 @@ def _check_references(node: Any, root: dict[str, Any], what: str, path: str) -> 
         return
     for key, value in node.items():
         if key == "$ref" and isinstance(value, str):
-            target: Any = root
-            for step in value.split("/")[1:] if value.startswith("#") else ["#"]:
-                step = step.replace("~1", "/").replace("~0", "~")
-                if isinstance(target, list):
-                    target = target[int(step)] if step.isdecimal() and int(step) < len(target) else None
-                else:
-                    target = target.get(step) if isinstance(target, dict) else None
-            if target is None:
+            if _referred(root, value) is None:
                 raise LMStudioValueError(f"{what}: {path} refers to {value!r}, which is not in the schema.")
         elif key not in _DATA:
             _check_references(value, root, what, f"{path}.{key}")
 
 
+def _referred(root: dict[str, Any], reference: str) -> Any:
+    """What a reference (a JSON pointer, percent-encoded or not, or an anchor) leads to in ``root``; else ``None``."""
+    if not reference.startswith("#"):
+        return None
+    if reference != "#" and not reference.startswith("#/"):
+        return _anchored(root, unquote(reference[1:]))
+    for path in (reference, unquote(reference)):
+        target: Any = root
+        for step in path.split("/")[1:] if path != "#/" else ():
+            step = step.replace("~1", "/").replace("~0", "~")
+            if isinstance(target, list):
+                target = target[int(step)] if step.isdecimal() and int(step) < len(target) else None
+            else:
+                target = target.get(step) if isinstance(target, dict) else None
+        if target is not None:
+            return target
+    return None
+
+
+def _anchored(node: Any, name: str) -> Any:
+    """The first schema with an ``$anchor`` of this name, or with the ``$id`` that draft 6 and 7 have for it."""
+    if isinstance(node, dict) and (
+        name in (node.get("$anchor"), node.get("$dynamicAnchor")) or f"#{name}" in (node.get("$id"), node.get("id"))
+    ):
+        return node
+    inner = (
+        node
+        if isinstance(node, list)
+        else [item for key, item in node.items() if key not in _DATA]
+        if isinstance(node, dict)
+        else []
+    )
+    return next((found for item in inner if (found := _anchored(item, name)) is not None), None)
+
+
 def copy_schema(schema: Any, what: str) -> dict[str, Any]:
-    """A plain deep copy.
+    """A plain deep copy, without defaults and examples that JSON cannot hold.
 
     Raises:
         LMStudioValueError: no object, or something in it that JSON cannot hold.
@@ -375,10 +401,38 @@ def copy_schema(schema: Any, what: str) -> dict[str, Any]:
         ) from None
     try:
         encode(copied)
-    except LMStudioValueError as error:
-        raise LMStudioValueError(f"{what} cannot be sent: {error}") from None
+    except LMStudioValueError:
+        copied = _without_examples(copied)
+        try:
+            encode(copied)
+        except LMStudioValueError as error:
+            raise LMStudioValueError(f"{what} cannot be sent: {error}") from None
     assert isinstance(copied, dict)
     return copied
+
+
+def _without_examples(node: Any) -> Any:
+    """``node`` without defaults and examples that JSON cannot hold, such as the ``default`` of ``x: float = math.inf``.
+
+    Properties of these names have a schema, which is a mapping.
+    """
+    if isinstance(node, list):
+        return [_without_examples(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        key: _without_examples(item)
+        for key, item in node.items()
+        if key not in ("default", "example", "examples") or isinstance(item, dict) or _is_json(item)
+    }
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        encode(value)
+    except LMStudioValueError:
+        return False
+    return True
 
 
 def with_defs(schema: dict[str, Any], what: str) -> dict[str, Any]:

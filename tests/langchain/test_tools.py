@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
@@ -7,7 +8,7 @@ import pydantic.v1
 import pytest
 from langchain_core._api import LangChainBetaWarning
 from langchain_core.runnables import RunnableLambda
-from langchain_core.tools import BaseTool, tool
+from langchain_core.tools import BaseTool, StructuredTool, tool
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
@@ -276,3 +277,34 @@ def test_empty_tools_with_a_schema_use_the_grammar() -> None:
 def test_forced_call_with_a_schema_raises(choice: str) -> None:
     with pytest.raises(LMStudioValueError, match="pass one of them"):
         resolve_tools([add], choice, PARAMETERS)
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {"a": {"$ref": "#/$defs/A%20B"}},
+        {"a": {"$ref": "#foo"}},
+        {"$ref": {"type": "string"}, "properties": {"type": "string"}, "type": {"type": "string"}},
+    ],
+)
+def test_schema_of_a_server_that_langchain_cannot_convert_is_sent_as_it_is(properties: dict[str, Any]) -> None:
+    schema = {
+        "type": "object",
+        "properties": properties,
+        "$defs": {"A B": {"type": "string"}, "F": {"$anchor": "foo", "type": "string"}},
+    }
+    made = StructuredTool(name="look", description="Look.", args_schema=schema, func=lambda **_: "")
+    (converted,) = openai_tools([made])
+    assert converted["function"] == {"name": "look", "description": "Look.", "parameters": schema}
+    assert tool_definition(converted).to_wire()["function"]["parameters"]["properties"].keys() == properties.keys()
+
+
+def test_infinite_default_of_a_function_is_left_out() -> None:
+    def near(distance: float = math.inf) -> str:
+        """What is near."""
+        return ""
+
+    (converted,) = openai_tools([near])
+    sent = tool_definition(converted).to_wire()["function"]["parameters"]
+    assert sent["properties"]["distance"]["type"] == "number"
+    assert "default" not in sent["properties"]["distance"]

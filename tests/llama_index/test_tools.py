@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from lmstudio_integrations.llama_index._tools import (
     tool_selections,
     wire_tools,
 )
+from lmstudio_integrations.protocol.tools import tool_definition
 
 
 def add(a: int, b: int) -> int:
@@ -133,3 +135,14 @@ def test_identical_calls_are_two_selections_with_unique_ids() -> None:
     selections = tool_selections(response)
     assert [selection.tool_kwargs for selection in selections] == [{"a": 1}, {"a": 1}]
     assert len({selection.tool_id for selection in selections}) == 2
+
+
+def test_infinite_default_of_a_function_is_left_out() -> None:
+    def near(distance: float = math.inf) -> str:
+        """What is near."""
+        return ""
+
+    (converted,) = wire_tools([FunctionTool.from_defaults(near)])
+    sent = tool_definition(converted).to_wire()["function"]["parameters"]
+    assert sent["properties"]["distance"]["type"] == "number"
+    assert "default" not in sent["properties"]["distance"]

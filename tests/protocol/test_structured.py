@@ -94,7 +94,7 @@ def test_definitions_move_to_defs() -> None:
         {"type": "gbnf", "gbnfGrammar": 5},
         {"type": "json_schema"},
         {"type": "json_schema", "json_schema": {"schema": 5}},
-        {"properties": {"a": {"default": float("inf")}}},
+        {"properties": {"a": {"minimum": float("inf")}}},
         {"properties": {"a": {1, 2}}},
         {"properties": {"a": "\ud83d"}},
     ],
@@ -102,6 +102,27 @@ def test_definitions_move_to_defs() -> None:
 def test_invalid_schema_is_refused(asked: Any) -> None:
     with pytest.raises(LMStudioValueError):
         structured_value(asked)
+
+
+def test_default_that_json_cannot_hold_is_left_out() -> None:
+    number = {"type": "number", "default": float("inf"), "examples": [1, float("nan")]}
+    asked = {"type": "object", "properties": {"default": number, "b": {"type": "string", "default": "\ud83d"}}}
+    properties = structured_value(asked)["jsonSchema"]["properties"]
+    assert properties == {"default": {"type": "number"}, "b": {"type": "string"}}
+
+
+def test_anchor_and_encoded_pointer_are_references() -> None:
+    asked = {
+        "type": "object",
+        "properties": {"a": {"$ref": "#/definitions/List%3CA%3E"}, "b": {"$ref": "#/$defs/B%20~1c"}},
+        "definitions": {"List<A>": {"type": "string"}},
+        "$defs": {"B /c": {"type": "integer"}},
+    }
+    made = structured_value(asked)["jsonSchema"]
+    kinds = [made["$defs"][item["$ref"].rpartition("/")[2]]["type"] for item in made["properties"].values()]
+    assert kinds == ["string", "integer"]
+    with pytest.raises(LMStudioValueError, match="'#nowhere', which is not in the schema"):
+        structured_value({"properties": {"a": {"$ref": "#nowhere"}}})
 
 
 def test_given_schema_shares_no_object_with_the_sent_one() -> None:

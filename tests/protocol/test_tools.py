@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from typing import Any
 
 import pytest
@@ -135,7 +136,8 @@ def test_all_of_joins_properties_and_required() -> None:
         ({"$ref": "#/$defs/Nowhere"}, "not in the schema"),
         ({"$ref": "https://example.org/schema"}, "not in the schema"),
         ({"$ref": "#/$defs/A", "$defs": {"A": {"$ref": "#/$defs/A"}}}, "back to itself"),
-        ({"properties": {"a": {"default": float("nan")}}}, "nan"),
+        ({"properties": {"a": {"minimum": float("nan")}}}, "nan"),
+        ({"properties": {"a": {"$ref": "#nowhere"}}}, "not in the schema"),
         ({"properties": {"a": object()}}, "object is not JSON"),
         ([], "not list"),
         ("{}", "not str"),
@@ -289,3 +291,32 @@ def test_wire_tool_follows_a_change_of_the_same_dict() -> None:
     assert wire_tool(tool)["function"]["name"] == "f"
     tool["name"] = "g"
     assert wire_tool(tool)["function"]["name"] == "g"
+
+
+@pytest.mark.parametrize(
+    ("reference", "defs"),
+    [
+        ("#/$defs/A%20B~1c", {"A B/c": {"type": "string"}}),
+        ("#/definitions/List%3CString%3E", {"List<String>": {"type": "string"}}),
+        ("#/$defs/50%25", {"50%": {"type": "string"}}),
+        ("#/$defs/a%20b", {"a%20b": {"type": "string"}}),
+        ("#foo", {"F": {"$anchor": "foo", "type": "string"}}),
+        ("#f%C3%B6", {"F": {"$anchor": "fö", "type": "string"}}),
+        ("#foo", {"F": {"$id": "#foo", "type": "string"}}),
+        ("#/properties/b", {}),
+    ],
+)
+def test_reference_in_every_form_leads_to_its_schema(reference: str, defs: dict[str, Any]) -> None:
+    key = reference[2:].partition("/")[0] if defs and "/" in reference else "$defs"
+    schema = {"type": "object", "properties": {"a": {"$ref": reference}, "b": {"type": "string"}}, key: defs}
+    made = tool_definition({"name": "t", "parameters": schema}).to_wire()["function"]["parameters"]
+    sent = made["properties"]["a"]["$ref"]
+    assert re.fullmatch(r"#/\$defs/\w+", sent)
+    assert made["$defs"][sent.rpartition("/")[2]] == {"type": "string"}
+
+
+def test_default_that_json_cannot_hold_is_left_out() -> None:
+    number = {"type": "number", "default": float("inf"), "examples": [1, float("nan")]}
+    schema = {"type": "object", "properties": {"default": number, "b": {"type": "string", "default": "x"}}}
+    made = tool_definition({"name": "t", "parameters": schema}).to_wire()["function"]["parameters"]
+    assert made["properties"] == {"default": {"type": "number"}, "b": {"type": "string", "default": "x"}}
