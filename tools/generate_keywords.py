@@ -23,7 +23,7 @@ from tools.generated_files import formatted, write_or_check  # noqa: E402  # a s
 PACKAGE = ROOT / "lmstudio_integrations"
 
 _CONFIG = "lmstudio_integrations"
-_EFFORT = 'Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]'
+_EFFORT = 'Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh", "max"]'
 # Fields whose constructor takes more, or says more precisely what it takes, than the field's type.
 _TYPES = {
     "api_token": "SecretStr | str | Callable[[], str | SecretStr] | None",
@@ -54,8 +54,9 @@ _CALL_TYPES = {
 _BUNDLES = {"additional_kwargs", "extra_body", "model_kwargs", "options"}
 # Names whose value has another form than the setting's.
 _CONVERTED = {
+    "effort": ("reasoning", 'Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None'),
     "keep_alive": ("ttl", "float | str | None"),
-    "reasoning_effort": ("reasoning", 'Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None'),
+    "reasoning_effort": ("reasoning", 'Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None'),
     "chat_template_kwargs": ("reasoning", "Mapping[str, Any] | None"),
     "top_logprobs": ("logprobs", "int | None"),
     "is_chat_model": ("raw_completion", "bool"),

@@ -2,7 +2,8 @@
 
 The names are those of the pydantic fields of langchain-openai 1.7.4, langchain-ollama 1.1.0, llama-index-llms-openai
 0.8.3, -openai-like 0.8.1, -ollama 0.11.0 and -lmstudio 0.6.0 (``tests/compat/peer_fields.json``, which a test compares
-with these tables), and the per-call keywords that frameworks and applications pass to every model.
+with these tables), those of langchain-anthropic 1.7 and LlamaIndex's embeddings, the parameters of OpenAI's API, the
+options of Ollama's, and the per-call keywords that frameworks and applications pass to every model.
 """
 
 from __future__ import annotations
@@ -33,14 +34,17 @@ logger: logging.Logger = logging.getLogger("lmstudio_integrations")
 SYNONYMS: dict[str, str] = {
     "api_key": "api_token",
     "openai_api_key": "api_token",
+    "anthropic_api_key": "api_token",
     "base_url": "base_url",
     "api_base": "base_url",
     "openai_api_base": "base_url",
+    "anthropic_api_url": "base_url",
     "url": "base_url",
     "host": "base_url",
     "model_name": "model",
     "model_id": "model",
     "request_timeout": "timeout",
+    "default_request_timeout": "timeout",
     "default_headers": "headers",
     "keep_alive": "ttl",
     "num_ctx": "context_length",
@@ -49,6 +53,7 @@ SYNONYMS: dict[str, str] = {
     "max_completion_tokens": "max_tokens",
     "max_output_tokens": "max_tokens",
     "max_new_tokens": "max_tokens",
+    "max_tokens_to_sample": "max_tokens",
     "num_predict": "max_tokens",
     "num_output": "max_tokens",
     "stop_sequences": "stop",
@@ -56,10 +61,12 @@ SYNONYMS: dict[str, str] = {
     "thinking": "reasoning",
     "think": "reasoning",
     "enable_thinking": "reasoning",
+    "reasoning_options": "reasoning",
     "model_kwargs": "prediction_config",
     "extra_body": "prediction_config",
     "options": "prediction_config",
     "additional_kwargs": "prediction_config",
+    "ollama_additional_kwargs": "prediction_config",
     "allow_parallel_tool_calls": "parallel_tool_calls",
     "cancellation": "cancel",
     "show_progress_bar": "show_progress",
@@ -74,7 +81,10 @@ IGNORED = frozenset(
         "extra_query",
         "include",
         "metadata",
+        "moderation",
         "prompt_cache_key",
+        "prompt_cache_options",
+        "prompt_cache_retention",
         "safety_identifier",
         "service_tier",
         "store",
@@ -94,11 +104,15 @@ IGNORED_IN_CONSTRUCTOR = frozenset(
         # HTTP clients
         "async_client",
         "async_client_kwargs",
+        "async_http_client",
+        "async_openai_client",
+        "anthropic_proxy",
         "client",
         "default_query",
         "http_async_client",
         "http_client",
         "http_socket_options",
+        "openai_client",
         "openai_proxy",
         "reuse_client",
         "root_async_client",
@@ -113,9 +127,13 @@ IGNORED_IN_CONSTRUCTOR = frozenset(
         "openai_organization",
         "organization",
         "include_response_headers",
-        "prompt_cache_options",
         "use_previous_response_id",
         "use_responses_api",
+        "call_metadata",
+        "inference_geo",
+        "reuse_last_container",
+        "track_previous_responses",
+        "user_profile_id",
         # tokenizers that stand in for the model's own
         "allowed_special",
         "disallowed_special",
@@ -127,6 +145,7 @@ IGNORED_IN_CONSTRUCTOR = frozenset(
         "check_embedding_ctx_length",
         "chunk_size",
         "embedding_ctx_length",
+        "mode",
         "retry_max_seconds",
         "retry_min_seconds",
         "skip_empty",
@@ -152,6 +171,41 @@ REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "repeat_last_n": ((), "LM Studio chooses the range of the repeat penalty itself: use repeat_penalty"),
     "num_gpu": ((), "the layers on the GPU are set when a model is loaded: pass load_config={'gpu': {'ratio': 0.5}}"),
     "num_thread": ((), "pass prediction_config={'cpuThreads': …}"),
+    "num_batch": ((), "the batch is set when a model is loaded: pass load_config={'evalBatchSize': …}"),
+    "use_mmap": ((), "it is set when a model is loaded: pass load_config={'tryMmap': …}"),
+    "use_mlock": ((), "it is set when a model is loaded: pass load_config={'keepModelInMemory': …}"),
+    "main_gpu": ((0,), "the GPUs are set when a model is loaded: pass load_config={'gpu': {'mainGpu': …}}"),
+    "low_vram": ((), "the layers on the GPU are set when a model is loaded: pass load_config={'gpu': {'ratio': 0.5}}"),
+    "num_keep": ((), "pass context_overflow_policy='truncateMiddle', which keeps the beginning"),
+    "typical_p": ((1, 1.0), "LM Studio has no typical sampling: use top_p, top_k or min_p"),
+    "penalize_newline": ((), "LM Studio's repeat penalty has no such choice: use repeat_penalty"),
+    "f16_kv": ((True,), "LM Studio's engines have no such option: load_config sets what they have"),
+    "numa": ((), "LM Studio's engines have no such option: load_config sets what they have"),
+    "vocab_only": ((), "LM Studio's engines have no such option: load_config sets what they have"),
+    "logits_all": ((), "LM Studio's engines have no such option: logprobs gives log probabilities"),
+    "embedding_only": ((), "LM Studio's engines have no such option: use the class for embeddings"),
+    "messages": ((), "the messages are the first argument of a call"),
+    "input": ((), "the prompt or the texts are the first argument of a call"),
+    "prompt": ((), "the prompt is the first argument of a call"),
+    "instructions": ((), "pass a system message in its place"),
+    "previous_response_id": ((), "LM Studio keeps no conversation for a client: pass all of its messages"),
+    "conversation": ((), "LM Studio keeps no conversation for a client: pass all of its messages"),
+    "background": ((), "LM Studio answers while the client is connected: use a thread or a task"),
+    "max_tool_calls": (
+        (),
+        "limit the rounds of the agent; parallel_tool_calls=False keeps the first call of an answer",
+    ),
+    "web_search_options": ((), "LM Studio has no web search of its own: pass a tool that searches"),
+    "built_in_tools": ((), "LM Studio runs no tools for a client: pass tools=[…]"),
+    "mcp_servers": ((), "LM Studio runs no tools for a client: pass those of the servers as tools=[…]"),
+    "container": ((), "LM Studio runs no tools for a client: pass tools=[…]"),
+    "output_config": ((), "pass reasoning_effort=… and response_format=…"),
+    "text": ((), "pass the form of the answer as response_format=…"),
+    "prediction": ((), "LM Studio takes no predicted answer: draft_model=… makes answers faster"),
+    "suffix": ((), "LM Studio completes only at the end of a text"),
+    "echo": ((), "LM Studio does not repeat the prompt in its answer"),
+    "encoding_format": (("float",), "vectors are lists of numbers"),
+    "audio": ((), "LM Studio's models answer with text"),
     "modalities": ((["text"],), "LM Studio's models answer with text"),
     "audio_config": ((), "LM Studio's models answer with text"),
     "truncation": (("disabled",), "pass context_overflow_policy='truncateMiddle' or 'rollingWindow'"),
@@ -206,12 +260,14 @@ def translate_call(
     keywords: Collection[str],
     own: Mapping[str, str],
     error: Callable[[str], Exception] = LMStudioValueError,
+    *,
+    settings: Collection[str] = (),
 ) -> dict[str, Any]:
     """The keywords of one call under the names of ``keywords``; as ``translate_constructor``, without warnings.
 
-    ``error`` makes the exception for an unknown name.
+    ``error`` makes the exception for an unknown name. ``settings``: the fields of the model, for the messages.
     """
-    return _translate(values, keywords, own, error, "keyword", warn=False)
+    return _translate(values, keywords, own, error, "keyword", warn=False, settings=settings)
 
 
 def _translate(
@@ -222,6 +278,7 @@ def _translate(
     what: str,
     *,
     warn: bool,
+    settings: Collection[str] = (),
 ) -> dict[str, Any]:
     made: dict[str, Any] = {}
     named: dict[str, str] = {}
@@ -236,14 +293,14 @@ def _translate(
                 logger.warning("the setting %r has no meaning for LM Studio and is ignored", name)
             continue
         else:
-            raise error(_unknown(name, known, what))
+            raise error(_misplaced(name, name, known, what, own, settings))
         for setting, item in pairs.items():
             if setting == "max_retries" and item is None:  # elsewhere it means the default
                 continue
             if setting not in known:
                 if warn and _is_empty(item):
                     continue
-                raise error(_misplaced(setting, name, known, what))
+                raise error(_misplaced(setting, name, known, what, own, settings))
             if item is None and setting in made:
                 continue
             if made.get(setting) is not None and made[setting] != item:
@@ -255,19 +312,22 @@ def _translate(
     return made
 
 
-def _unknown(name: str, known: Collection[str], what: str) -> str:
-    """The message for a name that is known nowhere, or ``headers`` in a call."""
-    return _misplaced(name, name, known, what, names=(*SYNONYMS, *_CONVERTED))
-
-
-def _misplaced(setting: str, name: str, known: Collection[str], what: str, names: Iterable[str] = ()) -> str:
-    """The message for ``name`` if its ``setting`` is not among ``known``."""
+def _misplaced(
+    setting: str, name: str, known: Collection[str], what: str, own: Mapping[str, str], settings: Collection[str]
+) -> str:
+    """The message for ``name``, which is known nowhere or whose ``setting`` is not among ``known``."""
     if setting == "headers":
         return f"{name!r} is no {what}: headers belong to the connection, so pass them to the constructor"
     if setting == "prediction_config":
         return f"{name!r} is no {what} of embeddings, which have no settings of a prediction: pass load_config"
-    if setting == "response_format":
-        return f"{name!r} is a keyword of each call, not a {what}: pass or bind response_format=…"
+    if setting in settings:
+        return f"{name!r} is a setting of the model, not a {what} of a call: pass it to the constructor"
+    if name in IGNORED_IN_CONSTRUCTOR:
+        return f"{name!r} is no {what}: it has no meaning for LM Studio, so leave it out"
+    if setting in _CALL_ONLY:
+        return f"{name!r} is a keyword of each call, not a {what}: pass or bind {name}=…"
+    names = [synonym for synonym, meant in SYNONYMS.items() if own.get(meant, meant) in known]
+    names += [synonym for synonym, meant in _CONVERTED_TO.items() if own.get(meant, meant) in known]
     return unknown_name(name, known, what, names)
 
 
@@ -449,6 +509,7 @@ def _client_kwargs(value: Any) -> dict[str, Any]:
 _CONVERTED: dict[str, Callable[[Any], dict[str, Any]]] = {
     "chat_template_kwargs": _chat_template_kwargs,
     "client_kwargs": _client_kwargs,
+    "effort": _effort,
     "keep_alive": _keep_alive,
     "format": _format,
     "json_mode": _json_mode,
@@ -457,3 +518,24 @@ _CONVERTED: dict[str, Callable[[Any], dict[str, Any]]] = {
     "is_chat_model": _is_chat_model,
 }
 """Names whose value has another form than the setting's."""
+
+_CONVERTED_TO = {
+    "chat_template_kwargs": "reasoning",
+    "client_kwargs": "headers",
+    "effort": "reasoning",
+    "keep_alive": "ttl",
+    "format": "response_format",
+    "json_mode": "response_format",
+    "reasoning_effort": "reasoning",
+    "top_logprobs": "logprobs",
+    "is_chat_model": "raw_completion",
+}
+"""The setting that each of them means."""
+
+_CALL_ONLY = frozenset(
+    {
+        *("cancel", "config", "raise_incomplete", "response_format"),
+        *("tools", "tool_choice", "parallel_tool_calls", "allow_parallel_tool_calls"),
+    }
+)
+"""Settings that only a call has."""

@@ -70,7 +70,7 @@ class ChatLMStudioKeywords(TypedDict, total=False):
     reasoning: (
         bool
         | int
-        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh", "max"]
         | Mapping[str, Any]
         | None
     )
@@ -89,13 +89,16 @@ class ChatLMStudioKeywords(TypedDict, total=False):
     check_context: bool
     api_key: SecretStr | str | Callable[[], str | SecretStr] | None
     openai_api_key: SecretStr | str | Callable[[], str | SecretStr] | None
+    anthropic_api_key: SecretStr | str | Callable[[], str | SecretStr] | None
     api_base: str | None
     openai_api_base: str | None
+    anthropic_api_url: str | None
     url: str | None
     host: str | None
     model_name: str | None
     model_id: str | None
     request_timeout: float | Timeout | Mapping[str, float | None] | None
+    default_request_timeout: float | Timeout | Mapping[str, float | None] | None
     default_headers: Mapping[str, str | SecretStr] | None
     num_ctx: int | None
     n_ctx: int | None
@@ -103,6 +106,7 @@ class ChatLMStudioKeywords(TypedDict, total=False):
     max_completion_tokens: int | Literal[False] | None
     max_output_tokens: int | Literal[False] | None
     max_new_tokens: int | Literal[False] | None
+    max_tokens_to_sample: int | Literal[False] | None
     num_predict: int | Literal[False] | None
     num_output: int | Literal[False] | None
     stop_sequences: str | list[str] | None
@@ -110,21 +114,28 @@ class ChatLMStudioKeywords(TypedDict, total=False):
     thinking: (
         bool
         | int
-        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh", "max"]
         | Mapping[str, Any]
         | None
     )
     think: (
         bool
         | int
-        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh", "max"]
         | Mapping[str, Any]
         | None
     )
     enable_thinking: (
         bool
         | int
-        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh", "max"]
+        | Mapping[str, Any]
+        | None
+    )
+    reasoning_options: (
+        bool
+        | int
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh", "max"]
         | Mapping[str, Any]
         | None
     )
@@ -132,8 +143,10 @@ class ChatLMStudioKeywords(TypedDict, total=False):
     extra_body: Mapping[str, Any] | None
     options: Mapping[str, Any] | None
     additional_kwargs: Mapping[str, Any] | None
+    ollama_additional_kwargs: LlmPredictionConfigDict | None
+    effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None
     keep_alive: float | str | None
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None
     chat_template_kwargs: Mapping[str, Any] | None
     top_logprobs: int | None
     client_kwargs: Mapping[str, Any] | None
@@ -177,7 +190,7 @@ class LMStudioLLMKeywords(TypedDict, total=False):
     reasoning: (
         bool
         | int
-        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh", "max"]
         | Mapping[str, Any]
         | None
     )
@@ -191,13 +204,16 @@ class LMStudioLLMKeywords(TypedDict, total=False):
     streaming: bool | None
     api_key: SecretStr | str | Callable[[], str | SecretStr] | None
     openai_api_key: SecretStr | str | Callable[[], str | SecretStr] | None
+    anthropic_api_key: SecretStr | str | Callable[[], str | SecretStr] | None
     api_base: str | None
     openai_api_base: str | None
+    anthropic_api_url: str | None
     url: str | None
     host: str | None
     model_name: str | None
     model_id: str | None
     request_timeout: float | Timeout | Mapping[str, float | None] | None
+    default_request_timeout: float | Timeout | Mapping[str, float | None] | None
     default_headers: Mapping[str, str | SecretStr] | None
     num_ctx: int | None
     n_ctx: int | None
@@ -205,6 +221,7 @@ class LMStudioLLMKeywords(TypedDict, total=False):
     max_completion_tokens: int | Literal[False] | None
     max_output_tokens: int | Literal[False] | None
     max_new_tokens: int | Literal[False] | None
+    max_tokens_to_sample: int | Literal[False] | None
     num_predict: int | Literal[False] | None
     num_output: int | Literal[False] | None
     stop_sequences: str | list[str] | None
@@ -212,21 +229,28 @@ class LMStudioLLMKeywords(TypedDict, total=False):
     thinking: (
         bool
         | int
-        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh", "max"]
         | Mapping[str, Any]
         | None
     )
     think: (
         bool
         | int
-        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh", "max"]
         | Mapping[str, Any]
         | None
     )
     enable_thinking: (
         bool
         | int
-        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh", "max"]
+        | Mapping[str, Any]
+        | None
+    )
+    reasoning_options: (
+        bool
+        | int
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh", "max"]
         | Mapping[str, Any]
         | None
     )
@@ -234,8 +258,10 @@ class LMStudioLLMKeywords(TypedDict, total=False):
     extra_body: Mapping[str, Any] | None
     options: Mapping[str, Any] | None
     additional_kwargs: Mapping[str, Any] | None
+    ollama_additional_kwargs: LlmPredictionConfigDict | None
+    effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None
     keep_alive: float | str | None
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None
     chat_template_kwargs: Mapping[str, Any] | None
     top_logprobs: int | None
     client_kwargs: Mapping[str, Any] | None
@@ -265,13 +291,16 @@ class LMStudioEmbeddingsKeywords(TypedDict, total=False):
     show_progress: bool
     api_key: SecretStr | str | Callable[[], str | SecretStr] | None
     openai_api_key: SecretStr | str | Callable[[], str | SecretStr] | None
+    anthropic_api_key: SecretStr | str | Callable[[], str | SecretStr] | None
     api_base: str | None
     openai_api_base: str | None
+    anthropic_api_url: str | None
     url: str | None
     host: str | None
     model_name: str | None
     model_id: str | None
     request_timeout: float | Timeout | Mapping[str, float | None] | None
+    default_request_timeout: float | Timeout | Mapping[str, float | None] | None
     default_headers: Mapping[str, str | SecretStr] | None
     num_ctx: int | None
     n_ctx: int | None
@@ -308,7 +337,7 @@ class ChatCallKeywords(TypedDict, total=False):
     reasoning: (
         bool
         | int
-        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh", "max"]
         | Mapping[str, Any]
         | None
     )
@@ -326,10 +355,11 @@ class ChatCallKeywords(TypedDict, total=False):
     allow_parallel_tool_calls: bool | None
     cancellation: CancelToken | None
     context_window: int | None
+    default_request_timeout: float | Timeout | Mapping[str, float | None] | None
     enable_thinking: (
         bool
         | int
-        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh", "max"]
         | Mapping[str, Any]
         | None
     )
@@ -337,6 +367,7 @@ class ChatCallKeywords(TypedDict, total=False):
     max_completion_tokens: int | Literal[False] | None
     max_new_tokens: int | Literal[False] | None
     max_output_tokens: int | Literal[False] | None
+    max_tokens_to_sample: int | Literal[False] | None
     model_id: str | None
     model_kwargs: Mapping[str, Any] | None
     model_name: str | None
@@ -344,25 +375,34 @@ class ChatCallKeywords(TypedDict, total=False):
     num_ctx: int | None
     num_output: int | Literal[False] | None
     num_predict: int | Literal[False] | None
+    ollama_additional_kwargs: LlmPredictionConfigDict | None
     options: Mapping[str, Any] | None
+    reasoning_options: (
+        bool
+        | int
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh", "max"]
+        | Mapping[str, Any]
+        | None
+    )
     repetition_penalty: float | Literal[False] | None
     request_timeout: float | Timeout | Mapping[str, float | None] | None
     think: (
         bool
         | int
-        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh", "max"]
         | Mapping[str, Any]
         | None
     )
     thinking: (
         bool
         | int
-        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh", "max"]
         | Mapping[str, Any]
         | None
     )
+    effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None
     keep_alive: float | str | None
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None
     chat_template_kwargs: Mapping[str, Any] | None
     top_logprobs: int | None
     format: Any
@@ -394,7 +434,7 @@ class LLMCallKeywords(TypedDict, total=False):
     reasoning: (
         bool
         | int
-        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh", "max"]
         | Mapping[str, Any]
         | None
     )
@@ -409,10 +449,11 @@ class LLMCallKeywords(TypedDict, total=False):
     additional_kwargs: Mapping[str, Any] | None
     cancellation: CancelToken | None
     context_window: int | None
+    default_request_timeout: float | Timeout | Mapping[str, float | None] | None
     enable_thinking: (
         bool
         | int
-        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh", "max"]
         | Mapping[str, Any]
         | None
     )
@@ -420,6 +461,7 @@ class LLMCallKeywords(TypedDict, total=False):
     max_completion_tokens: int | Literal[False] | None
     max_new_tokens: int | Literal[False] | None
     max_output_tokens: int | Literal[False] | None
+    max_tokens_to_sample: int | Literal[False] | None
     model_id: str | None
     model_kwargs: Mapping[str, Any] | None
     model_name: str | None
@@ -427,25 +469,34 @@ class LLMCallKeywords(TypedDict, total=False):
     num_ctx: int | None
     num_output: int | Literal[False] | None
     num_predict: int | Literal[False] | None
+    ollama_additional_kwargs: LlmPredictionConfigDict | None
     options: Mapping[str, Any] | None
+    reasoning_options: (
+        bool
+        | int
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh", "max"]
+        | Mapping[str, Any]
+        | None
+    )
     repetition_penalty: float | Literal[False] | None
     request_timeout: float | Timeout | Mapping[str, float | None] | None
     think: (
         bool
         | int
-        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh", "max"]
         | Mapping[str, Any]
         | None
     )
     thinking: (
         bool
         | int
-        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh", "max"]
         | Mapping[str, Any]
         | None
     )
+    effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None
     keep_alive: float | str | None
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None
     chat_template_kwargs: Mapping[str, Any] | None
     top_logprobs: int | None
     format: Any

@@ -66,13 +66,17 @@ CHAT_KEYWORDS = (
 T_co = TypeVar("T_co", covariant=True)
 
 
-def call_keywords(given: Mapping[str, Any], allowed: Collection[str]) -> dict[str, Any]:
-    """The keywords of a call under the names of this package.
+def call_keywords(given: Mapping[str, Any], allowed: Collection[str], settings: Collection[str] = ()) -> dict[str, Any]:
+    """The keywords of a call under the names of this package; ``settings`` are the fields of the model.
 
     Raises:
         TypeError: An unknown keyword; the message names the nearest known one.
     """
-    return translate_call(given, allowed, {}, lambda message: TypeError(f"{message} (in a call of LM Studio's model)"))
+    return translate_call(given, allowed, {}, _wrong_keyword, settings=settings)
+
+
+def _wrong_keyword(message: str) -> TypeError:
+    return TypeError(f"{message} (in a call of LM Studio's model)")
 
 
 def chat_request(
@@ -90,7 +94,7 @@ def chat_request(
         TypeError: An unknown keyword.
         LMStudioValueError: A message, tool, schema or setting that LM Studio cannot take.
     """
-    call = call_keywords(changes, CHAT_KEYWORDS)
+    call = call_keywords(changes, CHAT_KEYWORDS, type(settings).model_fields)
     tools = resolve_tools(call.get("tools"), call.get("tool_choice"), call.get("response_format"))
     return prediction_request(
         settings._setting,
@@ -115,7 +119,7 @@ def text_request(
         TypeError: An unknown keyword.
         LMStudioValueError: A schema or setting that LM Studio cannot take.
     """
-    call = call_keywords(changes, TEXT_KEYWORDS)
+    call = call_keywords(changes, TEXT_KEYWORDS, type(settings).model_fields)
     schema = resolve_tools(None, None, call.get("response_format")).response_format
     return prediction_request(settings._setting, _with_context(call, stop), prompt, response_format=schema)
 

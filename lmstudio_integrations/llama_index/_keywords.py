@@ -59,7 +59,7 @@ class LMStudioKeywords(TypedDict, total=False):
     thinking: (
         bool
         | int
-        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh", "max"]
         | Mapping[str, Any]
         | None
     )
@@ -75,19 +75,23 @@ class LMStudioKeywords(TypedDict, total=False):
     is_function_calling_model: bool | None
     additional_kwargs: LlmPredictionConfigDict
     openai_api_key: SecretStr | str | Callable[[], str | SecretStr] | None
+    anthropic_api_key: SecretStr | str | Callable[[], str | SecretStr] | None
     api_base: str | None
     openai_api_base: str | None
+    anthropic_api_url: str | None
     url: str | None
     host: str | None
     model_name: str | None
     model_id: str | None
     request_timeout: float | dict[str, float | None] | Timeout | None
+    default_request_timeout: float | dict[str, float | None] | Timeout | None
     default_headers: Mapping[str, str | SecretStr] | None
     num_ctx: int | None
     n_ctx: int | None
     max_completion_tokens: int | Literal[False] | None
     max_output_tokens: int | Literal[False] | None
     max_new_tokens: int | Literal[False] | None
+    max_tokens_to_sample: int | Literal[False] | None
     num_predict: int | Literal[False] | None
     num_output: int | Literal[False] | None
     stop_sequences: str | list[str] | None
@@ -95,32 +99,41 @@ class LMStudioKeywords(TypedDict, total=False):
     think: (
         bool
         | int
-        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh", "max"]
         | Mapping[str, Any]
         | None
     )
     enable_thinking: (
         bool
         | int
-        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh", "max"]
+        | Mapping[str, Any]
+        | None
+    )
+    reasoning_options: (
+        bool
+        | int
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh", "max"]
         | Mapping[str, Any]
         | None
     )
     model_kwargs: Mapping[str, Any] | None
     extra_body: Mapping[str, Any] | None
     options: Mapping[str, Any] | None
+    ollama_additional_kwargs: LlmPredictionConfigDict
     api_token: SecretStr | str | Callable[[], str | SecretStr] | None
     context_length: int | None
     reasoning: (
         bool
         | int
-        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh", "max"]
         | Mapping[str, Any]
         | None
     )
     prediction_config: LlmPredictionConfigDict
+    effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None
     keep_alive: float | str | None
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None
     chat_template_kwargs: Mapping[str, Any] | None
     top_logprobs: int | None
     is_chat_model: bool
@@ -151,12 +164,15 @@ class LMStudioEmbeddingKeywords(TypedDict, total=False):
     long_texts: Literal["error", "split", "unchecked"]
     dimensions: int | None
     openai_api_key: SecretStr | str | Callable[[], str | SecretStr] | None
+    anthropic_api_key: SecretStr | str | Callable[[], str | SecretStr] | None
     api_base: str | None
     openai_api_base: str | None
+    anthropic_api_url: str | None
     url: str | None
     host: str | None
     model_id: str
     request_timeout: float | dict[str, float | None] | Timeout | None
+    default_request_timeout: float | dict[str, float | None] | Timeout | None
     default_headers: Mapping[str, str | SecretStr] | None
     api_token: SecretStr | str | Callable[[], str | SecretStr] | None
     model: str
@@ -192,7 +208,7 @@ class CallKeywords(TypedDict, total=False):
     thinking: (
         bool
         | int
-        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh", "max"]
         | Mapping[str, Any]
         | None
     )
@@ -204,10 +220,11 @@ class CallKeywords(TypedDict, total=False):
     ttl: float | None
     cancellation: CancelToken | None
     context_length: int | None
+    default_request_timeout: float | dict[str, float | None] | Timeout | None
     enable_thinking: (
         bool
         | int
-        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh", "max"]
         | Mapping[str, Any]
         | None
     )
@@ -215,6 +232,7 @@ class CallKeywords(TypedDict, total=False):
     max_completion_tokens: int | Literal[False] | None
     max_new_tokens: int | Literal[False] | None
     max_output_tokens: int | Literal[False] | None
+    max_tokens_to_sample: int | Literal[False] | None
     model_id: str | None
     model_kwargs: Mapping[str, Any] | None
     model_name: str | None
@@ -222,13 +240,21 @@ class CallKeywords(TypedDict, total=False):
     num_ctx: int | None
     num_output: int | Literal[False] | None
     num_predict: int | Literal[False] | None
+    ollama_additional_kwargs: LlmPredictionConfigDict
     options: Mapping[str, Any] | None
     parallel_tool_calls: bool | None
     prediction_config: LlmPredictionConfigDict
     reasoning: (
         bool
         | int
-        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh", "max"]
+        | Mapping[str, Any]
+        | None
+    )
+    reasoning_options: (
+        bool
+        | int
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh", "max"]
         | Mapping[str, Any]
         | None
     )
@@ -237,12 +263,13 @@ class CallKeywords(TypedDict, total=False):
     think: (
         bool
         | int
-        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh"]
+        | Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh", "max"]
         | Mapping[str, Any]
         | None
     )
+    effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None
     keep_alive: float | str | None
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None
     chat_template_kwargs: Mapping[str, Any] | None
     top_logprobs: int | None
     is_chat_model: bool

@@ -55,7 +55,7 @@ def call_keywords(settings: GenerationSettings, given: Mapping[str, Any]) -> dic
         LMStudioValueError: An unknown keyword.
     """
     common = {own: name for name, own in settings.OWN_NAMES.items()}
-    call = translate_call(given, CALL_KEYWORDS, settings.OWN_NAMES)
+    call = translate_call(given, CALL_KEYWORDS, settings.OWN_NAMES, settings=type(settings).model_fields)
     return {common.get(name, name): value for name, value in call.items()}
 
 

@@ -11,7 +11,7 @@ import pytest
 from lmstudio_integrations.compat.names import IGNORED, IGNORED_IN_CONSTRUCTOR, REFUSED, SYNONYMS, translate_constructor
 from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.langchain import ChatLMStudio, LMStudioEmbeddings, LMStudioLLM
-from lmstudio_integrations.llama_index import LMStudio
+from lmstudio_integrations.llama_index import LMStudio, LMStudioEmbedding
 
 PEERS: dict[str, dict[str, list[str]]] = json.loads(Path(__file__).with_name("peer_fields.json").read_text("utf-8"))
 OURS = {
@@ -44,6 +44,83 @@ def test_peer_setting_is_known(ours: Any, name: str) -> None:
         translate_constructor({f"{name}_x": None}, ours.model_fields, own)
 
 
+MORE: dict[Any, str] = {
+    ChatLMStudio: (  # ChatAnthropic, OpenAI's API, Ollama's options
+        "anthropic_api_key anthropic_api_url anthropic_proxy container default_request_timeout effort inference_geo "
+        "max_tokens_to_sample mcp_servers output_config reuse_last_container user_profile_id "
+        "messages audio moderation prediction prompt_cache_retention web_search_options background conversation input "
+        "instructions max_tool_calls previous_response_id prompt text echo suffix "
+        "embedding_only f16_kv logits_all low_vram main_gpu num_batch num_keep numa penalize_newline typical_p use_mlock "
+        "use_mmap vocab_only"
+    ),
+    LMStudio: (  # OpenAIResponses
+        "reasoning_options instructions track_previous_responses built_in_tools previous_response_id call_metadata "
+        "async_http_client openai_client async_openai_client"
+    ),
+    LMStudioEmbedding: "mode async_http_client openai_client ollama_additional_kwargs",
+    LMStudioEmbeddings: "input encoding_format",
+}
+
+
+@pytest.mark.parametrize(("ours", "name"), [(ours, name) for ours, names in MORE.items() for name in names.split()])
+def test_name_of_another_api_is_known(ours: Any, name: str) -> None:
+    translate_constructor({name: None}, ours.model_fields, getattr(ours, "OWN_NAMES", {}))
+
+
+def test_names_of_chat_anthropic_mean_the_same_here() -> None:
+    made: Any = ChatLMStudio
+    model = made(
+        anthropic_api_url="ws://127.0.0.1:9", max_tokens_to_sample=5, effort="low", default_request_timeout=7.0
+    )
+    assert (model.base_url, model.max_tokens, model.reasoning, model.timeout) == ("ws://127.0.0.1:9", 5, 1024, 7.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("base_url", "is a setting of the model, not a keyword of a call: pass it to the constructor"),
+        ("openai_api_key", "is a setting of the model, not a keyword of a call: pass it to the constructor"),
+        ("rate_limiter", "is a setting of the model"),
+        ("cache", "is a setting of the model"),
+        ("http_client", "has no meaning for LM Studio, so leave it out"),
+        ("use_responses_api", "has no meaning for LM Studio, so leave it out"),
+        ("default_headers", "headers belong to the connection"),
+    ],
+)
+def test_setting_in_a_call_says_where_it_belongs(name: str, words: str) -> None:
+    model: Any = ChatLMStudio()
+    with pytest.raises(TypeError, match=f"{name}.*{words}"):
+        model.invoke("x", **{name: "y"})
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("api_base", "is a setting of the model, not a keyword of a call: pass it to the constructor"),
+        ("openai_api_key", "is a setting of the model"),
+        ("system_prompt", "is a setting of the model"),
+        ("reuse_client", "has no meaning for LM Studio, so leave it out"),
+    ],
+)
+def test_setting_in_a_call_of_llama_index_says_where_it_belongs(name: str, words: str) -> None:
+    model: Any = LMStudio()
+    with pytest.raises(LMStudioValueError, match=f"{name}.*{words}"):
+        model.complete("x", **{name: "y"})
+
+
+@pytest.mark.parametrize("name", ["tools", "tool_choice", "parallel_tool_calls", "response_format"])
+@pytest.mark.parametrize("ours", [ChatLMStudio, LMStudio])
+def test_keyword_of_a_call_in_a_constructor_says_where_it_belongs(ours: Any, name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name}' is a keyword of each call, not a setting: pass or bind {name}=…"):
+        ours(**{name: "x"})
+
+
+def test_hint_names_only_what_the_call_takes() -> None:
+    with pytest.raises(LMStudioValueError) as caught:
+        translate_constructor({"response_fromat": 1}, {"model", "base_url"}, {})
+    assert "did you mean" not in str(caught.value)
+
+
 @pytest.mark.parametrize("name", sorted(REFUSED))
 def test_refused_setting_names_what_to_do_instead(name: str) -> None:
     with pytest.raises(LMStudioValueError, match=f"{name}='x': .{{20,}}"):
@@ -73,7 +150,7 @@ def test_sampling_settings_of_an_embedding_model_warn(caplog: pytest.LogCaptureF
 
 
 def test_response_format_in_a_constructor_says_where_it_belongs() -> None:
-    with pytest.raises(LMStudioValueError, match="'format' is a keyword of each call"):
+    with pytest.raises(LMStudioValueError, match="'format' is a keyword of each call, not a setting"):
         translate_constructor({"format": "json"}, {"model"}, {})
 
 
