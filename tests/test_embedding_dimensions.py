@@ -70,3 +70,8 @@ def test_shorten_vectors_leaves_zeros_and_whole_vectors_alone() -> None:
     assert shorten_vectors([], 2) == []
     with pytest.raises(LMStudioValueError):
         shorten_vectors([[1.0]], 2)
+
+
+@pytest.mark.parametrize("scale", [1e200, 1e-200])
+def test_shorten_vectors_of_very_large_or_small_numbers_has_length_one(scale: float) -> None:
+    assert shorten_vectors([[3 * scale, 4 * scale, scale]], 2) == [pytest.approx([0.6, 0.8])]

@@ -32,5 +32,5 @@ def _shorten(vector: list[float], dimensions: int) -> list[float]:
     if len(vector) == dimensions:
         return vector
     head = vector[:dimensions]
-    length = math.sqrt(sum(value * value for value in head)) or 1.0
+    length = math.hypot(*head) or 1.0  # neither overflows nor underflows, as squares do
     return [value / length for value in head]

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from lmstudio_integrations.client.long_texts import LongTexts
 from lmstudio_integrations.client.progress_bar import ProgressBars
-from lmstudio_integrations.compat.embedding_texts import check_texts
+from lmstudio_integrations.compat.embedding_texts import check_text, check_texts
 from lmstudio_integrations.compat.embedding_vectors import shorten_vectors
 from lmstudio_integrations.langchain._profile import check_model
 from lmstudio_integrations.langchain.errors import LangChainErrors
@@ -119,7 +119,7 @@ class LMStudioEmbeddings(ConnectionSettings, Embeddings):
     def embed_query(self, text: str) -> list[float]:
         """One list of floats."""
         with LangChainErrors():
-            return self._embed([self.query_prefix + query for query in check_texts([text])])[0]
+            return self._embed([self.query_prefix + check_text(text)])[0]
 
     async def aembed_documents(self, texts: Iterable[str]) -> list[list[float]]:
         """``embed_documents`` for coroutines."""
@@ -129,7 +129,7 @@ class LMStudioEmbeddings(ConnectionSettings, Embeddings):
     async def aembed_query(self, text: str) -> list[float]:
         """``embed_query`` for coroutines."""
         with LangChainErrors():
-            return (await self._aembed([self.query_prefix + query for query in check_texts([text])]))[0]
+            return (await self._aembed([self.query_prefix + check_text(text)]))[0]
 
     def _embed(self, texts: list[str], show_progress: bool = False) -> list[list[float]]:
         model = self._client().embedding.just_in_time(self.model, **self._load_options())

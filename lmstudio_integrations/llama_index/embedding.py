@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Iterable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
@@ -11,7 +14,7 @@ from pydantic import ConfigDict, Field
 
 from lmstudio_integrations import AsyncClient, Client
 from lmstudio_integrations.client.long_texts import LongTexts
-from lmstudio_integrations.compat.embedding_texts import check_texts
+from lmstudio_integrations.compat.embedding_texts import check_text, check_texts
 from lmstudio_integrations.compat.embedding_vectors import shorten_vectors
 from lmstudio_integrations.compat.prediction_request import load_options
 from lmstudio_integrations.llama_index.settings import ConnectionSettings
@@ -31,6 +34,31 @@ ANY_MODEL = "unknown"
 # LlamaIndex wraps overridden methods in spans as well, so calling its wrapped methods would make a second span.
 _BLOCKING_BATCH: Callable[..., list[Embedding]] = inspect.unwrap(BaseEmbedding.get_text_embedding_batch)
 _AWAITING_BATCH: Callable[..., Awaitable[list[Embedding]]] = inspect.unwrap(BaseEmbedding.aget_text_embedding_batch)
+
+
+@dataclass(slots=True)
+class _AwaitingCall:
+    """The tasks of one ``aget_text_embedding_batch``: LlamaIndex lets all others run on when one has failed."""
+
+    tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+    failed: bool = False
+
+    def join(self) -> None:
+        """Count the current task to the call. After a failure it is cancelled, as it may have waited to start."""
+        task = asyncio.current_task()
+        assert task is not None
+        self.tasks.add(task)
+        if self.failed:
+            raise asyncio.CancelledError
+
+    def fail(self) -> None:
+        """Cancel what still runs."""
+        self.failed = True
+        for task in self.tasks - {asyncio.current_task()}:
+            task.cancel()
+
+
+_AWAITING_CALL: ContextVar[_AwaitingCall | None] = ContextVar("_AWAITING_CALL", default=None)
 
 
 class LMStudioEmbedding(ConnectionSettings, BaseEmbedding):
@@ -84,6 +112,13 @@ class LMStudioEmbedding(ConnectionSettings, BaseEmbedding):
     model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=False)
     OWN_NAMES: ClassVar[dict[str, str]] = {**ConnectionSettings.OWN_NAMES, "model": "model_name"}
 
+    embed_batch_size: int = Field(
+        default=128,
+        gt=0,
+        le=2048,
+        description="Texts that get_text_embedding_batch embeds before it goes on to the next ones; each batch has its "
+        "own event. LlamaIndex's own default of 10 would leave LM Studio idle between batches.",
+    )
     query_instruction: str | None = Field(default=None, description="Put before every query, for models that want it.")
     text_instruction: str | None = Field(default=None, description="Put before every text that is to be found.")
 
@@ -136,25 +171,36 @@ class LMStudioEmbedding(ConnectionSettings, BaseEmbedding):
     async def aget_text_embedding_batch(
         self, texts: Iterable[str], show_progress: bool = False, **kwargs: Any
     ) -> list[Embedding]:
-        """``get_text_embedding_batch`` for coroutines."""
-        return await _AWAITING_BATCH(self, check_texts(texts), show_progress, **kwargs)
+        """``get_text_embedding_batch`` for coroutines. If one batch fails, the others are cancelled."""
+        checked = check_texts(texts)
+        call = _AwaitingCall()
+        token = _AWAITING_CALL.set(call)
+        try:
+            return await _AWAITING_BATCH(self, checked, show_progress, **kwargs)
+        except BaseException:
+            call.fail()
+            raise
+        finally:
+            _AWAITING_CALL.reset(token)
 
     def _get_query_embedding(self, query: str) -> Embedding:
-        return self._embed([instructed(self.query_instruction, query)])[0]
+        return self._embed([instructed(self.query_instruction, check_text(query))])[0]
 
     async def _aget_query_embedding(self, query: str) -> Embedding:
-        return (await self._aembed([instructed(self.query_instruction, query)]))[0]
+        return (await self._aembed([instructed(self.query_instruction, check_text(query))]))[0]
 
     def _get_text_embedding(self, text: str) -> Embedding:
-        return self._get_text_embeddings([text])[0]
+        return self._get_text_embeddings([check_text(text)])[0]
 
     async def _aget_text_embedding(self, text: str) -> Embedding:
-        return (await self._aget_text_embeddings([text]))[0]
+        return (await self._aget_text_embeddings([check_text(text)]))[0]
 
     def _get_text_embeddings(self, texts: list[str]) -> list[Embedding]:
         return self._embed([instructed(self.text_instruction, text) for text in texts])
 
     async def _aget_text_embeddings(self, texts: list[str]) -> list[Embedding]:
+        if (call := _AWAITING_CALL.get()) is not None:
+            call.join()
         return await self._aembed([instructed(self.text_instruction, text) for text in texts])
 
 

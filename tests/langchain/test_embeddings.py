@@ -70,6 +70,30 @@ def test_token_ids_instead_of_text_raise(embeddings: Callable[..., LMStudioEmbed
         embeddings().embed_documents(tokens)
 
 
+@pytest.mark.parametrize("text", [None, 5, float("nan"), b"a", ["a"], Document(page_content="a")])
+async def test_query_that_is_no_string_is_an_error_and_is_not_sent(
+    embeddings: Callable[..., LMStudioEmbeddings], lmstudio_emulator: Emulator, text: Any
+) -> None:
+    model = embeddings(query_prefix="query: ")
+    with pytest.raises(ValueError, match="the text: expected a string, got"):
+        model.embed_query(text)
+    with pytest.raises(ValueError, match="the text: expected a string, got"):
+        await model.aembed_query(text)
+    assert sent(lmstudio_emulator) == []
+
+
+async def test_half_a_character_has_its_position_in_the_text_without_prefix(
+    embeddings: Callable[..., LMStudioEmbeddings],
+) -> None:
+    model = embeddings(query_prefix="query: ", document_prefix="text: ")
+    with pytest.raises(ValueError, match=r"the text has .* position 1:"):
+        model.embed_query("a\ud800")
+    with pytest.raises(ValueError, match=r"text 2 has .* position 1:"):
+        model.embed_documents(["a", "ä", "a\ud800"])
+    with pytest.raises(ValueError, match=r"text 2 has .* position 1:"):
+        await model.aembed_documents(["a", "ä", "a\ud800"])
+
+
 async def test_errors_are_errors_of_langchain(embeddings: Callable[..., LMStudioEmbeddings]) -> None:
     model = embeddings(model="nobody/knows")
     with pytest.raises(core.ModelNotFoundError):

@@ -6,16 +6,18 @@ import asyncio
 import copy
 import pickle
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugHandler
-from llama_index.core.schema import TextNode
+from llama_index.core.schema import QueryBundle, TextNode
 
 from lmstudio_integrations.emulator import Emulator
 from lmstudio_integrations.errors import (
     LMStudioAuthenticationError,
+    LMStudioContextOverflowError,
     LMStudioDisconnectedError,
     LMStudioModelNotFoundError,
     LMStudioValueError,
@@ -194,3 +196,53 @@ async def test_batch_that_is_no_iterable_of_texts_is_an_error(embed_model: LMStu
 def test_batch_with_something_else_among_its_texts_names_its_number(embed_model: LMStudioEmbedding) -> None:
     with pytest.raises(LMStudioValueError, match="text 1: expected a string, got int: 7"):
         embed_model.get_text_embedding_batch(["a", 7])  # type: ignore[list-item]
+
+
+SINGLE = ["get_query_embedding", "aget_query_embedding", "get_text_embedding", "aget_text_embedding"]
+
+
+@pytest.mark.parametrize("method", SINGLE)
+@pytest.mark.parametrize("text", [None, 5, float("nan"), b"a", ["a", "b"], QueryBundle("a")])
+async def test_single_text_that_is_no_string_is_an_error_and_is_not_sent(
+    server: Emulator, method: str, text: Any
+) -> None:
+    embed_model = LMStudioEmbedding(
+        model="emulator/embedding", base_url=server.url, query_instruction="query:", text_instruction="text:"
+    )
+    with pytest.raises(LMStudioValueError, match="the text: expected a string, got"):
+        result = getattr(embed_model, method)(text)
+        await result
+    assert sent(server) == []
+
+
+@pytest.mark.parametrize("method", SINGLE)
+async def test_half_a_character_has_its_position_in_the_text_without_instruction(server: Emulator, method: str) -> None:
+    embed_model = LMStudioEmbedding(
+        model="emulator/embedding", base_url=server.url, query_instruction="query:", text_instruction="text:"
+    )
+    with pytest.raises(LMStudioValueError, match="position 1:"):
+        await getattr(embed_model, method)("a\ud800")
+
+
+def test_blocking_batch_by_default_keeps_more_than_ten_calls_in_flight(server: Emulator) -> None:
+    hold = server.faults.add("stall", endpoint="embedString", times=None)
+    embed_model = LMStudioEmbedding(model="emulator/embedding", base_url=server.url)
+    with ThreadPoolExecutor(1) as pool:
+        vectors = pool.submit(embed_model.get_text_embedding_batch, [str(number) for number in range(40)])
+        server.wait_until(lambda: len(sent(server)) == 40)
+        hold.release()
+        assert len(vectors.result(10)) == 40
+
+
+@pytest.mark.parametrize("num_workers", [None, 2])
+async def test_failed_batch_cancels_the_others(server: Emulator, num_workers: int | None) -> None:
+    server.faults.add("silent", endpoint="embedString", times=None)
+    embed_model = LMStudioEmbedding(
+        model="emulator/embedding", base_url=server.url, embed_batch_size=2, num_workers=num_workers
+    )
+    before = asyncio.all_tasks()
+    with pytest.raises(LMStudioContextOverflowError):
+        await embed_model.aget_text_embedding_batch(["too long " * 10_000, *[str(number) for number in range(20)]])
+    others = asyncio.all_tasks() - before
+    await asyncio.wait_for(asyncio.gather(*others, return_exceptions=True), 5)
+    assert all(task.done() for task in others)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 from hypothesis import given
+from pydantic import ValidationError
 
 from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.protocol import embedding, files, model_calls, models, system
@@ -159,3 +161,16 @@ def test_rpc_results_are_parsed() -> None:
     assert model_calls.ApplyPromptTemplateResult.model_validate({"formatted": "x"}).formatted == "x"
     assert embedding.EmbedStringResult.model_validate({"embedding": [1, 0.5]}).embedding == [1, 0.5]
     assert system.Version.model_validate({"version": "0.4.2", "build": 2}).build == 2
+
+
+@pytest.mark.parametrize("entry", [None, math.nan, math.inf, -math.inf])
+def test_vector_with_an_entry_that_is_not_finite_is_an_error_that_says_so(entry: float | None) -> None:
+    with pytest.raises(ValidationError, match="no finite numbers"):
+        embedding.EmbedStringResult.model_validate({"embedding": [0.5, entry]})
+
+
+@pytest.mark.parametrize("vector", [["0.5x"], [[0.5]], [], None, "0.5"])
+def test_vector_of_another_form_is_an_error_that_does_not_speak_of_finite_numbers(vector: object) -> None:
+    with pytest.raises(ValidationError) as caught:
+        embedding.EmbedStringResult.model_validate({"embedding": vector})
+    assert "finite" not in str(caught.value)
