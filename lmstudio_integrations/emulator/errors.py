@@ -7,7 +7,7 @@ from typing import Any
 
 
 class EndpointError(Exception):
-    """An endpoint refuses: becomes ``rpcError`` or ``channelError`` with these words and data."""
+    """An error of an endpoint, which is sent as ``rpcError`` or ``channelError``."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ def identifier_not_found(identifier: str, loaded: Sequence[str]) -> EndpointErro
 
 
 def wrong_domain(path: str, actual: str, expected: str) -> EndpointError:
-    """The model is there, but it is of the other kind."""
+    """The model exists, but it is of the other kind."""
     return EndpointError(
         f'Model "{path}" has the wrong domain',
         display={

@@ -13,7 +13,7 @@ name                    what happens (``after`` counts the fragments, or load pr
 ``drop``                the socket is cut
 ``restart``             the server restarts: all sockets are cut, models loaded since the start are gone
 ``stall``               nothing more on this channel (``connection=True``: on this socket) until released
-``garbage``             a frame that is no JSON comes in between; option ``text``
+``garbage``             a frame that is not JSON comes in between; option ``text``
 ``unknown_packet``      a packet of unknown type comes in between; option ``packet``; ``top_level=True``: a message
 ``big_frame``           a fragment of ``size`` characters (1.5 million) comes in between
 ``error_mid_stream``    ``channelError``; option ``error`` (title or error object)
@@ -116,7 +116,7 @@ class MessageSender(Protocol):
 
 
 class Fault:
-    """One fault that was asked for: ``server.faults.add(name, …)`` returns it.
+    """One requested fault: ``server.faults.add(name, …)`` returns it.
 
     Example:
         ```python
@@ -233,7 +233,7 @@ class Faults:
         return fault
 
     def _never(self, name: str, namespace: str | None, endpoint: str | None, after: int) -> str | None:
-        """Why a fault could never happen, or not as it was asked for; ``None`` if it can."""
+        """The reason why a fault could never happen as requested, or ``None``."""
         if name in _CONNECTION and endpoint is not None:
             return f"expected no endpoint, got {endpoint!r}: this fault happens when a connection is opened"
         if after and name in (*_CONNECTION, *_ANSWER):
@@ -259,7 +259,7 @@ class Faults:
             fault.release()
 
     def unused(self) -> list[str]:
-        """The names of the faults that have met nothing."""
+        """The names of the faults that have not happened."""
         with self._lock:
             return [fault.name for fault in self._all if not fault.hits]
 
@@ -360,7 +360,7 @@ class ChannelFaults:
 
 
 def _inserted(fault: Fault, message: dict[str, Any]) -> dict[str, Any]:
-    """The message that comes in between."""
+    """The additional message."""
     if fault.options.get("top_level") or "channelId" not in message:
         return {"type": "emulatedUnknownMessage", "padding": "x" * (_BIG if fault.name == "big_frame" else 0)}
     packet = fault.options.get("packet", {"type": "emulatedUnknownPacket", "value": 1})

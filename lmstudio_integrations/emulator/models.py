@@ -383,14 +383,14 @@ def load_fields(model: EmulatedModel, fields: Fields) -> Fields:
     table = config_schema.LLM_LOAD if model.domain == "llm" else config_schema.EMBEDDING_LOAD
     length = f"{model.domain}.load.contextLength"
     asked = {length: model.context_length, **fields}
-    whole = config_schema.checked(asked, table)
+    complete = config_schema.checked(asked, table)
     # Guess: a length beyond the model's own is cut to it rather than refused.
-    whole[length] = min(int(whole[length]), model.max_context_length)
+    complete[length] = min(int(complete[length]), model.max_context_length)
     if model.domain == "llm":
         # Guess: once everything is settled, nothing is left to fit. LM Studio's SDK refuses both beside each other, so
         # that what is reported could not be passed again.
-        whole[_AUTO_FIT] = fields.get(_AUTO_FIT, False)
-    return whole
+        complete[_AUTO_FIT] = fields.get(_AUTO_FIT, False)
+    return complete
 
 
 def _named(instance: Instance, name: str) -> bool:

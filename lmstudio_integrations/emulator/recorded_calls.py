@@ -1,4 +1,4 @@
-"""What clients asked for, decoded: predictions, embeddings and loads, as a test would like to assert on them."""
+"""Requests of clients, decoded for the assertions of tests: predictions, embeddings and loads."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NO_SETTINGS = ("tools", "toolChoice", "structured")
 
 @dataclass(frozen=True)
 class RecordedPrediction:
-    """One prediction that a client asked for.
+    """One prediction that a client requested.
 
     ``model`` is the identifier of the loaded instance. ``messages`` are dictionaries with ``role`` and ``content``, the
     text of the message (of a tool's results: their texts, joined); ``wire_messages`` have everything. ``settings`` are
@@ -53,7 +53,7 @@ class RecordedPrediction:
 
 @dataclass(frozen=True)
 class RecordedEmbedding:
-    """One text that a client had embedded, and the identifier of the model."""
+    """One text that a client embedded, and the identifier of the model."""
 
     model: str
     text: str
@@ -61,7 +61,7 @@ class RecordedEmbedding:
 
 @dataclass(frozen=True)
 class RecordedLoad:
-    """One load that a client asked for.
+    """One load that a client requested.
 
     ``model`` is the key. ``settings`` are those that the client sent (``context_length`` …); ``ttl`` is in seconds.
     """
@@ -81,7 +81,7 @@ class CallLog:
         self.loads: deque[RecordedLoad] = deque(maxlen=limit)
 
     def clear(self) -> None:
-        """Forget them."""
+        """Remove them."""
         self.predictions.clear()
         self.embeddings.clear()
         self.loads.clear()

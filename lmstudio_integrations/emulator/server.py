@@ -74,7 +74,7 @@ class Emulator:
             #> HI
         ```
 
-    Example: What clients asked for
+    Example: Recorded requests
         ```python
         with Emulator() as server, Client(server.url) as client:
             result = client.llm.just_in_time("emulator/chat").respond("Hi", config={"temperature": 0.5})
@@ -202,7 +202,7 @@ class Emulator:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
 
-    # --- life
+    # --- start and stop
 
     def start(self) -> Self:
         """Start listening. Returns when clients can connect.
@@ -252,7 +252,7 @@ class Emulator:
     ) -> None:
         await asyncio.to_thread(self.__exit__, kind, error, trace)
 
-    # --- what tests use
+    # --- for tests
 
     def raise_for_unused(self) -> None:
         """Raise ``AssertionError`` if the emulator is strict, and predictions had no reply or replies had none."""
@@ -291,7 +291,7 @@ class Emulator:
 
     @property
     def predictions(self) -> list[RecordedPrediction]:
-        """All predictions that were asked for, decoded: ``server.predictions[-1].settings["temperature"]``."""
+        """All requested predictions, decoded: ``server.predictions[-1].settings["temperature"]``."""
         return list(self._state.calls.predictions)
 
     @property

@@ -1,4 +1,4 @@
-"""What all endpoints and connections of one emulator share."""
+"""The state that all endpoints and connections of one emulator share."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Embeddings = Mapping[str, Sequence[float]] | Callable[[str], Vector | Awaitable[
 
 @dataclass
 class ServerState:
-    """The state of an emulator. ``restart_soon`` is set by the server that runs it."""
+    """The state of an emulator. ``restart_soon`` is set by its listener."""
 
     catalog: Sequence[EmulatedModel]
     backend: Backend
@@ -152,7 +152,7 @@ class ServerState:
         return None
 
     def unused(self) -> list[str]:
-        """What makes a strict emulator fail in the end, one text for each."""
+        """The problems for which a strict emulator fails at the end, one text for each."""
         replies = [f"a reply was not used: {described(reply)}" for _, reply in self.script]
         return [*self.problems, *replies, *(f"the fault {name!r} did not happen" for name in self.faults.unused())]
 
@@ -220,7 +220,7 @@ class FileStore:
         self._numbers = itertools.count(1)
 
     def upload(self, client: str, name: str, content_base64: str) -> dict[str, Any]:
-        """Keep a file; what ``uploadFileBase64`` answers."""
+        """Store a file; the result of ``uploadFileBase64``."""
         try:
             content = base64.b64decode(content_base64, validate=True)
         except (binascii.Error, ValueError) as error:

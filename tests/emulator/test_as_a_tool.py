@@ -87,7 +87,7 @@ def test_strict_emulator_fails_if_a_reply_is_left() -> None:
         server.script(Reply("left over"))
 
 
-def test_strict_emulator_fails_if_a_fault_met_nothing() -> None:
+def test_strict_emulator_fails_if_a_fault_did_not_happen() -> None:
     with pytest.raises(AssertionError, match="the fault 'drop' did not happen"), Emulator(strict=True) as server:
         server.faults.add("drop")
 

@@ -1,4 +1,4 @@
-"""What a prompt offers for a tool call's arguments: its numbers, its quoted words, names and places."""
+"""Values in a prompt for the arguments of a tool call: numbers, quotations, names and places."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WHOLE_TEXT_KEYS = ("query", "question", "text", "prompt", "search", "message", 
 
 @dataclass
 class Hints:
-    """The usable parts of a text; each number and quotation is given out once, in order."""
+    """The usable parts of a text; each number and quotation is used once, in order."""
 
     text: str = ""
     _numbers: list[float] = field(default_factory=list)

@@ -17,10 +17,10 @@ class Backend(Protocol):
     """Tokens, templates, vectors and answers of the models."""
 
     async def start(self) -> None:
-        """Get ready; called once, before the first client."""
+        """Start what the backend needs. Called before the first client connects."""
 
     async def stop(self) -> None:
-        """Let everything go."""
+        """Release all resources."""
 
     async def prompt(self, messages: Messages, tools: Sequence[Mapping[str, Any]]) -> str:
         """The history as text for the model."""
@@ -38,7 +38,7 @@ class Backend(Protocol):
         """A complete reply, or ``None`` if the answer comes from ``events``."""
 
     def events(self, request: PredictionRequest) -> AsyncGenerator[Progress | Event | Finish]:
-        """The answer as it comes."""
+        """The answer as a stream."""
 
 
 class FakeBackend:

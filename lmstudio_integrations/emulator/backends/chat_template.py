@@ -10,7 +10,7 @@ _TOOLS = "# Tools\n\nYou may call these functions:\n<tools>\n{tools}\n</tools>"
 
 
 def chatml(messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> str:
-    """The prompt for a history (wire form), ready for the assistant's next words."""
+    """The prompt for a history (wire form), up to the beginning of the assistant's answer."""
     blocks = [(message["role"], "".join(_part(part) for part in message["content"])) for message in messages]
     if tools:
         listed = tools_block(tools)
@@ -23,12 +23,12 @@ def chatml(messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, A
 
 
 def tools_block(tools: Sequence[Mapping[str, Any]]) -> str:
-    """The tools on offer (their ``function`` objects), as a system message tells them to the model."""
+    """The part of a system message that lists the offered tools (their ``function`` objects)."""
     return _TOOLS.format(tools="\n".join(_json({"type": "function", "function": tool}) for tool in tools))
 
 
 def plain(messages: Sequence[Mapping[str, Any]]) -> str:
-    """The texts alone: how the SDKs ask for a raw completion through ``predict``."""
+    """The texts alone. The SDKs request a raw completion through ``predict`` so."""
     return "".join(part["text"] for message in messages for part in message["content"] if part["type"] == "text")
 
 

@@ -1,4 +1,4 @@
-"""Made-up embeddings: the sum of one fixed vector per word and per three letters, so that like texts lie close."""
+"""Made-up embeddings: the sum of one fixed vector per word and per three letters, so that similar texts are close."""
 
 from __future__ import annotations
 

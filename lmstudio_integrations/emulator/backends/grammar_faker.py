@@ -1,7 +1,6 @@
-"""A short text that a regular expression or a GBNF grammar accepts. Pure, deterministic, for plain cases.
+"""A short text that a regular expression or a GBNF grammar accepts. Deterministic; understands the common cases.
 
-Both are read into the same small tree; where there is a choice the first branch is taken, unless it leads
-back into itself.
+Both are parsed to the same small tree. Of alternatives the first is taken, unless it leads back to itself.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ class _Item:
 
 
 def from_regex(pattern: str) -> str:
-    """A text that matches the pattern (as a search), as short as it is easily had.
+    """A short text in which ``re.search`` finds the pattern.
 
     Raises:
         GrammarError: the pattern uses something that is not understood here.

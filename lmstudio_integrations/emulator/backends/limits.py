@@ -1,4 +1,4 @@
-"""Where an answer ends before the model would end it: token limits and stop strings. Pure; fed with events."""
+"""Ends an answer before the model would: token limits and stop strings. No I/O; its input is a reply's events."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from lmstudio_integrations.emulator.replies import raw_call
 class Limits:
     """Cuts a stream of events.
 
-    ``feed`` returns what may be sent now. Once ``stop_reason`` is set the stream is over. Visible text that
-    could be the beginning of a stop string is held back until it is known not to be; the stop string itself
-    never gets out. ``generated`` counts the tokens so far. Guess: stop strings are looked for in the visible
+    ``feed`` returns what can be sent now. Once ``stop_reason`` is set, the stream has ended. Visible text that
+    could be the beginning of a stop string is held back until that is decided; the stop string itself is
+    never sent. ``generated`` counts the tokens so far. Guess: stop strings are looked for in the visible
     answer only, not in the reasoning.
 
     Args:
@@ -48,7 +48,7 @@ class Limits:
         self.stop_string: str | None = None
 
     def feed(self, event: Event) -> list[Event]:
-        """What of this event, and of what was held back, goes out."""
+        """What can be sent of this event and of the text that was held back."""
         if isinstance(event, Text) and event.kind == "none":
             fitting = self._fit(event)
             out: list[Event] = [] if fitting is None else self._visible(fitting)
@@ -60,7 +60,7 @@ class Limits:
         return out
 
     def finish(self, *, end_of_sequence: bool = False) -> list[Event]:
-        """The stream is over: let out what was held back. An answer that just fits its limit ended by it.
+        """The text that was held back; called at the end of the stream. An answer that just fits its limit ended by it.
 
         ``end_of_sequence``: the answer ended by itself, with a token of its own. Observed in lmstudio-js's heavy tests:
         it counts, for the statistics and for the limit.
@@ -117,7 +117,7 @@ class Limits:
             self.generated -= sum(part.count for part in self._held) - sum(part.count for part in out)
             self._held = []
             return list(out)
-        out, self._held = _split(self._held, len(text) - _dangling(text, self._stops), whole=True)
+        out, self._held = _split(self._held, len(text) - _dangling(text, self._stops), divide=False)
         return list(out)
 
     def _flush(self) -> list[Event]:
@@ -134,12 +134,12 @@ def _dangling(text: str, stops: Sequence[str]) -> int:
     return 0
 
 
-def _split(parts: list[Text], at: int, *, whole: bool = False) -> tuple[list[Text], list[Text]]:
-    """The parts up to character ``at``, and the rest; ``whole`` leaves a part across the border in the rest."""
+def _split(parts: list[Text], at: int, *, divide: bool = True) -> tuple[list[Text], list[Text]]:
+    """The parts up to character ``at``, and the rest; a part across the border is divided, or left in the rest."""
     before: list[Text] = []
     for place, part in enumerate(parts):
         if at < len(part.content) or (at == 0 and not part.content):
-            if at and not whole:
+            if at and divide:
                 head = part.content[:at]
                 before.append(Text(head, min(part.count, max(1, fake_tokenizer.count(head))), part.kind))
             return before, parts[place:]

@@ -1,7 +1,7 @@
-"""A real small model behind the emulator: llama.cpp (``xllamacpp``) in a child process.
+"""The backend with a real small model: llama.cpp (``xllamacpp``) in a child process.
 
-It counts, embeds and generates for real. What the small model cannot do is the emulator's policy: whether to call a
-tool follows the rule source, and the call itself is forced through a grammar.
+Tokens, embeddings and texts are the model's. A model this small cannot decide on tool calls: the emulator's rules
+decide whether a tool is called, and a grammar forces the call.
 """
 
 from __future__ import annotations
@@ -220,7 +220,7 @@ def _body(request: PredictionRequest) -> dict[str, Any]:
         "return_progress": True,
         "n_predict": settings.max_tokens or -1,
         "temperature": settings.temperature,
-        # The same seed gives the same tokens only where nothing comes from the cache.
+        # The same seed gives the same tokens only if nothing comes from the cache.
         "cache_prompt": settings.seed is None,
         **_sampling(settings.fields),
     }
@@ -258,8 +258,8 @@ def _finish(event: Mapping[str, Any], request: PredictionRequest, *, called: boo
     prompt_tokens = event.get("tokens_evaluated", len(request.prompt_tokens))
     if event.get("stop_type") != "limit":
         return Finish(None, prompt_tokens)
-    whole = event.get("tokens_predicted", 0) + prompt_tokens >= request.instance.context_length
-    full = whole and request.settings.max_tokens is None and not called
+    used = event.get("tokens_predicted", 0) + prompt_tokens
+    full = used >= request.instance.context_length and request.settings.max_tokens is None and not called
     return Finish("contextLengthReached" if full else "maxPredictedTokensReached", prompt_tokens)
 
 

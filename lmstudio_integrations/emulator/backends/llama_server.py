@@ -78,12 +78,12 @@ def _refusal(answer: Any) -> EndpointError:
 
 
 _PROGRAM = Path(__file__).with_name("llama_child.py")
-_LAST_WORDS = 600
+_LOG_TAIL = 600
 _START_SECONDS = 120  # a large file on a slow disk; the small model needs half a second
 
 
 class LlamaProcess:
-    """One running child. It ends when its standard input closes, so it never outlives this process."""
+    """The child process. It ends when its standard input closes, so it never outlives this process."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self._settings = settings
@@ -91,7 +91,7 @@ class LlamaProcess:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     async def start(self) -> str:
-        """Start it; the address of its server.
+        """Start the process, and return the address of its server.
 
         Raises:
             LMStudioError: the process ended before the model was loaded; the message has its last output.
@@ -110,9 +110,9 @@ class LlamaProcess:
             line = ""
         if line:
             return str(json.loads(line)["address"])
-        words = self.log()[-_LAST_WORDS:].strip()
+        tail = self.log()[-_LOG_TAIL:].strip()
         await self.stop()
-        raise LMStudioError(f"the real model {self._settings['path']} did not start; its last output: {words}")
+        raise LMStudioError(f"the real model {self._settings['path']} did not start; its last output: {tail}")
 
     @property
     def _log_path(self) -> Path:
@@ -130,7 +130,7 @@ class LlamaProcess:
             return log.read().decode(errors="replace")
 
     async def stop(self) -> None:
-        """End it and wait until it is gone."""
+        """End the process and wait for its end."""
         process, self._process = self._process, None
         if process is not None:
             process.kill()
@@ -149,6 +149,6 @@ class LlamaProcess:
 
 
 def _launch(log: IO[str]) -> subprocess.Popen[str]:
-    # -P: the modules that lie beside the program are none of its business.
+    # -P keeps the program's own folder, with this package's modules, out of sys.path.
     command = [sys.executable, "-P", str(_PROGRAM)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)  # noqa: S603

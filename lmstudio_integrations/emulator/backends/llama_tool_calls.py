@@ -1,4 +1,4 @@
-"""Tool calls of a model that knows none: forced by a JSON schema, read from the stream as they grow."""
+"""Tool calls of a model that is not trained for them: forced by a JSON schema, parsed from the stream."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def call_schema(tools: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 class CallStream:
-    """Turns the growing JSON text of one call into the events of a tool call."""
+    """Converts the JSON text of one call, as it arrives, to the events of a tool call."""
 
     _ids = 200_000_000
 
@@ -55,7 +55,7 @@ class CallStream:
         self._sent = 0
 
     def feed(self, event: Mapping[str, Any]) -> list[Event]:
-        """The events that a chunk of the engine's answer brings."""
+        """The events for a chunk of the engine's answer."""
         if not event.get("content"):
             return []
         self._text += event["content"]
@@ -77,8 +77,8 @@ class CallStream:
     def finish(self) -> list[Event]:
         """The end of the call: complete, or truncated by a limit."""
         try:
-            whole = json.loads(self._text)
-            name, arguments = whole["name"], whole["arguments"]
+            call = json.loads(self._text)
+            name, arguments = call["name"], call["arguments"]
         except (ValueError, KeyError, TypeError) as error:
             title = "Failed to parse tool call: the output ended before the call did"
             return [CallFailed({"title": title, "cause": str(error), "rootTitle": title}, self._text)]

@@ -13,14 +13,14 @@ __all__ = ["ReasoningParser"]
 
 
 class ReasoningParser:
-    """Turns events into events. Text that may be the beginning of a string is held back until that is decided.
+    """Converts events. Text that may be the beginning of one of the strings is held back until that is decided.
 
-    A reply that brings its reasoning as such is passed on unchanged. The tokens of a divided fragment count with its
+    Events of a reply's own ``reasoning`` are returned unchanged. The tokens of a divided fragment count with its
     first part. Guess: reasoning may begin anywhere in the answer, and more than once.
 
     Args:
         start: The string before the reasoning; empty switches the parser off, as ``end`` does.
-        end: The string behind it.
+        end: The string after it.
     """
 
     def __init__(self, start: str, end: str) -> None:
@@ -30,7 +30,7 @@ class ReasoningParser:
         self._held: list[Text] = []
 
     def feed(self, event: Event) -> list[Event]:
-        """What is decided with this event."""
+        """The events that can be sent after this one."""
         if not isinstance(event, Text) or event.kind != "none":
             return [*self.finish(), event]
         if not self._start or not self._end:
@@ -39,23 +39,23 @@ class ReasoningParser:
         out: list[Event] = []
         while (at := self._text().find(self._wanted())) >= 0:
             out += self._take(at, self._kind())
-            # One fragment, though it came in several.
+            # One fragment, also if the string was divided between several.
             tag = self._take(len(self._wanted()), "none")
             kind: ReasoningType = "reasoningEndTag" if self._inside else "reasoningStartTag"
             out.append(Text(self._wanted(), sum(part.count for part in tag), kind))
             self._inside = not self._inside
-        whole = _undecided(self._text(), self._wanted())
-        if whole == 0:
+        undecided = _undecided(self._text(), self._wanted())
+        if undecided == 0:
             out += self._take(len(self._text()), self._kind())
         else:
             # Only complete fragments go out, so that none is divided for a string that does not come.
-            while self._held and len(self._text()) - len(self._held[0].content) >= whole:
+            while self._held and len(self._text()) - len(self._held[0].content) >= undecided:
                 out.append(Text(self._held[0].content, self._held[0].count, self._kind()))
                 del self._held[0]
         return out
 
     def finish(self) -> list[Event]:
-        """What was held back, as the answer is over, or continues with something else."""
+        """The text that was held back. Called when the answer ends, or continues with something else than text."""
         return list(self._take(len(self._text()), self._kind()))
 
     def _text(self) -> str:

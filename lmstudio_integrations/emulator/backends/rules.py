@@ -1,8 +1,8 @@
 """Rules: the emulator's answers when no reply is scripted.
 
-Deterministic, and honest about itself: texts say that an emulator made them, made-up strings begin with
-"emulated". Tools are called when they must be, or when the last message is a user's that names or clearly means
-one; a schema or grammar gets a document that it accepts.
+Deterministic. Texts say that an emulator made them, and made-up strings begin with "emulated". A tool is called if the
+request requires it, or if the last message is a user's and names or clearly means one. For a schema or grammar, the
+answer is a document that it accepts.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A document for any JSON schema: valid, deterministic, and plainly made up (``"emulated setup"``)."""
+"""A document for any JSON schema: valid, deterministic, and recognizable as made up (``"emulated setup"``)."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class _Maker:
 
     def value(self, schema: Any, name: str, depth: int) -> Any:
         """A value for a part of the schema; ``name`` is the nearest property's."""
-        schema = self._whole(schema, depth)
+        schema = self._resolved(schema, depth)
         if "const" in schema:
             return schema["const"]
         if schema.get("enum"):
@@ -74,17 +74,17 @@ class _Maker:
                 return None
         return self._string(schema, name)
 
-    def _whole(self, schema: Any, depth: int) -> dict[str, Any]:
+    def _resolved(self, schema: Any, depth: int) -> dict[str, Any]:
         """The schema with its reference and its ``allOf`` resolved."""
         if not isinstance(schema, Mapping):
             return {}
-        whole = dict(schema)
-        if "$ref" in whole and depth < 4 * _DEEP:
-            whole = self._merged(self._resolve(whole.pop("$ref")), whole)
-            return self._whole(whole, depth + 1)
-        for part in whole.pop("allOf", ()):
-            whole = self._merged(whole, self._whole(part, depth + 1))
-        return whole
+        resolved = dict(schema)
+        if "$ref" in resolved and depth < 4 * _DEEP:
+            resolved = self._merged(self._resolve(resolved.pop("$ref")), resolved)
+            return self._resolved(resolved, depth + 1)
+        for part in resolved.pop("allOf", ()):
+            resolved = self._merged(resolved, self._resolved(part, depth + 1))
+        return resolved
 
     def _resolve(self, reference: str) -> Schema:
         found: Any = self._root
@@ -103,8 +103,8 @@ class _Maker:
         return merged
 
     def _branch(self, branches: list[Any], depth: int) -> Schema:
-        """The first branch that is not null; deep down the plainest, so that recursive schemas end."""
-        resolved = [self._whole(branch, depth) for branch in branches]
+        """The first branch that is not null; from the depth ``_DEEP`` on a plain one, so that recursive schemas end."""
+        resolved = [self._resolved(branch, depth) for branch in branches]
         if depth >= _DEEP:
             return min(resolved, key=lambda branch: ("null", "string", "number", "integer").count(_type(branch)) == 0)
         return next((branch for branch in resolved if _type(branch) != "null"), resolved[0])
@@ -128,7 +128,7 @@ class _Maker:
         least = int(schema.get("minItems", 0 if depth >= _DEEP else 1))
         wanted = min(max(least, len(first)), int(schema.get("maxItems", math.inf)) if "maxItems" in schema else 10**9)
         items = first[:wanted]
-        choices = self._whole(schema.get("items", {}), depth).get("enum", [])
+        choices = self._resolved(schema.get("items", {}), depth).get("enum", [])
         while len(items) < wanted:
             item = self.value(schema.get("items", {}), name, depth + 1)
             if schema.get("uniqueItems") and item in items:

@@ -11,23 +11,23 @@ _TOKEN_IDENTIFIER = re.compile(r"[A-Za-z0-9]{8}", re.ASCII)
 
 
 class Authenticator:
-    """The authenticated sockets.
+    """Authenticates clients, and holds the passkeys of those that are connected.
 
-    Guess: the sentences of a refusal; LM Studio's own are not public.
+    Guess: the messages of a refusal; LM Studio's own are not public.
     """
 
     def __init__(self, api_token: str | None) -> None:
         found = None if api_token is None else TOKEN_PATTERN.fullmatch(api_token)
         if api_token is not None and found is None:
             raise LMStudioValueError("expected an api_token of the form sk-lm-xxxxxxxx:xxxxxxxxxxxxxxxxxxxx")
-        self._wanted = None if found is None else (found[1], found[2])
+        self._expected = None if found is None else (found[1], found[2])
         self._passkeys: dict[str, str] = {}
         self._sockets: dict[object, str] = {}
 
     def enter(self, connection: object, request: Authentication) -> str | None:
         """Authenticate a client: ``None``, or the reason why it is refused."""
         identifier, passkey = request.client_identifier, request.client_passkey
-        if self._wanted is not None and (identifier, passkey) != self._wanted:
+        if self._expected is not None and (identifier, passkey) != self._expected:
             if _TOKEN_IDENTIFIER.fullmatch(identifier):
                 return "Invalid LM Studio API token."
             return "An LM Studio API token is required to access this server."

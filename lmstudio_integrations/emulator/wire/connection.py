@@ -1,4 +1,4 @@
-"""One WebSocket of a client: authentication, envelopes, warnings, and the life of its channels."""
+"""One WebSocket of a client: authentication, envelopes, warnings, and its channels."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _SIGNALS = {
 
 
 class Connection:
-    """One authenticated (or not yet authenticated) socket. ``client`` is the client's identifier."""
+    """One WebSocket. ``client`` is the client's identifier, empty until it has authenticated."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Connection:
         self._stalled: ThreadsafeEvent | None = None
 
     async def serve(self) -> None:
-        """From the upgrade to the end of the socket."""
+        """Authenticate the client and handle its frames until the socket is closed."""
         try:
             if await self._authenticate():
                 async for frame in self._socket:
@@ -77,7 +77,7 @@ class Connection:
             for task in self._tasks:
                 task.cancel()
 
-    # --- what goes out
+    # --- sending
 
     async def send(self, message: dict[str, Any]) -> None:
         """Send one message; it is discarded if the socket is closed."""
@@ -103,7 +103,7 @@ class Connection:
         self.state.restart_soon()
 
     def drop(self) -> None:
-        """Cut the socket without a word."""
+        """Cut the socket without a close frame."""
         self._socket.transport.abort()
 
     async def _warn(self, kind: str, warning: str) -> None:
@@ -150,7 +150,7 @@ class Connection:
             return None  # a malformed one is ignored; a correct one may follow
 
     async def _while_open(self, awaited: Awaitable[None]) -> None:
-        """Wait for something, but no longer than the socket lives."""
+        """Wait until something is done or the socket is closed."""
         waiting = [asyncio.ensure_future(awaited), asyncio.ensure_future(self._socket.wait_closed())]
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         for each in waiting:
@@ -161,7 +161,7 @@ class Connection:
         close_nowait(self._socket)
         return False
 
-    # --- what comes in
+    # --- receiving
 
     def _take(self, frame: str | bytes) -> None:
         try:
@@ -234,7 +234,7 @@ class Connection:
             result = await endpoint.rpc(RpcCallContext(self.state, self, self.namespace, parameter))
             if result is not NOTHING:
                 answer["result"] = result
-        except Exception as error:  # noqa: BLE001 - the real server, too, turns whatever an endpoint throws into an answer
+        except Exception as error:  # noqa: BLE001 - LM Studio answers with an error, too, if an endpoint throws
             answer = envelopes.RpcError(call_id=call_id, error=_failure(error)).to_wire()
         await faults.send(self, answer)
 
@@ -264,7 +264,7 @@ class Connection:
             channel.start(endpoint.channel)
 
     async def _instead(self, fault: Fault, endpoint: str, void: dict[str, Any]) -> None:
-        """Do what the fault wants instead of answering."""
+        """Do what the fault replaces the answer with."""
         fault.trigger()
         if fault.name == "void":
             await self.send(void)
@@ -276,13 +276,13 @@ class Connection:
             await self._warn(fault.options.get("kind", kind), fault.options.get("warning", text))
 
     async def run_channel(self, call: ChannelCall, endpoint: ChannelEndpoint, faults: ChannelFaults) -> None:
-        """An open channel from its creation to its close."""
+        """Run a channel's endpoint, and send the close or the error that ends the channel."""
         ending = envelopes.ChannelClose(channel_id=call.id).to_wire()
         try:
             self.state.models.unload_expired()
             await endpoint(call)
         except ChannelCancelled:
-            # Guess: the wording. Only loads end so; predictions end well, with userStopped.
+            # Guess: the wording. A prediction does not end so, but with a success packet (userStopped).
             cancelled = EndpointError("The operation was cancelled")
             ending = envelopes.ChannelError(channel_id=call.id, error=cancelled.error).to_wire()
         except Exception as error:  # noqa: BLE001 - as above

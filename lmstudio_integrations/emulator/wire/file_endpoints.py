@@ -16,7 +16,7 @@ _BINARY = (".pdf", ".docx", ".doc")
 
 
 async def upload(call: RpcCallContext) -> Any:
-    """Keep a file for this client."""
+    """Store a file for this client."""
     client, parameter = call.connection.client, call.parameter
     return call.state.files.upload(client, parameter["name"], parameter["contentBase64"])
 

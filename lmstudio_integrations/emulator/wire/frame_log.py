@@ -70,7 +70,7 @@ def _masked(value: Any) -> Any:
 
 
 class FrameLog:
-    """A bounded list of frames; the oldest go first. Safe to read from any thread."""
+    """A bounded list of frames, which drops the oldest. Thread-safe."""
 
     def __init__(self, limit: int, *, enabled: bool) -> None:
         self._frames: deque[RecordedFrame] = deque(maxlen=limit)
@@ -98,7 +98,7 @@ class FrameLog:
             return [frame for frame in self._frames if frame.direction == direction]
 
     def clear(self) -> None:
-        """Forget the frames; ``order`` goes on."""
+        """Remove the frames; ``order`` continues."""
         with self._changed:
             self._frames.clear()
 
@@ -125,7 +125,7 @@ class FrameLog:
         return found
 
     def wait_until(self, condition: Callable[[], bool], timeout: float) -> None:
-        """Return as soon as ``condition()`` is true; it is looked at after every frame and every (dis)connection."""
+        """Return once ``condition()`` is true; it is evaluated after each frame and each change of connections."""
         deadline = time.monotonic() + timeout
         with self._changed:
             if not self._changed.wait_for(condition, max(0.0, deadline - time.monotonic())):

@@ -20,13 +20,13 @@ class LogStreams:
         self._queues: set[asyncio.Queue[LogEvent]] = set()
 
     def publish(self, data: LogEvent) -> None:
-        """Send an event to each open stream; without one it is lost."""
+        """Send an event to each open stream, if there are any."""
         for queue in self._queues:
             queue.put_nowait({"timestamp": int(time.time() * 1000), "data": data})
 
     @contextmanager
     def opened(self) -> Iterator[asyncio.Queue[LogEvent]]:
-        """The events from now on."""
+        """A new stream, with the events from now on."""
         queue: asyncio.Queue[LogEvent] = asyncio.Queue()
         self._queues.add(queue)
         try:

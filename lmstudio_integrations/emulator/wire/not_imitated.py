@@ -1,7 +1,7 @@
 """Endpoints of LM Studio that the emulator does not imitate: a call of one gets an error that says so.
 
-The names are those of LM Studio's public schema of August 2026. An endpoint that is not in it either gets LM Studio's
-own answer: a warning, and then silence.
+The names are those of LM Studio's public schema of August 2026. For an endpoint that is not
+in it either, the emulator does as LM Studio: it sends a warning, and no answer.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The channels ``predict`` and ``completeRawText``: from the request to the final packet."""
+"""The channels ``predict`` and ``completeRawText``."""
 
 from __future__ import annotations
 
@@ -132,10 +132,10 @@ class _Prediction:
     async def _stream(
         self, source: AsyncGenerator[Progress | Event | Finish], limits: Limits, request: PredictionRequest
     ) -> str:
-        """Send what the source produces, as far as the limits let it; the stop reason."""
+        """Send what the source produces, within the limits; return the stop reason."""
         try:
             with self._call.interruptible():
-                # A model takes longer for its first token, so that a cancel that follows the request at once wins.
+                # A model takes longer for its first token, so that a cancel right after the request takes effect.
                 # Observed in lmstudio-js's heavy tests.
                 await asyncio.sleep(_FIRST_TOKEN)
                 return await self._consume(source, limits, request)
@@ -205,16 +205,16 @@ class _Prediction:
             reasoning_budget=settings.reasoning_budget,
             tool_call_ids=self._state.tool_call_ids,
         )
-        fragments = 0
+        sent = 0
         for piece in pieces:
-            if reply.error is not None and fragments >= reply.error_after:
+            if reply.error is not None and sent >= reply.error_after:
                 break
-            if reply.hold is not None and reply.hold_after == fragments:
+            if reply.hold is not None and reply.hold_after == sent:
                 await wait_until_set(reply.hold)
             await asyncio.sleep(reply.pace)
             yield piece
-            fragments += 1
-        if reply.hold is not None and (reply.hold_after is None or reply.hold_after >= fragments):
+            sent += 1
+        if reply.hold is not None and (reply.hold_after is None or reply.hold_after >= sent):
             await wait_until_set(reply.hold)
         if reply.error is not None:
             raise _ScriptedError(reply.error)

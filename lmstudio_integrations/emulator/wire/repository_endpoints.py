@@ -166,7 +166,7 @@ class _DownloadPlan:
             EndpointError: There is no such choice.
         """
         if node != (1 if self._artifact else 0) or not (option == 0 or (option is None and self._owned)):
-            # Guess: LM Studio's words for it are unknown.
+            # Guess: LM Studio's own message is not known.
             raise EndpointError(f"The download plan has no option {option} at node {node}")
         self.downloads = option == 0 and not self._owned
         self._version = version
@@ -206,7 +206,7 @@ def _find(state: ServerState, key: str, fits: Callable[[EmulatedModel], bool]) -
     for model in state.repository:
         if fits(model):
             return model
-    # Guess: LM Studio's words for it are unknown.
+    # Guess: LM Studio's own message is not known.
     raise EndpointError(f'No model "{key}" can be downloaded')
 
 

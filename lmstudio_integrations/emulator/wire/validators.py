@@ -1,9 +1,8 @@
-"""Small shapes that JSON values are held against, as strict as LM Studio's own server is.
+"""Validators of JSON values, as strict as those of LM Studio's server.
 
-A shape is a function ``shape(value, path)`` that returns ``None`` if the value fits, else what is wrong in
-words. It tells an absent key from ``null`` and a number from a boolean, which is what decides between an
-answer and a warning (and then silence) on LM Studio's side. Unknown extra keys are allowed: the real server
-strips them without a word.
+A shape is a function ``shape(value, path)`` that returns ``None`` if the value is valid, else the problem as text. It
+distinguishes an absent key from ``null`` and a number from a boolean, because LM Studio answers the one and only warns
+of the other. Unknown keys are allowed: LM Studio strips them.
 """
 
 from __future__ import annotations
@@ -145,7 +144,7 @@ def tagged(key: str, shapes: Mapping[str, Shape]) -> Shape:
 
 
 def one_of(*shapes: Shape) -> Shape:
-    """Any of the shapes; the complaint is the last one's."""
+    """Any of the shapes; the problem is that of the last one."""
 
     def check(value: Any, path: str) -> str | None:
         problem: str | None = None
