@@ -10,12 +10,15 @@ import functools
 import importlib
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.frame_validation.emulators import Watch
 from tests.frame_validation.shared import SCHEMA_PATH
+
+if TYPE_CHECKING:
+    from tests.movable_clock import MovableClock
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -117,3 +120,11 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment of this machine has neither an address nor a token of LM Studio."""
     for name in ("LMSTUDIO_BASE_URL", "LMSTUDIO_API_TOKEN", "LM_API_TOKEN"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> MovableClock:
+    """The clock of the client's time limits, for a test that moves it."""
+    from tests.movable_clock import MovableClock  # here, as the tests of the protocol need no client
+
+    return MovableClock(monkeypatch)

@@ -32,6 +32,7 @@ from lmstudio_integrations.emulator import Emulator, ThreadsafeEvent
 from lmstudio_integrations.emulator.replies import FailedToolCall, Reply, ToolCall
 from tests.client.client_variants import Front
 from tests.packet_builders import complete_success, read_all, tool_call
+from tests.time_limits import SURE_TO_EXPIRE
 
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -348,7 +349,7 @@ def test_tools_run_one_after_the_other_by_default(front: Front, lmstudio_emulato
         """Note."""
         if a == 1:
             second_has_started.set()
-        seen.append((a, second_has_started.wait(0.2)))
+        seen.append((a, second_has_started.wait(SURE_TO_EXPIRE)))
 
     act(front, [note])
     assert seen == [(0, False), (1, True)]

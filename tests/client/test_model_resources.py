@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from lmstudio_integrations import (
 from lmstudio_integrations.client.transport import executor
 from lmstudio_integrations.emulator import EmulatedModel, Emulator, Reply, ThreadsafeEvent
 from tests.client.client_variants import FRONTS, Front
+from tests.movable_clock import MovableClock
 
 MODELS = (
     EmulatedModel("small", loaded=True),
@@ -202,25 +204,32 @@ def test_queue_is_not_asked_for_without_a_listener(
     models: Front, server: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(executor, "_FIRST_LOOK_AT_QUEUE", 0.0)
-    server.script(Reply("One two three", pace=0.02))
-    models.respond()
+    gate = ThreadsafeEvent()
+    server.script(Reply("One two three", progress=(), hold=gate, hold_after=0))
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(models.respond)
+        server.wait_for(lambda frame: frame.message.get("endpoint") == "predict")
+        models.do("handle.tokenize", "on the same socket, after what the first look would have asked")
+        gate.set()
+        assert answer.result(10).content == "One two three"
     assert asked(server, "getInstanceProcessingState") == []
 
 
 def test_queue_is_not_asked_for_after_the_first_packet(
-    models: Front, server: Emulator, monkeypatch: pytest.MonkeyPatch
+    models: Front, server: Emulator, monkeypatch: pytest.MonkeyPatch, clock: MovableClock
 ) -> None:
-    monkeypatch.setattr(executor, "_FIRST_LOOK_AT_QUEUE", 0.05)
+    monkeypatch.setattr(executor, "_FIRST_LOOK_AT_QUEUE", 30.0)
     gate = ThreadsafeEvent()
     server.script(Reply("One two three", hold=gate, hold_after=1))
     seen: list[int] = []
 
-    def look_for_questions(fragment: Any) -> None:
-        with pytest.raises(TimeoutError):
-            server.wait_for(lambda frame: frame.message.get("endpoint") == "getInstanceProcessingState", timeout=0.3)
+    def pass_the_first_look(fragment: Any) -> None:
+        clock.advance(30)
         gate.set()
 
-    models.respond(on_queue_progress=seen.append, on_prediction_fragment=look_for_questions)
+    models.respond(on_queue_progress=seen.append, on_prediction_fragment=pass_the_first_look)
+    models.do("handle.tokenize", "on the same socket, after what the first look would have asked")
+    assert asked(server, "getInstanceProcessingState") == []
     assert seen == []
 
 

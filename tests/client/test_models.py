@@ -24,6 +24,8 @@ from lmstudio_integrations import (
 )
 from lmstudio_integrations.emulator import EmulatedModel, Emulator, RecordedFrame, ThreadsafeEvent
 from tests.client.client_variants import Front
+from tests.movable_clock import MovableClock
+from tests.time_limits import SURE_TO_EXPIRE
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"rest"
 
@@ -203,18 +205,24 @@ async def test_cancelling_the_task_cancels_the_load(lmstudio_emulator: Emulator)
 def test_load_without_packets_ends_by_the_load_limit(lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.load_hold = ThreadsafeEvent()
     with (
-        Client(lmstudio_emulator.url, timeout={"load": 0.1, "first_packet": 5, "idle": 5}) as client,
+        Client(lmstudio_emulator.url, timeout=lms.Timeout(load=SURE_TO_EXPIRE)) as client,
         pytest.raises(LMStudioTimeoutError),
     ):
         client.llm.model("emulator/chat-2")
     lmstudio_emulator.wait_for(is_cancel)
 
 
-def test_loading_does_not_count_as_idle(front: Front, lmstudio_emulator: Emulator) -> None:
+def test_loading_does_not_count_as_idle(front: Front, lmstudio_emulator: Emulator, clock: MovableClock) -> None:
     """A load that takes longer than the limits of the answer itself is waited for."""
-    lmstudio_emulator.load_pace = 0.15
+    gate = lmstudio_emulator.load_hold = ThreadsafeEvent()
+
+    def take_a_minute(progress: float) -> None:
+        if not gate.is_set():
+            clock.advance(60)
+            gate.set()
+
     front.llm = front.client.llm.just_in_time("emulator/chat-2")
-    assert front.respond(timeout={"first_packet": 0.1, "idle": 0.1, "connect": 5}).content
+    assert front.respond(timeout={"first_packet": 10, "idle": 10}, on_load_progress=take_a_minute).content
 
 
 # What a handle can be asked

@@ -35,6 +35,8 @@ from lmstudio_integrations import (
 from lmstudio_integrations.client.transport.stream_controller import StreamController
 from lmstudio_integrations.emulator import Emulator, FailedToolCall, RecordedFrame, Reply, ThreadsafeEvent, ToolCall
 from tests.client.client_variants import Front
+from tests.movable_clock import MovableClock
+from tests.time_limits import SURE_TO_EXPIRE
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"rest"
 ADD = {"name": "add", "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}}
@@ -490,23 +492,26 @@ def test_answer_truncated_in_the_reasoning_has_its_reasoning_and_reason(
     assert result.stats.stop_reason == "maxPredictedTokensReached"
 
 
-@pytest.mark.parametrize(
-    ("limit", "reply"),
-    [
-        ("first_packet", Reply("never", hold=ThreadsafeEvent(), hold_after=0, progress=())),
-        ("idle", Reply("one two", hold=ThreadsafeEvent(), hold_after=1)),
-        ("total", Reply("one two", hold=ThreadsafeEvent(), hold_after=1)),
-    ],
-)
-def test_expired_limit_is_named_and_cancels(
-    front: Front, lmstudio_emulator: Emulator, limit: str, reply: Reply
-) -> None:
+def test_expired_first_packet_limit_is_named_and_cancels(front: Front, lmstudio_emulator: Emulator) -> None:
     front.do("llm.model", "emulator/chat")
-    lmstudio_emulator.script(reply)
+    lmstudio_emulator.script(Reply("never", hold=ThreadsafeEvent(), hold_after=0, progress=()))
+    with pytest.raises(LMStudioTimeoutError, match="first_packet") as caught:
+        front.respond(timeout=Timeout(first_packet=SURE_TO_EXPIRE))
+    assert (caught.value.limit, caught.value.seconds) == ("first_packet", SURE_TO_EXPIRE)
+    assert caught.value.last_heard == "nothing"
+    assert isinstance(caught.value, TimeoutError)
+    lmstudio_emulator.wait_for(is_cancel)
+
+
+@pytest.mark.parametrize("limit", ["idle", "total"])
+def test_limit_that_expires_in_the_answer_is_named_and_cancels(
+    front: Front, lmstudio_emulator: Emulator, clock: MovableClock, limit: str
+) -> None:
+    lmstudio_emulator.script(Reply("one two", hold=ThreadsafeEvent(), hold_after=1))
     with pytest.raises(LMStudioTimeoutError, match=limit) as caught:
-        front.respond(timeout=Timeout(**{limit: 0.1}))
-    assert (caught.value.limit, caught.value.seconds) == (limit, 0.1)
-    assert caught.value.last_heard == "nothing" if limit == "first_packet" else "fragment" in caught.value.last_heard
+        front.respond(timeout=Timeout(**{limit: 10}), on_prediction_fragment=lambda _: clock.advance(10))
+    assert (caught.value.limit, caught.value.seconds) == (limit, 10)
+    assert "fragment" in caught.value.last_heard
     assert isinstance(caught.value, TimeoutError)
     lmstudio_emulator.wait_for(is_cancel)
 

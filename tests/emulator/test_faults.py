@@ -14,6 +14,7 @@ from lmstudio_integrations.emulator import Emulator, Reply
 from lmstudio_integrations.emulator.faults import NAMES
 from lmstudio_integrations.errors import LMStudioValueError
 from tests.emulator.raw_client import GUEST, RawClient, fragments, packets, prediction, said, stats
+from tests.time_limits import SURE_TO_EXPIRE
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -131,7 +132,7 @@ def test_never_auth_never_answers_and_ends_with_its_socket(server: Emulator) -> 
         with RawClient(server) as other:
             assert whole(other.predict())
         with pytest.raises(TimeoutError):
-            raw_client.receive(timeout=0.05)
+            raw_client.receive(timeout=SURE_TO_EXPIRE)
     server.wait_until(lambda: server.connections == 0)
 
 

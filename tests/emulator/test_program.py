@@ -12,6 +12,7 @@ from lmstudio_integrations.emulator import Emulator, RecordedFrame, Reply
 from lmstudio_integrations.emulator.__main__ import main
 from lmstudio_integrations.errors import LMStudioError, LMStudioValueError
 from tests.emulator.raw_client import GUEST, RawClient, said
+from tests.time_limits import SURE_TO_EXPIRE
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -40,9 +41,9 @@ def test_wait_for_finds_past_and_future_frames_and_explains_its_timeout() -> Non
         late.join()
         assert server.wait_for(version) == first
         with pytest.raises(TimeoutError, match="version"):
-            server.wait_for(version, timeout=0.01, after=first.order)
+            server.wait_for(version, timeout=SURE_TO_EXPIRE, after=first.order)
         with pytest.raises(TimeoutError):
-            server.wait_until(lambda: server.connections == 7, timeout=0.01)
+            server.wait_until(lambda: server.connections == 7, timeout=SURE_TO_EXPIRE)
 
 
 def test_record_is_bounded_and_can_be_switched_off() -> None:

@@ -31,6 +31,7 @@ from lmstudio_integrations.errors import (
 )
 from lmstudio_integrations.langchain import CancelToken, ChatLMStudio
 from tests.sent_requests import prediction_settings, predictions
+from tests.time_limits import SURE_TO_EXPIRE
 
 Make = Callable[..., ChatLMStudio]
 
@@ -193,7 +194,7 @@ def test_timeout_of_a_call_is_applied(chat: Make, lmstudio_emulator: Emulator) -
     lmstudio_emulator.script(Reply("one", hold=gate, hold_after=0))
     try:
         with pytest.raises(LMStudioTimeoutError, match="idle"):
-            chat().invoke("x", timeout=Timeout(idle=0.05))
+            chat().invoke("x", timeout=Timeout(idle=SURE_TO_EXPIRE))
     finally:
         gate.set()
 
@@ -203,7 +204,7 @@ def test_timeout_of_the_model_is_applied(chat: Make, lmstudio_emulator: Emulator
     lmstudio_emulator.script(Reply("one", hold=gate, hold_after=0))
     try:
         with pytest.raises(TimeoutError):
-            chat(timeout={"idle": 0.05}).invoke("x")
+            chat(timeout={"idle": SURE_TO_EXPIRE}).invoke("x")
     finally:
         gate.set()
 

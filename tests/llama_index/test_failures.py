@@ -26,6 +26,7 @@ from lmstudio_integrations.errors import (
 from lmstudio_integrations.llama_index import CancelToken, LMStudio
 from tests.llama_index.conftest import Collected
 from tests.sent_requests import cancels, creations
+from tests.time_limits import SURE_TO_EXPIRE
 
 ASK = [ChatMessage(role="user", content="Hello?")]
 FOUR = Reply(fragments=["one ", "two ", "three ", "four"])
@@ -188,20 +189,23 @@ def test_connection_error_names_the_address(server: Emulator) -> None:
 
 
 @pytest.mark.parametrize("fault", ["silent", "stall"])
-def test_idle_timeout_raises_and_cancels(server: Emulator, fault: str) -> None:
+def test_timeout_raises_and_cancels(server: Emulator, llm: LMStudio, fault: str) -> None:
+    llm.chat(ASK)  # without the limit, so that the model is known to be loaded
     server.script(Reply("one two", progress=()))
     server.faults.add(fault)
-    llm = LMStudio(model="emulator/chat", base_url=server.url, timeout={"first_packet": 0.2, "idle": 0.2})
-    with pytest.raises(LMStudioTimeoutError):
-        llm.chat(ASK)
+    limited = LMStudio(model="emulator/chat", base_url=server.url, timeout={"first_packet": SURE_TO_EXPIRE})
+    with pytest.raises(LMStudioTimeoutError) as caught:
+        limited.chat(ASK)
+    assert caught.value.limit == "first_packet"
     server.wait_until(lambda: cancels(server) == 1)
 
 
 def test_timeout_of_a_call_applies_to_that_call(server: Emulator, llm: LMStudio) -> None:
-    server.script(Reply("one two", progress=()))
+    llm.chat(ASK)  # without the limit, so that the model is known to be loaded
     server.faults.add("silent")
     with pytest.raises(LMStudioTimeoutError):
-        llm.chat(ASK, timeout={"first_packet": 0.2})
+        llm.chat(ASK, timeout={"first_packet": SURE_TO_EXPIRE})
+    assert llm.chat(ASK).message.content
 
 
 @pytest.mark.parametrize("fault", ["unknown_packet", "garbage", "extra_fields", "missing_new_fields", "unknown_enum"])

@@ -7,16 +7,21 @@ once and last, several event loops (``test_chat``); embeddings (``test_embedding
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.instrumentation import get_dispatcher
+from llama_index.core.instrumentation.event_handlers import BaseEventHandler
+from llama_index.core.instrumentation.events import BaseEvent
 from llama_index.core.prompts import PromptTemplate
-from pydantic import BaseModel, RootModel
+from pydantic import BaseModel, PrivateAttr, RootModel
 
-from lmstudio_integrations.emulator import Emulator, Reply, ToolCall
+from lmstudio_integrations.emulator import Emulator, Reply, ThreadsafeEvent, ToolCall
 from lmstudio_integrations.errors import LMStudioAuthenticationError, LMStudioValueError
-from lmstudio_integrations.llama_index import LMStudio, LMStudioEmbedding
+from lmstudio_integrations.llama_index import LMStudio, LMStudioEmbedding, LoadProgressEvent
+from tests.movable_clock import MovableClock
 from tests.protocol.closed import closed
 from tests.sent_requests import creations, settings
 
@@ -24,18 +29,37 @@ ASK = [ChatMessage(role="user", content="Hello?")]
 TOKEN = "sk-lm-abcdefgh:01234567890123456789"
 
 
-def test_loading_does_not_count_as_idle(server: Emulator) -> None:
+class _TakesAMinute(BaseEventHandler):
+    """Lets a minute pass while a model is loaded."""
+
+    _pass_a_minute: Callable[[], None] = PrivateAttr()
+
+    @classmethod
+    def class_name(cls) -> str:
+        return "_TakesAMinute"
+
+    def handle(self, event: BaseEvent, **kwargs: object) -> None:
+        if isinstance(event, LoadProgressEvent):
+            self._pass_a_minute()
+
+
+def test_loading_does_not_count_as_idle(server: Emulator, clock: MovableClock) -> None:
     """Loading takes minutes for large models; the time limits of an answer begin after it."""
-    server.load_progress = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-    server.load_pace = 0.1
-    llm = LMStudio(model="emulator/chat-2", base_url=server.url, timeout={"first_packet": 0.3, "idle": 0.3})
-    assert llm.chat(ASK).message.content
+    gate = server.load_hold = ThreadsafeEvent()
 
+    def pass_a_minute() -> None:
+        if not gate.is_set():
+            clock.advance(60)
+            gate.set()
 
-def test_prompt_progress_does_not_count_as_idle(server: Emulator) -> None:
-    server.script(Reply(fragments=["a", "b", "c", "d", "e"], pace=0.1))
-    llm = LMStudio(model="emulator/chat", base_url=server.url, timeout={"first_packet": 0.3, "idle": 0.3})
-    assert llm.chat(ASK).message.content == "abcde"
+    handler = _TakesAMinute()
+    handler._pass_a_minute = pass_a_minute
+    llm = LMStudio(model="emulator/chat-2", base_url=server.url, timeout={"first_packet": 10, "idle": 10})
+    get_dispatcher().add_event_handler(handler)
+    try:
+        assert llm.chat(ASK).message.content
+    finally:
+        get_dispatcher().event_handlers.remove(handler)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from lmstudio_integrations.llama_index._model_metadata import ModelFacts, metada
 from lmstudio_integrations.llama_index._request import call_keywords, chat_request
 from tests.llama_index.conftest import Collected
 from tests.sent_requests import calls, creations, settings
+from tests.time_limits import SURE_TO_EXPIRE
 
 TOKEN = "sk-lm-abcdefgh:01234567890123456789"
 ASK = [ChatMessage(role="user", content="Hello?")]
@@ -211,7 +212,7 @@ def test_metadata_without_a_server_uses_the_settings(server: Emulator) -> None:
 async def test_metadata_waits_for_a_limited_time_on_an_event_loop(
     server: Emulator, llm: LMStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lmstudio_integrations.llama_index._base._METADATA_SECONDS", 0.01)
+    monkeypatch.setattr("lmstudio_integrations.llama_index._base._METADATA_SECONDS", SURE_TO_EXPIRE)
     fault = server.faults.add("stall", endpoint="listLoaded")
     assert llm.metadata.context_window == 4096  # although the server does not answer
     (asking,) = [thread for thread in threading.enumerate() if thread.name == "lmstudio-metadata"]

@@ -244,8 +244,13 @@ async def test_cancelling_the_reading_task_cancels(server: Emulator, awaiting: A
 
 
 async def test_asyncio_timeout_cancels(server: Emulator, awaiting: AsyncLLM) -> None:
+    async def expire(limit: asyncio.Timeout) -> None:
+        await asyncio.to_thread(wait_for_predictions, server)
+        limit.reschedule(asyncio.get_running_loop().time())
+
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.2):
+        async with asyncio.timeout(None) as limit, asyncio.TaskGroup() as tasks:
+            tasks.create_task(expire(limit))
             await awaiting.respond("hi")
     await asyncio.to_thread(cancelled, server)
 

@@ -17,6 +17,7 @@ from lmstudio_integrations.client.transport.thread import io_thread
 from lmstudio_integrations.emulator import Emulator, Reply, ThreadsafeEvent
 from lmstudio_integrations.errors import LMStudioCancelledError, LMStudioConnectionError, LMStudioError
 from tests.client.failure_modes.frame_builders import CHAT, cancelled, connections, requests, wait_for_predictions
+from tests.movable_clock import MovableClock
 
 
 def test_close_cancels_the_clients_streams_and_closes_all_sockets(server: Emulator) -> None:
@@ -146,14 +147,16 @@ def test_request_on_a_closing_socket_is_answered_or_never_sent(server: Emulator,
         assert not requests(server, "predict")
 
 
-def test_retired_socket_closes_after_its_last_call_is_abandoned(server: Emulator) -> None:
+def test_retired_socket_closes_after_its_last_call_is_abandoned(server: Emulator, clock: MovableClock) -> None:
     server.script(Reply("One two three"))
     server.faults.add("stall", after=1)
     staying = Client(server.url)
-    stream = staying.llm.model(CHAT).respond_stream("hi", timeout=0.3)
-    wait_for_predictions(server)
+    stream = staying.llm.model(CHAT).respond_stream("hi", timeout=Timeout(idle=10))
+    fragments = iter(stream)
+    next(fragments)
     Client(server.url).close()
     assert server.connections == 1
+    clock.advance(10)
     with pytest.raises(TimeoutError):
         stream.result()
     server.wait_until(lambda: server.connections == 0)

@@ -21,7 +21,7 @@ from lmstudio_integrations.errors import (
     LMStudioServerNotFoundError,
     LMStudioTimeoutError,
 )
-from tests.client.failure_modes.frame_builders import CHAT, caught
+from tests.client.failure_modes.frame_builders import CHAT
 from tests.client.failure_modes.misbehaving_servers import (
     Listener,
     MisbehavingServer,
@@ -33,21 +33,23 @@ from tests.client.failure_modes.misbehaving_servers import (
     scripted,
     silent_port,
 )
+from tests.movable_clock import MovableClock
+from tests.time_limits import SURE_TO_EXPIRE
 
 
 def test_unanswered_upgrade_raises_the_connect_limit() -> None:
     with silent_port() as url, pytest.raises(LMStudioTimeoutError) as raised:
-        Client(url, timeout=Timeout(connect=0.1)).system.version()
+        Client(url, timeout=Timeout(connect=SURE_TO_EXPIRE)).system.version()
     assert raised.value.limit == "connect"
-    assert raised.value.seconds == 0.1
+    assert raised.value.seconds == SURE_TO_EXPIRE
     assert raised.value.last_heard == "nothing"
     assert isinstance(raised.value, TimeoutError)
-    assert "the connection did not come within 0.1 s" in str(raised.value)
+    assert f"the connection did not come within {SURE_TO_EXPIRE} s" in str(raised.value)
 
 
 async def test_unanswered_upgrade_ends_streams_and_async_calls() -> None:
     with silent_port() as url:
-        async with AsyncClient(url, timeout=0.1) as client:
+        async with AsyncClient(url, timeout=SURE_TO_EXPIRE) as client:
             stream = await client.llm.just_in_time(CHAT).respond_stream("hi")
             with pytest.raises(LMStudioTimeoutError):
                 await stream.result()
@@ -55,24 +57,28 @@ async def test_unanswered_upgrade_ends_streams_and_async_calls() -> None:
                 await client.list_loaded_models()
 
 
-def test_socket_of_a_timed_out_attempt_is_closed() -> None:
-    with Listener(read_forever) as side:
-        with pytest.raises(LMStudioTimeoutError):
-            Client(side.url, timeout=0.1).system.version()
+def test_socket_of_a_timed_out_attempt_is_closed(clock: MovableClock) -> None:
+    with Listener(read_forever) as side, ThreadPoolExecutor(1) as pool:
+        call = pool.submit(Client(side.url, timeout=Timeout(connect=10)).system.version)
+        side.wait_until(lambda: side.accepted == 1)
+        clock.advance(10)
+        assert isinstance(call.exception(10), LMStudioTimeoutError)
         side.wait_until(lambda: side.ended == side.accepted == 1)
 
 
 def test_unanswered_path_and_missing_server_raise_different_errors(server: Emulator) -> None:
     """LM Studio leaves the upgrade of a wrong path without an answer."""
+    with closed_port() as url, pytest.raises(LMStudioServerNotFoundError):
+        Client(url + "/prefix").system.version()
     with pytest.raises(LMStudioTimeoutError) as raised:
-        Client(server.url + "/prefix", timeout=0.1).system.version()
+        Client(server.url + "/prefix", timeout=SURE_TO_EXPIRE).system.version()
     assert "/prefix/system" in str(raised.value)
 
 
 @pytest.mark.parametrize("fault", ["no_upgrade", "never_auth"])
 def test_failed_connect_raises_a_separate_error_in_each_of_forty_calls(server: Emulator, fault: str) -> None:
     server.faults.add(fault, times=None)
-    client = Client(server.url, timeout=0.3)
+    client = Client(server.url, timeout=SURE_TO_EXPIRE)
     with ThreadPoolExecutor(40) as pool:
         futures = [pool.submit(client.system.version) for _ in range(40)]
     errors = [future.exception() for future in futures]
@@ -80,13 +86,17 @@ def test_failed_connect_raises_a_separate_error_in_each_of_forty_calls(server: E
     assert len(set(map(id, errors))) == 40
 
 
-def test_unanswered_authentication_names_the_last_step_in_the_error(server: Emulator) -> None:
+def test_unanswered_authentication_names_the_last_step_in_the_error(server: Emulator, clock: MovableClock) -> None:
     server.faults.add("never_auth")
-    with pytest.raises(LMStudioTimeoutError) as raised:
-        Client(server.url, timeout=0.1).system.version()
-    assert raised.value.limit == "connect"
-    assert raised.value.last_heard == "the WebSocket handshake"
-    assert "the reply to the authentication" in str(raised.value)
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(Client(server.url, timeout=Timeout(connect=10)).system.version)
+        server.wait_for(lambda frame: "authVersion" in frame.message)
+        clock.advance(10)
+        error = call.exception(10)
+    assert isinstance(error, LMStudioTimeoutError)
+    assert error.limit == "connect"
+    assert error.last_heard == "the WebSocket handshake"
+    assert "the reply to the authentication" in str(error)
     server.wait_until(lambda: server.connections == 0)
     assert Client(server.url).system.version().version == "emulator"
 
@@ -217,25 +227,26 @@ def test_short_connect_limit_does_not_end_a_shared_attempt_of_a_longer_one(serve
     waiting.start()
     late.wait_hit()
     with pytest.raises(LMStudioTimeoutError):
-        Client(server.url, timeout=0.05).system.version()
+        Client(server.url, timeout=SURE_TO_EXPIRE).system.version()
     late.release()
     waiting.join(10)
     assert len(patient) == 1
     assert len({frame.connection for frame in server.requests}) == 1
 
 
-def test_longer_connect_limit_outlives_the_call_that_started_the_attempt(server: Emulator) -> None:
+def test_longer_connect_limit_outlives_the_call_that_started_the_attempt(
+    server: Emulator, client: Client, clock: MovableClock
+) -> None:
     late = server.faults.add("slow_auth")
-    errors: list[BaseException] = []
-    impatient = threading.Thread(target=caught(errors, Client(server.url, timeout=0.3).system.version))
-    impatient.start()
+    model = client.llm.just_in_time(CHAT)
+    impatient = model.respond_stream("hi", timeout=Timeout(connect=10))
     late.wait_hit()
-    with ThreadPoolExecutor(1) as pool:
-        patient = pool.submit(Client(server.url).system.version)
-        impatient.join(10)
-        assert [type(error) for error in errors] == [LMStudioTimeoutError]
-        late.release()
-        assert patient.result(10).version == "emulator"
+    patient = model.respond_stream("hi", timeout=Timeout(connect=60))
+    clock.advance(10)
+    with pytest.raises(LMStudioTimeoutError):
+        impatient.result()
+    late.release()
+    assert patient.result().content
     assert len({frame.connection for frame in server.requests}) == 1
 
 

@@ -17,6 +17,7 @@ from lmstudio_integrations.errors import (
     LMStudioTimeoutError,
 )
 from tests.client.failure_modes.frame_builders import UNLOADED, cancelled, cancels, caught, connections, opens, requests
+from tests.time_limits import SURE_TO_EXPIRE
 
 
 def test_concurrent_requests_share_one_load_and_all_get_its_progress(server: Emulator, client: Client) -> None:
@@ -80,16 +81,21 @@ async def test_async_readers_cancelled_together_cancel_the_load_once(server: Emu
     assert len(cancels(server)) == 1
 
 
-def test_short_limit_of_one_request_does_not_end_a_shared_load(server: Emulator, client: Client) -> None:
+def test_load_limit_of_one_request_does_not_end_the_load_of_a_longer_limit(server: Emulator, client: Client) -> None:
+    """Requests with other limits have a load of their own."""
     gate = server.load_hold = ThreadsafeEvent()
     model = client.llm.just_in_time(UNLOADED)
-    impatient = model.respond_stream("hi", timeout=Timeout(load=0.2))
+    impatient = model.respond_stream("hi", timeout=Timeout(load=SURE_TO_EXPIRE))
+    impatient_load = server.wait_for(opens("getOrLoad"))
     patient = model.respond_stream("hi")
     with pytest.raises(LMStudioTimeoutError) as raised:
         impatient.result()
     assert raised.value.limit == "load"
+    cancelled(server, impatient_load)
+    assert len(cancels(server)) == 1
     gate.set()
     assert patient.result().content
+    assert len(requests(server, "getOrLoad")) == 2
 
 
 def test_failed_load_raises_a_separate_error_in_each_caller() -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 import pytest
 
-from lmstudio_integrations import AsyncClient, Client
+from lmstudio_integrations import AsyncClient, Client, Timeout
 from lmstudio_integrations.client.requests import Call, ModelReference, Parameter, Prediction
 from lmstudio_integrations.client.transport.stream_controller import StreamController
 from lmstudio_integrations.client.transport.thread import io_thread
 from lmstudio_integrations.emulator import Emulator, Reply, ThreadsafeEvent
 from lmstudio_integrations.errors import LMStudioProtocolError, LMStudioRequestRejectedError, LMStudioTimeoutError
 from tests.client.failure_modes.frame_builders import CHAT, requests, wait_for_predictions
+from tests.movable_clock import MovableClock
+from tests.time_limits import SURE_TO_EXPIRE
 
 _UNKNOWN = Call("llm", "invented", Parameter.of({"a": 1}), lambda result: result)
 _WRONG = Call("llm", "tokenize", Parameter.of({"inputString": 7}, "specifier"), lambda result: result)
@@ -59,16 +62,26 @@ async def test_rejections_beyond_a_sockets_warnings_all_raise(server: Emulator) 
     assert len({frame.connection for frame in requests(server, "predict")}) == 9
 
 
-def test_eight_concurrent_rejections_raise_within_the_first_packet_limit(server: Emulator, client: Client) -> None:
+def _all_warnings_sent(server: Emulator) -> bool:
+    """LM Studio sends one for each rejected request, five per socket."""
+    requested = Counter(frame.connection for frame in requests(server, "predict"))
+    warnings = sum(frame.message["type"] == "communicationWarning" for frame in server.sent if "type" in frame.message)
+    return warnings == sum(min(5, count) for count in requested.values())
+
+
+def test_eight_concurrent_rejections_raise_within_the_first_packet_limit(
+    server: Emulator, client: Client, clock: MovableClock
+) -> None:
     """Only five warnings are sent; requests that none of them names end by their time limit."""
     model = client.llm.model(CHAT)
     server.faults.add("warning_instead", times=8)
-    streams = [model.respond_stream("hi", timeout=0.3) for _ in range(8)]
+    streams = [model.respond_stream("hi", timeout=Timeout(first_packet=10)) for _ in range(8)]
+    wait_for_predictions(server, 8)
+    server.wait_until(lambda: _all_warnings_sent(server))
+    clock.advance(10)
     for stream in streams:
         with pytest.raises((LMStudioRequestRejectedError, LMStudioTimeoutError)):
             stream.result()
-    server.wait_until(lambda: len(requests(server, "predict")) == 8)
-    server.faults.clear()  # a request that another one's warning has failed may still be sent
     assert model.respond("hi").content
 
 
@@ -108,7 +121,7 @@ async def test_void_result_does_not_hang_an_async_call(server: Emulator) -> None
 def test_missing_answer_ends_by_the_first_packet_limit(server: Emulator, client: Client) -> None:
     model = client.llm.model(CHAT)
     server.faults.add("silent", endpoint="*", times=2)
-    under = model.respond_stream("hi", timeout=0.2)
+    under = model.respond_stream("hi", timeout=Timeout(first_packet=SURE_TO_EXPIRE))
     wait_for_predictions(server)
     with pytest.raises(LMStudioTimeoutError) as raised:
         under.result()

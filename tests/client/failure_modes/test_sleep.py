@@ -13,8 +13,10 @@ from lmstudio_integrations.client.transport import connection as connection_modu
 from lmstudio_integrations.client.transport.connection import Connection
 from lmstudio_integrations.emulator import Emulator, Reply, ThreadsafeEvent
 from lmstudio_integrations.errors import LMStudioTimeoutError
-from tests.client.failure_modes.frame_builders import CHAT, connections, fragments_sent, requests
+from tests.client.failure_modes.frame_builders import CHAT, connections, requests
 from tests.client.failure_modes.misbehaving_servers import NonReadingServer, Proxy
+from tests.movable_clock import MovableClock
+from tests.time_limits import SURE_TO_EXPIRE
 
 _HOUR = 3600.0
 
@@ -27,8 +29,7 @@ def proxy(server: Emulator) -> Iterator[Proxy]:
 
 @pytest.fixture
 def sleep(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Moves the client's clock, as a sleep of the machine does, and makes the question to the server a short one."""
-    monkeypatch.setattr(connection_module, "_PROBE", 0.1)
+    """Moves the wall clock of the client's connections, as a sleep of the machine does."""
     real, slept = Connection.clock, [0.0]
     monkeypatch.setattr(Connection, "clock", staticmethod(lambda: real() + slept[0]))
 
@@ -38,6 +39,19 @@ def sleep(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return fall_asleep
 
 
+@pytest.fixture
+def short_ping_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests in which no ping is answered."""
+    monkeypatch.setattr(connection_module, "_PROBE", SURE_TO_EXPIRE)
+
+
+@pytest.fixture
+def long_ping_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests in which each ping is answered, on a slow machine too."""
+    monkeypatch.setattr(connection_module, "_PROBE", 30.0)
+
+
+@pytest.mark.usefixtures("short_ping_limit")
 def test_dead_socket_after_sleep_is_replaced_transparently(proxy: Proxy, sleep: Callable[[float], None]) -> None:
     # Whoever wrote to the dead socket would hear nothing before this limit.
     with Client(proxy.url, timeout=Timeout(first_packet=20)) as client:
@@ -50,6 +64,7 @@ def test_dead_socket_after_sleep_is_replaced_transparently(proxy: Proxy, sleep: 
         assert connections(proxy.url)["llm"].usable
 
 
+@pytest.mark.usefixtures("short_ping_limit")
 async def test_forty_calls_after_sleep_send_one_ping(
     server: Emulator, proxy: Proxy, sleep: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -71,6 +86,7 @@ async def test_forty_calls_after_sleep_send_one_ping(
     assert len({frame.connection for frame in requests(server, "countTokens")}) == 1
 
 
+@pytest.mark.usefixtures("long_ping_limit")
 def test_live_socket_after_sleep_is_kept(proxy: Proxy, sleep: Callable[[float], None]) -> None:
     with Client(proxy.url) as client:
         model = client.llm.model(CHAT)
@@ -124,14 +140,17 @@ def test_running_answer_survives_an_unanswered_ping(
         server.wait_until(lambda: server.connections == 1)
 
 
-def test_dead_socket_under_an_answer_ends_by_the_idle_limit(server: Emulator, proxy: Proxy) -> None:
+@pytest.mark.usefixtures("short_ping_limit")
+def test_dead_socket_under_an_answer_ends_by_the_idle_limit(
+    server: Emulator, proxy: Proxy, clock: MovableClock
+) -> None:
     server.script(Reply("One two three", hold=ThreadsafeEvent(), hold_after=1))
-    with Client(proxy.url, timeout=Timeout(idle=0.2)) as client:
+    with Client(proxy.url, timeout=Timeout(idle=10)) as client:
         stream = client.llm.model(CHAT).respond_stream("hi")
-        fragments_sent(server, 1)
         words = iter(stream)  # kept, as letting go of it would cancel the prediction
         assert next(words).content.strip() == "One"
         proxy.freeze()
+        clock.advance(10)
         with pytest.raises(LMStudioTimeoutError) as raised:
             stream.result()
         assert raised.value.limit == "idle"
@@ -146,10 +165,11 @@ def deaf() -> Iterator[NonReadingServer]:
 
 
 _LARGE = "x" * 30_000_000
+_FIRST_PACKET = Timeout(first_packet=SURE_TO_EXPIRE)
 
 
 def test_request_on_a_full_socket_keeps_its_time_limit(deaf: NonReadingServer) -> None:
-    client = Client(deaf.url, timeout=0.3)
+    client = Client(deaf.url, timeout=_FIRST_PACKET)
     with pytest.raises(LMStudioTimeoutError) as raised:
         client.llm.just_in_time().tokenize(_LARGE)
     assert raised.value.limit == "first_packet"
@@ -160,13 +180,13 @@ def test_request_on_a_full_socket_keeps_its_time_limit(deaf: NonReadingServer) -
 
 
 def test_embeddings_on_a_full_socket_keep_their_time_limit(deaf: NonReadingServer) -> None:
-    with Client(deaf.url, timeout=0.3) as client, pytest.raises(LMStudioTimeoutError) as raised:
+    with Client(deaf.url, timeout=_FIRST_PACKET) as client, pytest.raises(LMStudioTimeoutError) as raised:
         client.embedding.just_in_time().embed([_LARGE, _LARGE])
     assert raised.value.limit == "first_packet"
 
 
 def test_client_closes_if_the_server_does_not_read(deaf: NonReadingServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_module, "_CLOSE", 0.3)
+    monkeypatch.setattr(connection_module, "_CLOSE", SURE_TO_EXPIRE)
     client = Client(deaf.url)
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(client.llm.just_in_time().respond_stream(_LARGE).result)

@@ -17,6 +17,7 @@ from websockets.typing import Origin
 
 from lmstudio_integrations.emulator import Emulator
 from tests.emulator.raw_client import GUEST, RawClient, prediction, said, stats, user
+from tests.time_limits import SURE_TO_EXPIRE
 
 pytestmark = [pytest.mark.timeout(30), pytest.mark.invalid_frames]
 
@@ -54,7 +55,7 @@ def test_upgrade_on_an_unknown_path_is_never_answered(server: Emulator, path: st
         key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13"
         head = f"GET {path} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{key}\r\n\r\n"
         plain.sendall(head.encode())
-        plain.settimeout(0.2)
+        plain.settimeout(SURE_TO_EXPIRE)
         with pytest.raises(TimeoutError):
             plain.recv(1)
 
@@ -122,7 +123,7 @@ def test_first_passkey_of_an_identifier_is_required_later(server: Emulator) -> N
 
 
 def test_client_that_does_not_authenticate_is_refused() -> None:
-    with Emulator(auth_timeout=0.05) as server, RawClient(server, authenticate=False) as raw_client:
+    with Emulator(auth_timeout=SURE_TO_EXPIRE) as server, RawClient(server, authenticate=False) as raw_client:
         assert raw_client.receive() == {"success": False, "error": "Authentication timed out"}
 
 
