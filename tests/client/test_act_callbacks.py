@@ -157,7 +157,7 @@ def test_error_of_the_callback_before_a_tool_ends_act(front: Front, lmstudio_emu
 def test_queue_is_reported_with_the_round(
     front: Front, lmstudio_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(executor, "_FIRST_LOOK_AT_QUEUE", 0.01)
+    monkeypatch.setattr(executor, "_FIRST_QUEUE_DELAY", 0.01)
     gate = ThreadsafeEvent()
     queued: list[tuple[int, int]] = []
     lmstudio_emulator.script(Reply("First", hold=gate), Reply("Second", progress=(), hold=gate, hold_after=0))

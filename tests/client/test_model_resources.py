@@ -183,7 +183,7 @@ def test_server_without_lm_link_lists_no_devices(front: Front) -> None:
 def test_listener_learns_that_its_request_waits(
     models: Front, server: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(executor, "_FIRST_LOOK_AT_QUEUE", 0.01)
+    monkeypatch.setattr(executor, "_FIRST_QUEUE_DELAY", 0.01)
     gate = ThreadsafeEvent()
     queued: list[int] = []
     server.script(Reply("First", hold=gate), Reply("Second", progress=(), hold=gate, hold_after=0))
@@ -203,7 +203,7 @@ def test_listener_learns_that_its_request_waits(
 def test_queue_is_not_asked_for_without_a_listener(
     models: Front, server: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(executor, "_FIRST_LOOK_AT_QUEUE", 0.0)
+    monkeypatch.setattr(executor, "_FIRST_QUEUE_DELAY", 0.0)
     gate = ThreadsafeEvent()
     server.script(Reply("One two three", progress=(), hold=gate, hold_after=0))
     with ThreadPoolExecutor(1) as pool:
@@ -218,7 +218,7 @@ def test_queue_is_not_asked_for_without_a_listener(
 def test_queue_is_not_asked_for_after_the_first_packet(
     models: Front, server: Emulator, monkeypatch: pytest.MonkeyPatch, clock: MovableClock
 ) -> None:
-    monkeypatch.setattr(executor, "_FIRST_LOOK_AT_QUEUE", 30.0)
+    monkeypatch.setattr(executor, "_FIRST_QUEUE_DELAY", 30.0)
     gate = ThreadsafeEvent()
     server.script(Reply("One two three", hold=gate, hold_after=1))
     seen: list[int] = []

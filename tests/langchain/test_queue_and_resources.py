@@ -41,7 +41,7 @@ def questions(server: Emulator) -> int:
 async def test_handler_of_custom_events_learns_that_the_request_waits(
     lmstudio_emulator: Emulator, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    monkeypatch.setattr(executor, "_FIRST_LOOK_AT_QUEUE", 0.01)
+    monkeypatch.setattr(executor, "_FIRST_QUEUE_DELAY", 0.01)
     gate = ThreadsafeEvent()
     lmstudio_emulator.script(Reply("First", hold=gate), Reply("Second", progress=(), hold=gate, hold_after=0))
     handler = OpensGate(gate)
@@ -60,7 +60,7 @@ async def test_handler_of_custom_events_learns_that_the_request_waits(
 def test_callable_learns_that_the_request_waits(
     lmstudio_emulator: Emulator, monkeypatch: pytest.MonkeyPatch, per_call: bool
 ) -> None:
-    monkeypatch.setattr(executor, "_FIRST_LOOK_AT_QUEUE", 0.01)
+    monkeypatch.setattr(executor, "_FIRST_QUEUE_DELAY", 0.01)
     gate = ThreadsafeEvent()
     queued: list[int] = []
     lmstudio_emulator.script(Reply("First", hold=gate), Reply("Second", progress=(), hold=gate, hold_after=0))
@@ -82,7 +82,7 @@ def test_callable_learns_that_the_request_waits(
 def test_queue_is_not_asked_for_if_no_handler_takes_custom_events(
     lmstudio_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(executor, "_FIRST_LOOK_AT_QUEUE", 0.0)
+    monkeypatch.setattr(executor, "_FIRST_QUEUE_DELAY", 0.0)
     gate = ThreadsafeEvent()
     lmstudio_emulator.script(Reply("Hi", progress=(), hold=gate, hold_after=0))
     chain = RunnableLambda(lambda x: x) | ChatLMStudio(model="emulator/chat", base_url=lmstudio_emulator.url)

@@ -40,7 +40,7 @@ class OpensGate(BaseEventHandler):
 async def test_event_handler_learns_that_the_request_waits(
     server: Emulator, llm: LMStudio, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    monkeypatch.setattr(executor, "_FIRST_LOOK_AT_QUEUE", 0.01)
+    monkeypatch.setattr(executor, "_FIRST_QUEUE_DELAY", 0.01)
     gate, handler = ThreadsafeEvent(), OpensGate()
     handler._gate = gate
     server.script(Reply("First", hold=gate), Reply("Second", progress=(), hold=gate, hold_after=0))
@@ -61,7 +61,7 @@ async def test_event_handler_learns_that_the_request_waits(
 def test_queue_is_not_asked_for_without_a_handler(
     server: Emulator, llm: LMStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(executor, "_FIRST_LOOK_AT_QUEUE", 0.0)
+    monkeypatch.setattr(executor, "_FIRST_QUEUE_DELAY", 0.0)
     gate = ThreadsafeEvent()
     server.script(Reply("Hi", progress=(), hold=gate, hold_after=0))
     answers: list[Any] = []

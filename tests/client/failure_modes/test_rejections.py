@@ -66,7 +66,7 @@ def _all_warnings_sent(server: Emulator) -> bool:
     """LM Studio sends one for each rejected request, five per socket."""
     requested = Counter(frame.connection for frame in requests(server, "predict"))
     warnings = sum(frame.message["type"] == "communicationWarning" for frame in server.sent if "type" in frame.message)
-    return warnings == sum(min(5, count) for count in requested.values())
+    return bool(warnings == sum(min(5, count) for count in requested.values()))
 
 
 def test_eight_concurrent_rejections_raise_within_the_first_packet_limit(
