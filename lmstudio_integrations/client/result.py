@@ -18,6 +18,7 @@ from lmstudio_integrations.errors import (
 )
 from lmstudio_integrations.protocol._model import to_jsonable
 from lmstudio_integrations.protocol.config_reported import ReportedLlmLoadConfig, ReportedPredictionConfig
+from lmstudio_integrations.protocol.json_text import decode
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -302,8 +303,8 @@ def read_structured(asked: bool, content: str, reasoning: str) -> tuple[bool, An
         return False, content, False, None
     from_reasoning = not content.strip() and bool(reasoning.strip())
     try:
-        parsed = json.loads(reasoning if from_reasoning else content)
-    except (ValueError, RecursionError) as error:
+        parsed = decode(reasoning if from_reasoning else content)
+    except ValueError as error:
         return False, content, False, f"the answer is not a JSON document: {error}"
     return True, parsed, from_reasoning, None
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from lmstudio_integrations.errors import LMStudioStructuredOutputError
+from lmstudio_integrations.protocol.json_text import decode
 from lmstudio_integrations.protocol.structured import answer_schema
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def without_code_fence(text: str) -> str:
 
 def _is_json(text: str) -> bool:
     try:
-        json.loads(text)
-    except (ValueError, RecursionError):
+        decode(text)
+    except ValueError:
         return False
     return True

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.output_parsers import BaseOutputParser, JsonOutputParser, PydanticOutputParser
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
+from langchain_core.outputs import ChatGeneration
 from langchain_core.runnables import Runnable, RunnableGenerator, RunnableMap, RunnablePassthrough
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
@@ -97,7 +98,7 @@ def _with_raw(
     include_raw: bool,
 ) -> Runnable[LanguageModelInput, Any]:
     """With ``include_raw``: a dict of ``raw``, ``parsed`` and ``parsing_error``; nothing is raised for an answer."""
-    check = _CompletenessCheck(answer_tool)
+    check = _CompletenessCheck(answer_tool, parser)
     complete: Runnable[Any, Any] = RunnableGenerator(check.pass_on, check.apass_on)
     if not include_raw:
         return bound | complete | parser
@@ -109,11 +110,13 @@ def _with_raw(
 class _CompletenessCheck:
     """Passes the messages of an answer on, and raises after the last if they are not the complete document.
 
-    ``answer_tool``: the tool whose arguments are the document; ``None``: the text is.
+    ``answer_tool``: the tool whose arguments are the document; ``None``: the text is. ``parser``: the next step, which
+    raises nothing for the parts of a stream, not even for the last.
     """
 
-    def __init__(self, answer_tool: str | None) -> None:
+    def __init__(self, answer_tool: str | None, parser: BaseOutputParser[Any]) -> None:
         self._answer_tool = answer_tool
+        self._parser = parser
 
     def pass_on(self, messages: Iterator[AIMessage]) -> Iterator[AIMessage]:
         """The messages, or the chunks of one."""
@@ -122,6 +125,7 @@ class _CompletenessCheck:
             answer.add(message)
             yield message
         answer.raise_for_incomplete(self._answer_tool)
+        answer.raise_for_invalid(self._parser)
 
     async def apass_on(self, messages: AsyncIterator[AIMessage]) -> AsyncIterator[AIMessage]:
         """``pass_on`` for coroutines."""
@@ -130,6 +134,7 @@ class _CompletenessCheck:
             answer.add(message)
             yield message
         answer.raise_for_incomplete(self._answer_tool)
+        answer.raise_for_invalid(self._parser)
 
 
 class _Answer:
@@ -139,12 +144,16 @@ class _Answer:
         self._text = ""
         self._metadata: dict[str, Any] = {}
         self._calls: list[str] = []
+        self._chunks: list[AIMessageChunk] = []
 
     def add(self, message: AIMessage) -> None:
         """One message, or one chunk of it."""
         self._text += message.text
         self._metadata |= message.response_metadata
-        calls: Sequence[Any] = message.tool_call_chunks if isinstance(message, AIMessageChunk) else message.tool_calls
+        calls: Sequence[Any] = message.tool_calls
+        if isinstance(message, AIMessageChunk):
+            calls = message.tool_call_chunks
+            self._chunks.append(message)
         self._calls += [str(call["name"]) for call in calls if call["name"]]
 
     def raise_for_incomplete(self, answer_tool: str | None) -> None:
@@ -162,3 +171,9 @@ class _Answer:
                 document=True,
                 answer_tool=answer_tool,
             )
+
+    def raise_for_invalid(self, parser: BaseOutputParser[Any]) -> None:
+        """Raise what ``parser`` raises for the complete answer, if it came in chunks."""
+        if self._chunks:
+            first, *others = self._chunks
+            parser.parse_result([ChatGeneration(message=first + others if others else first)])

@@ -20,6 +20,7 @@ from llama_index.core.types import PydanticProgramMode
 from pydantic import BaseModel, ValidationError
 
 from lmstudio_integrations.client.schemas import without_code_fence
+from lmstudio_integrations.errors import LMStudioStructuredOutputError
 from lmstudio_integrations.llama_index._base import LMStudioBase
 from lmstudio_integrations.llama_index.events import dispatcher
 
@@ -34,7 +35,7 @@ def parse_document(response: ChatResponse, output_cls: type[_M]) -> _M:
     A reasoning model may write the document in its reasoning and leave the answer empty; it is read there, then.
 
     Raises:
-        ValueError: The answer is no document of that class.
+        LMStudioStructuredOutputError: The answer is no document of that class.
     """
     text = response.message.content or ""
     if not text.strip():
@@ -43,7 +44,9 @@ def parse_document(response: ChatResponse, output_cls: type[_M]) -> _M:
     try:
         return output_cls.model_validate_json(without_code_fence(text))
     except ValidationError as error:
-        raise ValueError(f"expected a {output_cls.__name__} as JSON, got {text!r}: {error}") from error
+        raise LMStudioStructuredOutputError(
+            f"expected a {output_cls.__name__} as JSON, got {text[-200:]!r}: {str(error)[:2000]}"
+        ) from error
 
 
 class PartialObjects:

@@ -12,7 +12,7 @@ import pytest
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage
 from langchain_core.messages.ai import add_ai_message_chunks
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 from typing_extensions import TypedDict
 
 from lmstudio_integrations import LMStudioStructuredOutputError
@@ -143,6 +143,43 @@ def test_unparsable_answer_raises_or_is_the_parsing_error(chat: Make, lmstudio_e
     assert answer["parsed"] is None
     assert isinstance(answer["parsing_error"], OutputParserException)
     assert answer["raw"].response_metadata["finish_reason"] == "length"
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
+@pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
+async def test_document_that_does_not_fit_the_class_raises_however_it_is_asked_for(
+    chat: Make, lmstudio_emulator: Emulator, method: Any, way: str
+) -> None:
+    wrong = {"setup": "Why?", "punchline": 5}
+    reply = Reply(tool_calls=[ToolCall("Joke", wrong)]) if method == "function_calling" else Reply(json.dumps(wrong))
+    lmstudio_emulator.script(reply, reply)
+    for include_raw in (False, True):
+        chain = chat().with_structured_output(Joke, method=method, include_raw=include_raw)
+        if include_raw and "stream" not in way:
+            (answer,) = await _parts(chain, way)
+            assert answer["parsed"] is None
+            assert "punchline" in str(answer["parsing_error"])
+        else:  # in a stream, the raw message has been handed out before
+            with pytest.raises((OutputParserException, ValidationError), match="punchline"):
+                await _parts(chain, way)
+
+
+async def _parts(chain: Any, way: str) -> list[Any]:
+    if way == "astream":
+        return [part async for part in chain.astream("x")]
+    if way == "ainvoke":
+        return [await chain.ainvoke("x")]
+    return await asyncio.to_thread(lambda: list(chain.stream("x")) if way == "stream" else [chain.invoke("x")])
+
+
+@pytest.mark.parametrize("way", ["invoke", "stream"])
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+async def test_number_that_is_not_json_is_no_document(
+    chat: Make, lmstudio_emulator: Emulator, number: str, way: str
+) -> None:
+    lmstudio_emulator.script(Reply(f'{{"setup": "Why?", "punchline": {number}}}'))
+    with pytest.raises(LMStudioStructuredOutputError, match="expected a JSON document"):
+        await _parts(chat().with_structured_output(SCHEMA), way)
 
 
 async def test_document_in_the_reasoning_is_parsed(chat: Make, lmstudio_emulator: Emulator) -> None:

@@ -14,6 +14,7 @@ from llama_index.core.types import PydanticProgramMode
 from pydantic import BaseModel, Field
 
 from lmstudio_integrations.emulator import Emulator, Reply, ToolCall
+from lmstudio_integrations.errors import LMStudioStructuredOutputError
 from lmstudio_integrations.llama_index import LMStudio
 from lmstudio_integrations.llama_index._structured import PartialObjects
 from tests.llama_index.conftest import Collected
@@ -48,6 +49,16 @@ async def predict(llm: LMStudio, method: str, **kwargs: Any) -> list[Any]:
     if method.startswith("a"):
         return [item async for item in outcome]
     return list(outcome)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("document", ['{"name": 5}', '{"name": NaN}', '["Ode"]', '{"name": "Ode"'])
+async def test_document_that_does_not_fit_the_class_raises_however_it_is_asked_for(
+    server: Emulator, llm: LMStudio, method: str, document: str
+) -> None:
+    server.script(Reply(document))
+    with pytest.raises(LMStudioStructuredOutputError, match="expected a"):
+        await predict(llm, method)
 
 
 @pytest.mark.parametrize("method", METHODS)
