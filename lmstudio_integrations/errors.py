@@ -5,7 +5,7 @@ LMStudioError
 ├── LMStudioValueError (ValueError)            what the caller passed would never be accepted
 ├── LMStudioConnectionError (ConnectionError)  no answer from the network
 │   ├── LMStudioServerNotFoundError            no server listens at the addresses tried
-│   └── LMStudioDisconnectedError              the socket was lost while an answer was due
+│   └── LMStudioDisconnectedError              the socket was lost while waiting for an answer
 ├── LMStudioAuthenticationError                the server refused the token or the client
 ├── LMStudioTimeoutError (TimeoutError)        one of the time limits ran out
 ├── LMStudioProtocolError                      the server broke its own protocol

@@ -111,7 +111,7 @@ def _ports_are_unknown_to_the_client() -> None:
     engine = None if thread is None else thread._process.engine
     if engine is not None:
         for pool in list(engine._pools.values()):
-            pool._answered = False
+            pool._has_connected = False
             pool.uploads.clear()
 
 

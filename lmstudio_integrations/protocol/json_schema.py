@@ -1,13 +1,14 @@
-r"""JSON Schemas on their way to LM Studio: references, closed objects, and what its engines can compile.
+r"""JSON Schemas in the form that LM Studio's engines can compile.
 
-LM Studio reads references under ``$defs`` only. Its engines turn a schema into a grammar. Some keywords they skip
-silently, so that the model is not held to them; others make the conversion of the complete schema fail. Sources:
+The engines turn a schema into a grammar. They ignore some keywords silently, so that the output may violate them; other
+keywords make the conversion of the complete schema fail. Sources:
 
 * llama.cpp, ``grammars/README.md``, "JSON Schemas -> GBNF", known limitations: no ``uniqueItems``, ``contains``,
   ``not``, conditionals, ``$anchor``; string formats other than date, time, date-time and uuid; patterns that do not
   start with ``^`` and end with ``$``. Its ``common/json-schema-to-grammar.cpp``: "Unrecognized schema" for ``true`` and
-  ``false`` as schemas and for unknown types, "Unsupported ref" for ``#``; ``items`` hides ``prefixItems``; ``allOf``
-  knows only properties and enumerations; what stands beside ``anyOf`` and ``$ref`` is not read; ``{}`` is any object.
+  ``false`` as schemas and for unknown types, "Unsupported ref" for ``#``; beside ``items`` it ignores ``prefixItems``;
+  of ``allOf`` it reads only properties and enumerations; it ignores what stands beside ``anyOf`` and ``$ref``; ``{}``
+  is any object.
   Its ``src/llama-grammar.cpp``: an error for 2,000 repetitions and more (pull requests 17381, 26613, 28469).
   For patterns see ``json_patterns``.
 * llguidance (a build option of llama.cpp), ``docs/json_schema.md``: an error for every other keyword and format, and
@@ -16,35 +17,29 @@ silently, so that the model is not held to them; others make the conversion of t
   ``src/json_schema/parsing.rs``: an error for schemas without a type, for unknown types and formats, for objects and
   lists in ``enum`` and ``const``, for ``minLength`` above ``maxLength``; other keywords are not read.
 
-Bounds of numbers (``minimum`` with type "number", ``multipleOf``) and of properties that are all required stay,
-although llama.cpp skips them: llguidance enforces them, and no engine fails.
+Two things that llama.cpp ignores are kept, because llguidance enforces them and no engine fails: bounds of numbers
+(``minimum`` with type "number", ``multipleOf``), and bounds on the number of properties that are all required.
 """
 
 from __future__ import annotations
 
-import itertools
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
-from urllib.parse import unquote
 
 from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.protocol.json_patterns import MOST_REPETITIONS, engine_pattern
 from lmstudio_integrations.protocol.json_text import encode
 from lmstudio_integrations.protocol.schema_folding import STRUCTURAL, fold, spelled_out
 
-__all__ = ["check_references", "copy_schema", "enforceable", "hoist_references", "with_defs", "with_types"]
+__all__ = ["copy_schema", "enforceable", "with_types"]
 
-_OLD, _NEW = "#/definitions/", "#/$defs/"
-_PLAIN_REFERENCE = re.compile(r"#/\$defs/[^~%]*\Z")
 _MAPS = frozenset(("properties", "patternProperties", "$defs", "definitions", "dependentSchemas"))
+"""Keywords whose value is a mapping of names to schemas."""
 _DATA = frozenset(("enum", "const", "default", "examples", "example"))
-
+"""Keywords whose value is data."""
 
 _UNSUPPORTED = frozenset(
     {
-        "$anchor",
-        "$dynamicAnchor",
         "$dynamicRef",
         "$recursiveAnchor",
         "$recursiveRef",
@@ -66,25 +61,29 @@ _UNSUPPORTED = frozenset(
 )
 _FORMATS = frozenset({"date", "time", "date-time", "uuid"})
 _MOST_LEVELS = 150
-"""Levels of objects and lists in a schema, of which each level of the described value takes two."""
+"""Levels of objects and lists in a schema. One level of the value that it describes takes two of them."""
 _BOUNDS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
+_NAMES = frozenset({"$id", "id", "$anchor", "$dynamicAnchor"})
 _COUNTS = frozenset({"minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties"})
 _TYPES = frozenset({"object", "array", "string", "number", "integer", "boolean", "null"})
+# "number" includes integers.
 _ANY_TYPE = ("object", "array", "string", "number", "boolean", "null")
 _TYPED = (STRUCTURAL - {"required"}) | {"pattern"}
+"""Keywords that restrict the type of a value."""
 _SCHEMAS = frozenset(("items", "prefixItems", "anyOf", "oneOf", "allOf"))
-"""Keys whose values are schemas or lists of them."""
+"""Keywords whose value is a schema or a list of schemas."""
+_RANGES = (("minLength", "maxLength"), ("minItems", "maxItems"), ("minProperties", "maxProperties"))
 
 Report: TypeAlias = Callable[[str, str], object]
 
 
 def enforceable(schema: dict[str, Any], *, on_unsupported: Report) -> dict[str, Any]:
-    """``schema`` with closed objects, and without what engines cannot compile.
+    """``schema`` without what engines cannot compile, and with ``additionalProperties: false``.
 
-    Objects with properties get ``additionalProperties: false`` unless they have that key, ``patternProperties`` or
-    are a branch of ``allOf``. What can be expressed is rewritten: ``true`` as ``{}``, an ``allOf`` of one schema as
-    that schema, a boolean ``exclusiveMinimum`` as a number. ``on_unsupported(keyword, place)`` is called for everything
-    that is left out; it may raise.
+    That is added to each object with properties, unless it has that keyword, ``patternProperties`` or ``allOf``, or is
+    a branch of ``allOf``. What can be written in other words is rewritten: ``true`` as ``{}``, an ``allOf`` of one
+    schema as that schema, a boolean ``exclusiveMinimum`` as a number. ``on_unsupported(keyword, place)`` is called for
+    each keyword that is left out and would have restricted the value; it may raise.
     """
     made = _enforceable(fold(schema, schema.get("$defs")), "$", on_unsupported, closed=True)
     assert isinstance(made, dict)
@@ -92,7 +91,9 @@ def enforceable(schema: dict[str, Any], *, on_unsupported: Report) -> dict[str, 
 
 
 def with_types(schema: dict[str, Any]) -> dict[str, Any]:
-    """``schema`` with the list of all types wherever any value may stand, and ``true`` for the same of properties.
+    """``schema`` with the list of all types in each schema that allows any value.
+
+    ``additionalProperties: {}``, which allows any value, too, becomes ``true``.
 
     For ``{}`` llama.cpp allows objects only, and for ``{"title": "Data"}`` versions before 2026 and outlines-core raise
     an error. Objects and lists in ``const`` and ``enum`` become schemas, because outlines-core refuses them. A chat
@@ -147,6 +148,8 @@ def _enforceable(node: Any, path: str, report: Report, *, closed: bool) -> Any:
                 )
                 for name, item in value.items()
             }
+            if key == "patternProperties":
+                made[key] = _without_unsupported_patterns(made[key], path, report)
         elif key in _DATA or key == "required":
             made[key] = value
         elif key == "pattern":
@@ -154,44 +157,57 @@ def _enforceable(node: Any, path: str, report: Report, *, closed: bool) -> Any:
         else:
             schema = _object_schema(value, f"{path}.{key}", report) if key in _SCHEMAS else value
             made[key] = _enforceable(schema, f"{path}.{key}", report, closed=key != "allOf")
-    if closed and made.get("properties") and not {"additionalProperties", "patternProperties", "allOf"} & made.keys():
+    properties = made.get("properties")
+    if (
+        closed
+        and isinstance(properties, dict)
+        and properties
+        and not {"additionalProperties", "patternProperties", "allOf"} & made.keys()
+    ):
         made["additionalProperties"] = False
-        required = made.get("required", ())  # in a closed object llguidance wants a property for each
-        made["properties"].update(
-            {name: {} for name in required if isinstance(name, str) and name not in made["properties"]}
+        # llguidance needs an entry in `properties` for each required name if there are no other properties.
+        properties.update(
+            {name: {} for name in made.get("required", ()) if isinstance(name, str) and name not in properties}
         )
     return made
 
 
+def _without_unsupported_patterns(schemas: dict[str, Any], path: str, report: Report) -> dict[str, Any]:
+    """``patternProperties`` without patterns that no engine supports, which are reported.
+
+    The others stay as they are: llama.cpp ignores the keyword, and llguidance reads every supported pattern.
+    """
+    made = {}
+    for pattern, schema in schemas.items():
+        if engine_pattern(pattern) is not None:
+            made[pattern] = schema
+        else:
+            report("patternProperties", path)
+    return made
+
+
 def _object_schema(value: Any, path: str, report: Report) -> Any:
-    """``true`` and ``false`` as schemas of their own; ``false`` cannot be expressed."""
+    """``{}`` in place of ``true`` and ``false``; ``false``, which cannot be expressed, is reported."""
     if value is False:
         report("false", path)
     return {} if isinstance(value, bool) else value
 
 
-def _without_empty_keywords(node: dict[str, Any], path: str, report: Report) -> dict[str, Any]:
-    """The schema without keywords that say nothing, and with counts as whole numbers: llguidance refuses others.
+def _with_clean_keywords(node: dict[str, Any], path: str, report: Report) -> dict[str, Any]:
+    """The schema without keywords that say nothing, and with counts as integers, because llguidance refuses others.
 
-    ``$id`` is left out, because it would change what references are relative to. Bounds on the number of properties
-    are reported if some property is optional, which llguidance refuses.
+    ``$id`` and anchors are left out: references go to entries of ``$defs`` only, and ``$id`` would change what they are
+    relative to. Reported are counts that are none, a maximum below its minimum, which outlines-core refuses, and bounds
+    on the number of properties if some property is optional, which llguidance refuses.
     """
-    made = {key: value for key, value in node.items() if key not in ("$id", "id") or not isinstance(value, str)}
+    made = {key: value for key, value in node.items() if key not in _NAMES or not isinstance(value, str)}
     if made.get("uniqueItems") is False:
         del made["uniqueItems"]
     if "required" in made and not isinstance(made["required"], list):
         if made["required"]:  # a boolean of draft 3
             report("required", path)
         del made["required"]
-    for key in _COUNTS & made.keys():
-        value = made[key]
-        if isinstance(value, float) and value.is_integer():
-            made[key] = value = int(value)
-        if value == 0 and key.startswith("min"):
-            del made[key]
-        elif not isinstance(value, int) or not 0 <= value < MOST_REPETITIONS:
-            report(key, path)
-            del made[key]
+    _clean_counts(made, path, report)
     properties, required = made.get("properties"), made.get("required", ())
     if isinstance(properties, dict) and not properties.keys() <= set(map(str, required)):
         for key in ("minProperties", "maxProperties"):
@@ -199,6 +215,24 @@ def _without_empty_keywords(node: dict[str, Any], path: str, report: Report) -> 
                 report(key, path)
                 del made[key]
     return made
+
+
+def _clean_counts(made: dict[str, Any], path: str, report: Report) -> None:
+    """Write counts as integers, and remove those that say nothing or cannot be enforced."""
+    for key in sorted(_COUNTS & made.keys()):
+        value = made[key]
+        if isinstance(value, float) and value.is_integer():
+            made[key] = value = int(value)
+        is_count = isinstance(value, int) and not isinstance(value, bool)
+        if is_count and value == 0 and key.startswith("min"):
+            del made[key]
+        elif not is_count or not 0 <= value < MOST_REPETITIONS:
+            report(key, path)
+            del made[key]
+    for least, most in _RANGES:
+        if least in made and most in made and made[least] > made[most]:
+            report(most, path)
+            del made[most]
 
 
 def _without_literals(node: dict[str, Any]) -> dict[str, Any]:
@@ -216,17 +250,19 @@ def _without_literals(node: dict[str, Any]) -> dict[str, Any]:
 
 def _rewritten(node: dict[str, Any], path: str, report: Report) -> dict[str, Any]:
     """The schema in keywords that engines support, if there are any."""
-    made = _without_empty_keywords(node, path, report)
+    made = _with_clean_keywords(node, path, report)
     branches = made.get("allOf")
     if isinstance(branches, list) and len(branches) == 1 and isinstance(branches[0], dict):
         only = _rewritten(branches[0], path, report)
         if not (only.keys() & made.keys()) - {"title", "description", "default"}:
             del made["allOf"]
             made = {**only, **made}
-    if isinstance(made.get("anyOf"), list) and (not made["anyOf"] or made.keys() & STRUCTURAL - {"anyOf", "type"}):
-        report("anyOf", path)  # it could not be folded
-        del made["anyOf"]
-    if "oneOf" in made and "anyOf" not in made:
+    for union in ("anyOf", "oneOf"):
+        others = STRUCTURAL - {union, "type"}
+        if isinstance(made.get(union), list) and (not made[union] or made.keys() & others):
+            report(union, path)  # `fold` could not write it as one union of complete schemas
+            del made[union]
+    if "oneOf" in made:
         # Guess: no engine of LM Studio enforces that one branch only fits. llama.cpp reads both alike, and llguidance
         # refuses "oneOf".
         made = {"anyOf" if key == "oneOf" else key: value for key, value in made.items()}
@@ -238,7 +274,7 @@ def _rewritten(node: dict[str, Any], path: str, report: Report) -> dict[str, Any
     if "prefixItems" in made and "items" in made:
         items = made.pop("items")
         if isinstance(items, (dict, list)):
-            report("items", path)
+            report("prefixItems with items", path)
             del made["prefixItems"]
         elif items is False and isinstance(made["prefixItems"], list):
             made.setdefault("maxItems", len(made["prefixItems"]))
@@ -263,132 +299,24 @@ def _is_unsupported(key: str, value: Any) -> bool:
     if key == "enum":
         return not value
     if key in _BOUNDS:
-        return isinstance(value, (int, float)) and abs(value) >= 2**63
+        return not _is_number(value) or abs(value) >= 2**63
     if key == "multipleOf":
-        return not isinstance(value, (int, float)) or value <= 0
+        return not _is_number(value) or value <= 0
     if key == "pattern":
         return not isinstance(value, str) or engine_pattern(value) is None
     return key in _UNSUPPORTED
 
 
-def hoist_references(schema: dict[str, Any]) -> dict[str, Any]:
-    """The same schema with every reference under ``$defs``: one to the root or to a part of it gets an entry there.
-
-    So does one to a name with escapes, which llama.cpp does not read.
-    """
-    moved: dict[str, str] = {}
-    defs = schema.get("$defs") if isinstance(schema.get("$defs"), dict) else {}
-    _collect_references(schema, moved, set(defs or ()))
-    if not moved:
-        return schema
-    made = _renamed(schema, moved)
-    assert isinstance(made, dict)
-    entries = dict(made.get("$defs") or {})
-    for reference, name in moved.items():
-        whole = reference in ("#", "#/")
-        entries[name] = {key: made[key] for key in made if key != "$defs"} if whole else _referred(made, reference)
-    made["$defs"] = entries
-    return made
-
-
-def _collect_references(node: Any, moved: dict[str, str], taken: set[str]) -> None:
-    """Add a new name for each local reference that is not to a plain name under ``$defs``."""
-    if isinstance(node, list):
-        for item in node:
-            _collect_references(item, moved, taken)
-    if not isinstance(node, dict):
-        return
-    for key, value in node.items():
-        if key == "$ref" and isinstance(value, str) and value.startswith("#") and not _PLAIN_REFERENCE.match(value):
-            if value not in moved:
-                base = re.sub(r"\W", "_", unquote(value).lstrip("#").rpartition("/")[2]) or "root"
-                name = next(name for name in _names_from(base) if name not in taken)
-                taken.add(name)
-                moved[value] = name
-        elif key not in _DATA:
-            _collect_references(value, moved, taken)
-
-
-def _names_from(base: str) -> Iterator[str]:
-    yield base
-    for number in itertools.count(2):
-        yield f"{base}_{number}"
-
-
-def _renamed(node: Any, moved: Mapping[str, str]) -> Any:
-    if isinstance(node, list):
-        return [_renamed(item, moved) for item in node]
-    if not isinstance(node, dict):
-        return node
-    return {
-        key: f"{_NEW}{moved[value]}"
-        if key == "$ref" and isinstance(value, str) and value in moved
-        else value
-        if key in _DATA
-        else _renamed(value, moved)
-        for key, value in node.items()
-    }
-
-
-def check_references(schema: dict[str, Any], what: str) -> None:
-    """Raise ``LMStudioValueError`` for a ``$ref`` that leads nowhere in ``schema``."""
-    _check_references(schema, schema, what, "$")
-
-
-def _check_references(node: Any, root: dict[str, Any], what: str, path: str) -> None:
-    if isinstance(node, list):
-        for index, item in enumerate(node):
-            _check_references(item, root, what, f"{path}[{index}]")
-    if not isinstance(node, dict):
-        return
-    for key, value in node.items():
-        if key == "$ref" and isinstance(value, str):
-            if _referred(root, value) is None:
-                raise LMStudioValueError(f"{what}: {path} refers to {value!r}, which is not in the schema.")
-        elif key not in _DATA:
-            _check_references(value, root, what, f"{path}.{key}")
-
-
-def _referred(root: dict[str, Any], reference: str) -> Any:
-    """What a reference (a JSON pointer, percent-encoded or not, or an anchor) leads to in ``root``; else ``None``."""
-    if not reference.startswith("#"):
-        return None
-    if reference != "#" and not reference.startswith("#/"):
-        return _anchored(root, unquote(reference[1:]))
-    for path in (reference, unquote(reference)):
-        target: Any = root
-        for step in path.split("/")[1:] if path != "#/" else ():
-            step = step.replace("~1", "/").replace("~0", "~")
-            if isinstance(target, list):
-                target = target[int(step)] if step.isdecimal() and int(step) < len(target) else None
-            else:
-                target = target.get(step) if isinstance(target, dict) else None
-        if target is not None:
-            return target
-    return None
-
-
-def _anchored(node: Any, name: str) -> Any:
-    """The first schema with an ``$anchor`` of this name, or with the ``$id`` that draft 6 and 7 have for it."""
-    if isinstance(node, dict) and (
-        name in (node.get("$anchor"), node.get("$dynamicAnchor")) or f"#{name}" in (node.get("$id"), node.get("id"))
-    ):
-        return node
-    inner = (
-        node
-        if isinstance(node, list)
-        else [item for key, item in node.items() if key not in _DATA]
-        if isinstance(node, dict)
-        else []
-    )
-    return next((found for item in inner if (found := _anchored(item, name)) is not None), None)
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def copy_schema(schema: Any, what: str) -> dict[str, Any]:
-    """A plain deep copy, without defaults and examples that JSON cannot hold.
+    """A deep copy of ``schema``, of ``dict`` and ``list`` only, without defaults and examples that JSON cannot hold.
 
     Raises:
-        LMStudioValueError: no object, or something in it that JSON cannot hold.
+        LMStudioValueError: ``schema`` is not a mapping, contains itself, is nested too deeply, or has a value that JSON
+            cannot represent.
     """
     if not isinstance(schema, Mapping):
         raise LMStudioValueError(f"{what} must be a JSON Schema object, not {type(schema).__name__}.")
@@ -396,8 +324,8 @@ def copy_schema(schema: Any, what: str) -> dict[str, Any]:
         copied = _copy(schema, _MOST_LEVELS)
     except RecursionError:
         raise LMStudioValueError(
-            f"{what} contains itself, or is nested more than {_MOST_LEVELS} levels deep: refer to a definition under "
-            "$defs instead."
+            f"{what} contains itself, or is nested more than {_MOST_LEVELS} levels deep (a level of the value takes "
+            "two): refer to a definition under $defs instead."
         ) from None
     try:
         encode(copied)
@@ -435,25 +363,6 @@ def _is_json(value: Any) -> bool:
     return True
 
 
-def with_defs(schema: dict[str, Any], what: str) -> dict[str, Any]:
-    """The same schema with ``definitions`` moved to ``$defs`` and the references following them.
-
-    Raises:
-        LMStudioValueError: both have an entry of one name, and they differ.
-    """
-    if "definitions" not in schema or not isinstance(schema["definitions"], dict):
-        return schema
-    moved = _rewrite(schema, is_map=False)
-    old = moved.pop("definitions")
-    defs = moved.get("$defs", {})
-    for name, entry in old.items():
-        if defs.setdefault(name, entry) != entry:
-            raise LMStudioValueError(f"{what} has two different definitions of {name!r} in definitions and $defs.")
-    moved["$defs"] = defs
-    assert isinstance(moved, dict)
-    return moved
-
-
 def _copy(value: Any, levels: int) -> Any:
     if not levels:
         raise RecursionError
@@ -462,22 +371,3 @@ def _copy(value: Any, levels: int) -> Any:
     if isinstance(value, list | tuple):
         return [_copy(item, levels - 1) for item in value]
     return value
-
-
-def _rewrite(node: Any, *, is_map: bool) -> Any:
-    """References follow; names of properties and plain data stay as they are."""
-    if isinstance(node, list):
-        return [_rewrite(item, is_map=False) for item in node]
-    if not isinstance(node, dict):
-        return node
-    if is_map:
-        return {name: _rewrite(item, is_map=False) for name, item in node.items()}
-    made: dict[str, Any] = {}
-    for key, item in node.items():
-        if key == "$ref" and isinstance(item, str) and item.startswith(_OLD):
-            made[key] = _NEW + item[len(_OLD) :]
-        elif key in _DATA:
-            made[key] = item
-        else:
-            made[key] = _rewrite(item, is_map=key in _MAPS)
-    return made

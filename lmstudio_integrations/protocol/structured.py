@@ -10,14 +10,8 @@ from pydantic import TypeAdapter
 from pydantic.errors import PydanticUserError
 
 from lmstudio_integrations.errors import LMStudioValueError
-from lmstudio_integrations.protocol.json_schema import (
-    check_references,
-    copy_schema,
-    enforceable,
-    hoist_references,
-    with_defs,
-    with_types,
-)
+from lmstudio_integrations.protocol.json_schema import copy_schema, enforceable, with_types
+from lmstudio_integrations.protocol.schema_references import check_references, hoist_references, with_defs
 
 __all__ = ["STRUCTURED_KEY", "answer_schema", "structured_field", "structured_value"]
 

@@ -12,13 +12,8 @@ from functools import lru_cache
 from typing import Any
 
 from lmstudio_integrations.errors import LMStudioValueError
-from lmstudio_integrations.protocol.json_schema import (
-    check_references,
-    copy_schema,
-    enforceable,
-    hoist_references,
-    with_defs,
-)
+from lmstudio_integrations.protocol.json_schema import copy_schema, enforceable
+from lmstudio_integrations.protocol.schema_references import check_references, hoist_references, with_defs
 
 __all__ = ["tool_parameters"]
 

@@ -13,7 +13,8 @@ from pydantic import BaseModel
 
 from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.protocol.json_patterns import engine_pattern
-from lmstudio_integrations.protocol.json_schema import enforceable, hoist_references
+from lmstudio_integrations.protocol.json_schema import enforceable
+from lmstudio_integrations.protocol.schema_references import hoist_references
 from lmstudio_integrations.protocol.structured import answer_schema
 from lmstudio_integrations.protocol.tools import tool_definition
 
@@ -51,6 +52,9 @@ def rewritten(schema: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         ({"type": "array", "minItems": 0}, {"type": "array"}),
         ({"type": "object", "required": None}, {"type": "object"}),
         ({"type": "string", "$id": "https://example.org/a"}, {"type": "string"}),
+        ({"type": "string", "$anchor": "a"}, {"type": "string"}),
+        ({"properties": {"$anchor": {}}}, {"properties": {"$anchor": {}}, "additionalProperties": False}),
+        ({"type": "object", "properties": []}, {"type": "object", "properties": []}),
         ({"properties": {"id": {}}}, {"properties": {"id": {}}, "additionalProperties": False}),
         ({"oneOf": [{"type": "null"}, True]}, {"anyOf": [{"type": "null"}, {}]}),
         (
@@ -86,7 +90,7 @@ def test_schema_that_engines_know_in_other_words_is_rewritten(given: dict[str, A
         ({"enum": []}, {}, "enum at $"),
         ({"type": "string", "format": 5}, {"type": "string"}, "format at $"),
         ({"type": "string", "format": "uri"}, {"type": "string"}, "format at $"),
-        ({"prefixItems": [{"type": "null"}], "items": {"type": "string"}}, {}, "items at $"),
+        ({"prefixItems": [{"type": "null"}], "items": {"type": "string"}}, {}, "prefixItems with items at $"),
         ({"type": "array", "minItems": -1}, {"type": "array"}, "minItems at $"),
         ({"type": "string", "maxLength": "5"}, {"type": "string"}, "maxLength at $"),
         ({"type": "string", "required": True}, {"type": "string"}, "required at $"),
@@ -103,6 +107,18 @@ def test_schema_that_engines_know_in_other_words_is_rewritten(given: dict[str, A
         ({"type": "string", "maxLength": 2000}, {"type": "string"}, "maxLength at $"),
         ({"type": "array", "minItems": 5000}, {"type": "array"}, "minItems at $"),
         ({"anyOf": []}, {}, "anyOf at $"),
+        ({"oneOf": []}, {}, "oneOf at $"),
+        ({"type": "integer", "minimum": "5"}, {"type": "integer"}, "minimum at $"),
+        ({"type": "integer", "exclusiveMaximum": None}, {"type": "integer"}, "exclusiveMaximum at $"),
+        ({"type": "number", "multipleOf": True}, {"type": "number"}, "multipleOf at $"),
+        ({"type": "array", "minItems": True}, {"type": "array"}, "minItems at $"),
+        ({"type": "array", "minItems": False}, {"type": "array"}, "minItems at $"),
+        ({"type": "string", "minLength": 5, "maxLength": 2}, {"type": "string", "minLength": 5}, "maxLength at $"),
+        (
+            {"type": "object", "patternProperties": {"^(?=a)": {}}},
+            {"type": "object", "patternProperties": {}},
+            "patternProperties at $",
+        ),
         ({"type": "string", "pattern": "^[[:alpha:]]$"}, {"type": "string"}, "pattern at $"),
         (
             {"properties": {"a": {}}, "minProperties": 1},

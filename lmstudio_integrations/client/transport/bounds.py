@@ -50,5 +50,5 @@ def too_large_message(name: str) -> LMStudioError:
     """The error of every open call on a socket that received a message above ``MAX_MESSAGE_BYTES``."""
     return LMStudioLimitError(
         f"{name} sent a message of more than {MAX_MESSAGE_BYTES / 2**20:g} MiB, and the connection was closed. "
-        "Is it LM Studio that listens there?"
+        "Check that LM Studio listens there."
     )

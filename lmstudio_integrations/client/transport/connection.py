@@ -53,15 +53,16 @@ if TYPE_CHECKING:
 __all__ = ["ConnectProgress", "Connection", "load_certificates"]
 
 # A socket on which nothing has arrived for so long (seconds) is pinged before it is used: after a machine has slept, a
-# dead socket looks alive. The ping costs one round trip.
+# dead socket looks alive. The ping costs one round trip; the pong must come within the second figure.
 _IDLE_BEFORE_PROBE = 5.0
 _PROBE = 1.0
 
-# A server that is loading a model may answer pings slowly.
+# Seconds between websockets' own pings, and for a pong. Long, because a server that loads a model may answer slowly
+# and a missing pong ends all calls on the socket; after `_PROBE` seconds only new calls go elsewhere.
 _PING_INTERVAL = 20.0
 _PING_TIMEOUT = 60.0
 
-# How long (seconds) the server may take to answer a close frame, and to read it: it may not read any more.
+# Seconds for the server's close frame, and for closing as a whole: a stopped server reads nothing, not even ours.
 _CLOSE_TIMEOUT = 1.0
 _CLOSE = 2.0
 
@@ -69,8 +70,8 @@ _CLOSE = 2.0
 _ACCESS_REFUSED = (401, 403)
 
 # What websockets and the operating system raise for a connection that fails. AssertionError: websockets (up to 17.4 at
-# least) asserts that no data arrives before its handshake request was sent. ValueError to RuntimeError: a host name
-# that cannot be encoded, a proxy that needs another package.
+# least) asserts that no data arrives before its handshake request was sent. ValueError, LookupError, ImportError and
+# RuntimeError: a host name that cannot be encoded, a proxy that needs another package.
 _FAILURES = (WebSocketException, OSError, AssertionError, ValueError, LookupError, ImportError, RuntimeError)
 
 
@@ -102,12 +103,12 @@ def _connect_error(error: Exception, base: str, url: str, headers: ServerHeaders
         case ssl.SSLCertVerificationError():
             return LMStudioConnectionError(
                 f"the certificate of {base} cannot be verified: {error.verify_message or error}. Pass the CA that "
-                "signed it as ssl_context=…, and the name that it is for as the host"
+                "signed it as ssl_context=…, and use the host name that it was issued for"
             )
         case ssl.SSLError():
             return LMStudioConnectionError(f"TLS with {base} failed: {error.reason or error}. {_no_tls(base)}")
-        case ConnectionResetError() if base.startswith("wss://"):
-            return LMStudioDisconnectedError(f"{closed}. {_no_tls(base)}")
+        case ConnectionResetError() | ConnectionAbortedError() | BrokenPipeError():
+            return LMStudioDisconnectedError(f"{closed}. {_no_tls(base)}" if base.startswith("wss://") else closed)
         case OSError():
             return LMStudioServerNotFoundError(
                 f"no LM Studio server at {base}: {error}\n{HOW_TO_START}", addresses=(base,)
@@ -119,16 +120,16 @@ def _connect_error(error: Exception, base: str, url: str, headers: ServerHeaders
 
 
 def _no_tls(base: str) -> str:
-    return f"If the server has no TLS, which LM Studio itself has not, use ws://{base.removeprefix('wss://')}"
+    return f"LM Studio itself has no TLS: without a TLS proxy before it, use ws://{base.removeprefix('wss://')}"
 
 
 def _access_refused(url: str, status: int, headers: ServerHeaders | None) -> LMStudioAuthenticationError:
     """LM Studio itself refuses a client within the WebSocket, so an HTTP status comes from something before it."""
-    sent = "without headers" if headers is None else f"with the headers {', '.join(headers.names)}"
+    sent = "without headers" if headers is None else f"with the header names {', '.join(headers.names)}"
     return LMStudioAuthenticationError(
         f"{url} answered with HTTP status {status} to a request {sent}: a reverse proxy wants credentials. Pass "
-        "headers={'Authorization': …}, or the address as https://user:password@host. An LM Studio API token is no "
-        "header: it is passed as api_token"
+        "headers={'Authorization': …}, or the address as https://user:password@host. Do not send LM Studio's API token "
+        "in a header: pass it as api_token"
     )
 
 
@@ -143,7 +144,7 @@ class ConnectProgress:
     def timeout_error(self, seconds: float) -> LMStudioTimeoutError:
         """The error of a caller that has waited ``seconds``."""
         return LMStudioTimeoutError(
-            f"{self.url}: {self.awaited} did not come within {seconds:g} s. Is it LM Studio that listens there?\n"
+            f"{self.url}: {self.awaited} did not come within {seconds:g} s. Check that LM Studio listens there.\n"
             f"{HOW_TO_START}",
             limit="connect",
             seconds=seconds,
@@ -161,8 +162,8 @@ class _ConnectWithoutRedirects(connect):
 def _without_secrets(error: Exception) -> Exception | None:
     """The error as a cause, without what may hold a token or a password.
 
-    That is what was answered to the handshake, and the frames of websockets, in which the proxy's address is: error
-    trackers record causes, and the local variables of their tracebacks.
+    Removed are the answer to the handshake and the traceback. Its stack frames within websockets have the proxy's
+    address with its password as a local variable, and error trackers record local variables, of causes, too.
     """
     if isinstance(error, InvalidStatus):
         return InvalidStatus(Response(error.response.status_code, "", Headers()))
@@ -175,16 +176,16 @@ def _without_secrets(error: Exception) -> Exception | None:
 
 
 async def _send_authentication(socket: MessageConnection, authentication: Authentication, url: str) -> bytes:
-    """Send the authentication; the reply.
+    """Send the authentication frame, and return the server's reply.
 
-    Error trackers record local variables and causes. What is raised has no traceback into functions that hold the
-    frame, and no cause if the server's reason for closing repeats the token.
+    What is raised has no traceback into functions that hold the frame, because error trackers record local variables,
+    and no cause if the server's reason for closing repeats the token.
     """
     try:
         await socket.send(encode(authentication.to_wire()))
         return await socket.recv(decode=False)
     except ConnectionClosed as error:
-        closed = None if authentication.is_in(str(error)) else error.with_traceback(None)
+        closed = None if authentication.is_in(str(error)) else _without_secrets(error)
     raise LMStudioDisconnectedError(f"{url} closed the connection during the authentication") from closed
 
 
@@ -221,8 +222,8 @@ class Connection:
         self.retired: bool = False
         self.heard_at: float = self.clock()
         self.loaded_models: dict[str, str] = {}
-        """Model keys and identifiers as requests name them, and the identifier that the server answered. A restarted
-        server has none loaded, and its sockets are new."""
+        """For each model key or identifier that a request named: the identifier that the server answered. Kept here,
+        because a restarted server has no model loaded, and its sockets are new."""
         self.loading: dict[Any, Any] = {}
         """Loads under way, shared by all requests that need the same model."""
         socket.listen(self.multiplexer.receive, self._after_read)
@@ -246,7 +247,7 @@ class Connection:
         server closed the socket meanwhile), ``LMStudioAuthenticationError`` or ``LMStudioProtocolError``.
         """
         url = opening.url = f"{base}/{namespace}"
-        opening.awaited = "the connection"
+        opening.awaited, opening.heard = "the connection", "nothing"
         socket: MessageConnection | None = None
         options: dict[str, Any] = {} if tls is None else {"ssl": tls}
         try:
@@ -277,9 +278,9 @@ class Connection:
         except _FAILURES as error:
             failure, cause = _connect_error(error, base, url, headers), _without_secrets(error)
         finally:
-            if socket is not None and socket.on_message is None:
+            if socket is not None and socket.on_message is None:  # no Connection has taken it over
                 socket.transport.abort()
-        raise failure from cause  # out here, so that the original error is not its context
+        raise failure from cause  # outside of the except block, so that the original error is not its context
 
     @property
     def usable(self) -> bool:
@@ -303,7 +304,8 @@ class Connection:
         if isinstance(self._socket.protocol.parser_exc, PayloadTooBig):
             return bounds.too_large_message(self._name)
         error = LMStudioDisconnectedError(
-            f"the connection to {self._name} was lost while an answer was due (close code {self._socket.close_code}). "
+            f"the connection to {self._name} was lost while waiting for an answer (close code "
+            f"{self._socket.close_code}). "
             "LM Studio may have been stopped or restarted; the next request opens a new connection."
         )
         if self._socket.state is State.CLOSED:
@@ -337,13 +339,14 @@ class Connection:
         return self.usable
 
     def post(self, *frames: str) -> bool:
-        """Send frames in this order, without waiting for a server that does not read. Whether all were written.
+        """Send frames in this order, without waiting for a server that does not read.
 
-        If the socket is lost, its open calls fail.
+        Returns ``False`` if a frame was not written, because the socket is closing. If it is lost, its calls fail.
         """
         for frame in frames:
-            # asyncio would log an error for each write to a closing transport.
-            if self.closed_here or self._socket.transport.is_closing():
+            # `broadcast`, which despite its name writes for clients, too, skips sockets that are not open without a
+            # word, and asyncio would log an error for each write to a closing transport.
+            if self.closed_here or self._socket.state is not State.OPEN or self._socket.transport.is_closing():
                 return False
             broadcast((self._socket,), frame)
         return True
