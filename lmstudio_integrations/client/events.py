@@ -113,8 +113,11 @@ class Fragment:
 
     @property
     def is_reasoning(self) -> bool:
-        """Whether it is part of the model's reasoning (its tags are not)."""
-        return self.reasoning_type == "reasoning"
+        """Whether it is part of the model's reasoning (its tags are not).
+
+        Guess: a type that a newer server adds is reasoning; as part of the answer it would be wrong for certain.
+        """
+        return self.reasoning_type not in ("none", "reasoningStartTag", "reasoningEndTag")
 
     @property
     def tokens(self) -> list[TokenLogProb]:
@@ -205,7 +208,8 @@ class LoadProgress:
 class ToolCallStart:
     """The model started tool call number ``index`` (0, 1, … in one prediction).
 
-    Every call starts with this event and ends with ``ToolCallEnd`` or ``ToolCallFailed``.
+    Every call starts with this event and ends with ``ToolCallEnd`` or ``ToolCallFailed``, unless the prediction ends
+    within it.
 
     ``id`` is the server's, or a new one if the server gives none or one that the conversation has already.
 

@@ -1,6 +1,6 @@
 """Reads a prediction: packets go into a ``PredictionReader``, events come out, and at the end there is a result.
 
-Pure: no socket, no thread, no clock. The packets are those of LM Studio's ``predict``, ``getOrLoad`` and ``loadModel``
+No I/O, no threads, no clock. The packets are those of LM Studio's ``predict``, ``getOrLoad`` and ``loadModel``
 channels (lmstudio-js, ``lms-external-backend-interfaces``); what a newer server adds is ignored, what an
 older one omits has a default.
 """
@@ -70,19 +70,20 @@ __all__ = [
 
 logger: logging.Logger = logging.getLogger("lmstudio_integrations")
 
-_MOST_NOTES = 20
+_MAX_LOGGED_PROBLEMS = 20
 
 
 @dataclass(slots=True)
 class _OpenToolCall:
     """The tool call that the model is writing.
 
-    ``visible``: it is not one that ``parallel_tool_calls=False`` drops. ``waiting``: arguments before the name.
+    ``reported``: whether it has events and is in the result; with ``parallel_tool_calls=False`` only the first call is.
+    ``waiting``: arguments that came before the name.
     """
 
     index: int
     id: str
-    visible: bool
+    reported: bool
     name: str | None = None
     waiting: str = ""
     text: list[str] = field(default_factory=list)
@@ -93,9 +94,9 @@ class _OpenToolCall:
 class PredictionReader:
     """Reads the packets of one prediction, loading included, and accumulates the result.
 
-    ``structured``: a document was asked for, so the result is parsed as JSON. ``tool_names``: of the tools offered, for
-    names that the server changed. ``taken_ids``: ids of the conversation's tool calls; new ones differ from them.
-    ``parallel_tool_calls``: ``False`` keeps only the first tool call.
+    ``structured``: a document was asked for, so the result is parsed as JSON. ``tool_names``: the names of the offered
+    tools, to restore one that the server changed. ``taken_ids``: ids of the conversation's tool calls; new ones differ
+    from them. ``parallel_tool_calls``: ``False`` keeps only the first tool call.
     """
 
     def __init__(
@@ -113,16 +114,17 @@ class PredictionReader:
         self._visible: list[str] = []
         self._reasoning: list[str] = []
         self._reasoning_tokens = 0
-        self._tags = ["", ""]
+        self._reasoning_tags = ["", ""]
         self._log_probs: list[TokenLogProb] = []
         self._loading: str | None = None
         self._tool_count = 0
         self._tool: _OpenToolCall | None = None
         self._tool_calls: list[ToolCallRequest] = []
         self._failed: list[ToolCallFailed] = []
-        self._strange: set[str] = set()
+        self._logged_problems: set[str] = set()
         self._packet_error: LMStudioError | None = None
-        self._text = SurrogateJoiner()
+        self._text_joiner = SurrogateJoiner()
+        self._reasoning_joiner = SurrogateJoiner()
         self.prompt_progress: PromptProgress | None = None
         self.result: PredictionResult | None = None
         self.error: LMStudioError | None = None
@@ -143,14 +145,15 @@ class PredictionReader:
         return self.result is not None or self.error is not None
 
     def read(self, packet: dict[str, Any] | Outcome | QueueProgress) -> Event | tuple[Event, ...] | None:
-        """The event or the events that ``packet`` is, or ``None``. After the final packet ``result`` is set.
+        """The event or the events that ``packet`` stands for, or ``None``. After the final packet ``result`` is set.
 
         ``packet`` may also be the outcome of the call. Without a final packet before it, a closed channel raises
         ``LMStudioIncompleteError``, and an error is raised with ``partial`` set. A final packet that cannot be read
-        raises ``LMStudioProtocolError``; any other such packet is logged once and ignored.
+        raises ``LMStudioProtocolError``; any other such packet is ignored. Each of the first 20 different problems is
+        logged.
         """
         if type(packet) is not dict:
-            if isinstance(packet, QueueProgress):  # the executor's own
+            if isinstance(packet, QueueProgress):  # made by the executor
                 return packet
             self._read_end(packet)
             return None
@@ -159,9 +162,10 @@ class PredictionReader:
             if kind == "fragment":
                 data = packet["fragment"]
                 fragment = Fragment(data)
-                if self._text.held or not fragment.content.isascii():
-                    fragment.content = self._text.feed(fragment.content)
                 reasoning = data.get("reasoningType") or "none"
+                joiner = self._text_joiner if reasoning == "none" else self._reasoning_joiner
+                if joiner.held or not fragment.content.isascii():
+                    fragment.content = joiner.feed(fragment.content)
                 if reasoning == "none":
                     if not data.get("isStructural"):
                         self._visible.append(fragment.content)
@@ -176,17 +180,17 @@ class PredictionReader:
             problem = f"a packet of the unknown type {str(kind)[:80]!r}"
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
             problem = f"a packet that cannot be read ({type(error).__name__}: {str(error)[:200]})"
-        if problem not in self._strange and len(self._strange) < _MOST_NOTES:
-            self._strange.add(problem)
+        if problem not in self._logged_problems and len(self._logged_problems) < _MAX_LOGGED_PROBLEMS:
+            self._logged_problems.add(problem)
             logger.warning("ignored %s in a prediction", problem)
         return None
 
     def _read_reasoning(self, kind: str, fragment: Fragment) -> None:
-        if kind == "reasoning":
+        if fragment.is_reasoning:
             self._reasoning.append(fragment.content)
             self._reasoning_tokens += fragment.tokens_count
-        elif kind in _TAGS and not self._tags[_TAGS[kind]]:
-            self._tags[_TAGS[kind]] = fragment.content
+        elif kind in _TAGS and not self._reasoning_tags[_TAGS[kind]]:
+            self._reasoning_tags[_TAGS[kind]] = fragment.content
 
     def _read_end(self, outcome: object) -> None:
         if self.ended or not isinstance(outcome, Closed | LMStudioError):
@@ -197,7 +201,7 @@ class PredictionReader:
                 "LM Studio ended the prediction without its final packet, so the response is incomplete; "
                 "what had arrived is on this error as 'partial'"
             )
-        if outcome is not error:
+        if outcome is not error:  # made here; an error of the transport knows it already
             error.response_started = True
         error.partial = self.partial()
         self.error = error
@@ -233,21 +237,21 @@ class PredictionReader:
     def _read_load_progress(self, packet: dict[str, Any]) -> Event:
         return LoadProgress(_fraction(packet["progress"]), self._loading)
 
-    def _read_loaded(self, packet: dict[str, Any]) -> None:
-        """The model is loaded; its ``LoadProgress(1.0)`` came before."""
+    def _read_nothing(self, packet: dict[str, Any]) -> None:
+        """A packet that needs no event."""
 
     def _start_tool_call(self, given: Any) -> _OpenToolCall:
         call_id = str(given) if isinstance(given, str | int) and given != "" else ""
         if not call_id or call_id in self._taken_ids:
             call_id = f"call_{uuid.uuid4().hex[:24]}"
         self._taken_ids.add(call_id)
-        visible = self._parallel or not self._tool_calls
-        self._tool = _OpenToolCall(self._tool_count, call_id, visible)
+        reported = self._parallel or not self._tool_calls
+        self._tool = _OpenToolCall(self._tool_count, call_id, reported)
         self._tool_count += 1
         return self._tool
 
     def _end_tool_call(self, given: Any) -> tuple[_OpenToolCall, list[Event]]:
-        """The call that ends, and its missing ``ToolCallStart``: an older server sends a call in one packet."""
+        """The call that ends, and a ``ToolCallStart`` if none was sent: an older server sends a call in one packet."""
         call = self._tool
         if call is not None:
             self._tool = None
@@ -256,12 +260,17 @@ class PredictionReader:
         self._tool = None
         return call, [ToolCallStart(call.index, call.id)]
 
-    def _read_tool_start(self, packet: dict[str, Any]) -> Event | None:
+    def _read_tool_start(self, packet: dict[str, Any]) -> tuple[Event, ...]:
+        events: tuple[Event, ...] = ()
+        if self._tool is not None:
+            unfinished, _ = self._end_tool_call(None)
+            error = SerializedError(title="the next tool call started before the end of this one")
+            events = self._fail_tool_call(unfinished, [], error, None)
         call = self._start_tool_call(packet.get("toolCallId"))
-        return ToolCallStart(call.index, call.id) if call.visible else None
+        return (*events, ToolCallStart(call.index, call.id)) if call.reported else events
 
     def _read_tool_name(self, packet: dict[str, Any]) -> tuple[Event, ...]:
-        name = self._own_name(packet["name"])
+        name = self._offered_name(packet["name"])
         call = self._tool
         events: list[Event] = []
         if call is None:
@@ -272,11 +281,13 @@ class PredictionReader:
             events.append(ToolCallName(call.index, name))
             if call.waiting:
                 events.append(ToolCallArguments(call.index, call.waiting))
-        return tuple(events) if call.visible else ()
+        return tuple(events) if call.reported else ()
 
     def _read_tool_arguments(self, packet: dict[str, Any]) -> Event | None:
         content, call = packet["content"], self._tool
-        if not isinstance(content, str) or call is None:
+        if not isinstance(content, str):
+            raise TypeError(f"content is {type(content).__name__}")
+        if call is None:
             raise ValueError("arguments outside of a tool call")
         content = call.joiner.feed(content)
         call.text.append(content)
@@ -284,7 +295,7 @@ class PredictionReader:
         if call.name is None:
             call.waiting += safe
             return None
-        return ToolCallArguments(call.index, safe) if safe and call.visible else None
+        return ToolCallArguments(call.index, safe) if safe and call.reported else None
 
     def _read_tool_end(self, packet: dict[str, Any]) -> tuple[Event, ...]:
         raw = packet.get("rawContent")
@@ -293,14 +304,14 @@ class PredictionReader:
         try:
             made = ToolCallRequest(
                 id=call.id,
-                name=self._own_name(request["name"]),  # type: ignore[index]  # the except clause handles other types
+                name=self._offered_name(request["name"]),  # type: ignore[index]  # the except clause handles other types
                 arguments=request.get("arguments") or {},  # type: ignore[union-attr]
             )
         except (KeyError, TypeError, ValueError, AttributeError):
-            # It was announced, so it must not disappear: what the model wrote is in the failure.
+            # Its start was reported, so its failure is, too, with what the model wrote.
             title = f"a tool call that cannot be read: {str(request)[:500]}"
             return self._fail_tool_call(call, events, SerializedError(title=title), raw)
-        if not call.visible:
+        if not call.reported:
             return ()
         self._tool_calls.append(made)
         if call.name is None:
@@ -319,14 +330,14 @@ class PredictionReader:
     def _fail_tool_call(
         self, call: _OpenToolCall, events: list[Event], error: SerializedError, raw: Any
     ) -> tuple[Event, ...]:
-        if not call.visible:
+        if not call.reported:
             return ()
         raw = raw if isinstance(raw, str) else None
         failed = ToolCallFailed(call.index, error, call.name, "".join(call.text), raw, call.id)
         self._failed.append(failed)
         return (*events, failed)
 
-    def _own_name(self, name: str) -> str:
+    def _offered_name(self, name: str) -> str:
         """The tool that the model means by ``name``: LM Studio may change special characters and case.
 
         Guess: a name that is not a tool's stands for the one tool with the same letters and digits, or with the same
@@ -336,16 +347,17 @@ class PredictionReader:
             raise TypeError("the name of a tool is not text")
         if name in self._tool_names:
             return name
-        letters = _letters(name)
-        alike = [tool for tool in self._tool_names if _letters(tool) == letters]
+        letters = _letters_and_digits(name)
+        alike = [tool for tool in self._tool_names if _letters_and_digits(tool) == letters]
         if not alike:
             alike = [tool for tool in self._tool_names if letters in _ascii_spellings(tool)]
         return alike[0] if len(alike) == 1 else name
 
-    def _read_success(self, packet: dict[str, Any]) -> Event | None:
-        # A half character that never got its other half: the stream and the result must have the same text.
-        last = self._text.end()
-        self._visible.append(last)
+    def _read_success(self, packet: dict[str, Any]) -> tuple[Event, ...]:
+        # An unpaired surrogate at the end becomes a fragment of its own, so that stream and result have the same text.
+        text, reasoning_text = self._text_joiner.end(), self._reasoning_joiner.end()
+        self._visible.append(text)
+        self._reasoning.append(reasoning_text)
         content, reasoning = self.content, self.reasoning
         structured, parsed, parsed_from_reasoning, parse_error = read_structured(self._structured, content, reasoning)
         try:
@@ -353,7 +365,7 @@ class PredictionReader:
                 content=content,
                 reasoning=reasoning,
                 reasoning_tokens_count=self._reasoning_tokens,
-                reasoning_tags=(self._tags[0], self._tags[1]),
+                reasoning_tags=(self._reasoning_tags[0], self._reasoning_tags[1]),
                 parsed=parsed,
                 structured=structured,
                 parsed_from_reasoning=parsed_from_reasoning,
@@ -371,7 +383,10 @@ class PredictionReader:
             self.error = LMStudioProtocolError(f"the final packet of a prediction cannot be read: {str(error)[:500]}")
             self.error.partial, self.error.response_started = self.partial(), True
             raise self.error from error
-        return Fragment({"content": last, "tokensCount": 0}) if last else None
+        rest = (("reasoning", reasoning_text), ("none", text))
+        return tuple(
+            Fragment({"content": last, "tokensCount": 0, "reasoningType": kind}) for kind, last in rest if last
+        )
 
     def _read_error(self, packet: dict[str, Any]) -> None:
         """Older servers sent errors as packets; the channel's own error or close follows."""
@@ -384,7 +399,7 @@ def load_progress(packet: dict[str, Any]) -> float | None:
         if packet["type"] == "startLoading":
             return 0.0
         return _fraction(packet["progress"]) if packet["type"] in ("loadProgress", "progress") else None
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
 
 
@@ -401,7 +416,7 @@ def download_progress(packet: dict[str, Any]) -> DownloadProgressUpdate | None:
 _TAGS = {"reasoningStartTag": 0, "reasoningEndTag": 1}
 
 
-def _letters(name: str) -> str:
+def _letters_and_digits(name: str) -> str:
     return "".join(character for character in name.casefold() if character.isalnum())
 
 
@@ -412,7 +427,7 @@ def _ascii_spellings(name: str) -> set[str]:
     lower = unicodedata.normalize("NFC", name.lower())
     without_accents = unicodedata.normalize("NFKD", lower.casefold().translate(_WITHOUT_ACCENTS))
     spellings = (lower, lower.casefold(), without_accents, lower.translate(_TRANSLITERATED))
-    return {_letters(spelling.encode("ascii", "ignore").decode()) for spelling in spellings}
+    return {_letters_and_digits(spelling.encode("ascii", "ignore").decode()) for spelling in spellings}
 
 
 _WITHOUT_ACCENTS = str.maketrans({"ø": "o", "æ": "ae", "œ": "oe", "ł": "l", "đ": "d", "ı": "i"})
@@ -433,12 +448,12 @@ _READERS: dict[str, Callable[[PredictionReader, dict[str, Any]], Event | tuple[E
     "toolCallGenerationArgumentFragmentGenerated": PredictionReader._read_tool_arguments,
     "toolCallGenerationEnd": PredictionReader._read_tool_end,
     "toolCallGenerationFailed": PredictionReader._read_tool_failed,
-    "resolved": PredictionReader._read_loaded,
-    "alreadyLoaded": PredictionReader._read_loaded,
-    "unloadingOtherJITModel": PredictionReader._read_loaded,
+    "resolved": PredictionReader._read_nothing,
+    "alreadyLoaded": PredictionReader._read_nothing,
+    "unloadingOtherJITModel": PredictionReader._read_nothing,
     "startLoading": PredictionReader._read_start_loading,
     "loadProgress": PredictionReader._read_load_progress,
     "progress": PredictionReader._read_load_progress,
-    "loadSuccess": PredictionReader._read_loaded,
+    "loadSuccess": PredictionReader._read_nothing,
     "error": PredictionReader._read_error,
 }

@@ -211,7 +211,7 @@ class ResponseBuilder:
             response.logprobs = log_probs
 
     def _take_reasoning(self, kind: str, event: Fragment) -> str | None:
-        if kind == "reasoning":
+        if event.is_reasoning:
             self._thinking_tokens += event.tokens_count
             if not event.content:
                 return None

@@ -79,12 +79,6 @@ def test_structural_text_is_a_fragment_but_not_in_the_content() -> None:
     ]
 
 
-def test_text_of_an_unknown_reasoning_type_is_not_in_the_content() -> None:
-    reader, (event,) = read_all(fragment("psst", "whisper"))
-    assert (event.reasoning_type, event.is_visible, event.is_reasoning) == ("whisper", False, False)
-    assert (reader.content, reader.reasoning) == ("", "")
-
-
 def test_fragment_of_an_older_server_has_defaults() -> None:
     reader, (event,) = read_all({"type": "fragment", "fragment": {"content": "Hi"}})
     assert (event.tokens_count, event.contains_drafted, event.is_structural, event.tokens) == (1, False, False, [])
@@ -757,3 +751,55 @@ def test_unknown_packets_are_logged_once(caplog: pytest.LogCaptureFixture) -> No
     with caplog.at_level(logging.WARNING):
         read_all(*({"type": f"new{number}"} for number in range(500)))
     assert len(caplog.records) < 50
+
+
+def test_call_that_starts_before_the_end_of_another_ends_that_one_as_failed() -> None:
+    reader, events = read_all(
+        call_start("1"), call_name("add"), call_arguments('{"a"'), call_start("2"), call_end("add", {"a": 1}), success()
+    )
+    failed = [event for event in events if isinstance(event, ToolCallFailed)]
+    assert [(one.index, one.name, one.arguments, one.id) for one in failed] == [(0, "add", '{"a"', "1")]
+    assert "before the end of this one" in str(failed[0].error.title)
+    assert events.index(failed[0]) < events.index(ToolCallStart(1, "2"))
+    assert reader.result is not None
+    assert [call.id for call in reader.result.tool_calls] == ["2"]
+    assert reader.result.failed_tool_calls == failed
+
+
+def test_fragment_of_an_unknown_reasoning_type_is_reasoning() -> None:
+    reader, (event, *_) = read_all(fragment("Hm.", "reasoningSummary"), fragment("Yes."), success())
+    assert isinstance(event, Fragment)
+    assert (event.reasoning_type, event.is_reasoning, event.is_visible) == ("reasoningSummary", True, False)
+    assert reader.result is not None
+    assert (reader.result.reasoning, reader.result.content) == ("Hm.", "Yes.")
+
+
+def test_half_a_character_stays_in_the_text_to_which_it_belongs() -> None:
+    reader, events = read_all(
+        fragment("a\ud83d", "reasoning"),
+        fragment("b\ud83d"),
+        fragment("\ude00c", "reasoning"),
+        fragment("d"),
+        success(),
+    )
+    assert reader.result is not None
+    assert (reader.result.reasoning, reader.result.content) == ("a😀c", "b\ufffdd")
+    streamed = [event for event in events if isinstance(event, Fragment)]
+    assert "".join(event.content for event in streamed if event.is_reasoning) == "a😀c"
+
+
+@pytest.mark.parametrize("kind", ["none", "reasoning"])
+def test_half_a_character_at_the_end_is_streamed_and_in_the_result(kind: str) -> None:
+    reader, events = read_all(fragment("a\ud83d", kind), success())
+    assert "".join(event.content for event in events if isinstance(event, Fragment)) == "a\ufffd"
+    assert reader.result is not None
+    assert (reader.result.reasoning or reader.result.content) == "a\ufffd"
+
+
+def test_load_progress_beyond_all_floats_is_none() -> None:
+    assert load_progress({"type": "loadProgress", "progress": 10**400}) is None
+
+
+def test_arguments_of_another_type_are_logged_as_such(caplog: pytest.LogCaptureFixture) -> None:
+    read_all(call_start("1"), call_arguments(5), success())
+    assert "content is int" in caplog.text

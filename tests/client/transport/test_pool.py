@@ -120,7 +120,9 @@ async def test_ca_certificates_are_not_read_for_an_address_without_tls(monkeypat
         return _Opened()
 
     _open(monkeypatch, answer)
-    assert await ConnectionPool("ws://server", None, "/nowhere/ca.pem").connection("llm", LIMITS)
+    pool = ConnectionPool("ws://server", None, "/nowhere/ca.pem")
+    opened: Any = await pool.connection("llm", LIMITS)
+    assert isinstance(opened, _Opened)
 
 
 def test_upload_cache_put_again_is_recently_used() -> None:
