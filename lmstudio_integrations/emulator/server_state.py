@@ -221,24 +221,30 @@ class FileStore:
 
     def upload(self, client: str, name: str, content_base64: str) -> dict[str, Any]:
         """Store a file; the result of ``uploadFileBase64``."""
-        try:
-            content = base64.b64decode(content_base64, validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise EndpointError("The content of the file is not valid base64", cause=str(error)) from None
+        content = _decoded(content_base64)
         identifier = f"emulated {next(self._numbers)}{PurePath(name).suffix}"
         self._files[client, identifier] = content
         kind = _file_type(name, content)
         return UploadFileResult(identifier=identifier, file_type=kind, size_bytes=len(content)).to_wire()
 
     def content(self, client: str, identifier: str) -> bytes:
-        """The bytes of an uploaded file."""
+        """The bytes of a file that was uploaded, or is in the identifier."""
         self.require(client, identifier)
-        return self._files.get((client, identifier), b"")
+        if identifier.startswith("base64:"):
+            return _decoded(identifier.removeprefix("base64:"))
+        return self._files[client, identifier.removeprefix("local:")]
 
     def require(self, client: str, identifier: str) -> None:
         """Guess: a file that this client has not uploaded is an error; a ``base64:`` identifier is the file itself."""
         if not identifier.startswith("base64:") and (client, identifier.removeprefix("local:")) not in self._files:
             raise EndpointError(f"File not found: {identifier}", cause="This client has uploaded no such file.")
+
+
+def _decoded(content_base64: str) -> bytes:
+    try:
+        return base64.b64decode(content_base64, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise EndpointError("The content of the file is not valid base64", cause=str(error)) from None
 
 
 def _file_type(name: str, content: bytes) -> str:

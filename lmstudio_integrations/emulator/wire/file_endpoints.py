@@ -56,7 +56,7 @@ async def retrieve(call: ChannelCall) -> None:
     instance = call.state.models.find({"type": "query", "query": query}, "embedding")
     instance.touch(call.state.clock)
     chunking = settings["retrieval.chunkingMethod"]
-    size, overlap = chunking["chunkSize"], chunking["chunkOverlap"]
+    size, overlap = int(chunking["chunkSize"]), int(chunking["chunkOverlap"])
     if not 0 <= overlap < size:
         raise EndpointError(f"Chunks of {size} characters cannot overlap by {overlap}")  # Guess: the words
     texts = [_text(call, identifier) for identifier in call.parameter["fileIdentifiers"]]
@@ -82,7 +82,7 @@ async def retrieve(call: ChannelCall) -> None:
         await call.send({"type": "onSearchingEnd"})
         entries = [
             {"content": chunk, "score": score, "sourceIndex": index}
-            for score, index, chunk in found[: settings["retrieval.limit"]]
+            for score, index, chunk in found[: int(settings["retrieval.limit"])]
         ]
         await call.send({"type": "result", "result": {"entries": entries}})
 

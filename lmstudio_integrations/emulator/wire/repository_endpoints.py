@@ -59,7 +59,7 @@ async def staff_picks(call: RpcCallContext) -> Any:
 def _search(state: ServerState, term: str, opts: Mapping[str, Any]) -> list[EmulatedModel]:
     kinds = opts.get("compatibilityTypes", COMPATIBILITY_TYPES)
     found = [model for model in state.repository if term in model.key.lower() and _compatibility_type(model) in kinds]
-    return found[: opts.get("limit", _LIMIT)]
+    return found[: int(opts.get("limit", _LIMIT))]  # JavaScript has one kind of number: 2.0 is 2
 
 
 async def download_options(call: RpcCallContext) -> Any:

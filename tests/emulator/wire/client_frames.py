@@ -48,6 +48,20 @@ _HISTORY = [
     {"role": "tool", "content": [{"type": "toolCallResult", "content": "3", "toolCallId": "1"}]},
 ]
 _EMPTY: dict[str, Any] = {"layers": []}
+_CHUNKING = {"type": "recursive-v1", "chunkSize": 20, "chunkOverlap": 5}
+_RETRIEVAL = {
+    "query": "one",
+    "fileIdentifiers": ["base64:SGVsbG8="],
+    "config": {
+        "fields": [
+            {"key": "retrieval.embeddingModel", "value": "emulator/embedding"},
+            {"key": "retrieval.chunkingMethod", "value": _CHUNKING},
+            {"key": "retrieval.limit", "value": 2},
+        ]
+    },
+}
+_SELECTION = {"nodeIndex": 1, "selectedDownloadOptionIndex": 0, "requestedPlanVersion": 3}
+_PLAN_PACKETS = [{"type": "setSelectedDownloadOptionIndex", **_SELECTION}, {"type": "commit"}, {"type": "cancelPlan"}]
 _PREDICTIONS: list[dict[str, Any]] = [
     prediction("Hi", temperature=0.5, stopStrings=["x"], maxPredictedTokens={"checked": True, "value": 5}),
     prediction("Hi", structured={"type": "json", "jsonSchema": _SCHEMA}),
@@ -70,7 +84,13 @@ _FRAMES: list[tuple[str, dict[str, Any]]] = [
             ("llm", "getOrLoad", {"identifier": "emulator/chat-2", "loadTtlMs": 1000, "loadConfigStack": _EMPTY}),
             ("embedding", "getOrLoad", {"identifier": "emulator/embedding", "loadConfigStack": _EMPTY}),
             ("repository", "downloadModel", {"downloadIdentifier": "emulator/small"}),
+            (
+                "repository",
+                "createDownloadPlan",
+                {"target": {"type": "artifact", "owner": "emulator", "name": "small"}},
+            ),
             ("files", "parseDocument", {"fileIdentifier": "emulated 1.txt", "parseOpts": {}}),
+            ("files", "retrieve", _RETRIEVAL),
         )
     ),
     *(
@@ -93,6 +113,8 @@ _FRAMES: list[tuple[str, dict[str, Any]]] = [
             ),
             ("embedding", "embedString", {"modelSpecifier": _EMBEDDING, "inputString": "one"}),
             ("files", "uploadFileBase64", {"name": "a.txt", "contentBase64": "SGVsbG8="}),
+            ("repository", "fuzzyFindStaffPicks", {"searchTerm": "small", "limit": 2}),
+            ("runtime", "surveyHardware", {"type": "custom", "engines": [{"name": "emulator", "version": "1.0.0"}]}),
             ("repository", "searchModels", {"opts": {"searchTerm": "small", "limit": 2}}),
             (
                 "repository",
@@ -103,6 +125,7 @@ _FRAMES: list[tuple[str, dict[str, Any]]] = [
         )
     ),
     ("llm", {"type": "channelSend", "channelId": 1, "message": {"type": "cancel"}}),
+    *(("repository", {"type": "channelSend", "channelId": 2, "message": message}) for message in _PLAN_PACKETS),
     ("llm", {"type": "channelAck", "channelId": 1, "ackId": 1}),
     ("llm", {"type": "keepAlive"}),
     ("llm", {"type": "signalSubscribe", "endpoint": "x", "subscribeId": 1}),

@@ -37,7 +37,7 @@ def retrieval(query: str, files: list[str], **settings: Any) -> dict[str, Any]:
     return {"query": query, "fileIdentifiers": files, "config": {"fields": fields}}
 
 
-def chunking(size: int, overlap: int) -> dict[str, Any]:
+def chunking(size: float, overlap: float) -> dict[str, Any]:
     return {"type": "recursive-v1", "chunkSize": size, "chunkOverlap": overlap}
 
 
@@ -74,7 +74,11 @@ def test_retrieval_cuts_a_text_into_overlapping_chunks_and_limits_their_number(r
     assert max(map(len, chunks)) <= 50
     assert sum(map(len, chunks)) > len(" ".join(words))
     parameter = retrieval(
-        "Which animal?", parameter["fileIdentifiers"], embeddingModel=MODEL, chunkingMethod=chunking(50, 10), limit=2
+        "Which animal?",
+        parameter["fileIdentifiers"],
+        embeddingModel=MODEL,
+        chunkingMethod=chunking(50.0, 10.0),
+        limit=2.0,
     )
     assert len(packets(raw_client.until_end(raw_client.create("retrieve", parameter)))[-1]["result"]["entries"]) == 2
 
@@ -95,6 +99,19 @@ def test_retrieval_with_impossible_settings_is_an_error(
     file = upload(raw_client, "a.txt", "a b")
     (error,) = raw_client.until_end(raw_client.create("retrieve", retrieval("a", [file], **settings)))
     assert title in error["error"]["title"]
+
+
+@pytest.mark.parametrize("prefix", ["", "local:", "base64:"])
+def test_each_form_of_identifier_has_the_text_of_its_file(raw_client: RawClient, prefix: str) -> None:
+    file = base64.b64encode(b"a b").decode() if prefix == "base64:" else upload(raw_client, "a.txt", "a b")
+    parameter = {"fileIdentifier": f"{prefix}{file}", "parseOpts": {}}
+    assert packets(raw_client.until_end(raw_client.create("parseDocument", parameter)))[-1]["content"] == "a b"
+
+
+def test_file_whose_identifier_is_not_base64_is_an_error(raw_client: RawClient) -> None:
+    parameter = {"fileIdentifier": "base64:?", "parseOpts": {}}
+    (error,) = raw_client.until_end(raw_client.create("parseDocument", parameter))
+    assert error["error"]["title"] == "The content of the file is not valid base64"
 
 
 def test_retrieval_from_a_missing_file_is_an_error(raw_client: RawClient) -> None:

@@ -137,6 +137,7 @@ def test_packet_that_a_plan_does_not_know_is_warned_about(raw_client: RawClient)
         ({"searchTerm": "mlx/other"}, {"mlx/other": True}),
         ({"compatibilityTypes": ["safetensors"]}, {"mlx/other": False}),
         ({"limit": 1}, {"qwen/own": False}),
+        ({"limit": 1.0}, {"qwen/own": False}),
     ],
 )
 def test_staff_picks_are_models_that_have_an_artifact_name(
