@@ -15,7 +15,7 @@ GUEST = {"authVersion": 1, "clientIdentifier": "guest:wire", "clientPasskey": "w
 
 
 class RawClient:
-    """One WebSocket. Authenticates by itself unless ``authenticate=False``."""
+    """One WebSocket, authenticated unless ``authenticate=False``."""
 
     def __init__(
         self, server: Emulator, namespace: str = "llm", *, authenticate: bool = True, timeout: float = 5.0
@@ -39,11 +39,11 @@ class RawClient:
         self._stack.close()
 
     def send(self, message: Any) -> None:
-        """A message as JSON; text and bytes as they stand."""
+        """Send a message as JSON, or a text or bytes unchanged."""
         self._socket.send(message if isinstance(message, str | bytes) else json.dumps(message))
 
     def receive(self, timeout: float | None = None) -> Any:
-        """The next message; text that is no JSON as it stands."""
+        """The next message; text that is not JSON is returned unchanged."""
         text = self._socket.recv(timeout=self._timeout if timeout is None else timeout)
         try:
             return json.loads(text)
@@ -132,7 +132,7 @@ def said(messages: list[Any], kind: str = "none") -> str:
 
 
 def success(messages: list[Any]) -> Any:
-    """The packet that ends a prediction well."""
+    """The final packet of a prediction that succeeded."""
     return next(packet for packet in packets(messages) if packet["type"] == "success")
 
 

@@ -46,7 +46,7 @@ def test_end_of_sequence_counts_as_a_token(server: Emulator, raw_client: RawClie
     assert (made["predictedTokensCount"], made["totalTokensCount"], made["stopReason"]) == (5, 46, "eosFound")
 
 
-def test_end_of_sequence_that_meets_the_limit_ends_by_the_limit(server: Emulator, raw_client: RawClient) -> None:
+def test_end_of_sequence_at_the_limit_ends_by_the_limit(server: Emulator, raw_client: RawClient) -> None:
     server.script(Reply("Hello! How can I assist you today?"))
     made = stats(raw_client.predict(maxPredictedTokens=capped(10)))
     assert (made["predictedTokensCount"], made["stopReason"]) == (10, "maxPredictedTokensReached")
@@ -162,7 +162,7 @@ def test_preset_is_known_by_name_and_by_identifier(raw_client: RawClient, name: 
     assert stats(raw_client.until_end(channel))["stopReason"] == "eosFound"
 
 
-def test_cancel_right_behind_the_request_wins(server: Emulator, raw_client: RawClient) -> None:
+def test_cancel_right_after_the_request_ends_the_prediction(server: Emulator, raw_client: RawClient) -> None:
     channel = raw_client.create("predict", prediction())
     raw_client.send({"type": "channelSend", "channelId": channel, "message": {"type": "cancel"}})
     seen = raw_client.until_end(channel)
@@ -178,7 +178,7 @@ def load(raw_client: RawClient, name: str, **more: Any) -> list[Any]:
     )
 
 
-def test_model_loaded_just_in_time_lives_for_an_idle_hour(server: Emulator, raw_client: RawClient) -> None:
+def test_model_loaded_just_in_time_expires_after_an_idle_hour(server: Emulator, raw_client: RawClient) -> None:
     assert packets(load(raw_client, "emulator/chat-2"))[-1]["info"]["ttlMs"] == JIT_TTL * 1000
     server.advance(JIT_TTL - 60)
     raw_client.predict(model="emulator/chat-2")  # it is not idle

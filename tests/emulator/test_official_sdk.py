@@ -1,4 +1,4 @@
-"""The official Python SDK, used as its documentation shows, against the emulator: a witness that nobody here wrote."""
+"""The official Python SDK, used as in its documentation, against the emulator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The emulator as a thing to run: life and death, the record, the program, the pytest plugin."""
+"""Running the emulator: start and stop, the record of frames, the program, the pytest plugin."""
 
 from __future__ import annotations
 

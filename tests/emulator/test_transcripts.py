@@ -1,4 +1,4 @@
-"""RecordedFrame conversations of the official SDKs with LM Studio's own server library, held again with the emulator.
+"""Recorded conversations of the official SDKs with LM Studio's own server library, replayed against the emulator.
 
 The client's frames are sent as they were recorded (with the emulator's instance references and file identifiers in
 place of the recorded ones). The emulator must answer with the same kinds of messages and packets in the same order,
@@ -181,7 +181,7 @@ def _only(one: Any, frame: Any) -> Any:
 
 
 def _reply(server: Emulator, parameter: dict[str, Any]) -> Reply | None:
-    """What the recording's server was told to say by directives in the prompt."""
+    """The reply of the recorded server, which directives in the prompt describe."""
     if "history" in parameter:
         messages = parameter["history"]["messages"]
         text = "".join(part.get("text", "") for part in messages[-1]["content"])

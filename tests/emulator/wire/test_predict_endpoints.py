@@ -1,4 +1,4 @@
-"""What a prediction's settings ask for is honoured: limits, stop strings, reasoning, tools, schemas, caches, cancel."""
+"""Predictions follow their settings: limits, stop strings, reasoning, tools, schemas, caches, cancel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The emulator's shapes against LM Studio's published schema: both must say the same of good and of spoilt parameters."""
+"""The emulator's shapes against LM Studio's published schema: both accept and refuse the same parameters."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ SEEDS: list[tuple[str, Any, Any]] = [
 ODD = [None, True, 0, 1, -1, 1.5, 2.0, "", "text", "llm", [], [1], {}, {"type": "query"}, {"a": None}]
 
 
-def spoilt(value: Any) -> Iterator[Any]:
+def corrupted(value: Any) -> Iterator[Any]:
     """Copies with one place missing or replaced by something else."""
     for path in places(value):
         for odd in [..., *ODD]:
@@ -134,12 +134,12 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 @pytest.mark.parametrize(("name", "shape", "good"), SEEDS, ids=[seed[0] for seed in SEEDS])
 def test_request_schemas_agree_with_the_published_schema(name: str, shape: Any, good: Any) -> None:
-    judge = published(name)
-    assert judge.is_valid(good)
+    validator = published(name)
+    assert validator.is_valid(good)
     assert shape(good, "parameter") is None
     verdicts = set()
-    for value in spoilt(good):
-        valid = judge.is_valid(value)
+    for value in corrupted(good):
+        valid = validator.is_valid(value)
         verdicts.add(valid)
         problem = shape(value, "parameter")
         assert (problem is None) == valid, (value, problem)
