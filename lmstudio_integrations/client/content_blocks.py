@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from io import IOBase
 from pathlib import Path
@@ -40,7 +41,7 @@ BlockContent: TypeAlias = "str | dict[str, Any] | ImagePart | Attachment"
 """Text, a file part in LM Studio's form, an image to upload, or content that LM Studio cannot take."""
 
 _TEXT_BLOCKS = frozenset({"text", "text-plain", "input_text", "output_text", None})
-_IMAGE_BLOCKS = frozenset({"image", "image_url", "input_image"})
+_IMAGE_BLOCKS = frozenset({"computer_screenshot", "image", "image_url", "input_image"})
 _DATA_BLOCKS = {
     "audio": "audio",
     "audio_url": "audio",
@@ -55,7 +56,10 @@ _DATA_BLOCKS = {
     "video_url": "video",
 }
 """Type of a block: kind of its content."""
-_NESTED = ("source", "resource", "file", "input_audio", "audio_url", "video_url", "image_url")
+_NESTED = (
+    *("source", "resource", "file", "input_audio", "audio_url", "video_url", "image_url"),
+    *("inline_data", "inlineData"),
+)
 """Keys under which a block may hold its data as an object."""
 _DATA_KEYS = ("base64", "data", "blob", "file_data")
 _DESCRIPTIONS = frozenset(
@@ -89,6 +93,8 @@ def read_block(block: str | Mapping[str, Any]) -> Iterator[BlockContent | None]:
         yield _image(_flattened(block))
     elif kind is not None and kind in _DATA_BLOCKS:
         yield from _data(_flattened(block), _DATA_BLOCKS[kind])
+    elif kind is None and isinstance(block.get("inline_data") or block.get("inlineData"), Mapping):  # Google's parts
+        yield from _data(_flattened(block), "file")
     else:
         yield None
 
@@ -117,7 +123,7 @@ def embeds_data(block: Any) -> bool:
     if mime_type and is_text_type(mime_type):
         return decode_text_document(data, mime_type) is not None
     try:
-        return bool(base64.b64decode("".join(data.split()), validate=True))
+        return bool(base64.b64decode("".join(data.translate(_URL_SAFE).split()), validate=True))
     except (binascii.Error, ValueError):
         return False
 
@@ -163,6 +169,8 @@ def _image(flat: Mapping[str, Any]) -> BlockContent:
         return _file_part(str(file_id), flat)
     data = _first(flat, *_DATA_KEYS)
     url = flat.get("url")
+    if data is None and isinstance(url, str) and _BASE64.fullmatch(url):  # as langchain-ollama takes it
+        data, url = url, None
     return read_image_content(
         data=_bytes_or_text(data), url=url if isinstance(url, str) else None, mime_type=_mime_type(flat)
     )
@@ -192,9 +200,14 @@ def _first(block: Mapping[str, Any], *keys: str) -> Any:
 
 
 def _bytes_or_text(data: Any) -> str | bytes | None:
-    return (
-        bytes(data) if isinstance(data, (bytearray, memoryview)) else data if isinstance(data, (str, bytes)) else None
-    )
+    """A block's data for ``read_attachment``; base64 for URLs (Google's) becomes the usual one."""
+    if isinstance(data, str):
+        return data if data[:5].lower() == "data:" else data.translate(_URL_SAFE)
+    return bytes(data) if isinstance(data, (bytes, bytearray, memoryview)) else None
+
+
+_URL_SAFE = str.maketrans("-_", "+/")
+_BASE64 = re.compile(r"[A-Za-z0-9+/_\s-]{64,}={0,2}\s*")
 
 
 # LlamaIndex's blocks

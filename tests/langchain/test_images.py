@@ -46,6 +46,12 @@ def uploaded(server: Emulator) -> int:
         {"type": "image", "data": TEXT, "mimeType": "image/png"},
         {"type": "resource", "resource": {"uri": "file:///a.png", "mimeType": "image/png", "blob": TEXT}},
         {"type": "non_standard", "value": {"type": "input_image", "image_url": DATA_URL}},
+        {"type": "computer_screenshot", "image_url": DATA_URL},
+        {"type": "image", "base64": TEXT.replace("+", "-").replace("/", "_"), "mime_type": "image/png"},
+        {"type": "image_url", "image_url": {"url": TEXT}},
+        {"type": "image_url", "image_url": TEXT},
+        {"inline_data": {"mime_type": "image/png", "data": TEXT}},
+        {"inlineData": {"mimeType": "image/png", "data": TEXT}},
     ],
 )
 @pytest.mark.parametrize("kind", [HumanMessage, AIMessage, partial(ToolMessage, tool_call_id="1")])
@@ -87,6 +93,7 @@ def test_file_id_becomes_a_file_part() -> None:
         ({"type": "image", "base64": "not base64!"}, "in base64"),
         ({"type": "image", "url": "file:///etc/passwd"}, "file:///etc/passwd"),
         ({"type": "image", "url": "/etc/passwd"}, "/etc/passwd"),
+        ({"type": "image", "url": "no_url_but_a_long_word" * 4}, "expected a PNG"),
         ({"type": "image_url", "image_url": {"url": "data:image/png,raw"}}, "data:image/png,raw"),
         ({"type": "image"}, "got nothing"),
     ],
