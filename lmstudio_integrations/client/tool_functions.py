@@ -278,7 +278,12 @@ def _function_tool(given: ToolFunctionDef) -> ActTool:
                 raise LMStudioValueError(f"the parameter {name!r} of the tool {given.name!r} has no 'type': {kind!r}")
             kind, default = kind["type"], kind.get("default", ...)
         # A name of our own: pydantic refuses some that Python allows, and the alias is what the model sees.
-        fields[f"p{len(names)}"] = (kind, Field(default=PydanticUndefined if default is ... else default, alias=name))
+        extras: dict[str, Any] = {}
+        for words in getattr(kind, "__metadata__", ()):
+            if isinstance(words, str):  # Annotated[str, "the city"], as both frameworks read it
+                extras = {"description": words}
+        value = PydanticUndefined if default is ... else default
+        fields[f"p{len(names)}"] = (kind, Field(default=value, alias=name, **extras))
         names.append(name)
     try:
         model = create_model(given.name, __config__=ConfigDict(arbitrary_types_allowed=False), **fields)

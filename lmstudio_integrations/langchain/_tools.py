@@ -35,6 +35,8 @@ __all__ = [
     "schema_name",
 ]
 
+_TOOL_TYPES = {"function", "custom", "object"}
+"""Types of a mapping that may be a tool: OpenAI's and Anthropic's, and that of a JSON Schema with a title."""
 _OWN_FORMATS = {"json", "gbnf", "none"}
 
 
@@ -68,8 +70,17 @@ def _openai_tool(tool: Any, strict: bool | None) -> dict[str, Any]:
     """LangChain's conversion, or the schema of a tool as it is if LangChain cannot follow the references in it.
 
     Observed in langchain-core 1.8: ``KeyError`` for a percent-encoded reference, ``ValueError`` for one to an anchor,
-    ``TypeError`` for a property with the name ``$ref``.
+    ``TypeError`` for a property with the name ``$ref``; MCP's ``inputSchema`` is dropped, and OpenAI's form of a
+    function for responses is refused.
     """
+    if isinstance(tool, Mapping):
+        kind = tool.get("type")
+        if isinstance(kind, str) and kind not in _TOOL_TYPES:
+            return dict(tool)  # of another provider
+        if "name" in tool and ("inputSchema" in tool or (kind == "function" and "function" not in tool)):
+            named = {key: tool[key] for key in ("name", "description") if tool.get(key) is not None}
+            given = tool.get("parameters") or tool.get("inputSchema") or {"type": "object", "properties": {}}
+            return {"type": "function", "function": {**named, "parameters": given}}
     schema = getattr(tool, "args_schema", None)
     try:
         return convert_to_openai_tool(tool, strict=strict)

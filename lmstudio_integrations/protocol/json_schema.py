@@ -363,11 +363,44 @@ def _is_json(value: Any) -> bool:
     return True
 
 
-def _copy(value: Any, levels: int) -> Any:
+def _copy(value: Any, levels: int, *, is_data: bool = False, is_map: bool = False) -> Any:
+    """``is_data``: the value of ``enum`` and the like; ``is_map``: that of ``properties`` and the like."""
     if not levels:
         raise RecursionError
     if isinstance(value, Mapping):
-        return {key: _copy(item, levels - 1) for key, item in value.items()}
+        made = {
+            key: _copy(
+                item,
+                levels - 1,
+                is_data=is_data or (not is_map and key in _DATA),
+                is_map=not is_data and not is_map and key in _MAPS,
+            )
+            for key, item in value.items()
+        }
+        if "type" in made and not is_data:
+            made["type"] = _type_name(made["type"])
+        return made
     if isinstance(value, list | tuple):
-        return [_copy(item, levels - 1) for item in value]
+        return [_copy(item, levels - 1, is_data=is_data) for item in value]
     return value
+
+
+def _type_name(kind: Any) -> Any:
+    """JSON Schema's name of a type that Google (``STRING``) or a programming language writes in another way."""
+    if isinstance(kind, list):
+        return [_type_name(item) for item in kind]
+    if not isinstance(kind, str) or kind in _TYPES:
+        return kind
+    name = kind.lower()
+    return name if name in _TYPES else _OTHER_TYPES.get(name, kind)
+
+
+_OTHER_TYPES = {
+    "bool": "boolean",
+    "dict": "object",
+    "double": "number",
+    "float": "number",
+    "int": "integer",
+    "list": "array",
+    "str": "string",
+}

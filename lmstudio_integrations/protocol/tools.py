@@ -31,9 +31,12 @@ ToolNaming = Literal["passThrough", "removeSpecial", "snakeCase", "camelCase"]
 _MODES = ("none", "auto", "required")
 # OpenAI's, Anthropic's and MCP's name of the same member.
 _PARAMETER_KEYS = ("parameters", "input_schema", "inputSchema")
-_FUNCTION_KEYS = frozenset(
-    (*_PARAMETER_KEYS, "name", "description", "type", "strict", "title", "annotations", "cache_control", "outputSchema")
+_IGNORED_KEYS = (
+    *("type", "strict", "defer_loading"),  # OpenAI
+    *("cache_control", "input_examples", "allowed_callers", "eager_input_streaming"),  # Anthropic
+    *("title", "annotations", "outputSchema", "icons", "execution", "_meta", "meta"),  # MCP
 )
+_FUNCTION_KEYS = frozenset((*_PARAMETER_KEYS, "name", "description", *_IGNORED_KEYS))
 
 
 class FunctionDefinition(WireModel):
@@ -84,7 +87,10 @@ def tool_definition(value: Mapping[str, Any] | ToolDefinition) -> ToolDefinition
         value = value.to_wire()
     if not isinstance(value, Mapping):
         raise LMStudioValueError(f"A tool must be a mapping, not {type(value).__name__}.")
-    function = value.get("function", value) if value.get("type", "function") == "function" else None
+    kind = value.get("type", "function")
+    function = value.get("function", value) if kind == "function" else None
+    if kind == "custom" and "input_schema" in value:  # Anthropic's name of a tool that the client runs
+        function = value
     if not isinstance(function, Mapping):
         raise LMStudioValueError(
             'A tool must be {"type": "function", "function": {…}} or {"name": …, "parameters": …}.'
@@ -95,7 +101,7 @@ def tool_definition(value: Mapping[str, Any] | ToolDefinition) -> ToolDefinition
     if unknown:
         raise LMStudioValueError(
             f"The tool {name!r} has the unknown key {min(map(str, unknown))!r}; "
-            f"expected {', '.join(sorted(_FUNCTION_KEYS))}."
+            f"expected name, description and parameters (or {' or '.join(_PARAMETER_KEYS[1:])})."
         )
     if not isinstance(name, str) or not name:
         raise LMStudioValueError("A tool needs a name.")

@@ -455,7 +455,7 @@ def test_function_gets_its_arguments_as_their_types(front: Front, lmstudio_emula
         times: Annotated[int, Field(description="how often", ge=1)],
         free: Any,
         _hidden: float = 0.5,
-        missing: str = "default",
+        missing: Annotated[str, "what is missing"] = "default",
         *rest: int,
         **more: int,
     ) -> Point:
@@ -471,7 +471,11 @@ def test_function_gets_its_arguments_as_their_types(front: Front, lmstudio_emula
     assert list(parameters["properties"]) == ["schema", "times", "free", "_hidden", "missing"]
     assert parameters["required"] == ["schema", "times", "free"]
     assert parameters["properties"]["times"] == {"description": "how often", "minimum": 1, "type": "integer"}
-    assert parameters["properties"]["missing"] == {"default": "default", "type": "string"}
+    assert parameters["properties"]["missing"] == {
+        "default": "default",
+        "description": "what is missing",
+        "type": "string",
+    }
 
 
 @pytest.mark.parametrize(

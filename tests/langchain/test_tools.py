@@ -308,3 +308,26 @@ def test_infinite_default_of_a_function_is_left_out() -> None:
     sent = tool_definition(converted).to_wire()["function"]["parameters"]
     assert sent["properties"]["distance"]["type"] == "number"
     assert "default" not in sent["properties"]["distance"]
+
+
+MCP_SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"name": "look", "description": "Look.", "inputSchema": MCP_SCHEMA, "icons": None, "_meta": None},
+        {"type": "function", "name": "look", "description": "Look.", "parameters": MCP_SCHEMA, "strict": True},
+        {"type": "custom", "name": "look", "description": "Look.", "input_schema": MCP_SCHEMA},
+    ],
+)
+def test_mapping_of_another_api_keeps_its_parameters(given: dict[str, Any]) -> None:
+    (made,) = openai_tools([given])
+    assert made["function"]["name"] == "look"
+    assert made["function"]["description"] == "Look."
+    assert made["function"]["parameters"]["properties"] == MCP_SCHEMA["properties"]
+
+
+def test_built_in_tool_with_a_name_is_not_taken_for_a_function() -> None:
+    with pytest.raises(LMStudioValueError, match=r"the built-in tool .*computer_20250124.* of another provider"):
+        openai_tools([{"type": "computer_20250124", "name": "computer"}])

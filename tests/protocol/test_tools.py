@@ -320,3 +320,50 @@ def test_default_that_json_cannot_hold_is_left_out() -> None:
     schema = {"type": "object", "properties": {"default": number, "b": {"type": "string", "default": "x"}}}
     made = tool_definition({"name": "t", "parameters": schema}).to_wire()["function"]["parameters"]
     assert made["properties"] == {"default": {"type": "number"}, "b": {"type": "string", "default": "x"}}
+
+
+SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
+
+
+@pytest.mark.parametrize(
+    "tool",
+    [
+        {"type": "function", "name": "t", "parameters": SCHEMA, "defer_loading": True},
+        {"type": "custom", "name": "t", "input_schema": SCHEMA},
+        {"name": "t", "input_schema": SCHEMA, "input_examples": [{"a": "x"}], "allowed_callers": ["direct"]},
+        {
+            "name": "t",
+            "inputSchema": SCHEMA,
+            "icons": None,
+            "_meta": {"k": 1},
+            "execution": {"taskSupport": "optional"},
+        },
+    ],
+)
+def test_tool_of_another_api_is_converted_without_what_only_its_server_reads(tool: dict[str, Any]) -> None:
+    function = tool_definition(tool).to_wire()["function"]
+    assert function["name"] == "t"
+    assert function["parameters"]["properties"] == {"a": {"type": "string"}}
+
+
+def test_types_of_google_and_of_programming_languages_are_json_schemas() -> None:
+    properties = {
+        "a": {"type": "STRING", "default": {"type": "int"}},
+        "b": {"type": "float"},
+        "c": {"type": "ARRAY", "items": {"type": "int"}},
+        "d": {"type": ["str", "null"]},
+        "type": {"type": "bool"},
+        "default": {"type": "dict"},
+        "e": {"type": "any"},
+    }
+    schema = {"type": "OBJECT", "properties": properties}
+    made = tool_definition({"name": "t", "parameters": schema}).to_wire()["function"]["parameters"]["properties"]
+    assert made == {
+        "a": {"type": "string", "default": {"type": "int"}},
+        "b": {"type": "number"},
+        "c": {"type": "array", "items": {"type": "integer"}},
+        "d": {"type": ["string", "null"]},
+        "type": {"type": "boolean"},
+        "default": {"type": "object"},
+        "e": {},
+    }
