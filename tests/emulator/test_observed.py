@@ -12,6 +12,7 @@ import pytest
 from lmstudio_integrations.emulator import EmulatedModel, Emulator, Reply, ToolCall
 from lmstudio_integrations.emulator.backends.reasoning_parser import ReasoningParser
 from lmstudio_integrations.emulator.backends.reply_events import Text
+from lmstudio_integrations.emulator.wire import predict_endpoints
 from lmstudio_integrations.errors import LMStudioValueError
 from tests.emulator.raw_client import RawClient, capped, packets, prediction, said, stats, success
 
@@ -162,8 +163,14 @@ def test_preset_is_known_by_name_and_by_identifier(raw_client: RawClient, name: 
     assert stats(raw_client.until_end(channel))["stopReason"] == "eosFound"
 
 
-def test_cancel_right_after_the_request_ends_the_prediction(server: Emulator, raw_client: RawClient) -> None:
+def test_cancel_right_after_the_request_ends_the_prediction(
+    raw_client: RawClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predict_endpoints, "_FIRST_TOKEN", 30)  # longer than any machine delays the cancel
     channel = raw_client.create("predict", prediction())
+    for _ in range(5):
+        raw_client.send({"type": "keepAlive"})
+        assert raw_client.receive() == {"type": "keepAliveAck"}  # and nothing of the answer
     raw_client.send({"type": "channelSend", "channelId": channel, "message": {"type": "cancel"}})
     seen = raw_client.until_end(channel)
     assert (stats(seen)["stopReason"], said(seen)) == ("userStopped", "")
