@@ -1,8 +1,8 @@
 """A clock for the client's time limits that tests move instead of waiting.
 
 A limit that a slow machine could exceed while the client still has something to do makes a test fail by chance. Such a
-limit is several seconds long, and the test moves the clock once it has seen what had to come before. Where nothing but
-the limit can end the wait, ``SURE_TO_EXPIRE`` does.
+limit is longer than a test may take, and the test moves the clock once it has seen what had to come before. Where
+nothing but the limit can end the wait, ``SURE_TO_EXPIRE`` does.
 """
 
 from __future__ import annotations
@@ -55,7 +55,10 @@ class MovableClock:
         return time.monotonic() + self._moved
 
     def advance(self, seconds: float) -> None:
-        """Move the clock forward; returns when what has become due has run. Not for the I/O thread itself."""
+        """Move the clock forward; returns when what has become due has run. Not for the I/O thread itself.
+
+        Sockets send a ping after 20 s and are given up 60 s later without a pong: two moves in a row are shorter.
+        """
         io_thread().submit(self._advance(seconds)).result(10)
         io_thread().submit(asyncio.sleep(0)).result(10)  # a round of the loop, in which the timers' calls have run
 

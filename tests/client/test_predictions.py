@@ -509,8 +509,8 @@ def test_limit_that_expires_in_the_answer_is_named_and_cancels(
 ) -> None:
     lmstudio_emulator.script(Reply("one two", hold=ThreadsafeEvent(), hold_after=1))
     with pytest.raises(LMStudioTimeoutError, match=limit) as caught:
-        front.respond(timeout=Timeout(**{limit: 10}), on_prediction_fragment=lambda _: clock.advance(10))
-    assert (caught.value.limit, caught.value.seconds) == (limit, 10)
+        front.respond(timeout=Timeout(**{limit: 100}), on_prediction_fragment=lambda _: clock.advance(100))
+    assert (caught.value.limit, caught.value.seconds) == (limit, 100)
     assert "fragment" in caught.value.last_heard
     assert isinstance(caught.value, TimeoutError)
     lmstudio_emulator.wait_for(is_cancel)

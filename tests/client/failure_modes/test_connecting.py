@@ -59,9 +59,9 @@ async def test_unanswered_upgrade_ends_streams_and_async_calls() -> None:
 
 def test_socket_of_a_timed_out_attempt_is_closed(clock: MovableClock) -> None:
     with Listener(read_forever) as side, ThreadPoolExecutor(1) as pool:
-        call = pool.submit(Client(side.url, timeout=Timeout(connect=10)).system.version)
+        call = pool.submit(Client(side.url, timeout=Timeout(connect=100)).system.version)
         side.wait_until(lambda: side.accepted == 1)
-        clock.advance(10)
+        clock.advance(100)
         assert isinstance(call.exception(10), LMStudioTimeoutError)
         side.wait_until(lambda: side.ended == side.accepted == 1)
 
@@ -89,9 +89,9 @@ def test_failed_connect_raises_a_separate_error_in_each_of_forty_calls(server: E
 def test_unanswered_authentication_names_the_last_step_in_the_error(server: Emulator, clock: MovableClock) -> None:
     server.faults.add("never_auth")
     with ThreadPoolExecutor(1) as pool:
-        call = pool.submit(Client(server.url, timeout=Timeout(connect=10)).system.version)
+        call = pool.submit(Client(server.url, timeout=Timeout(connect=100)).system.version)
         server.wait_for(lambda frame: "authVersion" in frame.message)
-        clock.advance(10)
+        clock.advance(100)
         error = call.exception(10)
     assert isinstance(error, LMStudioTimeoutError)
     assert error.limit == "connect"
@@ -239,10 +239,10 @@ def test_longer_connect_limit_outlives_the_call_that_started_the_attempt(
 ) -> None:
     late = server.faults.add("slow_auth")
     model = client.llm.just_in_time(CHAT)
-    impatient = model.respond_stream("hi", timeout=Timeout(connect=10))
+    impatient = model.respond_stream("hi", timeout=Timeout(connect=100))
     late.wait_hit()
-    patient = model.respond_stream("hi", timeout=Timeout(connect=60))
-    clock.advance(10)
+    patient = model.respond_stream("hi", timeout=Timeout(connect=300))
+    clock.advance(100)
     with pytest.raises(LMStudioTimeoutError):
         impatient.result()
     late.release()

@@ -40,10 +40,10 @@ async def test_idle_limit_cancels_and_keeps_the_partial_text(server: Emulator, c
     server.script(Reply("One two three", hold=ThreadsafeEvent(), hold_after=2))
     async with AsyncClient(server.url) as client:
         model = await client.llm.model(CHAT)
-        stream = await model.respond_stream("hi", timeout=Timeout(first_packet=None, idle=10))
+        stream = await model.respond_stream("hi", timeout=Timeout(first_packet=None, idle=100))
         fragments = aiter(stream)  # kept, as letting go of it would cancel the prediction
         assert [str(await anext(fragments)) for _ in range(2)] == ["One", " two"]
-        clock.advance(10)
+        clock.advance(100)
         with pytest.raises(LMStudioTimeoutError) as raised:
             await stream.result()
         assert raised.value.limit == "idle"
@@ -83,12 +83,12 @@ def packets() -> Iterator[_Packets]:
 @pytest.mark.parametrize("kind", ["promptProcessingProgress", "fragment"])
 def test_packets_reset_the_idle_limit(packets: _Packets, kind: str, clock: MovableClock) -> None:
     with MisbehavingServer(_sends(packets)) as server, Client(server.url) as client:
-        stream = client.llm.just_in_time().respond_stream("hi", timeout=Timeout(idle=10))
+        stream = client.llm.just_in_time().respond_stream("hi", timeout=Timeout(idle=100))
         events = stream.events()
         for number in range(4):
             packets.put(_packet(kind, number))
             next(events)
-            clock.advance(6)
+            clock.advance(55)
         packets.put(None)
         with pytest.raises(LMStudioServerError, match="the answer is complete"):
             stream.result()
@@ -97,12 +97,12 @@ def test_packets_reset_the_idle_limit(packets: _Packets, kind: str, clock: Movab
 def test_packets_without_progress_do_not_reset_the_idle_limit(packets: _Packets, clock: MovableClock) -> None:
     """Number 13: what has reported nothing new is no sign of life."""
     with MisbehavingServer(_sends(packets)) as server, Client(server.url) as client:
-        stream = client.llm.just_in_time().respond_stream("hi", timeout=Timeout(idle=10))
+        stream = client.llm.just_in_time().respond_stream("hi", timeout=Timeout(idle=100))
         events = stream.events()
         for number in (2, 2, 1):
             packets.put(_packet("promptProcessingProgress", number))
             assert next(events) == PromptProgress(number / 10)
-            clock.advance(4)
+            clock.advance(40)
         with pytest.raises(LMStudioTimeoutError) as raised:
             stream.result()
         assert raised.value.limit == "idle"
@@ -111,12 +111,12 @@ def test_packets_without_progress_do_not_reset_the_idle_limit(packets: _Packets,
 
 def test_packets_do_not_reset_the_total_limit(packets: _Packets, clock: MovableClock) -> None:
     with MisbehavingServer(_sends(packets)) as server, Client(server.url) as client:
-        stream = client.llm.just_in_time().respond_stream("hi", timeout=Timeout(idle=30, total=10))
+        stream = client.llm.just_in_time().respond_stream("hi", timeout=Timeout(idle=300, total=100))
         events = stream.events()
         for number in range(2):
             packets.put(_packet("fragment", number))
             next(events)
-            clock.advance(6)
+            clock.advance(55)
         with pytest.raises(LMStudioTimeoutError) as raised:
             stream.result()
         assert raised.value.limit == "total"
@@ -125,10 +125,10 @@ def test_packets_do_not_reset_the_total_limit(packets: _Packets, clock: MovableC
 
 def test_total_limit_cancels(server: Emulator, client: Client, clock: MovableClock) -> None:
     server.script(Reply("One two three", hold=ThreadsafeEvent(), hold_after=1))
-    stream = client.llm.model(CHAT).respond_stream("hi", timeout=Timeout(total=10))
+    stream = client.llm.model(CHAT).respond_stream("hi", timeout=Timeout(total=100))
     fragments = iter(stream)
     next(fragments)
-    clock.advance(10)
+    clock.advance(100)
     with pytest.raises(LMStudioTimeoutError) as raised:
         stream.result()
     assert raised.value.limit == "total"
@@ -139,10 +139,10 @@ def test_total_limit_cancels(server: Emulator, client: Client, clock: MovableClo
 def test_idle_limit_error_names_the_last_progress(server: Emulator, client: Client, clock: MovableClock) -> None:
     server.script(Reply("One", progress=(0.0, 0.25)))
     server.faults.add("stall")
-    stream = client.llm.model(CHAT).respond_stream("hi", timeout=Timeout(idle=10))
+    stream = client.llm.model(CHAT).respond_stream("hi", timeout=Timeout(idle=100))
     events = stream.events()
     assert [next(events).progress for _ in range(2)] == [0.0, 0.25]  # type: ignore[union-attr]
-    clock.advance(10)
+    clock.advance(100)
     with pytest.raises(LMStudioTimeoutError) as raised:
         stream.result()
     assert raised.value.last_heard.startswith("promptProcessingProgress 0.25, ")
@@ -152,14 +152,14 @@ def test_idle_limit_error_names_the_last_progress(server: Emulator, client: Clie
 def test_load_time_counts_for_total_and_not_for_idle(server: Emulator, client: Client, clock: MovableClock) -> None:
     """Number 13: ``total`` bounds the complete call, loading included."""
     gate = server.load_hold = ThreadsafeEvent()
-    limits = Timeout(idle=4, total=10, first_packet=None)
+    limits = Timeout(idle=40, total=100, first_packet=None)
     stream = client.llm.just_in_time(UNLOADED).respond_stream("hi", timeout=limits)
     events = stream.events()
     next(events)  # the load reports progress
     loading = server.wait_for(opens("getOrLoad"))
-    clock.advance(5)
+    clock.advance(50)
     assert cancels(server) == []
-    clock.advance(5)
+    clock.advance(50)
     with pytest.raises(LMStudioTimeoutError) as caught:
         stream.result()
     assert caught.value.limit == "total"
@@ -173,13 +173,13 @@ def test_load_that_a_later_request_waits_for_survives_the_total_of_an_earlier_on
 ) -> None:
     gate = server.load_hold = ThreadsafeEvent()
     model = client.llm.just_in_time(UNLOADED)
-    limits = Timeout(total=10)  # of both: requests with other limits have a load of their own
+    limits = Timeout(total=100)  # of both: requests with other limits have a load of their own
     earlier = model.respond_stream("hi", timeout=limits)
     server.wait_for(opens("getOrLoad"))
-    clock.advance(6)
+    clock.advance(55)
     later = model.respond_stream("hi", timeout=limits)
     connections(server.url)  # the I/O thread answers in order: by now the second stream has joined the load
-    clock.advance(6)
+    clock.advance(55)
     with pytest.raises(LMStudioTimeoutError):
         earlier.result()
     gate.set()
@@ -191,11 +191,11 @@ def test_load_that_a_later_request_waits_for_survives_the_total_of_an_earlier_on
 def test_load_without_progress_ends_by_the_load_limit(server: Emulator, client: Client, clock: MovableClock) -> None:
     server.load_hold = ThreadsafeEvent()
     server.load_progress = (0.25, 1.0)
-    stream = client.llm.just_in_time(UNLOADED).respond_stream("hi", timeout=Timeout(load=10))
+    stream = client.llm.just_in_time(UNLOADED).respond_stream("hi", timeout=Timeout(load=100))
     events = stream.events()
     while next(events).progress != 0.25:  # type: ignore[union-attr]
         pass
-    clock.advance(10)
+    clock.advance(100)
     with pytest.raises(LMStudioTimeoutError) as raised:
         stream.result()
     assert raised.value.limit == "load"

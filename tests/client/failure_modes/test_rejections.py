@@ -75,10 +75,10 @@ def test_eight_concurrent_rejections_raise_within_the_first_packet_limit(
     """Only five warnings are sent; requests that none of them names end by their time limit."""
     model = client.llm.model(CHAT)
     server.faults.add("warning_instead", times=8)
-    streams = [model.respond_stream("hi", timeout=Timeout(first_packet=10)) for _ in range(8)]
+    streams = [model.respond_stream("hi", timeout=Timeout(first_packet=100)) for _ in range(8)]
     wait_for_predictions(server, 8)
     server.wait_until(lambda: _all_warnings_sent(server))
-    clock.advance(10)
+    clock.advance(100)
     for stream in streams:
         with pytest.raises((LMStudioRequestRejectedError, LMStudioTimeoutError)):
             stream.result()

@@ -145,12 +145,12 @@ def test_dead_socket_under_an_answer_ends_by_the_idle_limit(
     server: Emulator, proxy: Proxy, clock: MovableClock
 ) -> None:
     server.script(Reply("One two three", hold=ThreadsafeEvent(), hold_after=1))
-    with Client(proxy.url, timeout=Timeout(idle=10)) as client:
+    with Client(proxy.url, timeout=Timeout(idle=100)) as client:
         stream = client.llm.model(CHAT).respond_stream("hi")
         words = iter(stream)  # kept, as letting go of it would cancel the prediction
         assert next(words).content.strip() == "One"
         proxy.freeze()
-        clock.advance(10)
+        clock.advance(100)
         with pytest.raises(LMStudioTimeoutError) as raised:
             stream.result()
         assert raised.value.limit == "idle"
