@@ -155,8 +155,8 @@ IGNORED_IN_CONSTRUCTOR = frozenset(
         "should_use_structured_outputs",
     }
 )
-"""Settings of other integrations that are about their own way to a server. A constructor warns of them, unless they
-are empty."""
+"""Settings of other integrations that configure their own client. A constructor warns of them, unless they are
+empty."""
 
 REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "n": ((1,), "LM Studio gives one answer per request: send the request several times"),
@@ -212,8 +212,8 @@ REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "context_management": ((), "pass context_overflow_policy='truncateMiddle' or 'rollingWindow'"),
     "dimensions": ((), "only embeddings have dimensions"),
 }
-"""Settings that would change the answer and that LM Studio does not have: values that change nothing, and what to do
-instead. Empty values are ignored, too."""
+"""Settings that would change the answer, and that have no counterpart of the same form here: the values that are
+ignored, because they change nothing, and the advice for all other values. Empty values are ignored, too."""
 
 _EFFORT: dict[str, bool | int] = {
     "none": False,
@@ -224,7 +224,11 @@ _EFFORT: dict[str, bool | int] = {
     "xhigh": True,
     "max": True,
 }
-"""Guess: LM Studio has no effort levels of its own, so each becomes a budget in tokens; "high" has none."""
+"""What ``reasoning`` is for each effort: off, a budget in tokens, or on without a budget. Guess: LM Studio has no
+efforts of its own; the budgets are our choice."""
+
+_DEFAULT_IF_NONE = frozenset({"max_retries", "prediction_config", "raw_completion"})
+"""Settings of which ``None`` means the default in other integrations."""
 
 _DURATION = re.compile(r"-?(?:(?:\d+(?:\.\d+)?\s*(?:ms|s|m|h)\s*)+|\d+(?:\.\d+)?)")
 _PART_OF_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?")
@@ -246,8 +250,8 @@ def unknown_name(name: str, known: Collection[str], what: str, names: Iterable[s
 def translate_constructor(values: Mapping[str, Any], fields: Collection[str], own: Mapping[str, str]) -> dict[str, Any]:
     """The arguments of a constructor under the names of ``fields``.
 
-    ``own``: the class's field for a setting whose field has another name than the setting itself. Names in ``IGNORED``
-    are dropped with a warning.
+    ``own``: for each common name under which this class has no field, the name of its field. Names in ``IGNORED`` and
+    ``IGNORED_IN_CONSTRUCTOR`` are dropped, with a warning if they have a value.
 
     Raises:
         LMStudioValueError: An unknown name, with the nearest right one; one setting under two names; a refused name.
@@ -282,7 +286,7 @@ def _translate(
 ) -> dict[str, Any]:
     made: dict[str, Any] = {}
     named: dict[str, str] = {}
-    values = _with_named_settings(values, known)
+    values = _with_named_settings(values, known, own)
     if values.get("logprobs") is True and values.get("top_logprobs") is not None:  # OpenAI's pair is one setting here
         values = {**values, "logprobs": values["top_logprobs"] or True, "top_logprobs": None}
     for name, value in values.items():
@@ -295,7 +299,7 @@ def _translate(
         else:
             raise error(_misplaced(name, name, known, what, own, settings))
         for setting, item in pairs.items():
-            if setting == "max_retries" and item is None:  # elsewhere it means the default
+            if item is None and setting in _DEFAULT_IF_NONE | {own.get("prediction_config")}:
                 continue
             if setting not in known:
                 if warn and _is_empty(item):
@@ -331,23 +335,38 @@ def _misplaced(
     return unknown_name(name, known, what, names)
 
 
-def _with_named_settings(values: Mapping[str, Any], known: Collection[str]) -> Mapping[str, Any]:
+def _with_named_settings(
+    values: Mapping[str, Any], known: Collection[str], own: Mapping[str, str]
+) -> Mapping[str, Any]:
     """``values`` with what ``extra_body``, ``options`` and the like hold under other names than LM Studio's.
 
-    Those settings are passed as if they stood beside the dictionary (``extra_body={"ttl": 300}``); a setting that does
-    stand there wins. The dictionary keeps the others.
+    Those settings are passed as if they stood beside the dictionary (``extra_body={"ttl": 300}``), unless the same
+    setting does stand there, under this name or another, which wins. The dictionary keeps the others.
+
+    Raises:
+        LMStudioValueError: Two of the dictionaries hold different values of one name.
     """
     made = dict(values)
+    beside = {setting for name, value in values.items() if value is not None for setting in _meant(name, own)}
+    found: dict[str, Any] = {}
     for name, bundle in values.items():
         if not isinstance(bundle, Mapping) or SYNONYMS.get(name, name) != "prediction_config":
             continue
-        moved = {
-            key: item for key, item in bundle.items() if key not in _LM_STUDIO_NAMES and _is_known_name(key, known)
-        }
+        moved = [key for key in bundle if key not in _LM_STUDIO_NAMES and _is_known_name(key, known)]
         if moved:
             made[name] = {key: item for key, item in bundle.items() if key not in moved}
-            made = {**moved, **made}
-    return made
+        for key in moved:
+            if key in found and found[key] != bundle[key]:
+                raise LMStudioValueError(f"{key!r} has two values in different dictionaries: pass one of them")
+            if not beside & set(_meant(key, own)):
+                found[key] = bundle[key]
+    return {**found, **made}
+
+
+def _meant(name: str, own: Mapping[str, str]) -> tuple[str, ...]:
+    """The field that a name stands for."""
+    setting = own.get(name) or SYNONYMS.get(name) or _CONVERTED_TO.get(name) or name
+    return (own.get(setting, setting),)
 
 
 def _is_known_name(name: Any, known: Collection[str]) -> bool:
@@ -378,12 +397,12 @@ def _read_value(setting: str, value: Any) -> Any:
     if setting == "context_window" and value == -1:  # LlamaIndex's Ollama: as the model says
         return None
     if setting == "timeout":
-        return _seconds(value)
+        return _time_limits(value)
     return value
 
 
-def _seconds(value: Any) -> Any:
-    """The time limits that OpenAI's client takes, ``(connect, read)`` or an ``httpx.Timeout``, as a mapping."""
+def _time_limits(value: Any) -> Any:
+    """``(connect, read)`` or an ``httpx.Timeout``, as OpenAI's client takes them, as a mapping; others unchanged."""
     if isinstance(value, tuple) and len(value) == 2:
         connect, read = value
     elif not isinstance(value, Timeout) and hasattr(value, "connect") and hasattr(value, "read"):
@@ -411,15 +430,16 @@ def _is_empty(value: Any) -> bool:
 def _keep_alive(value: Any) -> dict[str, Any]:
     """Ollama's ``keep_alive``: seconds, or text like "5m"; negative is for ever."""
     given = value
-    if isinstance(value, str):
-        text = value.strip()
-        if _DURATION.fullmatch(text) is None:
-            raise LMStudioValueError(f"keep_alive={value!r}: expected seconds or a duration like '5m', '1h30m' or '-1'")
+    if value is None or value == "":
+        return {}
+    if isinstance(value, str) and _DURATION.fullmatch(text := value.strip()) is not None:
         value = sum(float(number) * _UNITS[unit] for number, unit in _PART_OF_DURATION.findall(text))
         value = -1 if text.startswith("-") else value
+    if isinstance(value, (str, bool)):
+        raise LMStudioValueError(f"keep_alive={given!r}: expected seconds or a duration like '5m', '1h30m' or '-1'")
     if isinstance(value, (int, float)) and value < 0:
         value = None
-    if value == 0 and not isinstance(value, bool):
+    if value == 0:
         raise LMStudioValueError(
             f"keep_alive={given!r}: LM Studio cannot unload a model right after an answer; pass some seconds, such as 1"
         )
@@ -440,7 +460,7 @@ def _json_mode(value: Any) -> dict[str, Any]:
 def _effort(value: Any) -> dict[str, Any]:
     if value is None:
         return {}
-    if value not in _EFFORT:
+    if not isinstance(value, str) or value not in _EFFORT:
         raise LMStudioValueError(f"reasoning_effort={value!r}: expected one of {', '.join(_EFFORT)}")
     return {"reasoning": _EFFORT[value]}
 
@@ -456,7 +476,9 @@ def _reasoning_object(setting: str, value: Mapping[str, Any]) -> bool | int | No
         return False
     budget = _first_given(value, "budget_tokens", "max_tokens")
     if budget is not None:
-        return int(budget)
+        if isinstance(budget, bool) or not isinstance(budget, int):
+            raise LMStudioValueError(f"{setting}={dict(value)!r}: expected the budget as an integer of tokens")
+        return budget
     effort: bool | int | None = _effort(value.get("effort")).get("reasoning")
     if effort is None and (value.get("type") == "enabled" or value.get("enabled") is True):
         return True
@@ -480,7 +502,7 @@ def _top_logprobs(value: Any) -> dict[str, Any]:
 
 
 def _is_chat_model(value: Any) -> dict[str, Any]:
-    return {"raw_completion": not value}
+    return {} if value is None else {"raw_completion": not value}
 
 
 def _chat_template_kwargs(value: Any) -> dict[str, Any]:
@@ -494,11 +516,15 @@ def _chat_template_kwargs(value: Any) -> dict[str, Any]:
 
 
 def _client_kwargs(value: Any) -> dict[str, Any]:
-    """What ChatOllama passes to httpx: its headers and basic authentication mean the same here."""
+    """What ChatOllama passes to httpx: headers, basic authentication and the time limit mean the same here."""
     found: dict[str, Any] = {}
     for name, item in (value or {}).items():
+        if item is None:
+            continue
         if name == "headers":
-            found["headers"] = {**found.get("headers", {}), **item}
+            found["headers"] = {**found.get("headers", {}), **dict(item)}
+        elif name == "timeout":
+            found["timeout"] = _time_limits(item)
         elif name == "auth" and isinstance(item, tuple) and len(item) == 2:
             found["headers"] = {**found.get("headers", {}), "Authorization": basic_authorization(*item)}
         else:

@@ -1,7 +1,7 @@
-"""One prediction: a model's settings and the keywords of a call -> the arguments of the client's methods.
+"""Makes the arguments of the client's methods from a model's settings and the keywords of a call.
 
-Both adapters use it. Their settings and keywords come under the common names: those of the fields of
-``CommonSettings``, ``compat.names`` and LangChain's classes (``context_length``, ``reasoning``, ``prediction_config``).
+Both adapters use it, and pass their settings and keywords under one set of names: those of ``CommonSettings`` and of
+LangChain's classes (``context_length``, ``reasoning``, ``prediction_config``).
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ NO_CALL: Mapping[str, Any] = MappingProxyType({})
 class ResponseOptions:
     """What was requested of one response.
 
-    ``answer_tool``: the tool whose arguments are the text of the answer. ``is_forced_call``: a tool call was requested.
-    ``raise_incomplete``: an incomplete document or forced call is an error.
+    ``answer_tool``: the tool whose arguments are the text of the answer. ``is_forced_call``: the answer must be a tool
+    call. ``raise_incomplete``: an incomplete document or forced call is an error.
     """
 
     answer_tool: str | None = None
@@ -36,11 +36,11 @@ class ResponseOptions:
     raise_incomplete: bool = True
 
     def check(self, result: PredictionResult) -> PredictionResult:
-        """``result`` itself.
+        """Return ``result`` unchanged.
 
         Raises:
             LMStudioModelUnloadedError, LMStudioServerError: A failure ended the prediction.
-            LMStudioStructuredOutputError: The result is incomplete and may not be.
+            LMStudioStructuredOutputError: The result is incomplete, and ``raise_incomplete`` is set.
         """
         result.raise_for_stop_reason()
         if self.raise_incomplete:
@@ -50,14 +50,14 @@ class ResponseOptions:
 
 @dataclass(frozen=True, slots=True)
 class PredictionRequest:
-    """What the client is to do.
+    """The arguments of one prediction by the client.
 
-    ``subject`` is a ``PreparedHistory``, or as ``str`` a prompt that is sent without a chat template. ``load`` are the
-    options of ``just_in_time``, ``options`` those of ``respond_stream`` or ``complete_stream``. ``context_length``
-    (tokens) is the one that was asked for.
+    ``prompt``: a ``PreparedHistory``, or text that is sent without a chat template. ``load``: the options of
+    ``just_in_time``. ``options``: those of ``respond_stream`` or ``complete_stream``. ``context_length``: the tokens
+    with which the model is to be loaded, ``None`` if that is not set.
     """
 
-    subject: Any
+    prompt: Any
     model: str | None = None
     load: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -67,30 +67,30 @@ class PredictionRequest:
     def start(self, client: Client, *, watch_queue: bool) -> PredictionStream:
         """Start the prediction. ``watch_queue``: report the request's place in LM Studio's queue."""
         llm = client.llm.just_in_time(self.model, **self.load)
-        stream = llm.complete_stream if isinstance(self.subject, str) else llm.respond_stream
-        return stream(self.subject, **self.options, watch_queue=watch_queue)
+        start = llm.complete_stream if isinstance(self.prompt, str) else llm.respond_stream
+        return start(self.prompt, **self.options, watch_queue=watch_queue)
 
     async def astart(self, client: AsyncClient, *, watch_queue: bool) -> AsyncPredictionStream:
         """``start`` for coroutines."""
         llm = client.llm.just_in_time(self.model, **self.load)
-        start = llm.complete_stream if isinstance(self.subject, str) else llm.respond_stream
-        stream: AsyncPredictionStream = await start(self.subject, **self.options, watch_queue=watch_queue)
+        start = llm.complete_stream if isinstance(self.prompt, str) else llm.respond_stream
+        stream: AsyncPredictionStream = await start(self.prompt, **self.options, watch_queue=watch_queue)
         return stream
 
 
 def prediction_request(
     setting: Setting,
     call: Mapping[str, Any],
-    subject: Any,
+    prompt: Any,
     *,
     answer_tool: str | None = None,
     **options: Any,
 ) -> PredictionRequest:
     """The request of one call. A keyword of the call wins over the model's setting, also as ``None``.
 
-    ``options`` are further options of the client's method, such as ``tools``; ``None`` leaves one out.
-    ``prediction_config`` and ``load_config`` of a call are merged into the model's; ``config`` (LM Studio's names) wins
-    over every other setting of the prediction.
+    ``prediction_config`` and ``load_config`` of a call are merged into the model's instead; ``config`` (LM Studio's
+    names) wins over every other setting of the prediction. ``options`` are further options of the client's method, such
+    as ``tools``; ``None`` leaves one out.
 
     Raises:
         LMStudioValueError: A setting that LM Studio cannot take.
@@ -117,16 +117,17 @@ def prediction_request(
         "on_first_token": value("on_first_token"),
         **options,
     }
+    load = load_options(setting, call)
     return PredictionRequest(
-        subject=subject,
+        prompt=prompt,
         model=value("model"),
-        load=load_options(setting, call),
+        load=load,
         options={name: item for name, item in made.items() if item is not None},
-        context_length=value("context_length"),
+        context_length=(load["config"] or {}).get("contextLength"),
         response=ResponseOptions(
             answer_tool,
             is_forced_call=made.get("tool_choice") not in (None, "auto", "none"),
-            raise_incomplete=call.get("raise_incomplete", True),
+            raise_incomplete=call.get("raise_incomplete") is not False,
         ),
     )
 
@@ -134,8 +135,8 @@ def prediction_request(
 def load_options(setting: Setting, call: Mapping[str, Any] = NO_CALL) -> dict[str, Any]:
     """How to load the model, as the client's ``just_in_time`` takes it.
 
-    ``context_length`` is the ``contextLength`` of a ``load_config`` that has none itself. What a call says wins over
-    the model's settings.
+    ``context_length`` becomes ``contextLength``, unless ``load_config`` has that. A call's ``ttl``, ``context_length``
+    and ``load_config`` win over the model's; ``device`` and ``check_resources`` are settings of the model only.
     """
     config: dict[str, Any] = {}
     if setting("context_length") is not None:
@@ -147,5 +148,9 @@ def load_options(setting: Setting, call: Mapping[str, Any] = NO_CALL) -> dict[st
             config["contextLength"] = call["context_length"]
     config |= merged_config(call.get("load_config"))
     options = {"ttl": call["ttl"] if "ttl" in call else setting("ttl"), "config": config or None}
-    named = {name: value for name in ("device", "check_resources") if (value := setting(name)) not in (None, False)}
+    named = {
+        name: value
+        for name in ("device", "check_resources")
+        if (value := setting(name)) is not None and value is not False
+    }
     return options | named

@@ -54,3 +54,13 @@ def test_context_length_of_a_call_is_warned_of(
     model = kind(model="emulator/chat", base_url=lmstudio_emulator.url)
     model.complete("x", num_ctx=9999) if kind is LMStudio else model.invoke("x", num_ctx=9999)
     assert "9999" in caplog.text
+
+
+@pytest.mark.parametrize("kind", [ChatLMStudio, LMStudio])
+@pytest.mark.parametrize("name", ["contextLength", "context_length"])
+def test_context_length_of_a_load_config_is_warned_of(
+    kind: type, name: str, lmstudio_emulator: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = kind(model="emulator/chat", base_url=lmstudio_emulator.url, load_config={name: 9999})
+    model.complete("x") if kind is LMStudio else model.invoke("x")
+    assert "9999" in caplog.text

@@ -237,3 +237,57 @@ def test_load_settings_in_a_dictionary_of_embeddings_are_understood() -> None:
 def test_unknown_setting_of_embeddings_names_load_config() -> None:
     with pytest.raises(ValueError, match="unknown setting 'zzz': settings for loading the model go into load_config"):
         LMStudioEmbeddings(zzz=1)  # type: ignore[call-arg]  # the mistake
+
+
+_OWN = {"context_length": "context_window", "prediction_config": "additional_kwargs"}
+_BUNDLE_FIELDS = {"context_window", "additional_kwargs", "ttl"}
+
+
+@pytest.mark.parametrize("beside", ["context_window", "context_length", "num_ctx"])
+def test_setting_beside_a_dictionary_wins_under_every_name(beside: str) -> None:
+    given = {"extra_body": {"num_ctx": 4096, "ttl": 5}, beside: 8192}
+    assert translate_constructor(given, _BUNDLE_FIELDS, _OWN) == {
+        "context_window": 8192,
+        "ttl": 5,
+        "additional_kwargs": {},
+    }
+
+
+def test_two_dictionaries_with_different_values_of_one_name_raise() -> None:
+    given = {"extra_body": {"num_ctx": 4096}, "options": {"num_ctx": 8192}}
+    with pytest.raises(LMStudioValueError, match="'num_ctx' has two values"):
+        translate_constructor(given, _BUNDLE_FIELDS, _OWN)
+
+
+@pytest.mark.parametrize("value", [True, False, "soon"])
+def test_keep_alive_that_is_no_duration_raises(value: Any) -> None:
+    with pytest.raises(LMStudioValueError, match="expected seconds or a duration"):
+        translate_call({"keep_alive": value}, FIELDS, {})
+
+
+@pytest.mark.parametrize("effort", [["low"], {"a": 1}, 5, "LOW"])
+def test_effort_that_is_no_level_raises(effort: Any) -> None:
+    for given in ({"reasoning_effort": effort}, {"reasoning": {"effort": effort}}):
+        with pytest.raises(LMStudioValueError, match="expected one of none, minimal"):
+            translate_call(given, FIELDS, {})
+
+
+@pytest.mark.parametrize("budget", ["many", 1.5, True])
+def test_budget_that_is_no_integer_raises(budget: Any) -> None:
+    with pytest.raises(LMStudioValueError, match="an integer of tokens"):
+        translate_call({"reasoning": {"type": "enabled", "budget_tokens": budget}}, FIELDS, {})
+
+
+@pytest.mark.parametrize(
+    "given", [{"is_chat_model": None}, {"keep_alive": ""}, {"keep_alive": None}, {"model_kwargs": None}]
+)
+def test_setting_that_is_left_open_keeps_its_default(given: dict[str, Any]) -> None:
+    assert translate_constructor(given, {*FIELDS, "raw_completion"}, {}) == {}
+
+
+def test_client_kwargs_have_headers_and_a_time_limit() -> None:
+    fields = {"headers", "timeout"}
+    given = {"client_kwargs": {"headers": {"a": "b"}, "timeout": (1, 2), "auth": None}}
+    limits = {"connect": 1, "first_packet": 2, "idle": 2}
+    assert translate_constructor(given, fields, {}) == {"headers": {"a": "b"}, "timeout": limits}
+    assert translate_constructor({"client_kwargs": {"headers": None, "timeout": None}}, fields, {}) == {}
