@@ -264,8 +264,16 @@ class Chat:
         return f"Chat({len(self._messages)} messages)"
 
     def __str__(self) -> str:
-        """The conversation for people: a line for each part, behind the role of its message."""
-        return "\n".join(f"{message.role}: {_shown(part)}" for message in self._messages for part in message.content)
+        """The conversation for people: a line for each part, behind the role of its message.
+
+        An empty text beside other parts, as assistant messages with tool calls have it, is left out.
+        """
+        return "\n".join(
+            f"{message.role}: {_shown(part)}"
+            for message in self._messages
+            for part in message.content
+            if len(message.content) == 1 or not isinstance(part, TextPart) or part.text
+        )
 
 
 def _shown(part: Any) -> str:

@@ -46,7 +46,7 @@ LoadProgressCallback = Callable[[float], Any]
 
 
 class Model(BaseModelHandle):
-    """A model of either kind."""
+    """What language models and embedding models have in common."""
 
     @overload
     def tokenize(self, input: str) -> list[int]: ...  # type: ignore[overload-overlap]  # text is a sequence of text, too
@@ -72,7 +72,7 @@ class Model(BaseModelHandle):
         return info.context_length
 
     def get_processing_state(self) -> ProcessingState:
-        """What it does now ("idle", "processingPrompt", "generating", "computingEmbedding"), and how many wait."""
+        """Its state ("idle", "processingPrompt", "generating", "computingEmbedding"), and how many requests wait."""
         return wait(self._ask(self._calls.get_processing_state()))
 
     def unload(self) -> None:
@@ -81,9 +81,10 @@ class Model(BaseModelHandle):
 
 
 class LLM(Model):
-    """A language model. It is loaded at its first use if it is not loaded yet, and addressed by its identifier.
+    """A language model.
 
-    ``client.llm.model(key)`` loads it now, ``client.llm.just_in_time(key)`` with its first request.
+    ``client.llm.model(key)`` loads it at once if it is not loaded; the handle of ``client.llm.just_in_time(key)`` does
+    so with its first request. A model that was unloaded meanwhile is loaded again.
 
     Example: Call
         ```python
@@ -150,18 +151,18 @@ class LLM(Model):
         ```python
         print(model.count_tokens("Why is the sky blue?"), "of", model.get_context_length())
         #> 6 of 4096
-        text = model.apply_prompt_template(chat)  # the chat as the model gets it
+        text = model.apply_prompt_template(chat)  # the text that the model reads
         ```
 
     Raises:
-        LMStudioError: All methods raise the errors of ``lmstudio_integrations.errors``; one that ends an answer has
-            what had come before in ``error.partial``.
+        LMStudioError: All methods raise the errors of ``lmstudio_integrations.errors``. If one interrupts an answer,
+            ``error.partial`` has what was received before.
 
     Source: LM Studio, "Chat Completion", "Text Completion" and "Agentic Flows" (lmstudio-python).
     """
 
     def get_load_config(self) -> ReportedLlmLoadConfig:
-        """How it was loaded: a dictionary under LM Studio's names, with attributes (``.context_length``)."""
+        """Its load settings: a dictionary with LM Studio's names, also readable as attributes (``.context_length``)."""
         config: ReportedLlmLoadConfig = wait(self._ask(self._calls.get_load_config()))
         return config
 
@@ -189,13 +190,18 @@ class LLM(Model):
         response_format: ResponseFormat | None = None,
         **options: Unpack[PredictionOptions],
     ) -> PredictionResult[Any]:
-        """Answer a chat: text, a JSON history, a list of messages or a ``Chat``.
+        """Answer a chat.
 
-        ``response_format``: a ``TypedDict``, a pydantic class, a JSON schema, or LM Studio's own form of one. The
-        result's ``parsed`` is a ``TypedDict``'s dictionary or, of a pydantic class, a ``dict[str, Any]``; an incomplete
-        document is text, hence ``| str``. ``result.parsed_as(Book)`` is an object of a class. For ``options`` see
-        ``PredictionOptions``. Raises ``LMStudioValueError`` for what LM Studio would refuse, else the errors of
-        ``PredictionStream``.
+        Args:
+            history: Text, a JSON history, a list of messages or a ``Chat``; the option ``input`` is another name.
+            response_format: A ``TypedDict``, a pydantic class, a JSON schema, or LM Studio's own form of one.
+                ``result.parsed`` is then the document as a dictionary (of the ``TypedDict``, if one was given), and
+                ``result.parsed_as(Book)`` an object of a class. If the document is incomplete, ``parsed`` is its text.
+            **options: See ``PredictionOptions``.
+
+        Raises:
+            LMStudioValueError: LM Studio would refuse the history or an option.
+            LMStudioError: As ``PredictionStream``.
         """
         stream: PredictionStream[Any]
         stream = self._start(PredictionStream, history, options, response_format, raw=False)
@@ -226,7 +232,7 @@ class LLM(Model):
         response_format: ResponseFormat | None = None,
         **options: Unpack[PredictionOptions],
     ) -> PredictionStream[Any]:
-        """The same as a stream. Returns at once; connecting, loading and their errors come with the first read."""
+        """``respond`` as a stream. Returns at once; errors of connecting and loading are raised by the first read."""
         return self._start(PredictionStream, history, options, response_format, raw=False)
 
     @overload
@@ -267,15 +273,15 @@ class LLM(Model):
     def complete_stream(
         self, prompt: str, *, response_format: ResponseFormat | None = None, **options: Unpack[CompletionOptions]
     ) -> PredictionStream[Any]:
-        """The same as a stream."""
+        """``complete`` as a stream."""
         return self._start(PredictionStream, prompt, options, response_format, raw=True)
 
     @shows_options(ActOptions, max_parallel_tool_calls=1)
     def act(self, chat: History, tools: Iterable[ToolInput], **options: Unpack[ActOptions]) -> ActResult:
         """Answer a chat, running the tools that the model calls, until it answers without a tool call.
 
-        ``chat`` is what ``respond`` takes, and is not changed. ``tools``: functions with type hints, mappings with an
-        ``"implementation"``, ``ToolFunctionDef`` objects, tools of LangChain or LlamaIndex.
+        ``chat`` is what ``respond`` takes; ``act`` itself does not change it. ``tools``: functions with type hints,
+        mappings with an ``"implementation"``, ``ToolFunctionDef`` objects, tools of LangChain or LlamaIndex.
         Tools run on threads of their own.
         For ``options`` see ``ActOptions``.
 
@@ -286,7 +292,6 @@ class LLM(Model):
             result = model.act(chat, [add], on_message=chat.append)
             print(chat)
             #> user: What is 17 + 25?
-            #> assistant:
             #> assistant: calls add({"a": 17, "b": 25})
             #> tool: add returned 42
             #> assistant: 17 + 25 is 42.
@@ -315,7 +320,7 @@ class LLM(Model):
         omit_bos_token: bool | None = None,
         omit_eos_token: bool | None = None,
     ) -> str:
-        """The chat as the model would see it, tools included.
+        """The chat and the tools as the text that the model would read.
 
         ``opts`` holds the same options under LM Studio's names: ``omitBosToken``, ``omitEosToken``,
         ``toolDefinitions``.
@@ -326,16 +331,16 @@ class LLM(Model):
     def get_base_prediction_config(
         self, *, ignore_server_session_config: bool | None = None
     ) -> ReportedPredictionConfig:
-        """The settings of a prediction that sets none itself: a dictionary under LM Studio's names, with attributes."""
+        """The default settings of predictions: a dictionary with LM Studio's names, also readable as attributes."""
         return wait(self._ask(self._calls.get_base_prediction_config(ignore_server_session_config)))
 
     def preload_draft_model(self, draft_model_key: str) -> None:
-        """Load the draft model of later predictions (``draft_model=``) now, so that the first need not wait for it."""
+        """Load the draft model of later predictions (``draft_model=``) now, so that the first one does not wait."""
         wait(self._ask(self._calls.preload_draft_model(draft_model_key)))
 
 
 class EmbeddingModel(Model):
-    """An embedding model. It is loaded at its first use if it is not loaded yet.
+    """An embedding model. It is loaded as an ``LLM`` is.
 
     Example:
         ```python
@@ -352,14 +357,14 @@ class EmbeddingModel(Model):
         ```
 
     Raises:
-        LMStudioContextOverflowError: A text is longer than the model's context, unless ``long_texts`` is changed.
+        LMStudioContextOverflowError: A text is longer than the model's context, and ``long_texts`` is "error".
         LMStudioError: As ``LLM``.
 
     Source: LM Studio, "Embedding" (lmstudio-python).
     """
 
     def get_load_config(self) -> ReportedEmbeddingLoadConfig:
-        """How it was loaded: a dictionary under LM Studio's names, with attributes (``.context_length``)."""
+        """Its load settings: a dictionary with LM Studio's names, also readable as attributes (``.context_length``)."""
         config: ReportedEmbeddingLoadConfig = wait(self._ask(self._calls.get_load_config()))
         return config
 
@@ -370,9 +375,12 @@ class EmbeddingModel(Model):
     def embed(self, input: str | Iterable[str], *, long_texts: LongTexts = "error") -> list[float] | list[list[float]]:
         """The embedding of a text, or of each of several in their order, some of them at once.
 
-        ``long_texts``: a text that has more tokens than the model's context is an error that names its number
-        ("error"), or is embedded in parts whose vectors are averaged ("split"), or is sent as it is ("unchecked": LM
-        Studio then embeds its beginning). Only texts of more than 254 bytes cost further requests for it.
+        Args:
+            input: A text, or an iterable of texts.
+            long_texts: What happens to a text that has more tokens than the model's context. "error": an error with
+                the text's index. "split": it is embedded in parts whose vectors are averaged. "unchecked": it is sent
+                as it is, and LM Studio embeds its beginning. The check needs requests only for texts of more than 254
+                bytes.
         """
         if isinstance(input, str):
             return requests.read_embeddings(wait(self._embed([input], long_texts)))[0]

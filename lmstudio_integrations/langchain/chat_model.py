@@ -62,8 +62,9 @@ class ChatLMStudio(LMStudioBase, BaseChatModel):
     """A chat model that LM Studio runs.
 
     Constructing it opens no connection. The first call connects, and loads the model if it is not loaded; LM Studio
-    unloads it after ``ttl`` seconds without requests (default: 3600). All settings are keywords of a call, too, or of
-    ``bind``, and the call wins. An unknown keyword raises an error that names the nearest one.
+    unloads it after ``ttl`` seconds without requests (default: 3600). Settings of the prediction and of loading are
+    keywords of a call, too, or of ``bind``, and the call wins; those of the connection and of messages are not. An
+    unknown keyword raises an error that names the nearest one.
 
     Example: Construct
         ```python
@@ -73,8 +74,8 @@ class ChatLMStudio(LMStudioBase, BaseChatModel):
             model="qwen/qwen3-4b",  # LM Studio's model key; without it, any model that is loaded
             temperature=0,
             max_tokens=500,
-            # base_url="ws://192.168.0.7:1234": LMSTUDIO_BASE_URL, else LM Studio on this machine
-            # api_token="sk-lm-...": LMSTUDIO_API_TOKEN
+            # base_url="ws://192.168.0.7:1234",  # default: the variable LMSTUDIO_BASE_URL, else this machine
+            # api_token="sk-lm-...",  # default: the variable LMSTUDIO_API_TOKEN
         )
         ```
 
@@ -93,7 +94,8 @@ class ChatLMStudio(LMStudioBase, BaseChatModel):
         #> Air| scatters| blue| light| more| than| red|.||
         ```
 
-        The sum of all chunks is the message of ``invoke``. ``break`` cancels the prediction in LM Studio.
+        The sum of all chunks is the message of ``invoke``; the last chunk has metadata and no text. ``break`` cancels
+        the prediction in LM Studio.
 
     Example: Async
         ```python
@@ -132,7 +134,7 @@ class ChatLMStudio(LMStudioBase, BaseChatModel):
         #> destination='the island' hour=7
         ```
 
-        LM Studio holds any model to the schema by a grammar. A document that a limit cut off raises
+        LM Studio restricts the model's output to the schema. A document that a limit truncates raises
         ``LMStudioStructuredOutputError``.
 
     Example: Images
@@ -167,8 +169,8 @@ class ChatLMStudio(LMStudioBase, BaseChatModel):
         #> stop {'stop_reason': 'eosFound', 'tokens_per_second': ..., 'time_to_first_token_sec': ..., ...}
         ```
 
-        ``model_info`` there is the instance that answered, with its context length. Of a stream, the last chunk with
-        metadata has all of it.
+        ``model_info`` there is the instance that answered, with its context length. In a stream, the last chunk has
+        all of this.
 
     Example: Progress
         ```python
@@ -193,7 +195,7 @@ class ChatLMStudio(LMStudioBase, BaseChatModel):
         #> 8192
         ```
 
-        They apply if this model loads it. A model that is loaded already stays as it is.
+        They apply only if a request of this object loads the model. A model that is loaded already is not changed.
 
     Raises:
         LMStudioError: The errors of ``lmstudio_integrations.langchain.errors``, which are LangChain's as well. One that
@@ -209,12 +211,12 @@ class ChatLMStudio(LMStudioBase, BaseChatModel):
     """``True``: ``invoke`` streams, too, for handlers of tokens; ``False``: ``stream`` gives one chunk."""
 
     send_reasoning: bool | None = None
-    """Whether the model's earlier reasoning is sent back: ``True`` all of it, ``False`` none, ``None`` that of the
-    messages since the last user message, which models need between tool calls. The chat template may drop it."""
+    """Whether the model's earlier reasoning is sent back: ``True`` all of it, ``False`` none, ``None`` only that after
+    the last user message, which models need between tool calls. The chat template may drop it."""
 
     merge_messages: bool = True
-    """Whether neighbouring messages of one role are merged, and late system messages with the user messages beside
-    them: strict chat templates accept neither."""
+    """Whether consecutive messages of one role are merged, and a system message that is not the first with the user
+    message next to it. Strict chat templates refuse both."""
 
     message_names: bool = False
     """Whether a message's ``name`` is put before its text, for supervisors of several agents."""
@@ -229,7 +231,7 @@ class ChatLMStudio(LMStudioBase, BaseChatModel):
     if TYPE_CHECKING:
 
         def __init__(self, **keywords: Unpack[ChatLMStudioKeywords]) -> None:
-            """Fields, and their names in other integrations (``compat.names``)."""
+            """Accepts the fields, and their names in other integrations (``compat.names``)."""
 
         def invoke(  # type: ignore[override]  # the base class takes any keyword
             self,
@@ -391,7 +393,7 @@ class ChatLMStudio(LMStudioBase, BaseChatModel):
         total = {key: sum(usage[key] for usage in usages) for key in _COUNTS} if usages else {}
         return {"token_usage": total, "model_name": outputs[0]["model_name"] if outputs else self.model}
 
-    # Tools and structured output
+    # Batches, tools and structured output
 
     def batch(
         self,
@@ -401,9 +403,9 @@ class ChatLMStudio(LMStudioBase, BaseChatModel):
         return_exceptions: bool = False,
         **kwargs: Any,
     ) -> list[AIMessage]:
-        """LangChain's ``batch``. Ctrl-C cancels the calls that have begun, at the server too."""
-        ask = partial(super().batch, inputs, config, return_exceptions=return_exceptions, **kwargs)
-        return ask() if len(inputs) < 2 else run_interruptibly(ask, kwargs.get("cancel"))
+        """LangChain's ``batch``. Ctrl-C cancels the calls that have begun, at the server, too."""
+        run_batch = partial(super().batch, inputs, config, return_exceptions=return_exceptions, **kwargs)
+        return run_batch() if len(inputs) < 2 else run_interruptibly(run_batch, kwargs.get("cancel"))
 
     def bind_tools(
         self,
@@ -421,12 +423,12 @@ class ChatLMStudio(LMStudioBase, BaseChatModel):
             tool_choice: ``None`` or "auto": the model decides; "any", "required" or ``True``: it has to call a tool; a
                 tool's name or ``{"type": "function", "function": {"name": …}}``: it has to call that one; "none": it
                 calls none. OpenAI's ``allowed_tools`` leaves the other tools out.
-            strict: Accepted and ignored: LM Studio's grammar is always strict.
+            strict: Has no effect in LM Studio, whose grammar is always strict.
             parallel_tool_calls: ``False`` keeps only the first call of an answer.
             **kwargs: Keywords of every call. With ``response_format``, the model calls a tool or answers in that form.
 
         Raises:
-            ValueError: ``tool_choice`` names no tool.
+            ValueError: ``tool_choice`` names a tool that is not there, or demands a call and there are no tools.
         """
         with LangChainErrors():
             choice, formatted = choose_tools(tool_choice, openai_tools(tools, strict=strict))
@@ -450,14 +452,15 @@ class ChatLMStudio(LMStudioBase, BaseChatModel):
         """This model with answers in the form of ``schema``.
 
         Args:
-            schema: A pydantic class, a ``TypedDict``, a JSON schema, or OpenAI's form of one.
+            schema: A pydantic class, a ``TypedDict``, a JSON schema, or OpenAI's form of one. ``None`` only for
+                "json_mode".
             method: "json_schema": LM Studio's grammar enforces the schema; "function_calling": the model has to call
                 one tool; "json_mode": the grammar enforces any JSON object.
             include_raw: Return a dict of ``raw``, ``parsed`` and ``parsing_error`` instead of raising.
-            strict: Accepted and ignored: LM Studio's grammar is always strict.
+            strict: Has no effect in LM Studio, whose grammar is always strict.
             **kwargs: Keywords of every call.
 
-        A stream gives partial dicts, or a pydantic object whenever it is valid.
+        A stream gives partial dicts, or a pydantic object each time the partial document is valid.
 
         Raises:
             LMStudioStructuredOutputError: When called: the answer is not the complete document. Also a ``ValueError``

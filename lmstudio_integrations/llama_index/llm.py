@@ -40,7 +40,7 @@ __all__ = ["LMStudio"]
 
 
 class LMStudio(GrammarLLM):
-    """A model in LM Studio.
+    """A LlamaIndex LLM that LM Studio runs.
 
     Constructing it opens no connection. The first call connects, and loads the model if it is not loaded; LM Studio
     unloads it after ``ttl`` seconds without requests (default: 3600). Every chat and complete method takes the settings
@@ -56,8 +56,8 @@ class LMStudio(GrammarLLM):
             model="qwen/qwen3-4b",  # LM Studio's model key; without it, any model that is loaded
             temperature=0,
             max_tokens=500,
-            # base_url="ws://192.168.0.7:1234": LMSTUDIO_BASE_URL, else LM Studio on this machine
-            # api_key="sk-lm-...": LMSTUDIO_API_TOKEN
+            # base_url="ws://192.168.0.7:1234",  # default: the variable LMSTUDIO_BASE_URL, else this machine
+            # api_key="sk-lm-...",  # default: the variable LMSTUDIO_API_TOKEN
         )
         ```
 
@@ -123,7 +123,7 @@ class LMStudio(GrammarLLM):
         #> destination='the island' hour=7
         ```
 
-        LM Studio holds any model to the schema by a grammar. A document that a limit cut off raises
+        LM Studio restricts the model's output to the schema. A document that a limit truncates raises
         ``LMStudioStructuredOutputError``, which is a ``ValueError``.
 
     Example: Images
@@ -144,7 +144,7 @@ class LMStudio(GrammarLLM):
         #> 'There are three.'
         ```
 
-        While it streams, ``additional_kwargs["thinking_delta"]`` is the new reasoning.
+        In a stream, ``response.additional_kwargs["thinking_delta"]`` is the new reasoning.
 
     Example: Usage and response metadata
         ```python
@@ -155,7 +155,7 @@ class LMStudio(GrammarLLM):
         #> {'stop_reason': 'eosFound', 'tokens_per_second': ..., 'time_to_first_token_sec': ..., ...}
         ```
 
-        Of a stream, the last response has them.
+        In a stream, only the last response has them.
 
     Example: Progress
         ```python
@@ -176,7 +176,7 @@ class LMStudio(GrammarLLM):
         #> 8192
         ```
 
-        They apply if this call loads the model. A model that is loaded already stays as it is.
+        They apply only if a request of this object loads the model. A model that is loaded already is not changed.
 
     Example: Tokens
         ```python
@@ -186,7 +186,7 @@ class LMStudio(GrammarLLM):
 
     Raises:
         LMStudioError: All methods raise the client's errors (``lmstudio_integrations.errors``). A stream raises them
-            after the responses that were received; ``error.partial`` is the answer so far.
+            after the last response received; ``error.partial`` is the answer so far.
 
     Source: LlamaIndex, "Using LLMs"; LM Studio, "Chat Completion" (lmstudio-python).
     """
@@ -196,7 +196,7 @@ class LMStudio(GrammarLLM):
     if TYPE_CHECKING:
 
         def __init__(self, **keywords: Unpack[LMStudioKeywords]) -> None:
-            """Fields, and their names in other integrations (``compat.names``)."""
+            """Accepts the fields, and their names in other integrations (``compat.names``)."""
 
     @classmethod
     def class_name(cls) -> str:
@@ -282,7 +282,7 @@ class LMStudio(GrammarLLM):
     def _reader(
         self, kind: Literal["chat", "completion"], request: PredictionRequest, *, complete_only: bool = False
     ) -> ResponseReader:
-        """Called in the body of the public method, where the method's span is the active one."""
+        """The reader of a response. Call it in the body of the public method, whose span is the active one there."""
         return ResponseReader(
             kind,
             span_id=active_span_id.get(),
@@ -303,11 +303,14 @@ class LMStudio(GrammarLLM):
         tool_required: bool = False,
         **kwargs: Any,
     ) -> dict[str, Any]:
-        """Keywords for ``chat``. A ``tool_choice`` among them wins over ``tool_required``; no tools is a plain chat."""
-        choice, wire = chosen_tools(kwargs.pop("tool_choice", None), tools, required=tool_required)
+        """Keywords for ``chat``. A ``tool_choice`` among them wins over ``tool_required``.
+
+        Without tools ``tool_required`` is ignored, and a ``tool_choice`` that demands a call is an error.
+        """
+        choice, openai_tools = chosen_tools(kwargs.pop("tool_choice", None), tools, required=tool_required)
         prepared: dict[str, Any] = {"messages": conversation(user_msg, chat_history), **kwargs}
-        if wire:
-            prepared |= {"tools": wire, "allow_parallel_tool_calls": allow_parallel_tool_calls}
+        if openai_tools:
+            prepared |= {"tools": openai_tools, "allow_parallel_tool_calls": allow_parallel_tool_calls}
             if choice is not None:
                 prepared["tool_choice"] = choice
         return prepared
@@ -315,15 +318,15 @@ class LMStudio(GrammarLLM):
     def get_tool_calls_from_response(
         self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
     ) -> list[ToolSelection]:
-        """The tool calls of a response, complete or partial.
+        """The tool calls of a response, which may be a partial one of a stream.
 
         Raises:
             ValueError: There are none, and ``error_on_no_tool_call`` is set.
         """
         selections = tool_selections(response)
         if not selections and error_on_no_tool_call:
-            failed = (response.raw or {}).get("failed_tool_calls") if isinstance(response.raw, dict) else None
-            detail = f"; a call that could not be parsed: {failed}" if failed else f": {response.message.content!r}"
+            failed = response.raw.get("failed_tool_calls") if isinstance(response.raw, dict) else None
+            detail = f"; calls that could not be parsed: {failed}" if failed else f": {response.message.content!r}"
             raise ValueError(f"the model called no tool{detail}")
         return selections
 
