@@ -27,6 +27,7 @@ from lmstudio_integrations.client.settings import (
     parse_token,
     token_of,
 )
+from lmstudio_integrations.client.texts import check_texts
 from lmstudio_integrations.client.transport.daemon import run_in_daemon_thread
 from lmstudio_integrations.client.transport.executor import Executor, RequestLimits
 from lmstudio_integrations.client.transport.pending_request import discard
@@ -351,7 +352,7 @@ class BaseModelHandle:
 
     def _tokenize_all(self, texts: Iterable[str]) -> list[Future[list[int]]]:
         """Start to tokenize texts, once all of them are known to be text."""
-        return [self._ask(call) for call in [self._calls.tokenize(text) for text in _texts(texts, "tokenize")]]
+        return [self._ask(call) for call in [self._calls.tokenize(text) for text in check_texts(texts)]]
 
     def _unload(self) -> Future[None]:
         return self._client._ask(requests.unload(self._reference.namespace, self.identifier, self.device))
@@ -360,7 +361,7 @@ class BaseModelHandle:
         """Start to embed texts; the results are for ``requests.read_embeddings``."""
         self._client._check_open()
         check_long_texts(long_texts)
-        given = list(_texts(texts, "embed"))
+        given = check_texts(texts)
         parameters = requests.embedding_parameters(given)
         suspects = [] if long_texts == "unchecked" else requests.long_texts(given)
 
@@ -474,12 +475,6 @@ def check_retries(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise LMStudioValueError(f"max_retries={value!r}: expected an integer of at least 0")
     return value
-
-
-def _texts(texts: Any, method: str) -> Iterable[Any]:
-    if isinstance(texts, (str, bytes, bytearray, Mapping)) or not isinstance(texts, Iterable):
-        raise LMStudioValueError(f"{method}(): expected a text or an iterable of texts, got {type(texts).__name__}")
-    return texts
 
 
 def _unknown_option(name: str, options: frozenset[str]) -> str:

@@ -19,6 +19,7 @@ from lmstudio_integrations.client.chat import as_history, encode_history
 from lmstudio_integrations.client.history import PreparedHistory
 from lmstudio_integrations.client.images import ImageFile, ImagePart
 from lmstudio_integrations.client.long_texts import SMALLEST_CONTEXT, SplitText, may_exceed, merge_vectors
+from lmstudio_integrations.client.texts import check_text
 from lmstudio_integrations.errors import LMStudioModelNotFoundError, LMStudioProtocolError, LMStudioValueError
 from lmstudio_integrations.protocol import model_calls
 from lmstudio_integrations.protocol._model import to_jsonable
@@ -204,7 +205,7 @@ def _seconds_to_ms(ttl: Any) -> int | None:
 
 
 def _identifier(text: Any) -> str:
-    return _string(check_identifier(text))
+    return check_text(check_identifier(text))
 
 
 def _load_stack(namespace: str, config: Any) -> dict[str, Any]:
@@ -445,12 +446,12 @@ class ModelCalls:
 
     def tokenize(self, text: str) -> Call[list[int]]:
         """Token ids of a text."""
-        members = {"inputString": _string(text)}
+        members = {"inputString": check_text(text)}
         return self._call("tokenize", members, lambda result: model_calls.TokenizeResult.model_validate(result).tokens)
 
     def count_tokens(self, text: str) -> Call[int]:
         """How many tokens a text has."""
-        members = {"inputString": _string(text)}
+        members = {"inputString": check_text(text)}
         return self._call("countTokens", members, read_token_count)
 
     def apply_prompt_template(
@@ -524,7 +525,7 @@ def read_formatted(result: Any) -> str:
 
 def embedding_parameters(texts: Iterable[str]) -> list[Parameter]:
     """The parameters of ``embedString``, one for each text. Raises ``LMStudioValueError`` for what is not text."""
-    return [_embedding(_string(text, f"text {number}")) for number, text in enumerate(texts)]
+    return [_embedding(check_text(text, f"text {number}")) for number, text in enumerate(texts)]
 
 
 def _embedding(text: str) -> Parameter:
@@ -569,18 +570,6 @@ def read_embeddings(embedded: Embedded) -> list[list[float]]:
         end = text.number + len(text.parts)
         vectors[text.number : end] = [merge_vectors(vectors[text.number : end], text.tokens)]
     return vectors
-
-
-def _string(text: object, what: str = "the text") -> str:
-    if not isinstance(text, str):
-        raise LMStudioValueError(f"{what}: expected a string, got {type(text).__name__}")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise LMStudioValueError(
-            f"{what} has half a character (a lone surrogate) at position {error.start}: remove or replace it"
-        ) from None
-    return text
 
 
 def unload(namespace: str, identifier: str | None, device: str | None = None) -> Call[None]:
@@ -646,7 +635,7 @@ def search_models(
     """Search LM Studio's catalog and its other sources for models."""
     opts: dict[str, Any] = {}
     if search_term is not None:
-        opts["searchTerm"] = _string(search_term, "search_term")
+        opts["searchTerm"] = check_text(search_term, "search_term")
     if limit is not None:
         if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= 25:
             raise LMStudioValueError(f"limit={limit!r}: expected an integer from 1 to 25")
@@ -678,7 +667,7 @@ def download_options(model: ModelSearchResult) -> Call[list[DownloadOptionInfo]]
 
 def download_parameter(identifier: str) -> Mapping[str, Any]:
     """The creation parameter of ``downloadModel``."""
-    return {"downloadIdentifier": _string(identifier, "the download identifier")}
+    return {"downloadIdentifier": check_text(identifier, "the download identifier")}
 
 
 def lm_link_status() -> Call[LmLinkStatus]:
@@ -693,7 +682,7 @@ def version() -> Call[Version]:
 
 def upload(file: ImageFile) -> Call[FilePart]:
     """Upload a file; the answer is the part that shows it in a message. Encodes the content: not for the I/O thread."""
-    members = UploadFileParameter.validate_args(name=_string(file.name), content_base64=file.to_base64()).to_wire()
+    members = UploadFileParameter.validate_args(name=check_text(file.name), content_base64=file.to_base64()).to_wire()
     return Call(
         "files",
         "uploadFileBase64",

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from lmstudio_integrations.client.long_texts import LongTexts
 from lmstudio_integrations.client.progress_bar import ProgressBars
-from lmstudio_integrations.compat.embedding_texts import check_text, check_texts
+from lmstudio_integrations.client.texts import check_text, check_texts
 from lmstudio_integrations.compat.embedding_vectors import shorten_vectors
 from lmstudio_integrations.langchain._profile import check_model
 from lmstudio_integrations.langchain.errors import LangChainErrors

@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field
 
 from lmstudio_integrations import AsyncClient, Client
 from lmstudio_integrations.client.long_texts import LongTexts
-from lmstudio_integrations.compat.embedding_texts import check_text, check_texts
+from lmstudio_integrations.client.texts import check_text, check_texts
 from lmstudio_integrations.compat.embedding_vectors import shorten_vectors
 from lmstudio_integrations.compat.prediction_request import load_options
 from lmstudio_integrations.llama_index.settings import ConnectionSettings

@@ -275,7 +275,7 @@ def test_empty_tools_send_no_setting() -> None:
         {"tools": [ADD], "tool_choice": {"type": "function"}},
         {"tools": [], "tool_choice": "required"},
         {"tool_choice": "add"},
-        {"tools": [{"name": "f", "parameters": {"type": "object", "properties": {"x": {"default": float("nan")}}}}]},
+        {"tools": [{"name": "f", "parameters": {"type": "object", "properties": {"x": {"minimum": float("nan")}}}}]},
     ],
 )
 def test_invalid_tools_and_tool_choices_are_refused(options: Any) -> None:

@@ -1,4 +1,4 @@
-"""The texts of an embedding call, as users of both adapters pass them."""
+"""Texts to embed or to tokenize, as users pass them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from langchain_core.documents import Document
 from llama_index.core.schema import QueryBundle, TextNode
 
-from lmstudio_integrations.compat.embedding_texts import check_text, check_texts
+from lmstudio_integrations.client.texts import check_text, check_texts
 from lmstudio_integrations.errors import LMStudioValueError
 
 

@@ -1,4 +1,4 @@
-"""The texts of an embedding call, in every form that users of either framework pass."""
+"""The texts that users pass to be embedded or tokenized, in every form of Python and of both frameworks."""
 
 from __future__ import annotations
 
