@@ -18,6 +18,7 @@ from lmstudio_integrations.errors import LMStudioServerError, LMStudioTimeoutErr
 from tests.client.failure_modes.frame_builders import CHAT, UNLOADED, cancelled, cancels, connections, opens, requests
 from tests.client.failure_modes.misbehaving_servers import MisbehavingServer, ServerSide
 from tests.movable_clock import MovableClock
+from tests.packet_builders import call_arguments, call_name, call_start
 from tests.time_limits import SURE_TO_EXPIRE
 
 _NO_LIMIT = Timeout(connect=None, first_packet=None, idle=None, total=None, load=None)
@@ -80,13 +81,21 @@ def packets() -> Iterator[_Packets]:
     packets.put(None)
 
 
-@pytest.mark.parametrize("kind", ["promptProcessingProgress", "fragment"])
-def test_packets_reset_the_idle_limit(packets: _Packets, kind: str, clock: MovableClock) -> None:
+@pytest.mark.parametrize(
+    "sent",
+    [
+        [_packet("promptProcessingProgress", number) for number in range(4)],
+        [_packet("fragment", number) for number in range(4)],
+        [call_start(), call_name("add"), call_arguments('{"a": "one'), call_arguments(" two")],
+    ],
+    ids=["progress", "fragments", "tool call"],
+)
+def test_packets_reset_the_idle_limit(packets: _Packets, sent: list[Any], clock: MovableClock) -> None:
     with MisbehavingServer(_sends(packets)) as server, Client(server.url) as client:
         stream = client.llm.just_in_time().respond_stream("hi", timeout=Timeout(idle=100))
         events = stream.events()
-        for number in range(4):
-            packets.put(_packet(kind, number))
+        for packet in sent:
+            packets.put(packet)
             next(events)
             clock.advance(55)
         packets.put(None)
