@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any
 
 from lmstudio_integrations.client.common_settings import COMMON_NAMES, check_max_tokens
@@ -49,6 +50,8 @@ def _value(name: str, value: Any) -> Any:
     """The value that LM Studio takes; ``None`` leaves the setting out."""
     if name == "stop":
         return [value] if isinstance(value, str) and value else (list(value) if value else None)
+    if isinstance(value, Integral) and not isinstance(value, int):
+        value = int(value)  # an integer of numpy
     if name == "max_tokens":
         if value is False or value == -1:
             return False  # no limit
@@ -66,6 +69,6 @@ def _reasoning(value: Any) -> dict[str, Any]:
         return {"enableThinking": True}
     if value is False or value == "off":
         return {"enableThinking": False}
-    if isinstance(value, int) and value >= 0:
-        return {"enableThinking": True, "reasoningBudget": value}
+    if isinstance(value, Integral) and int(value) >= 0:
+        return {"enableThinking": True, "reasoningBudget": int(value)}
     raise LMStudioValueError(f"reasoning={value!r}: expected True or 'on', False or 'off', or a budget in tokens")

@@ -9,6 +9,7 @@ while the package is imported, a sixth of the time that takes.
 """
 
 import math
+import numbers
 from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, ClassVar, Self
@@ -30,20 +31,39 @@ __all__ = ["LenientModel", "Number", "WireInt", "WireModel", "to_camel", "to_jso
 
 _ATOMS = frozenset((str, int, float, bool, type(None)))
 
+_USUAL = 2**53
+"""Below it, an integer needs no further check."""
+
 
 def _whole(value: Any) -> Any:
-    """JSON knows one kind of number: ``1.0`` is an integer, ``true`` and ``"1"`` are not."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value
+    """JSON knows one kind of number: ``1.0`` is an integer, ``true`` and ``"1"`` are not. numpy's integers are."""
+    if type(value) is int and -_USUAL < value < _USUAL:
+        return value
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else value
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        return value
+    _check_finite(value)
+    return int(value)
 
 
 def _finite(value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise ValueError("not a number")
-    if not math.isfinite(value):
+    _check_finite(value)
+    if isinstance(value, int | float):
+        return value
+    return int(value) if isinstance(value, numbers.Integral) else float(value)
+
+
+def _check_finite(value: Any) -> None:
+    """Raise ``ValueError`` for what is infinite in the double precision that JSON's readers have."""
+    try:
+        finite = math.isfinite(value)
+    except OverflowError:
+        finite = False
+    if not finite:
         raise ValueError("not a finite number")
-    return value
 
 
 WireInt = Annotated[StrictInt, BeforeValidator(_whole)]

@@ -112,7 +112,10 @@ def _unknown(cls: type[Config], key: Any) -> str:
 
 
 def _wrong(cls: type[Config], name: str, key: str, value: Any) -> str:
-    came = repr(value)
+    try:
+        came = repr(value)
+    except (RecursionError, ValueError):  # nested too deeply, or an integer of more than 4,300 digits
+        came = f"this {type(value).__name__}"
     if len(came) > 120:
         came = came[:117] + "..."
     return f"{key!r} must be {cls.model_fields[name].description}, not {came}."

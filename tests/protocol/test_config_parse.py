@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from fractions import Fraction
 from types import MappingProxyType
 from typing import Any, get_type_hints
 
@@ -187,3 +188,49 @@ def test_typed_dicts_have_the_names_of_the_settings_classes(cls: type[c.Config],
 @pytest.mark.parametrize("cls", [PREDICTION, LOAD, EMBEDDING, c.GpuSetting])
 def test_every_setting_has_a_description(cls: type[c.Config]) -> None:
     assert all(field.description for field in cls.model_fields.values())
+
+
+@pytest.mark.parametrize(
+    ("setting", "made"),
+    [
+        ({"temperature": "float32:0.5"}, 0.5),
+        ({"temperature": "int64:1"}, 1),
+        ({"seed": "int64:7"}, 7),
+        ({"maxTokens": "uint8:5"}, 5),
+        ({"topKSampling": "float64:40"}, 40),
+    ],
+)
+def test_scalars_of_numpy_are_numbers(setting: dict[str, str], made: float) -> None:
+    numpy = pytest.importorskip("numpy")
+    ((key, text),) = setting.items()
+    kind, _, number = text.partition(":")
+    wire = c.to_kv(c.parse_config(PREDICTION, {key: getattr(numpy, kind)(float(number))}))
+    value = wire["fields"][0]["value"]
+    value = value["value"] if isinstance(value, dict) else value
+    assert value == made
+    assert type(value) is type(made)
+
+
+def test_fraction_is_a_number_and_not_an_integer() -> None:
+    assert c.parse_config(PREDICTION, {"temperature": Fraction(1, 2)}).temperature == 0.5
+    with pytest.raises(LMStudioValueError, match="'seed' must be a whole number"):
+        c.parse_config(PREDICTION, {"seed": Fraction(1, 2)})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [10**400, -(10**400), 10**5000, Fraction(10**400), math.inf, True],
+    ids=["large", "negative", "larger than can be shown", "fraction", "inf", "true"],
+)
+@pytest.mark.parametrize("key", ["temperature", "seed"])
+def test_number_that_json_readers_have_as_infinite_is_refused(key: str, value: Any) -> None:
+    with pytest.raises(LMStudioValueError, match=f"'{key}' must be a"):
+        c.parse_config(PREDICTION, {key: value})
+
+
+def test_value_that_is_nested_too_deeply_to_be_shown_is_named_by_its_type() -> None:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(LMStudioValueError, match="not this list"):
+        c.parse_config(PREDICTION, {"temperature": deep})
