@@ -396,6 +396,7 @@ async def _disturb(url: str, rng: random.Random, watch: _Watch) -> None:
             for _ in range(100):
                 data = mutate(rng.choice(_CLIENT), rng)
                 watch.frames += 1
+                watch.bytes += len(data)
                 await socket.send(data, text=rng.random() < 0.9)
         reading.cancel()
     async with connect(f"{url}/llm", compression=None, max_size=None, open_timeout=5) as socket:
