@@ -44,17 +44,26 @@ def _sample(every: int, *, slow: bool) -> list[Cell]:
     return chosen[::every]
 
 
+def _wrong(chosen: list[Cell]) -> list[str]:
+    """The cells that are wrong twice: as in the long form, a busy machine may exceed the limit of a cell once."""
+    wrong = [verdict.cell for verdict in run_cells(chosen) if verdict.problem]
+    assert len(wrong) <= 1 + len(chosen) // 50, (
+        f"{len(wrong)} of {len(chosen)} are wrong, more than a busy machine explains"
+    )
+    return [f"{verdict.cell}: {verdict.problem}" for verdict in run_cells(wrong) if verdict.problem]
+
+
 def test_cells_of_the_matrix_are_right() -> None:
-    verdicts = list(run_cells(_sample(61, slow=False)))
-    assert len(verdicts) > 150
-    assert {verdict.cell.fault for verdict in verdicts} >= {one for one in FAULTS if one.effect is Effect.LOST}
-    assert [f"{verdict.cell}: {verdict.problem}" for verdict in verdicts if verdict.problem] == []
+    chosen = _sample(61, slow=False)
+    assert len(chosen) > 150
+    assert {cell.fault for cell in chosen} >= {one for one in FAULTS if one.effect is Effect.LOST}
+    assert _wrong(chosen) == []
 
 
 def test_cells_of_the_matrix_that_meet_time_limits_are_right() -> None:
-    verdicts = list(run_cells(_sample(300, slow=True)))
-    assert len(verdicts) >= 4
-    assert [f"{verdict.cell}: {verdict.problem}" for verdict in verdicts if verdict.problem] == []
+    chosen = _sample(300, slow=True)
+    assert len(chosen) >= 4
+    assert _wrong(chosen) == []
 
 
 def test_chaotic_network_loses_and_mixes_nothing() -> None:

@@ -55,16 +55,16 @@ __all__ = ["ConnectProgress", "Connection", "load_certificates"]
 # A socket on which nothing has arrived for so long (seconds) is pinged before it is used: after a machine has slept, a
 # dead socket looks alive. The ping costs one round trip; the pong must come within the second figure.
 _IDLE_BEFORE_PROBE = 5.0
-_PROBE = 1.0
+_PROBE_TIMEOUT = 1.0
 
 # Seconds between websockets' own pings, and for a pong. Long, because a server that loads a model may answer slowly
-# and a missing pong ends all calls on the socket; after `_PROBE` seconds only new calls go elsewhere.
+# and a missing pong ends all calls on the socket; after `_PROBE_TIMEOUT` seconds only new calls go elsewhere.
 _PING_INTERVAL = 20.0
 _PING_TIMEOUT = 60.0
 
 # Seconds for the server's close frame, and for closing as a whole: a stopped server reads nothing, not even ours.
-_CLOSE_TIMEOUT = 1.0
-_CLOSE = 2.0
+_CLOSE_FRAME_TIMEOUT = 1.0
+_CLOSE_TIMEOUT = 2.0
 
 
 _ACCESS_REFUSED = (401, 403)
@@ -259,7 +259,7 @@ class Connection:
                 open_timeout=None,
                 ping_interval=_PING_INTERVAL,
                 ping_timeout=_PING_TIMEOUT,
-                close_timeout=_CLOSE_TIMEOUT,
+                close_timeout=_CLOSE_FRAME_TIMEOUT,
                 logger=wire_logger,
                 # The environment's proxy is for other machines.
                 proxy=None if is_local(base) else True,
@@ -330,7 +330,7 @@ class Connection:
 
     async def _probe(self) -> bool:
         try:
-            async with asyncio.timeout(_PROBE):
+            async with asyncio.timeout(_PROBE_TIMEOUT):
                 await (await self._socket.ping())
         except (TimeoutError, ConnectionClosed, OSError):
             self.retire()
@@ -376,7 +376,7 @@ class Connection:
         """Close the socket. Open calls fail."""
         self.retired = self.closed_here = True
         try:
-            async with asyncio.timeout(_CLOSE):
+            async with asyncio.timeout(_CLOSE_TIMEOUT):
                 await self._socket.close()
         except TimeoutError:
             self._socket.transport.abort()

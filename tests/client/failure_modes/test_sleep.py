@@ -42,13 +42,13 @@ def sleep(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 @pytest.fixture
 def short_ping_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests in which no ping is answered."""
-    monkeypatch.setattr(connection_module, "_PROBE", SURE_TO_EXPIRE)
+    monkeypatch.setattr(connection_module, "_PROBE_TIMEOUT", SURE_TO_EXPIRE)
 
 
 @pytest.fixture
 def long_ping_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests in which each ping is answered, on a slow machine too."""
-    monkeypatch.setattr(connection_module, "_PROBE", 30.0)
+    monkeypatch.setattr(connection_module, "_PROBE_TIMEOUT", 30.0)
 
 
 @pytest.mark.usefixtures("short_ping_limit")
@@ -186,7 +186,7 @@ def test_embeddings_on_a_full_socket_keep_their_time_limit(deaf: NonReadingServe
 
 
 def test_client_closes_if_the_server_does_not_read(deaf: NonReadingServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_module, "_CLOSE", SURE_TO_EXPIRE)
+    monkeypatch.setattr(connection_module, "_CLOSE_TIMEOUT", SURE_TO_EXPIRE)
     client = Client(deaf.url)
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(client.llm.just_in_time().respond_stream(_LARGE).result)
