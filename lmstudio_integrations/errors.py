@@ -84,6 +84,12 @@ class LMStudioError(Exception):
 
     partial: Any = None
     response_started: bool = False
+    text_number: int | None = None
+    """Which of the texts to embed the error is about, from 0; ``None`` if it is about all or none."""
+
+    def __str__(self) -> str:
+        words = super().__str__()
+        return words if self.text_number is None else f"text {self.text_number}: {words}"
 
 
 class LMStudioValueError(LMStudioError, ValueError):

@@ -34,7 +34,7 @@ def endpoints(server: Emulator) -> list[str]:
 
 
 def test_long_text_raises_with_its_number_and_counts(server: Emulator) -> None:
-    expected = r"text 1 has .* a context of 512 tokens"
+    expected = r"text 1: it has .* a context of 512 tokens"
     with Client(server.url) as client, pytest.raises(LMStudioContextOverflowError, match=expected) as caught:
         client.embedding.model(MODEL).embed(["short", LONG, LONG])
     assert caught.value.available == 512

@@ -357,8 +357,13 @@ class BaseModelHandle:
     def _unload(self) -> Future[None]:
         return self._client._ask(requests.unload(self._reference.namespace, self.identifier, self.device))
 
-    def _embed(self, texts: Iterable[str], long_texts: LongTexts) -> Future[requests.Embedded]:
-        """Start to embed texts; the results are for ``requests.read_embeddings``."""
+    def _embed(
+        self, texts: Iterable[str], long_texts: LongTexts, deliver: Callable[[Any], object] = discard
+    ) -> Future[requests.Embedded]:
+        """Start to embed texts; the results are for ``requests.read_embeddings``.
+
+        ``deliver`` gets the packets of a load.
+        """
         self._client._check_open()
         check_long_texts(long_texts)
         given = check_texts(texts)
@@ -370,12 +375,14 @@ class BaseModelHandle:
                 return requests.Embedded([])
             split: list[SplitText] = []
             if suspects:
-                executor = self._client._executor(self._reference)
+                executor = self._client._executor(self._reference, deliver=deliver)
                 split = await executor.fit_texts(suspects, split=long_texts == "split")
             sent = parameters
             if split:
                 sent = await run_in_daemon_thread(lambda: requests.insert_parts(parameters, split), "lmstudio-texts")
-            results = await self._client._executor(self._reference).batch("embedString", sent)
+            numbers = requests.text_numbers(len(parameters), split)
+            executor = self._client._executor(self._reference, deliver=deliver)
+            results = await executor.batch("embedString", sent, numbers)
             return requests.Embedded(results, split)
 
         return io_thread().submit(run())

@@ -23,10 +23,8 @@ from lmstudio_integrations.client._base import (
 from lmstudio_integrations.client.aio_models import AsyncEmbeddingModel, AsyncLLM, AsyncModel, LoadProgressCallback
 from lmstudio_integrations.client.aio_repository import AsyncAvailableModel, AsyncModelDownloadOption, AsyncRepository
 from lmstudio_integrations.client.aio_stream import AsyncPredictionStream
-from lmstudio_integrations.client.aio_waiting import follow, run, wait
-from lmstudio_integrations.client.callbacks import check_callback
+from lmstudio_integrations.client.aio_waiting import follow, load_progress_reader, wait
 from lmstudio_integrations.client.images import FileSource, read_image
-from lmstudio_integrations.client.prediction import load_progress
 from lmstudio_integrations.client.transport.daemon import run_in_daemon_thread
 
 if TYPE_CHECKING:
@@ -274,16 +272,7 @@ class AsyncModels(Generic[M, D, C]):
         creation: Mapping[str, Any],
         on_load_progress: LoadProgressCallback | None,
     ) -> str:
-        check_callback("on_load_progress", on_load_progress, blocking=False)
-        last = -1.0
-
-        async def read(packet: Any) -> None:
-            nonlocal last
-            progress = load_progress(packet)
-            if progress is not None and progress != last and on_load_progress is not None:
-                last = progress
-                await run(on_load_progress, progress)
-
+        read = load_progress_reader(on_load_progress)
         asked = replace(reference, load=None)
         return await follow(lambda deliver: self._client._load(asked, endpoint, creation, deliver), read)
 

@@ -7,13 +7,15 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from lmstudio_integrations.client.callbacks import check_callback
+from lmstudio_integrations.client.prediction import load_progress
 from lmstudio_integrations.client.transport.loop_waker import running_loop, waker_of
 from lmstudio_integrations.client.transport.mailbox import AsyncMailbox
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-__all__ = ["follow", "run", "wait"]
+__all__ = ["follow", "load_progress_reader", "run", "wait"]
 
 T = TypeVar("T")
 
@@ -59,3 +61,19 @@ async def follow(start: Callable[[Callable[[Any], object]], Future[T]], read: Ca
         future.cancel()
         raise
     return await wait(future)
+
+
+def load_progress_reader(callback: Callable[[float], Any] | None) -> Callable[[Any], Awaitable[None]]:
+    """What calls ``callback`` for each progress (0.0 to 1.0) that the packets of a load report."""
+    check_callback("on_load_progress", callback, blocking=False)
+    last = -1.0
+
+    async def read(packet: Any) -> None:
+        nonlocal last
+        progress = load_progress(packet)
+        if progress is not None and progress != last:
+            last = progress
+            if callback is not None:
+                await run(callback, progress)
+
+    return read

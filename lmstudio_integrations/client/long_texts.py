@@ -48,11 +48,11 @@ class SplitText:
                 parts += _halves(part)
             else:
                 error = LMStudioContextOverflowError(
-                    f"text {self.number} has {count} tokens, and the model was loaded with a context of "
-                    f"{context_length} tokens",
+                    f"it has {count} tokens, and the model was loaded with a context of {context_length} tokens",
                     suggestion="Split the text, or embed its parts and average them with long_texts='split'.",
                 )
                 error.needed, error.available = count, context_length
+                error.text_number = self.number
                 raise error
         self.parts = parts
         return False

@@ -556,6 +556,12 @@ def count_all(model: ModelCalls, texts: Sequence[str]) -> tuple[list[Call[int]],
     return calls, [call.parameter for call in calls if call.parameter is not None]
 
 
+def text_numbers(count: int, split: Sequence[SplitText]) -> list[int]:
+    """Which text each request is about, if those in ``split`` are sent in parts."""
+    parts = {text.number: len(text.parts) for text in split}
+    return [number for number in range(count) for _ in range(parts.get(number, 1))]
+
+
 def insert_parts(parameters: list[Parameter], split: Sequence[SplitText]) -> list[Parameter]:
     """``parameters`` with those of a split text's parts in the place of the text's."""
     parts = {text.number: [_embedding(part) for part in text.parts] for text in split}
@@ -563,9 +569,23 @@ def insert_parts(parameters: list[Parameter], split: Sequence[SplitText]) -> lis
 
 
 def read_embeddings(embedded: Embedded) -> list[list[float]]:
-    """One vector for each text. Raises ``LMStudioProtocolError``."""
+    """One vector for each text, all of one length. Raises ``LMStudioProtocolError``, which has the text's number."""
     call: Call[list[float]] = Call("embedding", "embedString", None, read_embedding)
-    vectors = [call.answer(result) for result in embedded.results]
+    parts = sum(len(text.parts) - 1 for text in embedded.split)
+    vectors: list[list[float]] = []
+    for number, result in zip(
+        text_numbers(len(embedded.results) - parts, embedded.split), embedded.results, strict=True
+    ):
+        try:
+            vectors.append(call.answer(result))
+            if len(vectors[-1]) != len(vectors[0]):
+                raise LMStudioProtocolError(
+                    f"its vector has {len(vectors[-1])} numbers, and that of the first text {len(vectors[0])}: the "
+                    "model was exchanged meanwhile. Embed all of the texts again"
+                )
+        except LMStudioProtocolError as error:
+            error.text_number = number
+            raise
     for text in embedded.split:  # in their order, so that the vectors before it are one for each text
         end = text.number + len(text.parts)
         vectors[text.number : end] = [merge_vectors(vectors[text.number : end], text.tokens)]

@@ -21,13 +21,11 @@ from lmstudio_integrations.client._base import (
     ask_local_api_host,
     namespaces,
 )
-from lmstudio_integrations.client.callbacks import check_callback
 from lmstudio_integrations.client.images import FileSource, read_image
-from lmstudio_integrations.client.prediction import load_progress
 from lmstudio_integrations.client.sync_models import LLM, EmbeddingModel, LoadProgressCallback, Model
 from lmstudio_integrations.client.sync_repository import AvailableModel, ModelDownloadOption, Repository
 from lmstudio_integrations.client.sync_stream import PredictionStream
-from lmstudio_integrations.client.sync_waiting import follow, wait
+from lmstudio_integrations.client.sync_waiting import follow, load_progress_reader, wait
 
 if TYPE_CHECKING:
     from lmstudio_integrations.protocol.history import FilePart
@@ -274,16 +272,7 @@ class Models(Generic[M, D, C]):
         creation: Mapping[str, Any],
         on_load_progress: LoadProgressCallback | None,
     ) -> str:
-        check_callback("on_load_progress", on_load_progress, blocking=True)
-        last = -1.0
-
-        def read(packet: Any) -> None:
-            nonlocal last
-            progress = load_progress(packet)
-            if progress is not None and progress != last and on_load_progress is not None:
-                last = progress
-                on_load_progress(progress)
-
+        read = load_progress_reader(on_load_progress)
         asked = replace(reference, load=None)
         return follow(lambda deliver: self._client._load(asked, endpoint, creation, deliver), read)
 

@@ -19,7 +19,7 @@ from lmstudio_integrations.client.act import act_steps, drive
 from lmstudio_integrations.client.act_options import ActOptions
 from lmstudio_integrations.client.chat import History
 from lmstudio_integrations.client.sync_stream import PredictionStream
-from lmstudio_integrations.client.sync_waiting import wait
+from lmstudio_integrations.client.sync_waiting import follow, load_progress_reader, wait
 
 if TYPE_CHECKING:
     from lmstudio_integrations.client.act_options import ActResult
@@ -369,10 +369,20 @@ class EmbeddingModel(Model):
         return config
 
     @overload
-    def embed(self, input: str, *, long_texts: LongTexts = ...) -> list[float]: ...  # type: ignore[overload-overlap]  # as above
+    def embed(  # type: ignore[overload-overlap]  # as above
+        self, input: str, *, long_texts: LongTexts = ..., on_load_progress: LoadProgressCallback | None = ...
+    ) -> list[float]: ...
     @overload
-    def embed(self, input: Iterable[str], *, long_texts: LongTexts = ...) -> list[list[float]]: ...
-    def embed(self, input: str | Iterable[str], *, long_texts: LongTexts = "error") -> list[float] | list[list[float]]:
+    def embed(
+        self, input: Iterable[str], *, long_texts: LongTexts = ..., on_load_progress: LoadProgressCallback | None = ...
+    ) -> list[list[float]]: ...
+    def embed(
+        self,
+        input: str | Iterable[str],
+        *,
+        long_texts: LongTexts = "error",
+        on_load_progress: LoadProgressCallback | None = None,
+    ) -> list[float] | list[list[float]]:
         """The embedding of a text, or of each of several in their order, some of them at once.
 
         Args:
@@ -381,7 +391,13 @@ class EmbeddingModel(Model):
                 the text's index. "split": it is embedded in parts whose vectors are averaged. "unchecked": it is sent
                 as it is, and LM Studio embeds its beginning. The check needs requests only for texts of more than 254
                 bytes.
+            on_load_progress: Called with 0.0 to 1.0 while the model is loaded, if it has to be.
         """
-        if isinstance(input, str):
-            return requests.read_embeddings(wait(self._embed([input], long_texts)))[0]
-        return requests.read_embeddings(wait(self._embed(input, long_texts)))
+        texts = [input] if isinstance(input, str) else input
+        if on_load_progress is None:
+            embedded = wait(self._embed(texts, long_texts))
+        else:
+            read = load_progress_reader(on_load_progress)
+            embedded = follow(lambda deliver: self._embed(texts, long_texts, deliver), read)
+        vectors = requests.read_embeddings(embedded)
+        return vectors[0] if isinstance(input, str) else vectors

@@ -6,10 +6,13 @@ import queue
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from lmstudio_integrations.client.callbacks import check_callback
+from lmstudio_integrations.client.prediction import load_progress
+
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-__all__ = ["follow", "wait"]
+__all__ = ["follow", "load_progress_reader", "wait"]
 
 T = TypeVar("T")
 
@@ -35,3 +38,19 @@ def follow(start: Callable[[Callable[[Any], object]], Future[T]], read: Callable
         future.cancel()
         raise
     return wait(future)
+
+
+def load_progress_reader(callback: Callable[[float], Any] | None) -> Callable[[Any], None]:
+    """What calls ``callback`` for each progress (0.0 to 1.0) that the packets of a load report."""
+    check_callback("on_load_progress", callback, blocking=True)
+    last = -1.0
+
+    def read(packet: Any) -> None:
+        nonlocal last
+        progress = load_progress(packet)
+        if progress is not None and progress != last:
+            last = progress
+            if callback is not None:
+                callback(progress)
+
+    return read

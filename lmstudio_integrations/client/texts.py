@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Mapping
+from collections.abc import AsyncIterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from lmstudio_integrations.errors import LMStudioValueError
+from lmstudio_integrations.errors import LMStudioError, LMStudioValueError
 
-__all__ = ["check_text", "check_texts"]
+__all__ = ["check_text", "check_texts", "numbers_from"]
 
 # Objects of the frameworks that hold a text, by the attribute that shows what they are, and how to get at the text.
 _HOLDERS = (
@@ -54,6 +55,17 @@ def check_text(text: Any, what: str = "the text") -> str:
                 f"{what} has half a character (a lone surrogate) at position {error.start}: remove or replace it"
             ) from None
     return text
+
+
+@contextmanager
+def numbers_from(first: int) -> Iterator[None]:
+    """Errors inside are about texts that are numbered from ``first``, and not from 0."""
+    try:
+        yield
+    except LMStudioError as error:
+        if error.text_number is not None:
+            error.text_number += first
+        raise
 
 
 def _holder_hint(value: Any) -> str | None:

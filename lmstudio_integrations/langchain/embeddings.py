@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from lmstudio_integrations.client.long_texts import LongTexts
 from lmstudio_integrations.client.progress_bar import ProgressBars
-from lmstudio_integrations.client.texts import check_text, check_texts
+from lmstudio_integrations.client.texts import check_text, check_texts, numbers_from
 from lmstudio_integrations.compat.embedding_vectors import shorten_vectors
 from lmstudio_integrations.langchain._profile import check_model
 from lmstudio_integrations.langchain.errors import LangChainErrors
@@ -135,14 +135,18 @@ class LMStudioEmbeddings(ConnectionSettings, Embeddings):
         model = self._client().embedding.just_in_time(self.model, **self._load_options())
         vectors: list[list[float]] = []
         for batch in _steps(texts, show_progress):
-            vectors += shorten_vectors(model.embed(batch, long_texts=self.long_texts), self.dimensions)
+            with numbers_from(len(vectors)):
+                made = model.embed(batch, long_texts=self.long_texts, on_load_progress=self.on_load_progress)
+            vectors += shorten_vectors(made, self.dimensions)
         return vectors
 
     async def _aembed(self, texts: list[str], show_progress: bool = False) -> list[list[float]]:
         model = self._aclient().embedding.just_in_time(self.model, **self._load_options())
         vectors: list[list[float]] = []
         for batch in _steps(texts, show_progress):
-            vectors += shorten_vectors(await model.embed(batch, long_texts=self.long_texts), self.dimensions)
+            with numbers_from(len(vectors)):
+                made = await model.embed(batch, long_texts=self.long_texts, on_load_progress=self.on_load_progress)
+            vectors += shorten_vectors(made, self.dimensions)
         return vectors
 
 

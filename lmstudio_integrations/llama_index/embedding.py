@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
+from llama_index.core.instrumentation.span import active_span_id
 from pydantic import ConfigDict, Field
 
 from lmstudio_integrations import AsyncClient, Client
+from lmstudio_integrations.client import LoadProgress
 from lmstudio_integrations.client.long_texts import LongTexts
 from lmstudio_integrations.client.texts import check_text, check_texts
 from lmstudio_integrations.compat.embedding_vectors import shorten_vectors
 from lmstudio_integrations.compat.prediction_request import load_options
+from lmstudio_integrations.errors import LMStudioError
+from lmstudio_integrations.llama_index.events import has_listener, report_progress
 from lmstudio_integrations.llama_index.settings import ConnectionSettings
 
 if TYPE_CHECKING:
@@ -157,16 +162,31 @@ class LMStudioEmbedding(ConnectionSettings, BaseEmbedding):
         return None if self.model_name == ANY_MODEL else self.model_name
 
     def _embed(self, texts: list[str]) -> list[Embedding]:
-        return shorten_vectors(self._model().embed(texts, long_texts=self.long_texts), self.dimensions)
+        vectors = self._model().embed(texts, long_texts=self.long_texts, on_load_progress=self._report_load())
+        return shorten_vectors(vectors, self.dimensions)
 
     async def _aembed(self, texts: list[str]) -> list[Embedding]:
-        return shorten_vectors(await self._amodel().embed(texts, long_texts=self.long_texts), self.dimensions)
+        report = self._report_load()
+        vectors = await self._amodel().embed(texts, long_texts=self.long_texts, on_load_progress=report)
+        return shorten_vectors(vectors, self.dimensions)
+
+    def _report_load(self) -> Callable[[float], None] | None:
+        """What dispatches the progress of a load in the current span; ``None`` if nothing listens."""
+        if not has_listener():
+            return None
+        span_id, model = active_span_id.get(), self._key()
+        return lambda progress: report_progress(LoadProgress(progress, model), span_id, model)
 
     def get_text_embedding_batch(
         self, texts: Iterable[str], show_progress: bool = False, **kwargs: Any
     ) -> list[Embedding]:
         """One vector for each text, in their order. ``texts`` is any iterable of strings."""
-        return _BLOCKING_BATCH(self, check_texts(texts), show_progress, **kwargs)
+        checked = check_texts(texts)
+        try:
+            return _BLOCKING_BATCH(self, checked, show_progress, **kwargs)
+        except LMStudioError as error:
+            _number_in_call(error, checked)
+            raise
 
     async def aget_text_embedding_batch(
         self, texts: Iterable[str], show_progress: bool = False, **kwargs: Any
@@ -177,8 +197,9 @@ class LMStudioEmbedding(ConnectionSettings, BaseEmbedding):
         token = _AWAITING_CALL.set(call)
         try:
             return await _AWAITING_BATCH(self, checked, show_progress, **kwargs)
-        except BaseException:
+        except BaseException as error:
             call.fail()
+            _number_in_call(error, checked)
             raise
         finally:
             _AWAITING_CALL.reset(token)
@@ -190,18 +211,38 @@ class LMStudioEmbedding(ConnectionSettings, BaseEmbedding):
         return (await self._aembed([instructed(self.query_instruction, check_text(query))]))[0]
 
     def _get_text_embedding(self, text: str) -> Embedding:
-        return self._get_text_embeddings([check_text(text)])[0]
+        return self._embed([instructed(self.text_instruction, check_text(text))])[0]
 
     async def _aget_text_embedding(self, text: str) -> Embedding:
-        return (await self._aget_text_embeddings([check_text(text)]))[0]
+        return (await self._aembed([instructed(self.text_instruction, check_text(text))]))[0]
 
     def _get_text_embeddings(self, texts: list[str]) -> list[Embedding]:
-        return self._embed([instructed(self.text_instruction, text) for text in texts])
+        with _text_of_errors(texts):
+            return self._embed([instructed(self.text_instruction, text) for text in texts])
 
     async def _aget_text_embeddings(self, texts: list[str]) -> list[Embedding]:
         if (call := _AWAITING_CALL.get()) is not None:
             call.join()
-        return await self._aembed([instructed(self.text_instruction, text) for text in texts])
+        with _text_of_errors(texts):
+            return await self._aembed([instructed(self.text_instruction, text) for text in texts])
+
+
+@contextmanager
+def _text_of_errors(texts: list[str]) -> Iterator[None]:
+    """Errors inside keep the text that they are about: LlamaIndex does not tell a batch where its texts begin."""
+    try:
+        yield
+    except LMStudioError as error:
+        if error.text_number is not None:
+            error.__dict__["_text"] = texts[error.text_number]
+        raise
+
+
+def _number_in_call(error: BaseException, texts: list[str]) -> None:
+    """Number the error's text among all texts of the call. Equal texts fail alike, so the first of them will do."""
+    text = error.__dict__.pop("_text", None)
+    if text is not None and isinstance(error, LMStudioError):
+        error.text_number = texts.index(text)
 
 
 def instructed(instruction: str | None, text: str) -> str:

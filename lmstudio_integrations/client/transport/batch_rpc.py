@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 from lmstudio_integrations.client.transport.multiplexer import Answer, Outcome, PendingCall
 from lmstudio_integrations.client.transport.pending_request import discard
 from lmstudio_integrations.client.transport.retry import NotSentError
-from lmstudio_integrations.errors import LMStudioError, LMStudioTimeoutError
+from lmstudio_integrations.errors import (
+    LMStudioError,
+    LMStudioModelLoadError,
+    LMStudioModelNotFoundError,
+    LMStudioModelUnloadedError,
+    LMStudioServerError,
+    LMStudioTimeoutError,
+)
 
 if TYPE_CHECKING:
     from lmstudio_integrations.client.requests import Parameter
@@ -20,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["BatchRpc", "Slots"]
 
 _MAX_PER_BATCH = 64
+_ABOUT_THE_MODEL = (LMStudioModelLoadError, LMStudioModelNotFoundError, LMStudioModelUnloadedError)
 
 
 class Slots:
@@ -57,15 +65,22 @@ class BatchRpc:
 
     One coroutine sends every request that is due, one wake-up serves all answers of one network read, and one timer
     serves all requests: ``first_packet`` runs from the latest answer. ``sends`` counts how often the most repeated
-    request without a result was sent.
+    request without a result was sent. ``numbers``: which text each request is about.
     """
 
     def __init__(
-        self, endpoint: str, parameters: Sequence[Parameter], limits: Timeout, slots: Slots, device: str | None = None
+        self,
+        endpoint: str,
+        parameters: Sequence[Parameter],
+        limits: Timeout,
+        slots: Slots,
+        device: str | None = None,
+        numbers: Sequence[int] = (),
     ) -> None:
         self._endpoint = endpoint
         self._device = device
         self._parameters = parameters
+        self._numbers = numbers
         self._limit = limits.first_packet
         self._slots = slots
         self._unsent = list(range(len(parameters)))[::-1]
@@ -136,7 +151,8 @@ class BatchRpc:
         else:
             self._unsent.append(index)
             if isinstance(outcome, LMStudioError) and self._error is None:
-                outcome.index = index  # type: ignore[attr-defined]  # the number of the text, which the error's message has
+                if self._numbers and type(outcome) not in _ABOUT_THE_MODEL and isinstance(outcome, LMStudioServerError):
+                    outcome.text_number = self._numbers[index]
                 self._error = outcome
         self._changed.set()
 

@@ -157,12 +157,13 @@ class Executor:
             if watch is not None:
                 watch.cancel()
 
-    async def batch(self, endpoint: str, parameters: Sequence[Parameter]) -> list[Any]:
+    async def batch(self, endpoint: str, parameters: Sequence[Parameter], numbers: Sequence[int] = ()) -> list[Any]:
         """One RPC for each parameter, some of them at once: the results in the order of the parameters.
 
-        Each has a retry budget of its own, and results that have come are kept.
+        Each has a retry budget of its own, and results that have come are kept. ``numbers``: which text each is about.
         """
-        batch = BatchRpc(endpoint, parameters, self._limits, self._pool.embedding_slots, self._model.device)
+        slots = self._pool.embedding_slots
+        batch = BatchRpc(endpoint, parameters, self._limits, slots, self._model.device, numbers)
         return await self._within_total(self._attempts(batch.run, batch=batch))
 
     async def fit_texts(self, texts: Sequence[SplitText], *, split: bool) -> list[SplitText]:
@@ -179,7 +180,8 @@ class Executor:
         while remaining:
             make_calls = partial(requests.count_all, model, [part for text in remaining for part in text.parts])
             calls, parameters = await run_in_daemon_thread(make_calls, "lmstudio-texts")
-            results = await self.batch("countTokens", parameters)
+            numbers = [text.number for text in remaining for _ in text.parts]
+            results = await self.batch("countTokens", parameters, numbers)
             counts = iter([call.answer(result) for call, result in zip(calls, results, strict=True)])
             remaining = [
                 text
