@@ -203,7 +203,8 @@ def _read_run(text: str, start: int, end: int) -> tuple[int, str | ImagePart | A
     data = _joined(text[start:end])
     if url := _DATA_URL.search(text, max(0, start - _NEAR), start):
         mime_type = _unescaped(url[1])
-        alone = not (text[: url.start()] + text[end:]).strip(" \t\r\n\"'")
+        around = (text[: url.start()], text[end:]) if url.start() < _STEP > len(text) - end else ("text",)
+        alone = not "".join(around).strip(" \t\r\n\"'")
         return url.start(), _read_data(data, mime_type, image=alone, text=alone)
     signature = next((mime_type for known, mime_type in _SIGNATURES if known.match(data)), None)
     if _KEY.search(text, max(0, start - _NEAR), start) and text[end : end + 1] in {'"', "'", "\\"}:

@@ -352,7 +352,7 @@ def _with_named_settings(
     for name, bundle in values.items():
         if not isinstance(bundle, Mapping) or SYNONYMS.get(name, name) != "prediction_config":
             continue
-        moved = [key for key in bundle if key not in _LM_STUDIO_NAMES and _is_known_name(key, known)]
+        moved = [key for key in bundle if key not in _LM_STUDIO_NAMES and (key in own or _is_known_name(key, known))]
         if moved:
             made[name] = {key: item for key, item in bundle.items() if key not in moved}
         for key in moved:

@@ -163,3 +163,11 @@ def test_text_that_may_be_what_the_tool_was_asked_for_stays(text: str) -> None:
 @pytest.mark.timeout(10)
 def test_reading_a_result_takes_linear_time(text: str) -> None:
     assert tool_result([text]) == (text, [])
+
+
+@pytest.mark.timeout(10)
+def test_reading_many_data_urls_takes_linear_time() -> None:
+    count = 4000
+    text, images = tool_result([f"<img src='data:image/png;base64,{RAW}'>" * count])
+    assert not images
+    assert text == f"<img src='{left_out('data, image/png, 3000 bytes')}'>" * count

@@ -159,5 +159,14 @@ def test_reasoning_as_an_effort_is_that_effort() -> None:
     assert ChatLMStudio(reasoning={}).reasoning is None
 
 
+@pytest.mark.parametrize("name", ["extra_body", "model_kwargs", "options"])
+def test_common_names_in_a_dictionary_mean_the_same_on_both_sides(name: str) -> None:
+    given: Any = {name: {"reasoning": {"effort": "low"}, "context_length": 512, "topKSampling": 5}}
+    langchain, llama_index = ChatLMStudio(**given), LMStudio(**given)
+    assert (langchain.reasoning, langchain.context_length) == (1024, 512)
+    assert (llama_index.thinking, llama_index.context_window) == (1024, 512)
+    assert langchain.prediction_config == llama_index.additional_kwargs == {"topKSampling": 5}
+
+
 def test_context_window_of_minus_one_is_left_to_the_model() -> None:
     assert LMStudio(context_window=-1).context_window is None
