@@ -142,7 +142,8 @@ class Emulator:
             not used. ``"scripted"``: the same, but as long as nothing has been scripted, predictions are answered.
         any_model: A model of any name can be loaded, as if it were downloaded.
         repository: The models that a search finds and that can be downloaded.
-        embeddings: The vectors of texts, or a function from a text to its vector; other texts get made-up ones.
+        embeddings: The vectors of texts, or a function from a text to its vector; other texts get made-up ones, of the
+            same length as the given vectors.
 
     ``load_hold`` may be set to an event that every load waits for half-way, ``load_progress`` and
     ``load_pace`` (seconds) shape its progress. All methods may be called from any thread.

@@ -15,6 +15,7 @@ from pathlib import PurePath
 from typing import Any, Literal
 
 from lmstudio_integrations.emulator.argument_checks import check_name, nonempty_text, unexpected, vector
+from lmstudio_integrations.emulator.backends import fake_embeddings
 from lmstudio_integrations.emulator.backends.backend import Backend
 from lmstudio_integrations.emulator.backends.prediction_request import PredictionRequest
 from lmstudio_integrations.emulator.config_schema import Fields
@@ -157,9 +158,13 @@ class ServerState:
         return [*self.problems, *replies, *(f"the fault {name!r} did not happen" for name in self.faults.unused())]
 
     async def embed(self, instance: Instance, text: str) -> Sequence[float]:
-        """The embedding of a text: the given one, else the backend's."""
-        given = await self._given_vector(text)
-        return await self.backend.embed(instance, text) if given is None else given
+        """The embedding of a text: the given one, else a made-up one of the same length, or the backend's."""
+        found = await self._given_vector(text)
+        if found is not None:
+            return found
+        if isinstance(self.embeddings, Mapping) and self.embeddings:
+            return fake_embeddings.embedding(text, len(next(iter(self.embeddings.values()))))
+        return await self.backend.embed(instance, text)
 
     async def _given_vector(self, text: str) -> list[float] | None:
         """The given embedding of a text, if there is one.

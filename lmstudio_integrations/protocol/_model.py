@@ -149,7 +149,9 @@ class LenientModel(WireModel):
         try:
             return handler(value)
         except ValidationError:
-            field = cls.model_fields[info.field_name or ""]
+            if info.field_name is None:  # pydantic 2.12: another validator wraps this one, on a required field
+                raise
+            field = cls.model_fields[info.field_name]
             if field.is_required():
                 raise
             return field.get_default(call_default_factory=True)

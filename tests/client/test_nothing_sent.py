@@ -51,7 +51,7 @@ RESPOND: dict[str, tuple[Any, dict[str, Any]]] = {
     "NaN in a schema": ("Hi", {"response_format": {"type": "object", "properties": {"a": {"maximum": NAN}}}}),
     "NaN in a tool": (
         "Hi",
-        {"tools": [{"name": "f", "parameters": {"type": "object", "properties": {"a": {"default": NAN}}}}]},
+        {"tools": [{"name": "f", "parameters": {"type": "object", "properties": {"a": {"minimum": NAN}}}}]},
     ),
     "half a character": (HALF, {}),
     "half a character in a chat": (chat_with_half_a_character(), {}),

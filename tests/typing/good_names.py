@@ -21,6 +21,7 @@ ERRORS: dict[type[lms.LMStudioError], str] = {
     lms.LMStudioIncompleteError: "incomplete",
     lms.LMStudioInvalidRequestError: "request",
     lms.LMStudioLimitError: "limit",
+    lms.LMStudioModelLoadError: "model",
     lms.LMStudioModelNotFoundError: "model",
     lms.LMStudioModelUnloadedError: "model",
     lms.LMStudioPresetNotFoundError: "preset",
