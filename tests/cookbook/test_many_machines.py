@@ -27,7 +27,8 @@ TOKEN = f"sk-lm-{'a' * 8}:{'b' * 20}"
 
 pytestmark = [
     pytest.mark.filterwarnings("default"),  # of Ray's own modules
-    pytest.mark.timeout(120),  # each of Ray's workers is a process that imports Ray, Arrow and a framework
+    # Each of Ray's workers is a process that imports Ray, Arrow and a framework: a minute and more on a busy machine.
+    pytest.mark.timeout(400),
 ]
 
 
@@ -44,7 +45,7 @@ def machines() -> Iterator[Any]:
         ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
-        context.wait_for_min_actors_s = 60  # else the first worker may have done all before the second has started
+        context.wait_for_min_actors_s = 240  # else the first worker may have done all before the second has started
         try:
             yield many_machines
         finally:
