@@ -346,27 +346,32 @@ def _with_named_settings(
     Raises:
         LMStudioValueError: Two of the dictionaries hold different values of one name.
     """
+    bundles = {
+        name: value
+        for name, value in values.items()
+        if isinstance(value, Mapping) and SYNONYMS.get(name, name) == "prediction_config"
+    }
+    if not bundles:  # as in most calls
+        return values
     made = dict(values)
-    beside = {setting for name, value in values.items() if value is not None for setting in _meant(name, own)}
+    beside = {_meant(name, own) for name, value in values.items() if value is not None}
     found: dict[str, Any] = {}
-    for name, bundle in values.items():
-        if not isinstance(bundle, Mapping) or SYNONYMS.get(name, name) != "prediction_config":
-            continue
+    for name, bundle in bundles.items():
         moved = [key for key in bundle if key not in _LM_STUDIO_NAMES and (key in own or _is_known_name(key, known))]
         if moved:
             made[name] = {key: item for key, item in bundle.items() if key not in moved}
         for key in moved:
             if key in found and found[key] != bundle[key]:
                 raise LMStudioValueError(f"{key!r} has two values in different dictionaries: pass one of them")
-            if not beside & set(_meant(key, own)):
+            if _meant(key, own) not in beside:
                 found[key] = bundle[key]
     return {**found, **made}
 
 
-def _meant(name: str, own: Mapping[str, str]) -> tuple[str, ...]:
+def _meant(name: str, own: Mapping[str, str]) -> str:
     """The field that a name stands for."""
     setting = own.get(name) or SYNONYMS.get(name) or _CONVERTED_TO.get(name) or name
-    return (own.get(setting, setting),)
+    return own.get(setting, setting)
 
 
 def _is_known_name(name: Any, known: Collection[str]) -> bool:
