@@ -613,6 +613,12 @@ class BasePredictionStream:
         if controller is not None and reader is not None and not reader.ended:
             controller.abandon()
 
+    def __reduce__(self) -> Any:
+        raise LMStudioValueError(
+            f"a {type(self).__name__} cannot be copied or pickled, because its answer arrives in this process: copy or "
+            "pickle its result()"
+        )
+
     def __repr__(self) -> str:
         state = "ended" if self._reader.ended else "running"
         return f"<{type(self).__name__} {state}, {len(self.content)} characters>"
@@ -635,8 +641,7 @@ class BasePredictionStream:
     def _finished(self) -> PredictionResult[Any]:
         if self._reader.error is not None:
             raise self._reader.error
-        if self._reader.result is None:
-            raise LMStudioValueError("this stream was closed before its end, so there is no result")
+        assert self._reader.result is not None
         return self._reader.result
 
 

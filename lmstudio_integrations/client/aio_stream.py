@@ -51,7 +51,7 @@ class AsyncPredictionStream(BasePredictionStream, Generic[Parsed_co]):
         ```
 
     Cancelling the task and ``aclose()`` reach the server as a cancel, too. Callbacks may be plain functions or
-    coroutine functions. Use it on the loop where it was made.
+    coroutine functions. It is read in the event loop in which it was made.
     """
 
     def __init__(self, reader: PredictionReader, callbacks: Callbacks) -> None:
@@ -62,6 +62,8 @@ class AsyncPredictionStream(BasePredictionStream, Generic[Parsed_co]):
         reader, callbacks, items = self._reader, self._callbacks, self._mailbox.items
         take, get, read, needs_fragments = items.popleft, self._mailbox.get, reader.read, callbacks.needs_fragments
         self._check_source()
+        if not reader.ended:
+            self._mailbox.check_loop()
         try:
             while reader.result is None and reader.error is None:  # `ended`, without a call for each token
                 event = read(take() if items else await get())
@@ -75,6 +77,7 @@ class AsyncPredictionStream(BasePredictionStream, Generic[Parsed_co]):
                         await run(callback, *arguments)
                     if not only_fragments or type(one) is Fragment:
                         yield one
+            self._finished()  # raises the error, which another reader may have got before
             for callback, arguments in callbacks.take_message_call(self._message):
                 await run(callback, *arguments)
         finally:

@@ -93,6 +93,7 @@ class PredictionStream(BasePredictionStream, Generic[Parsed_co]):
                         callback(*arguments)
                     if not only_fragments or type(one) is Fragment:
                         yield one
+            self._finished()  # raises the error, which another reader may have got before
             for callback, arguments in callbacks.take_message_call(self._message):
                 callback(*arguments)
         finally:

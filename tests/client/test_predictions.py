@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import pickle
 import threading
 from typing import Any
 
@@ -305,6 +307,31 @@ async def test_async_stream_has_its_state_while_it_is_read(lmstudio_emulator: Em
         assert stream.stats is not None
         assert stream.model_info is not None
         assert await stream.result() is await stream.wait_for_result()
+
+
+def _refuse_copies(stream: Any) -> None:
+    for attempt in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(LMStudioValueError, match=r"PredictionStream cannot be copied .* pickle its result\(\)"):
+            attempt(stream)
+
+
+def test_stream_refuses_to_be_copied_or_pickled_and_its_result_does_not(lmstudio_emulator: Emulator) -> None:
+    gate = ThreadsafeEvent()
+    lmstudio_emulator.script(Reply("one two three", hold=gate, hold_after=1))
+    with Client(lmstudio_emulator.url) as client:
+        stream = client.llm.just_in_time("emulator/chat").respond_stream("Hi")
+        _refuse_copies(stream)
+        gate.set()
+        assert stream.result().content == "one two three"
+        _refuse_copies(stream)
+        assert pickle.loads(pickle.dumps(stream.result())) == copy.deepcopy(stream.result()) == stream.result()
+
+
+async def test_async_stream_refuses_to_be_copied_or_pickled(lmstudio_emulator: Emulator) -> None:
+    async with AsyncClient(lmstudio_emulator.url) as client:
+        stream = await client.llm.just_in_time("emulator/chat").respond_stream("Hi")
+        _refuse_copies(stream)
+        assert (await stream.result()).content
 
 
 def test_result_without_iteration_waits_for_the_end(lmstudio_emulator: Emulator) -> None:

@@ -10,7 +10,8 @@ import asyncio
 from collections import deque
 from typing import Any
 
-from lmstudio_integrations.client.transport.loop_waker import waker_of
+from lmstudio_integrations.client.transport.loop_waker import running_loop, waker_of
+from lmstudio_integrations.errors import LMStudioValueError
 
 __all__ = ["AsyncMailbox"]
 
@@ -41,8 +42,16 @@ class AsyncMailbox:
             if not waiter.done():
                 waiter.set_result(None)
 
+    def check_loop(self) -> None:
+        """Raise ``LMStudioValueError`` unless the caller runs on the mailbox's loop."""
+        if running_loop() is not self._loop:
+            raise LMStudioValueError(
+                "a stream of AsyncClient is read in the event loop in which it was made, and this is another one: make "
+                "and read it within one asyncio.run(), or use Client, whose streams any thread may read"
+            )
+
     async def get(self) -> Any:
-        """The next item, waiting for it if need be."""
+        """The next item, waiting for it if need be. Raises ``LMStudioValueError`` on another loop."""
         while not self.items:
             waiter = self._loop.create_future()
             self._waiters.add(waiter)
@@ -52,6 +61,9 @@ class AsyncMailbox:
             try:
                 if not self.items:
                     await waiter
+            except RuntimeError:  # what asyncio raises for a future of another loop
+                self.check_loop()
+                raise
             finally:
                 self._waiters.discard(waiter)
         return self.items.popleft()

@@ -15,8 +15,13 @@ from lmstudio_integrations import AsyncClient, Client
 from lmstudio_integrations.client.sync import PredictionStream
 from lmstudio_integrations.client.transport.mailbox import AsyncMailbox
 from lmstudio_integrations.emulator import Emulator, Reply, ThreadsafeEvent
-from lmstudio_integrations.errors import LMStudioDisconnectedError, LMStudioError, LMStudioServerError
-from tests.client.failure_modes.frame_builders import CHAT, caught, fragments_sent, wait_for_predictions
+from lmstudio_integrations.errors import (
+    LMStudioDisconnectedError,
+    LMStudioError,
+    LMStudioServerError,
+    LMStudioValueError,
+)
+from tests.client.failure_modes.frame_builders import CHAT, cancelled, caught, fragments_sent, wait_for_predictions
 
 
 def test_stopped_reader_does_not_block_other_streams(server: Emulator, client: Client) -> None:
@@ -80,27 +85,50 @@ def test_client_works_in_event_loops_of_several_threads_at_once(server: Emulator
     assert all(len(contents) == 5 and all(contents) for contents in answers)
 
 
-def test_stream_of_a_closed_loop_raises_without_waiting(server: Emulator) -> None:
-    server.script(Reply("One two three", hold=ThreadsafeEvent(), hold_after=1))
-    client = AsyncClient(server.url)
+@pytest.mark.parametrize("complete", [False, True], ids=["incomplete", "complete"])
+def test_stream_read_in_another_loop_raises_and_says_what_to_do(server: Emulator, complete: bool) -> None:
+    """Whether the answer has arrived already or not, so that a slow model does not decide about it."""
+    gate = ThreadsafeEvent()
+    server.script(Reply("One two three", hold=gate, hold_after=1))
+    if complete:
+        gate.set()
+    stream = asyncio.run(AsyncClient(server.url).llm.just_in_time(CHAT).respond_stream("hi"))
+    fragments_sent(server, 3 if complete else 1)
+    for read in (stream.wait_for_result, lambda: anext(aiter(stream)), lambda: anext(stream.events())):
+        with pytest.raises(LMStudioValueError, match=r"another one: make and read it within one asyncio\.run"):
+            asyncio.run(_awaited(read))
+    stream.close()
+
+
+async def _awaited(read: Callable[[], Any]) -> Any:
+    return await read()
+
+
+def test_iterator_continued_in_another_loop_raises_and_cancels(server: Emulator) -> None:
+    server.script(Reply("One two three", hold=ThreadsafeEvent(), hold_after=1, progress=()))
+    first = asyncio.new_event_loop()
 
     async def start() -> Any:
-        stream = await client.llm.just_in_time(CHAT).respond_stream("hi")
-        await anext(aiter(stream.events()))
+        fragments = aiter(await AsyncClient(server.url).llm.just_in_time(CHAT).respond_stream("hi"))
+        assert str(await anext(fragments)) == "One"
+        return fragments
+
+    fragments = first.run_until_complete(start())
+    with pytest.raises(LMStudioValueError, match="another one: make and read it"):
+        asyncio.run(_awaited(lambda: anext(fragments)))
+    cancelled(server)
+    first.run_until_complete(first.shutdown_asyncgens())
+    first.close()
+
+
+def test_result_of_an_ended_async_stream_is_there_in_every_loop(server: Emulator) -> None:
+    async def start() -> Any:
+        stream = await AsyncClient(server.url).llm.just_in_time(CHAT).respond_stream("hi")
+        await stream.wait_for_result()
         return stream
 
-    async def finish(stream: Any) -> None:
-        await stream.result()
-
-    loop = asyncio.new_event_loop()
-    stream = loop.run_until_complete(start())
-    fragments_sent(server, 1)
-    with pytest.raises(RuntimeError):
-        asyncio.run(finish(stream))
-    loop.run_until_complete(loop.shutdown_asyncgens())
-    loop.run_until_complete(asyncio.sleep(0))
-    loop.close()
-    stream.close()
+    stream = asyncio.run(start())
+    assert asyncio.run(_awaited(stream.wait_for_result)).content == stream.result().content
 
 
 _AWAITING_CALLS: dict[str, Callable[[AsyncClient], Any]] = {
@@ -181,6 +209,26 @@ def test_two_threads_waiting_for_one_stream_both_get_its_error(server: Emulator,
     for thread in threads:
         thread.join(10)
     assert [type(error) for error in errors] == [LMStudioServerError] * 4
+
+
+def test_failed_stream_read_again_raises_again(server: Emulator, client: Client) -> None:
+    server.script(Reply("One two three", error="It broke", error_after=2))
+    stream = client.llm.model(CHAT).respond_stream("hi")
+    for read in (lambda: list(stream), lambda: list(stream), lambda: list(stream.events())):
+        with pytest.raises(LMStudioServerError, match="It broke"):
+            read()
+
+
+async def test_failed_stream_read_by_two_tasks_raises_in_both(server: Emulator) -> None:
+    server.script(Reply("One two three", error="It broke", error_after=2))
+
+    async def read(stream: Any) -> list[str]:
+        return [str(fragment) async for fragment in stream]
+
+    async with AsyncClient(server.url) as client:
+        stream = await client.llm.just_in_time(CHAT).respond_stream("hi")
+        outcomes = await asyncio.gather(read(stream), read(stream), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [LMStudioServerError] * 2
 
 
 async def test_two_tasks_waiting_for_one_stream_both_get_its_end(server: Emulator) -> None:
