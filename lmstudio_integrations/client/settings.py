@@ -43,7 +43,7 @@ _LIMITS = ("connect", "first_packet", "idle", "total", "load", "reconnect")
 
 @dataclass(frozen=True, slots=True)
 class Timeout:
-    """How long each stage may take, in seconds; ``None`` lifts a limit.
+    """How long each stage may take, in seconds; ``None`` lifts a limit, except ``reconnect``.
 
     Example:
         ```python
@@ -81,6 +81,8 @@ class Timeout:
     def __post_init__(self) -> None:
         for name in _LIMITS[:-1]:
             _check_seconds(name, getattr(self, name))
+        if self.reconnect is None:
+            raise LMStudioValueError("reconnect=None is no time limit: pass seconds, or 0 to fail at once")
         if self.reconnect != 0 or isinstance(self.reconnect, bool):
             _check_seconds("reconnect", self.reconnect)
 
@@ -163,11 +165,24 @@ def _parse_address(text: str) -> str:
         raise LMStudioValueError("an address must not have an @ after the host: write / in a password as %2F")
     if parts.query or parts.fragment or not parts.hostname or _NEVER_IN_URL.search(text):
         raise LMStudioValueError(f"{shown!r} is no address: a host, a port and a path prefix are all that it may hold")
+    if not _is_host(parts.hostname) or port == 0:
+        raise LMStudioValueError(
+            f"{shown!r} is no address: expected a host name whose parts between dots have 1 to 63 characters, and a "
+            "port from 1 to 65535"
+        )
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     if port is None and bare:
         port = USER_PORT
     path = _REST_PATH.sub("", parts.path).rstrip("/")
     return f"{_SCHEMES[parts.scheme]}://{host}{'' if port is None else f':{port}'}{path}"
+
+
+def _is_host(host: str) -> bool:
+    """Whether ``host`` is an IPv6 address, or a name that can be looked up."""
+    try:
+        return ":" in host or len(host.encode("idna")) < 255  # the codec of Python's own look-up
+    except UnicodeError:  # an empty part, or one of more than 63 characters
+        return False
 
 
 def _safe(url: str) -> str:

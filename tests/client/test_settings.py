@@ -33,6 +33,9 @@ OTHER = "sk-lm-WxYz9876:zyxwvutsrq9876543210"
         ("https://example.org/lm/studio", "wss://example.org/lm/studio"),
         ("https://example.org/lm/studio/", "wss://example.org/lm/studio"),
         ("host/prefix", "ws://host:1234/prefix"),
+        ("my_host.", "ws://my_host.:1234"),
+        (f"{'a' * 63}.example", f"ws://{'a' * 63}.example:1234"),
+        ("ws://münchen.example", "ws://münchen.example"),
         ("http://localhost:1234/v1", "ws://localhost:1234"),
         ("http://localhost:1234/v1/", "ws://localhost:1234"),
         ("https://example.org/lm/v1", "wss://example.org/lm"),
@@ -64,6 +67,12 @@ def test_parse_address_reads_every_usual_form(given: str, used: str) -> None:
         "ws://host/a b",
         "ws://host/\x00",
         "ws://ho\\st",
+        "http://a..b:1234",
+        ".host",
+        f"{'a' * 64}.example",
+        f"{'a.' * 127}aa",
+        "ws://ho\u2028st",
+        "localhost:0",
         "user@host",
         5,
         b"localhost",
@@ -219,7 +228,10 @@ def test_timeout_of_a_call_is_based_on_the_clients() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [0, -1, True, False, float("nan"), "5", [5], {"conect": 5}, {"connect": 0}, {"total": "5"}, {1: 2}, object()],
+    [
+        *(0, -1, True, False, float("nan"), "5", [5], object()),
+        *({"conect": 5}, {"connect": 0}, {"total": "5"}, {1: 2}, {"reconnect": None}, {"reconnect": -1}),
+    ],
 )
 def test_invalid_time_limit_is_refused(value: Any) -> None:
     with pytest.raises(LMStudioValueError, match="time limit"):

@@ -43,7 +43,8 @@ async def greets(
         async with asyncio.timeout(seconds):
             reader, writer = await asyncio.open_connection(host, port, ssl=tls or None)
             try:
-                lines = [f"GET {prefix}/lmstudio-greeting HTTP/1.1", f"Host: {host}:{port}", "Connection: close"]
+                name = f"[{host}]" if ":" in host else host
+                lines = [f"GET {prefix}/lmstudio-greeting HTTP/1.1", f"Host: {name}:{port}", "Connection: close"]
                 lines += [f"{name}: {value}" for name, value in headers]
                 writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
                 head = await reader.readuntil(b"\r\n\r\n")

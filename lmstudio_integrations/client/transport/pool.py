@@ -111,7 +111,7 @@ class ConnectionPool:
             LMStudioTimeoutError: The limit ``connect`` expired.
             LMStudioError: What ``Connection.open`` raises.
         """
-        delays = reconnect_delays(limits.reconnect or 0.0)
+        delays = reconnect_delays(limits.reconnect)
         while True:
             current = self._connections.get(namespace)
             if current is not None and await current.alive():

@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from lmstudio_integrations import Client, LMStudioServerNotFoundError, Timeout
 from lmstudio_integrations.client.settings import DEFAULT_PORTS, USER_PORT
 from lmstudio_integrations.client.transport import discovery
 from lmstudio_integrations.emulator import Emulator
+from tests.client.failure_modes.misbehaving_servers import Listener
 
 
 @contextmanager
@@ -114,3 +116,18 @@ def test_missing_server_error_lists_every_address_and_advice(monkeypatch: pytest
             client.system.version()
     assert caught.value.addresses == tuple(f"127.0.0.1:{port}" for port in ports)
     assert all(address in str(caught.value) for address in caught.value.addresses)
+
+
+async def test_greeting_names_an_ipv6_host_in_brackets(monkeypatch: pytest.MonkeyPatch) -> None:
+    received: list[bytes] = []
+    connect = asyncio.open_connection
+
+    async def connect_here(host: str, port: int, **options: Any) -> Any:
+        assert host == "::1"
+        return await connect("127.0.0.1", port, **options)
+
+    monkeypatch.setattr(asyncio, "open_connection", connect_here)
+    with Listener(lambda connection: received.append(connection.recv(4096))) as server:
+        port = int(server.url.rpartition(":")[2])
+        assert not await discovery.greets("::1", port)
+    assert f"\r\nHost: [::1]:{port}\r\n".encode() in received[0]
