@@ -261,6 +261,7 @@ def _read_stream(stream: Any, name: str | None) -> tuple[bytes, str]:
 
 
 def _fetch(url: str) -> bytes:
+    import http.client
     import urllib.error  # with what it imports, half of what this package takes to import
     import urllib.request
 
@@ -269,7 +270,9 @@ def _fetch(url: str) -> bytes:
     try:
         with urllib.request.urlopen(request, timeout=FETCH_SECONDS) as response:  # noqa: S310
             data: bytes = response.read(MAX_IMAGE_BYTES + 1)
-    except (OSError, ValueError) as error:  # urllib's own errors are OSErrors
+            if len(data) <= MAX_IMAGE_BYTES and (missing := getattr(response, "length", None)):
+                raise http.client.IncompleteRead(data, missing)  # `read` with a size does not raise it
+    except (OSError, ValueError, http.client.HTTPException) as error:  # urllib's own errors are OSErrors
         if isinstance(error, urllib.error.HTTPError):
             error.close()  # it holds the response's socket
         raise LMStudioConnectionError(f"the image {url!r} could not be fetched: {error}") from error

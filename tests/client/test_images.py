@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import io
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lmstudio_integrations import LMStudioValueError
+from lmstudio_integrations import Client, LMStudioConnectionError, LMStudioValueError
 from lmstudio_integrations.client import images
 from lmstudio_integrations.client.images import ImageFile, ImagePart, image_part, read_image
+from lmstudio_integrations.emulator import Emulator
+from tests.client.failure_modes.misbehaving_servers import Listener
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"rest"
 KINDS = [
@@ -108,6 +111,41 @@ def test_image_part_address_is_not_fetched_when_made() -> None:
     assert ImagePart("https://example.invalid/a.png").url == "https://example.invalid/a.png"
 
 
+def _answering(response: bytes) -> Listener:
+    def behave(connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.sendall(response)
+
+    return Listener(behave)
+
+
+def _fetched(server: Listener, path: str = "/a.png") -> ImageFile:
+    return ImagePart(server.url.replace("ws://", "http://") + path).read()
+
+
+@pytest.mark.parametrize("length", [b"", b"Content-Length: %d\r\n" % len(PNG)])
+def test_fetched_image_is_read_to_its_end(length: bytes) -> None:
+    with _answering(b"HTTP/1.1 200 OK\r\n" + length + b"\r\n" + PNG) as server:
+        assert _fetched(server).data == PNG
+
+
+@pytest.mark.parametrize(
+    ("response", "path"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + PNG, "/a.png"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n400\r\n" + PNG, "/a.png"),
+        (b"HTTP/1.1 404 Not Found\r\n\r\n", "/a.png"),
+        (b"no HTTP\r\n\r\n", "/a.png"),
+        (b"", "/a.png"),
+        (b"", "/a b.png"),
+    ],
+    ids=["cut", "cut within a chunk", "not found", "no HTTP", "closed", "address with a blank"],
+)
+def test_image_that_does_not_arrive_complete_raises_connection_error(response: bytes, path: str) -> None:
+    with _answering(response) as server, pytest.raises(LMStudioConnectionError, match="could not be fetched"):
+        _fetched(server, path)
+
+
 def test_image_part_survives_its_json_form() -> None:
     part = ImagePart(PNG, "cat.png")
     assert image_part(part.to_history(), "message 0") == part
@@ -120,3 +158,10 @@ def test_image_part_survives_its_json_form() -> None:
 def test_image_part_with_wrong_keys_raises_and_names_the_message(part: Any) -> None:
     with pytest.raises(LMStudioValueError, match="message 3"):
         image_part(part, "message 3")
+
+
+@pytest.mark.parametrize("path", ["no such file.png", "a\0b.png"])
+def test_chat_with_an_image_that_cannot_be_read_raises_value_error(lmstudio_emulator: Emulator, path: str) -> None:
+    history = [{"role": "user", "content": ["What is it?", ImagePart(path)]}]
+    with Client(lmstudio_emulator.url) as client, pytest.raises(LMStudioValueError, match=r"ImagePart.*cannot be read"):
+        client.llm.just_in_time("emulator/chat").respond(history)

@@ -407,7 +407,7 @@ def _read(image: ImagePart) -> ImageFile:
         file = image.read()
     except LMStudioError:
         raise
-    except OSError as error:
-        raise LMStudioValueError(f"the image {image!s} cannot be read: {error}") from error
+    except (OSError, ValueError) as error:  # ValueError: a path with a NUL
+        raise LMStudioValueError(f"{image!r} cannot be read: {error}") from error
     _ = file.digest
     return file
