@@ -435,6 +435,8 @@ class BaseModelHandle:
         watch_queue = bool(given.pop("watch_queue", False)) or callbacks.on_queue_progress is not None
         parallel = given.pop("parallel_tool_calls", None) is not False
         if cancel is not None:
+            if not isinstance(cancel, CancelToken):
+                raise LMStudioValueError(f"cancel: expected a CancelToken, got {type(cancel).__name__}")
             cancel.raise_if_cancelled()
         prediction = requests.prediction(history, raw_prompt=raw, response_format=response_format, **given)
         reader = PredictionReader(

@@ -154,7 +154,7 @@ class Chat:
         """One part or several as a list of part objects."""
         where = f"message {len(self._messages)}"
         single = isinstance(content, (str, Mapping, WireModel))
-        if not single and (isinstance(content, (bytes, bytearray)) or not isinstance(content, Iterable)):
+        if not single and not _are_several(content):
             raise LMStudioValueError(f"{where}: expected text, a part or a list of them, got {type(content).__name__}")
         parts = [_part(part, role, where) for part in ([content] if single else content)]
         return [part if isinstance(part, ImagePart) else _PARTS[part["type"]].model_validate(part) for part in parts]
@@ -186,12 +186,12 @@ class Chat:
 
     def add_tool_results(self, results: Iterable[ToolCallResultPart | Mapping[str, Any]]) -> ToolMessage:
         """Add the results of a round of tool calls, each as ``{"content": text, "tool_call_id": id, "name": tool}``."""
+        if not _are_several(results):
+            raise LMStudioValueError(f"expected a list of tool results, got {type(results).__name__}")
         parts: list[Any] = []
         for number, result in enumerate(results):
-            if isinstance(result, ToolCallResultPart):
-                parts.append(result)
-            else:
-                parts.append(_part({"type": "toolCallResult", **result}, "tool", f"tool result {number}"))
+            part = {"type": "toolCallResult", **result} if isinstance(result, Mapping) else result
+            parts.append(_part(part, "tool", f"tool result {number}"))
         if not parts:
             raise LMStudioValueError("expected at least one tool result, got none")
         message = ToolMessage(role="tool", content=parts)
@@ -207,9 +207,8 @@ class Chat:
         if role == "tool":
             results: Any = [content] if isinstance(content, (Mapping, WireModel)) else content
             return self.add_tool_results(results)
-        single = isinstance(content, (str, Mapping, WireModel))
-        parts = [_entry_part(part) for part in ([content] if single else content)]
-        return self.append({"role": role, "content": parts})
+        parts = [content] if isinstance(content, (Mapping, WireModel)) else content
+        return self.append({"role": role, "content": [*map(_entry_part, parts)] if _are_several(parts) else parts})
 
     def append(self, message: Any) -> Message:
         """Add one message: a message object, or ``{"role": …, "content": …}``."""
@@ -223,6 +222,8 @@ class Chat:
         made = type(self)()
         made._messages = [message.model_copy(deep=True) for message in self._messages]
         return made
+
+    __copy__ = copy  # Python's own copy would share the list of messages
 
     def to_history(self) -> dict[str, Any]:
         """LM Studio's JSON: ``{"messages": [{"role", "content": [parts]}]}``. ``from_history`` reads it back.
@@ -274,6 +275,11 @@ class Chat:
             for part in message.content
             if len(message.content) == 1 or not isinstance(part, TextPart) or part.text
         )
+
+
+def _are_several(value: Any) -> bool:
+    """Whether ``value`` is an iterable of parts, and neither a single one nor text or bytes."""
+    return isinstance(value, Iterable) and not isinstance(value, (str, bytes, bytearray, Mapping, WireModel))
 
 
 def _shown(part: Any) -> str:

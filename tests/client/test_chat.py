@@ -369,6 +369,14 @@ def test_invalid_history_raises_and_names_the_reason(history: Any, words: str) -
         lambda chat: chat.add_assistant_response("Hi", tool_calls=[{"name": "f", "args": {}}]),
         lambda chat: chat.add_assistant_response("Hi", tool_calls=[5]),
         lambda chat: chat.add_tool_results([]),
+        lambda chat: chat.add_tool_results(None),
+        lambda chat: chat.add_tool_results("12 degrees"),
+        lambda chat: chat.add_tool_results({"content": "12 degrees"}),
+        lambda chat: chat.add_tool_result("12 degrees"),
+        lambda chat: chat.add_entry("tool", None),
+        lambda chat: chat.add_entry("user", None),
+        lambda chat: chat.add_entry("user", 5),
+        lambda chat: chat.add_entry("user", b"Hi"),
         lambda chat: chat.add_tool_results([{"tool_call_id": "1"}]),
         lambda chat: chat.add_tool_results([{"content": 5}]),
         lambda chat: chat.add_tool_results([{"content": "x", "extra": 1}]),
@@ -386,10 +394,11 @@ def test_invalid_message_raises_and_leaves_the_chat_unchanged(add: Any) -> None:
 # A chat as a thing
 
 
-def test_copy_is_independent() -> None:
+@pytest.mark.parametrize("copied", [Chat.copy, copy.copy, copy.deepcopy])
+def test_copy_is_independent(copied: Any) -> None:
     chat = Chat("s")
     chat.add_assistant_response("Hi", tool_calls=[{"name": "f", "arguments": {"a": [1]}}])
-    twin = chat.copy()
+    twin = copied(chat)
     assert twin == chat
     twin.add_user_message("u")
     part: Any = twin.messages[1].content[1]

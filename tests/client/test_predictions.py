@@ -570,4 +570,6 @@ def test_options_are_checked_before_anything_is_sent(front: Front, lmstudio_emul
         front.respond(config={"temperature": "hot"})
     with pytest.raises(TypeError):
         front.respond(temperature=1)
+    with pytest.raises(LMStudioValueError, match="cancel: expected a CancelToken, got Event"):
+        front.respond(cancel=threading.Event())
     assert not lmstudio_emulator.requests
