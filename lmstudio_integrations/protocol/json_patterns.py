@@ -61,15 +61,17 @@ def _translated(pattern: str) -> str:
         character = body[position]
         alternatives = alternatives or (character == "|" and depth == 0)
         depth += (character == "(") - (character == ")")
+        if character in "*+?{" and (not made or made[-1] in ("(", "|")):
+            raise _UnknownError  # nothing to repeat
         piece, position = _piece(body, position)
         made.append(piece)
     text = "".join(made)
+    if alternatives:
+        if starts != ends:
+            raise _UnknownError  # the anchor belongs to one alternative
+        text = f"({text})"  # outlines-core puts the quotes directly beside what stands between the anchors
     if starts and ends:
         return f"^{text}$"
-    if alternatives:
-        if starts or ends:
-            raise _UnknownError  # the anchor belongs to one alternative
-        text = f"({text})"
     anything = _class(_without(((0, _LAST),))) + "*"
     return f"^{'' if starts else anything}{text}{'' if ends else anything}$"
 
@@ -109,8 +111,6 @@ def _escaped(body: str, position: int) -> tuple[str, int]:
 
 def _quantifier(body: str, position: int) -> tuple[str, int]:
     """A quantifier; lazy ones are written as greedy ones, which match the same complete strings."""
-    if position == 0 or body[position - 1] in "(|":
-        raise _UnknownError
     if body[position] == "{":
         found = _REPEAT.match(body, position)
         if found is None or not (found[1] or found[3]):
