@@ -61,7 +61,11 @@ def parse_config(cls: type[C], value: Mapping[str, Any] | C | None) -> C:
     try:
         made = cls.model_validate(given)
     except ValidationError as error:
-        name = names[str(error.errors(include_url=False, include_context=False)[0]["loc"][0])]
+        first = error.errors(include_url=False)[0]
+        name = names[str(first["loc"][0])]
+        reason = first.get("ctx", {}).get("error")
+        if isinstance(reason, LMStudioValueError):  # of a tool or a schema: it says more than what the setting takes
+            raise LMStudioValueError(f"{spelt[name]!r}: {reason}") from None
         raise LMStudioValueError(_wrong(cls, name, spelt[name], given[name])) from None
     for name, key in spelt.items():
         _check_sendable(key, getattr(made, name))

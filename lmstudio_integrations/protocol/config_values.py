@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, StrictBool
 
 from lmstudio_integrations.protocol._model import Number, WireInt, WireModel
 from lmstudio_integrations.protocol.structured import structured_value
-from lmstudio_integrations.protocol.tools import tool_choice_value
+from lmstudio_integrations.protocol.tools import tool_choice_value, wire_tool
 
 __all__ = [
     "CacheQuantization",
@@ -21,11 +21,11 @@ __all__ = [
     "Off",
     "OffloadRatio",
     "PromptTemplate",
+    "Raw",
     "ReasoningParsing",
     "Structured",
     "ToolChoiceValue",
     "ToolUse",
-    "UnitNumber",
 ]
 
 
@@ -44,8 +44,7 @@ class Setting(WireModel):
 Off = Annotated[Literal[False], BeforeValidator(_only_false)]
 """``False``: the setting's checkbox is not ticked."""
 
-UnitNumber = Annotated[Number, Field(ge=0, le=1)]
-OffloadRatio = UnitNumber | Literal["max", "off"]
+OffloadRatio = Annotated[Number, Field(ge=0, le=1)] | Literal["max", "off"]
 CacheQuantization = Literal["f32", "f16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1"]
 
 
@@ -151,11 +150,19 @@ def _tool_use(value: Any) -> Any:
         return {"type": "none"}
     if kind != "toolArray" or not isinstance(tools, list | tuple):
         raise ValueError("neither none nor toolArray")
-    from lmstudio_integrations.protocol.tools import tool_definition
-
-    return {"type": "toolArray", "tools": [tool_definition(tool).to_wire() for tool in tools]}
+    return {"type": "toolArray", "tools": [wire_tool(tool) for tool in tools]}
 
 
+def _raw_pairs(value: Any) -> Any:
+    """A mapping of keys to values, or LM Studio's own ``{"fields": [{"key", "value"}]}``."""
+    if not isinstance(value, Mapping) or set(value) != {"fields"} or not isinstance(value["fields"], list):
+        return value
+    if not all(isinstance(field, Mapping) and isinstance(field.get("key"), str) for field in value["fields"]):
+        raise ValueError("a field needs a key")
+    return {field["key"]: field.get("value") for field in value["fields"]}
+
+
+Raw = Annotated[dict[str, Any], BeforeValidator(_raw_pairs)]
 Structured = Annotated[dict[str, Any], BeforeValidator(structured_value)]
 ToolChoiceValue = Annotated[dict[str, Any], BeforeValidator(tool_choice_value)]
 ToolUse = Annotated[dict[str, Any], BeforeValidator(_tool_use)]

@@ -106,14 +106,13 @@ def test_setting_under_both_spellings_is_refused() -> None:
         (PREDICTION, "stopStrings", [1], "a list of texts"),
         (PREDICTION, "contextOverflowPolicy", "stop", "stopAtLimit"),
         (PREDICTION, "enableThinking", 1, "true or false"),
-        (PREDICTION, "toolChoice", "any", '"none", "auto" or "required"'),
-        (PREDICTION, "structured", 5, "JSON Schema"),
         (PREDICTION, "rawTools", {"type": "array"}, "toolArray"),
-        (PREDICTION, "rawTools", {"type": "toolArray", "tools": [{}]}, "toolArray"),
         (PREDICTION, "promptTemplate", {"type": "jinja", "template": "x"}, "jinjaPromptTemplate"),
         (PREDICTION, "reasoningParsing", {"enabled": "yes"}, "startString"),
         (PREDICTION, "mirostatSampling", {"version": 3}, "learningRate"),
         (PREDICTION, "raw", [1], "LM Studio's own keys"),
+        (PREDICTION, "raw", {"fields": [1]}, "LM Studio's own keys"),
+        (PREDICTION, "raw", {"fields": [{"value": 1}]}, "LM Studio's own keys"),
         (PREDICTION, "seed", -2, "at least -1"),
         (LOAD, "contextLength", 0, "at least 1"),
         (LOAD, "maxParallelPredictions", 1024, "from 1 to 1023"),
@@ -130,6 +129,23 @@ def test_invalid_value_raises_with_what_is_expected(cls: type[c.Config], name: s
     assert message.startswith(f"'{name}' must be ")
     assert would_do in message
     assert message.endswith(f"not {value!r}.")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("toolChoice", "any", "none, auto, required"),
+        ("structured", 5, "JSON Schema"),
+        ("structured", {"properties": {"a": {"not": {}}}}, "'not' at $.properties.a"),
+        ("rawTools", {"type": "toolArray", "tools": [{}]}, "needs a name"),
+        ("raw_tools", {"type": "toolArray", "tools": [{"name": "f", "parameters": {"$ref": "#no"}}]}, "tool 'f'"),
+    ],
+)
+def test_invalid_schema_or_tool_in_a_setting_raises_with_its_own_reason(name: str, value: Any, reason: str) -> None:
+    with pytest.raises(LMStudioValueError) as caught:
+        c.parse_config(PREDICTION, {name: value})
+    assert str(caught.value).startswith(f"'{name}': ")
+    assert reason in str(caught.value)
 
 
 def test_long_value_is_shortened_in_the_error() -> None:
