@@ -3,11 +3,11 @@
 The answer arrives as ordinary text; the client parses it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import TypeAdapter
-from pydantic.errors import PydanticUserError
+from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 
 from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.protocol.json_schema import copy_schema, enforceable, with_types
@@ -22,8 +22,8 @@ def structured_value(response_format: Any) -> dict[str, Any]:
     """The wire form of a ``response_format``.
 
     Accepts ``None`` (free text), a pydantic class or anything else with ``model_json_schema()``, a ``TypedDict``, a
-    JSON Schema, LM Studio's own form ``{"type": "json"|"gbnf"|"none", …}``, and OpenAI's ``json_schema``,
-    ``json_object`` and ``text``.
+    JSON Schema, LM Studio's own form ``{"type": "json"|"gbnf"|"none", …}`` (keys in camelCase or snake_case), and
+    OpenAI's ``json_schema``, ``json_object`` and ``text``.
 
     Raises:
         LMStudioValueError: anything else, or a schema that JSON cannot hold.
@@ -32,9 +32,9 @@ def structured_value(response_format: Any) -> dict[str, Any]:
         return {"type": "none"}
     make_schema = getattr(response_format, "model_json_schema", None)
     if callable(make_schema):
-        return _json(make_schema(), checked_afterwards=True)
+        return _json(_schema_of(response_format, make_schema), checked_afterwards=True)
     if isinstance(response_format, type) and hasattr(response_format, "__required_keys__"):
-        return _json(_typed_dict_schema(response_format))
+        return _json(_schema_of(response_format, lambda: TypeAdapter(response_format).json_schema()))
     if not isinstance(response_format, Mapping):
         raise LMStudioValueError(
             "response_format must be a pydantic class, a TypedDict, an object with model_json_schema(), a JSON Schema "
@@ -44,7 +44,8 @@ def structured_value(response_format: Any) -> dict[str, Any]:
     if kind == "none" or kind == "text":
         return {"type": "none"}
     if kind == "json":
-        return _json(response_format["jsonSchema"]) if _given(response_format, "jsonSchema") else {"type": "json"}
+        schema = response_format.get("jsonSchema", response_format.get("json_schema"))
+        return {"type": "json"} if schema is None else _json(schema)
     if kind == "json_object":
         return {"type": "json", "jsonSchema": {"type": "object"}}  # OpenAI promises an object, not any JSON value
     if kind == "json_schema":
@@ -57,10 +58,6 @@ def structured_value(response_format: Any) -> dict[str, Any]:
 def structured_field(response_format: Any) -> dict[str, Any]:
     """The same as a key/value field ``{"key": "llm.prediction.structured", "value": …}``; errors as there."""
     return {"key": STRUCTURED_KEY, "value": structured_value(response_format)}
-
-
-def _given(value: Mapping[str, Any], key: str) -> bool:
-    return value.get(key) is not None
 
 
 def _json(schema: Any, *, checked_afterwards: bool = False) -> dict[str, Any]:
@@ -91,11 +88,12 @@ def answer_schema(schema: Any, *, checked_afterwards: bool = False) -> dict[str,
     return with_types(enforceable(copied, on_unsupported=refuse))
 
 
-def _typed_dict_schema(kind: Any) -> dict[str, Any]:
+def _schema_of(kind: Any, make_schema: Callable[[], Any]) -> Any:
     try:
-        return TypeAdapter(kind).json_schema()
-    except PydanticUserError as error:  # on Python 3.11 pydantic needs typing_extensions' TypedDict
-        raise LMStudioValueError(f"response_format={kind.__name__} has no JSON Schema: {error}") from error
+        return make_schema()
+    except (PydanticUserError, PydanticUndefinedAnnotation) as error:  # such as typing.TypedDict on Python 3.11
+        name = getattr(kind, "__name__", type(kind).__name__)
+        raise LMStudioValueError(f"response_format={name} has no JSON Schema: {error}") from error
 
 
 def _openai_schema(response_format: Mapping[str, Any]) -> Any:

@@ -52,6 +52,7 @@ ACCEPTED: list[tuple[Any, dict[str, Any]]] = [
     ),
     ({"type": "json"}, {"type": "json"}),
     ({"type": "json", "jsonSchema": JSON_SCHEMA}, {"type": "json", "jsonSchema": closed(JSON_SCHEMA)}),
+    ({"type": "json", "json_schema": JSON_SCHEMA}, {"type": "json", "jsonSchema": closed(JSON_SCHEMA)}),
     ({"type": "json_object"}, {"type": "json", "jsonSchema": {"type": "object"}}),
     (
         {"type": "json_schema", "json_schema": {"name": "x", "schema": JSON_SCHEMA}},
@@ -156,9 +157,22 @@ class Unknown(TypedDict):
     value: Callable[[], int]
 
 
-def test_typed_dict_without_a_schema_is_refused() -> None:
-    with pytest.raises(LMStudioValueError, match="Unknown has no JSON Schema"):
-        structured_value(Unknown)
+class UnknownModel(BaseModel):
+    value: Callable[[], int]
+
+
+class Undefined(TypedDict):
+    value: Nowhere  # type: ignore[name-defined]  # noqa: F821
+
+
+class UndefinedModel(BaseModel):
+    value: Nowhere  # type: ignore[name-defined]  # noqa: F821
+
+
+@pytest.mark.parametrize("kind", [Unknown, UnknownModel, Undefined, UndefinedModel])
+def test_class_without_a_schema_is_refused_by_its_name(kind: type) -> None:
+    with pytest.raises(LMStudioValueError, match=f"{kind.__name__} has no JSON Schema"):
+        structured_value(kind)
 
 
 class PlainBook(typing.TypedDict):
