@@ -6,7 +6,7 @@ them: to import seventeen models takes longer than to import its engine.
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from lmstudio_integrations.protocol._model import WireInt, WireModel
 
@@ -174,19 +174,7 @@ ClientMessage = (
     | WritableSignalUpdate
 )
 
-_CLIENT: dict[str, type[ClientMessage]] = {
-    "rpcCall": RpcCall,
-    "channelCreate": ChannelCreate,
-    "channelSend": ChannelSend,
-    "channelAck": ChannelAck,
-    "keepAlive": KeepAlive,
-    "communicationWarning": CommunicationWarning,
-    "signalSubscribe": SignalSubscribe,
-    "signalUnsubscribe": SignalUnsubscribe,
-    "writableSignalSubscribe": WritableSignalSubscribe,
-    "writableSignalUnsubscribe": WritableSignalUnsubscribe,
-    "writableSignalUpdate": WritableSignalUpdate,
-}
+_CLIENT: dict[str, type[ClientMessage]] = {kind.model_fields["type"].default: kind for kind in get_args(ClientMessage)}
 
 
 def parse_client_message(raw: Any) -> ClientMessage:

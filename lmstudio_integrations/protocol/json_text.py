@@ -32,8 +32,13 @@ def encode(message: object, default: Callable[[object], str] | None = None) -> s
         text = (_COMPACT if default is None else _encoder(default))(plain)
         text.encode()
     except (ValueError, TypeError, RecursionError) as error:
-        raise LMStudioValueError(_find_unserializable(plain) or f"This cannot be written as JSON: {error}") from None
+        problem = _find_unserializable(plain, default or _refuse)
+        raise LMStudioValueError(problem or f"This cannot be written as JSON: {error}") from None
     return text
+
+
+def _refuse(value: object) -> str:
+    raise TypeError(f"{type(value).__name__} is not JSON")
 
 
 def decode(frame: str | bytes) -> Any:
@@ -60,8 +65,10 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-def _find_unserializable(value: Any, path: str = "$", parents: tuple[int, ...] = ()) -> str | None:
-    """The path and the kind of the first value that JSON cannot represent."""
+def _find_unserializable(
+    value: Any, default: Callable[[object], str], path: str = "$", parents: tuple[int, ...] = ()
+) -> str | None:
+    """The path and the kind of the first value that JSON cannot represent and ``default`` refuses."""
     if value is None or isinstance(value, bool | int):
         return None
     if isinstance(value, float):
@@ -74,19 +81,24 @@ def _find_unserializable(value: Any, path: str = "$", parents: tuple[int, ...] =
     if len(parents) > 200:
         return f"{path}: nested too deeply"
     if isinstance(value, dict):
-        found = [_find_unserializable_of_entry(key, item, path, parents) for key, item in value.items()]
-    elif isinstance(value, list | tuple):
-        found = [_find_unserializable(item, f"{path}[{index}]", parents) for index, item in enumerate(value)]
-    else:
-        return f"{path}: {type(value).__name__} is not JSON"
-    return next(filter(None, found), None)
+        keys = (_problem_of_key(key, path) for key in value)
+        items = (_find_unserializable(item, default, f"{path}.{key}", parents) for key, item in value.items())
+        return next(filter(None, (problem for pair in zip(keys, items, strict=True) for problem in pair)), None)
+    if isinstance(value, list | tuple):
+        found = (_find_unserializable(item, default, f"{path}[{index}]", parents) for index, item in enumerate(value))
+        return next(filter(None, found), None)
+    try:
+        default(value)
+    except TypeError as error:
+        return f"{path}: {error}"
+    return None
 
 
-def _find_unserializable_of_entry(key: Any, item: Any, path: str, parents: tuple[int, ...]) -> str | None:
+def _problem_of_key(key: Any, path: str) -> str | None:
     if isinstance(key, str):
-        return _surrogate(key, f"{path} (key)") or _find_unserializable(item, f"{path}.{key}", parents)
+        return _surrogate(key, f"{path} (key)")
     if key is None or isinstance(key, int | float):  # the encoder makes text of these
-        return _find_unserializable(item, f"{path}.{key}", parents)
+        return None
     return f"{path}: a key of type {type(key).__name__} is not JSON"
 
 

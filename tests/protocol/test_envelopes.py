@@ -49,6 +49,19 @@ def test_value_outside_json_raises_with_its_path(value: Any, path: str) -> None:
     assert str(caught.value).startswith(path)
 
 
+def test_value_that_default_writes_is_not_the_problem() -> None:
+    def default(value: object) -> str:
+        if isinstance(value, bytes):
+            return value.decode()
+        raise TypeError(f"{type(value).__name__} is no text")
+
+    assert encode({"a": b"text"}, default) == '{"a":"text"}'
+    with pytest.raises(LMStudioValueError, match=r"^\$\.b: nan"):
+        encode({"a": b"text", "b": math.nan}, default)
+    with pytest.raises(LMStudioValueError, match=r"^\$\.b: set is no text"):
+        encode({"a": b"text", "b": set()}, default)
+
+
 def test_cyclic_or_infinite_value_is_refused() -> None:
     loop: list[Any] = []
     loop.append(loop)
