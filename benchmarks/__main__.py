@@ -18,8 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from . import environments, table
-from .imports import import_ms
+from . import environments, imports, table
 from .plan import KINDS, Sizes, Task, tasks
 from .rows import rows
 
@@ -34,9 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sizes = Sizes(**{field.name: getattr(options, field.name) for field in dataclasses.fields(Sizes)})
     plan = tasks(sizes, tuple(options.only or KINDS), peers=not options.without_peers)
     begun = _load()
-    found = _run(plan, options.rounds, options.python)
+    measured = _run(plan, options.rounds, options.python)
+    found = {kind: {name: median(rounds) for name, rounds in by_name.items()} for kind, by_name in measured.items()}
     failed = [f"{kind}: {task.name}" for task in plan for kind in task.kinds if task.name not in found.get(kind, {})]
-    results = {"about": _about(options, plan, (begun, _load())), "figures": found, "failed": failed}
+    about = _about(options, plan, (begun, _load())) | {"speed": speed_words(measured)}
+    results = {"about": about, "figures": found, "failed": failed, "rounds": measured}
     _write(results, options.out, environments.python_of("ours", ours=options.python))
     return 1 if failed else 0
 
@@ -54,10 +55,14 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _run(plan: list[Task], rounds: int, ours: Path | None) -> dict[str, dict[str, dict[str, Any]]]:
-    """Every task, round after round; medians of the numbers."""
+Measured = dict[str, dict[str, list[dict[str, Any]]]]
+"""Kind of measurement -> name -> the figures of each round."""
+
+
+def _run(plan: list[Task], rounds: int, ours: Path | None) -> Measured:
+    """Every task, round after round."""
     pythons = {name: environments.python_of(name, ours=ours) for name in {task.environment for task in plan}}
-    measured: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    measured: Measured = {}
     for number in range(rounds):
         with flood(pythons.get("ours") or environments.python_of("ours", ours=ours)) as port:
             for task in plan:
@@ -66,14 +71,14 @@ def _run(plan: list[Task], rounds: int, ours: Path | None) -> dict[str, dict[str
                 for kind, outcome in zip(task.kinds, _measure(task, pythons[task.environment], port), strict=False):
                     _tell(f"round {number + 1}/{rounds} {kind}: {task.name}: {_brief(outcome)}")
                     measured.setdefault(kind, {}).setdefault(task.name, []).append(outcome)
-    return {kind: {name: median(outcomes) for name, outcomes in by_name.items()} for kind, by_name in measured.items()}
+    return measured
 
 
 def _measure(task: Task, python: Path, port: int) -> list[dict[str, Any]]:
     """A task's figures, in the order of its kinds; fewer if it did not finish."""
     if task.kinds == ("imports",):
-        taken = import_ms(python, task.name, _ROOT)
-        return [] if taken is None else [{"name": task.name, "ms": taken}]
+        outcome = imports.measure(python, task.name, _ROOT)
+        return [] if outcome is None else [outcome]
     server = [str(port)] if task.needs_server else []
     command = [str(python), "-W", "ignore", "-m", f"benchmarks.{task.module}", task.name, *server]
     command += map(str, task.arguments)
@@ -123,6 +128,23 @@ def load_words(load: tuple[float | None, float | None]) -> str:
         return ""
     words = f"Its load average was {begun:.1f} at the start and {ended:.1f} at the end."
     return words if max(begun, ended) < _BUSY else f"{words} It was busy with other things: times are noisy."
+
+
+def speed_words(measured: Measured) -> str:
+    """How much the machine's speed varied in the run, before the times were scaled to one speed."""
+    probes = [
+        outcome["probe_ms"]
+        for by_name in measured.values()
+        for outcomes in by_name.values()
+        for outcome in outcomes
+        if "probe_ms" in outcome
+    ]
+    if not probes:
+        return ""
+    return (
+        "Times are those of a machine on which the speed probe takes 1 ms; in this run it took "
+        f"{min(probes):.2f} to {max(probes):.2f} ms, the median was {statistics.median(probes):.2f} ms."
+    )
 
 
 def _about(options: argparse.Namespace, plan: list[Task], load: tuple[float | None, float | None]) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 ``KIND`` is "messages" (a history of ``SIZE`` messages, user and assistant in turn) or "tools" (``SIZE`` tools, bound
 once where the interface has a binding). The answer is one token, so the figure is what a call costs before and after
 its stream. Prints a line of JSON: for each size the CPU milliseconds of a call, all threads of the process, the median
-over the repeats after one that warms up. Message and tool objects are made before the clock starts, as programs keep
-them between calls.
+over the repeats after one that warms up, at the standard speed of ``machine_speed``. Message and tool objects are made
+before the clock starts, as programs keep them between calls.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from importlib import import_module
 from typing import Any
 
 from . import chat_models, llms
+from .machine_speed import SpeedMeter
 from .workload import MODEL, Workload, text
 
 _WORKLOAD = Workload(1)
@@ -184,13 +185,14 @@ CALLS: dict[str, CallContender] = {
 }
 
 
-def cpu_ms(call: Call, repeats: int) -> float:
+def cpu_ms(call: Call, repeats: int, meter: SpeedMeter) -> float:
     """Median CPU milliseconds of ``call``. The wrong answer is no result."""
     taken = []
+    meter.slowness()
     for _ in range(repeats + 1):
         begun = time.process_time()
         answer = call()
-        taken.append(time.process_time() - begun)
+        taken.append((time.process_time() - begun) / meter.slowness())
         if answer != text(_WORKLOAD.count):
             raise ValueError(f"expected the answer {text(_WORKLOAD.count)!r}, got {answer[:80]!r}")
     return round(statistics.median(taken[1:]) * 1e3, 3)
@@ -200,10 +202,11 @@ def measure(name: str, port: int, kind: str, repeats: int, sizes: list[int]) -> 
     """One contender's figures: its name, and CPU milliseconds by size."""
     contender = CALLS[name]
     figures: dict[str, Any] = {"name": name}
+    meter = SpeedMeter()
     for size in sizes:
         call = contender.messages(port, texts(size)) if kind == "messages" else contender.tools(port, schemas(size))
-        figures[str(size)] = cpu_ms(call, repeats)
-    return figures
+        figures[str(size)] = cpu_ms(call, repeats, meter)
+    return figures | {"probe_ms": round(statistics.median(meter.probes), 2)}
 
 
 if __name__ == "__main__":

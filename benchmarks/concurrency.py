@@ -5,7 +5,7 @@ All share one socket.
 The server answers each with the prompt's progress at once, and sends the tokens of all in turn when the last has come.
 ``per_open_kb`` is what each open prediction adds to the process while all are open, ``per_second`` and
 ``single_per_second`` are tokens each second of wall time (from the first request to the last result), for all together
-and for one stream of 2,000 tokens alone.
+and for one stream of 2,000 tokens alone, at the standard speed of ``machine_speed``.
 
 ``client sync`` opens all from one thread and reads one after the other; ``client async`` has a task for each.
 """
@@ -21,6 +21,7 @@ from typing import Any
 
 from lmstudio_integrations import AsyncClient, Client
 
+from .machine_speed import SpeedMeter
 from .memory import growth, resident
 from .workload import MODEL, Workload, text
 
@@ -63,14 +64,15 @@ def blocking(port: int, size: int, tokens: int) -> dict[str, Any]:
         return _right([stream.result().content for stream in streams], workloads)
 
     singles, batches, rights = [], [], [right]
+    meter = SpeedMeter()
     for _ in range(_REPEATS):
         begun = time.perf_counter()
         alone()
-        singles.append(time.perf_counter() - begun)
+        singles.append((time.perf_counter() - begun) / meter.slowness())
         begun = time.perf_counter()
         rights.append(together())
-        batches.append(time.perf_counter() - begun)
-    return _summary("client sync", size, tokens, opened, singles, batches, rights)
+        batches.append((time.perf_counter() - begun) / meter.slowness())
+    return _summary("client sync", size, tokens, opened, singles, batches, rights, meter)
 
 
 async def awaiting(port: int, size: int, tokens: int) -> dict[str, Any]:
@@ -97,14 +99,15 @@ async def awaiting(port: int, size: int, tokens: int) -> dict[str, Any]:
         return _right(await asyncio.gather(*map(one, workloads)), workloads)
 
     singles, batches, rights = [], [], [right]
+    meter = SpeedMeter()
     for _ in range(_REPEATS):
         begun = time.perf_counter()
         await one(_SINGLE)
-        singles.append(time.perf_counter() - begun)
+        singles.append((time.perf_counter() - begun) / meter.slowness())
         begun = time.perf_counter()
         rights.append(await together())
-        batches.append(time.perf_counter() - begun)
-    return _summary("client async", size, tokens, opened, singles, batches, rights)
+        batches.append((time.perf_counter() - begun) / meter.slowness())
+    return _summary("client async", size, tokens, opened, singles, batches, rights, meter)
 
 
 def _summary(
@@ -115,6 +118,7 @@ def _summary(
     singles: list[float],
     batches: list[float],
     rights: list[int],
+    meter: SpeedMeter,
 ) -> dict[str, Any]:
     return {
         "name": name,
@@ -124,6 +128,7 @@ def _summary(
         "per_open_kb": None if opened is None else round(opened / size / 1024, 2),
         "per_second": round(size * tokens / statistics.median(batches)),
         "single_per_second": round(_SINGLE.count / statistics.median(singles)),
+        "probe_ms": round(statistics.median(meter.probes), 2),
     }
 
 

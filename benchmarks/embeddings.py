@@ -1,7 +1,7 @@
 """Many short texts embedded: ``python -m benchmarks.embeddings NAME PORT COUNT REPEATS`` prints a line of JSON.
 
 ``bare`` sends every request without waiting and then reads the answers. Figures are for the whole list: milliseconds
-of wall time and of CPU, medians over the repeats after one that warms up.
+of wall time and of CPU, medians over the repeats after one that warms up, at the standard speed of ``machine_speed``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from . import baseline
+from .machine_speed import SpeedMeter
 from .workload import DIMENSIONS, MODEL, Workload, dump
 
 Embed = Callable[[list[str]], Awaitable[list[list[float]]]]
@@ -71,12 +72,14 @@ async def measure(name: str, port: int, count: int, repeats: int) -> dict[str, A
     """Embed the same texts again and again; every vector must be the right one."""
     embed = await MAKERS[name](port)
     texts = [f"A short text, {Workload(start=number)}." for number in range(count)]
-    walls, cpus = [], []
+    walls, cpus, meter = [], [], SpeedMeter()
     for _ in range(repeats + 1):
         wall, cpu = time.perf_counter(), time.process_time()
         vectors = await embed(texts)
-        walls.append(time.perf_counter() - wall)
-        cpus.append(time.process_time() - cpu)
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        slowness = meter.slowness()
+        walls.append(wall / slowness)
+        cpus.append(cpu / slowness)
         if any(len(vector) != DIMENSIONS or vector[0] != at + 0.5 for at, vector in enumerate(vectors)):
             raise ValueError("a vector is not that of its text")
     return {
@@ -84,6 +87,7 @@ async def measure(name: str, port: int, count: int, repeats: int) -> dict[str, A
         "texts": count,
         "wall_ms": round(statistics.median(walls[1:]) * 1e3, 2),
         "cpu_ms": round(statistics.median(cpus[1:]) * 1e3, 2),
+        "probe_ms": round(statistics.median(meter.probes), 2),
     }
 
 

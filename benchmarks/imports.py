@@ -1,5 +1,7 @@
 """How long imports take, each in an interpreter of its own: milliseconds from its first statement to its last.
 
+They are at the standard speed of ``machine_speed``, which imports nothing itself that would count.
+
 The adapters are lazy packages: importing one is not yet importing its model. So both are measured.
 """
 
@@ -8,6 +10,9 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
+
+_ROOT = Path(__file__).resolve().parents[1]
 
 STATEMENTS: dict[str, str] = {
     # Both are lazy packages; these are what a client needs of them.
@@ -26,13 +31,27 @@ STATEMENTS: dict[str, str] = {
 }
 
 
-def import_ms(python: Path, name: str, where: Path) -> float | None:
+_PROGRAM = """
+import sys, time
+sys.path.append({root!r})
+from benchmarks.machine_speed import SpeedMeter
+meter = SpeedMeter()
+begun = time.perf_counter()
+{statement}
+print((time.perf_counter() - begun) * 1e3, meter.slowness())
+"""
+
+
+def measure(python: Path, name: str, where: Path) -> dict[str, Any] | None:
     """One measurement, with the compiled modules of an earlier run on disk; ``None`` if the import fails."""
-    code = f"import time; begun = time.perf_counter()\n{STATEMENTS[name]}\nprint((time.perf_counter() - begun) * 1e3)"
+    code = _PROGRAM.format(root=str(_ROOT), statement=STATEMENTS[name])
     # Without this variable the next interpreter finds what this one has compiled, as it does with users.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     command = [str(python), "-W", "ignore", "-c", code]
     done = subprocess.run(  # noqa: S603  # our own statements, no shell
         command, check=False, capture_output=True, text=True, cwd=where, env=environment
     )
-    return None if done.returncode else round(float(done.stdout), 2)
+    if done.returncode:
+        return None
+    taken, slowness = map(float, done.stdout.split())
+    return {"name": name, "ms": round(taken / slowness, 2), "probe_ms": round(slowness, 2)}

@@ -1,7 +1,8 @@
 """Time one contender: ``python -m benchmarks.streams NAME PORT TOKENS REPEATS …`` prints a line of JSON for each pair.
 
 ``cpu_us`` and ``wall_us`` are microseconds for each token, all threads of the process together; ``first_ms`` is
-milliseconds from the call to the first token. All are medians over the repeats, after one that warms up.
+milliseconds from the call to the first token. All are medians over the repeats, after one that warms up, at the
+standard speed of ``machine_speed``; ``probe_ms`` is the machine's own at the time.
 """
 
 from __future__ import annotations
@@ -17,16 +18,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from .contenders import CONTENDERS
+from .machine_speed import SpeedMeter
 from .workload import Workload, text
 
 
 @dataclass(slots=True)
 class Timing:
-    """One streamed answer."""
+    """One streamed answer: seconds at the standard speed, and the milliseconds of the probe at the time."""
 
     wall: float
     cpu: float
     first: float
+    probe: float
 
 
 class Watch:
@@ -44,35 +47,36 @@ class Watch:
                 self._first = time.perf_counter() - self._wall
             self.said.append(word)
 
-    def stop(self, workload: Workload) -> Timing:
+    def stop(self, workload: Workload, meter: SpeedMeter) -> Timing:
         """The answer is complete; the wrong text is no result."""
         wall, cpu = time.perf_counter() - self._wall, time.process_time() - self._cpu
+        slowness = meter.slowness()
         if "".join(self.said) != text(workload.count, workload.start):
             raise ValueError(f"the wrong text came: {''.join(self.said)[:80]!r}")
-        return Timing(wall, cpu, self._first)
+        return Timing(wall / slowness, cpu / slowness, self._first / slowness, slowness)
 
 
 def blocking(tokens: Callable[[], Iterator[str]], workload: Workload, repeats: int) -> list[Timing]:
     """Repeat a blocking stream."""
-    timings = []
+    timings, meter = [], SpeedMeter()
     for _ in range(repeats + 1):
         watch = Watch()
         note = watch.token
         for word in tokens():
             note(word)
-        timings.append(watch.stop(workload))
+        timings.append(watch.stop(workload, meter))
     return timings[1:]
 
 
 async def awaiting(tokens: Callable[[], AsyncIterator[str]], workload: Workload, repeats: int) -> list[Timing]:
     """Repeat an awaiting stream."""
-    timings = []
+    timings, meter = [], SpeedMeter()
     for _ in range(repeats + 1):
         watch = Watch()
         note = watch.token
         async for word in tokens():
             note(word)
-        timings.append(watch.stop(workload))
+        timings.append(watch.stop(workload, meter))
     return timings[1:]
 
 
@@ -104,6 +108,7 @@ def summary(name: str, timings: list[Timing], count: int) -> dict[str, Any]:
         "cpu_us": round(median(t.cpu for t in timings) / count * 1e6, 2),
         "wall_us": round(median(t.wall for t in timings) / count * 1e6, 2),
         "first_ms": round(median(t.first for t in timings) * 1e3, 3),
+        "probe_ms": round(median(t.probe for t in timings), 2),
     }
 
 

@@ -31,7 +31,7 @@ def markdown(rows: list[Row], about: Mapping[str, Any], turns: Mapping[str, Any]
         "",
         f"Measured on {about['date']}: {about['rounds']} rounds, each contender in turn; medians.",
     ]
-    lines += [f"Machine: {about['machine']}. {about['load']}", ""]
+    lines += [f"Machine: {about['machine']}. {about['load']} {about['speed']}".rstrip(), ""]
     lines += ["| what | here | limit | met |", "|---|---|---|---|"]
     for row in rows:
         met = {True: "yes", False: "**no**", None: "–"}[row.met]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.__main__ import load_words, median
+from benchmarks.__main__ import load_words, median, speed_words
 from benchmarks.plan import KINDS, Sizes, tasks
 from benchmarks.prompt_cache import shares
 from benchmarks.rows import Limit, Row, rows
@@ -130,7 +130,14 @@ def test_missing_figure_is_neither_met_nor_missed() -> None:
 
 
 def test_page_lists_every_missed_limit_below_the_table() -> None:
-    about = {"date": "2026-01-01", "rounds": 5, "machine": "a machine", "load": "", "versions": {"websockets": "1"}}
+    about = {
+        "date": "2026-01-01",
+        "rounds": 5,
+        "machine": "a machine",
+        "load": "",
+        "speed": "",
+        "versions": {"websockets": "1"},
+    }
     page = markdown(rows(_figures()), about, _figures()["prompt cache"])
     missed = page.partition("Missed: ")[2].partition("\n")[0]
     assert "`import lmstudio_integrations.langchain`" in missed
@@ -140,7 +147,7 @@ def test_page_lists_every_missed_limit_below_the_table() -> None:
 
 
 def test_page_shows_every_request_of_the_conversation() -> None:
-    about = {"date": "2026-01-01", "rounds": 5, "machine": "a machine", "load": "", "versions": {}}
+    about = {"date": "2026-01-01", "rounds": 5, "machine": "a machine", "load": "", "speed": "", "versions": {}}
     page = markdown(rows(_figures()), about, _figures()["prompt cache"])
     assert "| 100 | 0 | – |\n| 150 | 90 | 90.0% |" in page
 
@@ -160,6 +167,16 @@ def test_median_of_integers_is_an_integer_if_possible() -> None:
 
 def test_figure_missing_in_one_round_is_missing() -> None:
     assert median([{"ms": None}, {"ms": None}]) == {"ms": None}
+
+
+def test_page_says_how_much_the_speed_of_the_machine_varied() -> None:
+    measured: dict[str, Any] = {
+        "stream": {"x": [{"probe_ms": 1.1}, {"probe_ms": 2.2}]},
+        "soak": {"x": [{"growth_kb": 1}]},
+    }
+    about = {"date": "2026-01-01", "rounds": 2, "machine": "a machine", "load": "", "versions": {}}
+    page = markdown([], about | {"speed": speed_words(measured)}, {})
+    assert "in this run it took 1.10 to 2.20 ms, the median was 1.65 ms" in page
 
 
 def test_plan_has_every_kind_of_measurement() -> None:

@@ -15,7 +15,8 @@ import pytest
 from benchmarks.__main__ import flood
 from benchmarks.calls import CALLS
 from benchmarks.contenders import CONTENDERS
-from benchmarks.imports import STATEMENTS, import_ms
+from benchmarks.imports import STATEMENTS
+from benchmarks.imports import measure as measure_import
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = [name for name, contender in CONTENDERS.items() if contender.environment == "ours"]
@@ -42,14 +43,23 @@ def _figures(*arguments: object) -> dict[str, Any]:
 @pytest.mark.parametrize("name", OURS)
 def test_contender_streams_the_right_text_and_is_timed(name: str, port: int) -> None:
     found = _figures("benchmarks.streams", name, port, 20, 2)
-    assert found.keys() == {"name", "tokens", "cpu_us", "wall_us", "first_ms"}
+    assert found.keys() == {"name", "tokens", "cpu_us", "wall_us", "first_ms", "probe_ms"}
     assert (found["name"], found["tokens"]) == (name, 20)
 
 
 @pytest.mark.parametrize("name", ["client sync", "client async"])
 def test_concurrency_gets_every_text_right(name: str, port: int) -> None:
     found = _figures("benchmarks.concurrency", name, port, 12, 5)
-    assert found.keys() == {"name", "size", "tokens", "right", "per_open_kb", "per_second", "single_per_second"}
+    assert found.keys() == {
+        "name",
+        "size",
+        "tokens",
+        "right",
+        "per_open_kb",
+        "per_second",
+        "single_per_second",
+        "probe_ms",
+    }
     assert found["right"] == found["size"] == 12
 
 
@@ -57,13 +67,19 @@ def test_concurrency_gets_every_text_right(name: str, port: int) -> None:
 @pytest.mark.parametrize("kind", ["messages", "tools"])
 def test_calls_script_prints_a_figure_for_each_size(name: str, kind: str, port: int) -> None:
     found = _figures("benchmarks.calls", name, port, kind, 1, 2, 3)
-    assert found.keys() == {"name", "2", "3"}
+    assert found.keys() == {"name", "2", "3", "probe_ms"}
     assert found["2"] > 0
 
 
 @pytest.mark.parametrize("name", ["bare", "client sync", "client async"])
 def test_embeddings_come_in_the_order_of_their_texts(name: str, port: int) -> None:
-    assert _figures("benchmarks.embeddings", name, port, 70, 1).keys() == {"name", "texts", "wall_ms", "cpu_ms"}
+    assert _figures("benchmarks.embeddings", name, port, 70, 1).keys() == {
+        "name",
+        "texts",
+        "wall_ms",
+        "cpu_ms",
+        "probe_ms",
+    }
 
 
 @pytest.mark.parametrize("name", ["client sync", "client async"])
@@ -74,7 +90,9 @@ def test_memory_is_measured_early_and_late(name: str, port: int) -> None:
 
 @pytest.mark.parametrize("name", STATEMENTS)
 def test_every_import_statement_works(name: str) -> None:
-    assert import_ms(Path(sys.executable), name, ROOT) is not None
+    found = measure_import(Path(sys.executable), name, ROOT)
+    assert found is not None
+    assert found.keys() == {"name", "ms", "probe_ms"}
 
 
 def test_import_is_measured_with_compiled_modules_in_any_environment(
@@ -85,7 +103,7 @@ def test_import_is_measured_with_compiled_modules_in_any_environment(
     package = tmp_path / "lmstudio_integrations"
     package.mkdir()
     (package / "__init__.py").touch()
-    assert import_ms(Path(sys.executable), "lmstudio_integrations", tmp_path) is not None
+    assert measure_import(Path(sys.executable), "lmstudio_integrations", tmp_path) is not None
     assert list(package.rglob("*.pyc"))
 
 
