@@ -167,7 +167,7 @@ class Conversation:
 async def serve() -> None:
     """Serve until the process is ended; the port is the first line of output."""
     server = await asyncio.get_running_loop().create_server(Visitor, "127.0.0.1", 0)
-    print(server.sockets[0].getsockname()[1], flush=True)  # noqa: T201  # whoever started this waits for the port
+    print(server.sockets[0].getsockname()[1], flush=True)  # noqa: T201  # the parent process reads the port
     async with server:
         await server.serve_forever()
 

@@ -71,8 +71,9 @@ def spread(
         hosts: the addresses. Each gets one worker.
         text: the column to read.
         batch_size: rows that a worker takes at a time.
-        at_once: requests that a host gets at the same time (LM Studio's "max concurrent predictions").
-        patience: seconds without any host after which the job fails.
+        at_once: prompts that a host gets at the same time (LM Studio's "max concurrent predictions"). Of texts to embed
+            the client has up to 64 under way.
+        patience: seconds without an answer from any host, after which the job fails.
     """
     homes = ray.remote(num_cpus=0)(Homes).remote(len(hosts))
     answered = rows.map_batches(
@@ -170,7 +171,7 @@ class Worker:
 
 
 def ask(model: Model, texts: Sequence[str], at_once: int) -> list[dict[str, Any] | Exception]:
-    """A result for each text, or the error that it met."""
+    """A result for each text, or its error."""
     embed = _embed_method(model)
     if embed is not None:
         return _vectors(embed, texts)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["LMStudioEmbeddings"]
 
 _TEXTS_PER_STEP = 128
-"""Texts between two steps of the progress bar: as many as the client sends before it waits for answers."""
+"""Texts between two steps of the progress bar. The client has up to 64 of them under way at once."""
 
 
 class LMStudioEmbeddings(ConnectionSettings, Embeddings):

@@ -155,7 +155,7 @@ class GenerationSettings(CommonSettings, ConnectionSettings):
     check_context: bool = Field(
         default=False,
         description="Count the prompt's tokens at the server before each chat, and raise LMStudioContextOverflowError "
-        "if it does not fit. Costs two short calls.",
+        "if it does not fit. Costs three short requests.",
     )
     raw_completion: bool = Field(
         default=False, description="complete() continues the bare text, without the chat template."

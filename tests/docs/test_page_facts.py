@@ -7,13 +7,16 @@ import inspect
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+from llama_index.core.llms import ChatMessage
 
 from lmstudio_integrations import Client, Timeout, errors
 from lmstudio_integrations.client.images import MAX_IMAGE_BYTES
 from lmstudio_integrations.client.settings import TOKEN_VARIABLES
 from lmstudio_integrations.client.transport import batch_rpc
+from lmstudio_integrations.emulator import Emulator, Reply
 from lmstudio_integrations.langchain import ChatLMStudio
 from lmstudio_integrations.langchain import errors as langchain_errors
 from lmstudio_integrations.langchain.middleware import InvalidToolCallMiddleware
@@ -51,6 +54,30 @@ def test_retries_on_their_page_are_the_defaults() -> None:
     assert LMStudio().max_retries == ChatLMStudio().max_retries
     words = {1: "once", 2: "twice"}
     assert f"at most {words[InvalidToolCallMiddleware().max_retries]} for one user message" in _text("tools_and_agents")
+
+
+def test_attempts_of_with_retry_and_retries_of_the_model_multiply(lmstudio_emulator: Emulator) -> None:
+    assert "three attempts there and two retries here are up to nine requests" in _text("errors_and_retries")
+    lost = lmstudio_emulator.faults.add("drop", times=None)
+    lmstudio_emulator.script(*[Reply("lost", progress=())] * 9)
+    model = ChatLMStudio(model="emulator/chat", base_url=lmstudio_emulator.url)
+    with pytest.raises(errors.LMStudioDisconnectedError):
+        model.with_retry(stop_after_attempt=3, wait_exponential_jitter=False).invoke("Hi")
+    assert lost.hits == 9
+
+
+@pytest.mark.parametrize("kind", [ChatLMStudio, LMStudio])
+def test_check_context_costs_three_requests(lmstudio_emulator: Emulator, kind: Any) -> None:
+    assert "`check_context=True` counts beforehand, by three short requests" in _text("loading_and_context")
+
+    def requests_of_a_call(**settings: Any) -> int:
+        model = kind(model="emulator/chat", base_url=lmstudio_emulator.url, **settings)
+        lmstudio_emulator.clear_record()
+        model.invoke("Hi") if kind is ChatLMStudio else model.chat([ChatMessage("Hi")])
+        return sum("endpoint" in frame.message for frame in lmstudio_emulator.requests)
+
+    requests_of_a_call()  # loads the model
+    assert requests_of_a_call(check_context=True) - requests_of_a_call() == 3
 
 
 def test_limits_of_images_and_embeddings_are_the_defaults() -> None:
