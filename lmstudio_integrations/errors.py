@@ -35,6 +35,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from lmstudio_integrations._surrogates import without_surrogates
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -362,11 +364,6 @@ _MAX_WORDS = 1200
 _MAX_NAMES, _MAX_NAME = 20, 100
 
 
-def _whole_characters(words: str) -> str:
-    """``words`` with a mark in the place of each half of a character, which no log or terminal could write."""
-    return words if words.isascii() else words.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
 def _shorten(words: str, limit: int = _MAX_WORDS) -> str:
     """The words, with their middle left out if they are too long."""
     if len(words) <= limit:
@@ -380,7 +377,7 @@ def server_error(error: Any) -> LMStudioServerError:
 
     def text(key: str) -> str | None:
         value = raw.get(key)
-        return _whole_characters(value) if isinstance(value, str) else None
+        return without_surrogates(value) if isinstance(value, str) else None
 
     title = text("title") or text("rootTitle") or "Unknown error"
     cause, suggestion = text("cause"), text("suggestion")
@@ -428,7 +425,7 @@ def _advice(code: str | None, data: Mapping[str, Any], suggestion: str | None) -
     lines = [suggestion] if suggestion else []
     query = data.get("query")
     if isinstance(query, dict) and (asked := query.get("identifier") or query.get("path")):
-        lines.append(f"Requested: {_shorten(_whole_characters(str(asked)), _MAX_NAME)}")
+        lines.append(f"Requested: {_shorten(without_surrogates(str(asked)), _MAX_NAME)}")
     for key, words in (
         ("loadedModelsSample", "Loaded models"),
         ("availablePathsSample", "Downloaded models"),
@@ -437,7 +434,7 @@ def _advice(code: str | None, data: Mapping[str, Any], suggestion: str | None) -
         sample = data.get(key)
         if isinstance(sample, list):
             names = [
-                _shorten(_whole_characters(str(item.get("name", item) if isinstance(item, dict) else item)), _MAX_NAME)
+                _shorten(without_surrogates(str(item.get("name", item) if isinstance(item, dict) else item)), _MAX_NAME)
                 for item in sample[:_MAX_NAMES]
             ]
             lines.append(f"{words}: {', '.join(names) if names else 'none'}")

@@ -16,19 +16,21 @@ PACKAGE = ROOT / "lmstudio_integrations"
 FACE = frozenset({"client", "protocol", "errors", "_version", "_lazy"})
 ADAPTER = frozenset({"client", "compat", "errors", "_version", "_lazy"})
 ALLOWED: dict[str, frozenset[str]] = {
-    "errors": frozenset(),
+    "_surrogates": frozenset(),
+    "errors": frozenset({"_surrogates"}),
     "_version": frozenset(),
     "_lazy": frozenset(),
     "protocol": frozenset({"errors"}),
-    "client": frozenset({"protocol", "errors", "_version"}),
+    "client": frozenset({"protocol", "errors", "_surrogates", "_version"}),
     "compat": frozenset({"client", "errors"}),
-    "emulator": frozenset({"protocol", "errors", "_version", "_lazy"}),
+    "emulator": frozenset({"protocol", "errors", "_surrogates", "_version", "_lazy"}),
     "langchain": ADAPTER,
     "llama_index": ADAPTER,
     "__init__": FACE,
     "__main__": FACE,
 }
 FOREIGN: dict[str, frozenset[str]] = {
+    "_surrogates": frozenset(),
     "errors": frozenset(),
     "protocol": frozenset({"pydantic", "pydantic_core", "typing_extensions"}),
     "client": frozenset({"pydantic", "pydantic_core", "typing_extensions", "websockets"}),

@@ -64,8 +64,8 @@ ARROWS: dict[tuple[str, str], Line] = {
     ("emulator", "protocol"): ((810, 438), (810, 484)),
     ("protocol", "errors"): ((480, 550), (480, 586)),
 }
-# Imported for the version number and for loading on demand; no layers.
-_SMALL = {"_version", "_lazy"}
+# Imported for the version number, for loading on demand and for halves of characters; no layers.
+_SMALL = {"_version", "_lazy", "_surrogates"}
 
 # The second picture: what happens on the caller's thread, on the I/O thread, and at the server.
 _LANES = (("your thread", 30, 300), ("I/O thread", 360, 300), ("LM Studio", 690, 240))

@@ -13,6 +13,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from lmstudio_integrations._surrogates import SurrogateJoiner
 from lmstudio_integrations.client.events import (
     Event,
     Fragment,
@@ -29,7 +30,6 @@ from lmstudio_integrations.client.events import (
 )
 from lmstudio_integrations.client.result import PartialPrediction, PredictionResult, read_structured
 from lmstudio_integrations.client.streamed_json import StreamedArguments
-from lmstudio_integrations.client.surrogates import SurrogateJoiner
 from lmstudio_integrations.client.transport.multiplexer import Closed
 from lmstudio_integrations.errors import (
     LMStudioError,

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, Validation
 from pydantic.errors import PydanticSchemaGenerationError
 from pydantic_core import PydanticSerializationError, PydanticUndefined, to_jsonable_python
 
+from lmstudio_integrations._surrogates import without_surrogates
 from lmstudio_integrations.client.attachments import Attachment, json_without_binaries, read_attachment
 from lmstudio_integrations.client.content_blocks import BlockContent, leaf_blocks, read_block, read_llama_index_block
 from lmstudio_integrations.client.images import ImagePart
@@ -494,7 +495,7 @@ def to_json_text(value: Any) -> str:
         text = json.dumps(plain, ensure_ascii=False)
     except (PydanticSerializationError, TypeError, ValueError, RecursionError):
         text = json.dumps(str(value), ensure_ascii=False)
-    return _whole_characters(text)
+    return without_surrogates(text)
 
 
 def _without_bytes(value: Any) -> Any:
@@ -506,11 +507,6 @@ def _without_bytes(value: Any) -> Any:
     if type(value) in (list, tuple):
         return [_without_bytes(item) for item in value]
     return value
-
-
-def _whole_characters(text: str) -> str:
-    """``text`` without halves of surrogate pairs, which cannot be sent."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _langchain_output(message: Any) -> ToolOutput:
@@ -527,7 +523,7 @@ def _langchain_output(message: Any) -> ToolOutput:
 def _output_of(contents: Iterable[BlockContent]) -> ToolOutput:
     """The output that contents make; one that is nothing but images says so."""
     text, images = tool_result(contents)
-    return ToolOutput(_whole_characters(text) or ("(image)" if images else ""), tuple(images))
+    return ToolOutput(without_surrogates(text) or ("(image)" if images else ""), tuple(images))
 
 
 def _llama_index_output(output: Any) -> ToolOutput:

@@ -13,6 +13,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
+from lmstudio_integrations._surrogates import without_surrogates
 from lmstudio_integrations.emulator.errors import EndpointError
 from lmstudio_integrations.emulator.faults import ChannelFaults, Fault
 from lmstudio_integrations.emulator.server_state import ServerState
@@ -108,7 +109,7 @@ class Connection:
 
     async def _warn(self, kind: str, warning: str) -> None:
         """Send a warning. LM Studio sends five per socket and then none."""
-        warning = warning.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # it repeats what was sent
+        warning = without_surrogates(warning)  # it repeats what was sent
         if self._warnings < MAX_WARNINGS:
             self._warnings += 1
             await self.send(envelopes.CommunicationWarning(warning=warning, kind=kind).to_wire())

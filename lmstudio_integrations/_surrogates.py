@@ -1,18 +1,23 @@
 """Text that was cut in the middle of a character.
 
-LM Studio's server counts text in UTF-16 units, so that an emoji may arrive as two halves in two fragments. Neither half
-can be printed or sent separately.
+LM Studio's server counts text in UTF-16 units, so that an emoji may arrive as two halves (surrogates) in two fragments.
+Neither half can be printed or sent separately. Both are put together, or replaced by U+FFFD.
 """
 
 from __future__ import annotations
 
 import re
 
-__all__ = ["SurrogateJoiner"]
+__all__ = ["SurrogateJoiner", "without_surrogates"]
 
 _HALF = re.compile("[\ud800-\udfff]")
 _FIRST_HALF = re.compile("[\ud800-\udbff]$")
 _REPLACEMENT = "\ufffd"
+
+
+def without_surrogates(text: str) -> str:
+    """``text`` with pairs of surrogates joined, and U+FFFD in the place of each other one."""
+    return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 class SurrogateJoiner:
@@ -34,7 +39,7 @@ class SurrogateJoiner:
         text, self.held = self.held + text, ""
         if _FIRST_HALF.search(text):
             text, self.held = text[:-1], text[-1]
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        return without_surrogates(text)
 
     def end(self) -> str:
         """What is left when no further piece will come."""
