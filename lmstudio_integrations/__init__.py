@@ -70,8 +70,7 @@ if TYPE_CHECKING:
         prepare_image,
         set_sync_api_timeout,
     )
-    from lmstudio_integrations.client.images import ImagePart
-    from lmstudio_integrations.client.prediction import (
+    from lmstudio_integrations.client.events import (
         Fragment,
         LoadProgress,
         PromptProgress,
@@ -83,6 +82,7 @@ if TYPE_CHECKING:
         ToolCallName,
         ToolCallStart,
     )
+    from lmstudio_integrations.client.images import ImagePart
     from lmstudio_integrations.client.result import PartialPrediction, PredictionResult
     from lmstudio_integrations.client.sdk_names import (
         AssistantResponse,
@@ -160,16 +160,16 @@ else:  # at their first use, because every run of pytest imports this module (`e
             "prepare_image": "client.convenience",
             "set_sync_api_timeout": "client.convenience",
             "ImagePart": "client.images",
-            "Fragment": "client.prediction",
-            "LoadProgress": "client.prediction",
-            "PromptProgress": "client.prediction",
-            "QueueProgress": "client.prediction",
-            "TokenLogProb": "client.prediction",
-            "ToolCallArguments": "client.prediction",
-            "ToolCallEnd": "client.prediction",
-            "ToolCallFailed": "client.prediction",
-            "ToolCallName": "client.prediction",
-            "ToolCallStart": "client.prediction",
+            "Fragment": "client.events",
+            "LoadProgress": "client.events",
+            "PromptProgress": "client.events",
+            "QueueProgress": "client.events",
+            "TokenLogProb": "client.events",
+            "ToolCallArguments": "client.events",
+            "ToolCallEnd": "client.events",
+            "ToolCallFailed": "client.events",
+            "ToolCallName": "client.events",
+            "ToolCallStart": "client.events",
             "PartialPrediction": "client.result",
             "PredictionResult": "client.result",
             "AssistantResponse": "client.sdk_names",

@@ -36,8 +36,6 @@ _RULES = (
     (r"\n    async def aclose\(self\).*?\n(?=\n    async def)", ""),
     (r'await run_in_daemon_thread\(lambda: ([^"]*?), "[^"]*"\)', r"\1"),
     (r"\nfrom \S+ import run_in_daemon_thread(?=\n)", ""),
-    (r"await run\((\w+)(?:, )?", r"\1("),
-    (r"(import follow), run\b", r"\1"),
     (r"\bdrive_async\b", "drive"),
     (r"\bblocking=False\b", "blocking=True"),
     # Syntax and names.

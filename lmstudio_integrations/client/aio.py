@@ -23,7 +23,8 @@ from lmstudio_integrations.client._base import (
 from lmstudio_integrations.client.aio_models import AsyncEmbeddingModel, AsyncLLM, AsyncModel, LoadProgressCallback
 from lmstudio_integrations.client.aio_repository import AsyncAvailableModel, AsyncModelDownloadOption, AsyncRepository
 from lmstudio_integrations.client.aio_stream import AsyncPredictionStream
-from lmstudio_integrations.client.aio_waiting import follow, load_progress_reader, wait
+from lmstudio_integrations.client.aio_waiting import follow, wait
+from lmstudio_integrations.client.callbacks import load_calls
 from lmstudio_integrations.client.images import FileSource, read_image
 from lmstudio_integrations.client.transport.daemon import run_in_daemon_thread
 
@@ -272,9 +273,9 @@ class AsyncModels(Generic[M, D, C]):
         creation: Mapping[str, Any],
         on_load_progress: LoadProgressCallback | None,
     ) -> str:
-        read = load_progress_reader(on_load_progress)
+        take_calls = load_calls(on_load_progress, blocking=False)
         asked = replace(reference, load=None)
-        return await follow(lambda deliver: self._client._load(asked, endpoint, creation, deliver), read)
+        return await follow(lambda deliver: self._client._load(asked, endpoint, creation, deliver), take_calls)
 
 
 class AsyncFiles:

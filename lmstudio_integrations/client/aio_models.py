@@ -18,7 +18,8 @@ from lmstudio_integrations.client._base import (
 from lmstudio_integrations.client.act import act_steps, drive_async
 from lmstudio_integrations.client.act_options import ActOptions
 from lmstudio_integrations.client.aio_stream import AsyncPredictionStream
-from lmstudio_integrations.client.aio_waiting import follow, load_progress_reader, wait
+from lmstudio_integrations.client.aio_waiting import follow, wait
+from lmstudio_integrations.client.callbacks import load_calls
 from lmstudio_integrations.client.chat import History
 
 if TYPE_CHECKING:
@@ -397,7 +398,7 @@ class AsyncEmbeddingModel(AsyncModel):
         if on_load_progress is None:
             embedded = await wait(self._embed(texts, long_texts))
         else:
-            read = load_progress_reader(on_load_progress)
-            embedded = await follow(lambda deliver: self._embed(texts, long_texts, deliver), read)
+            take_calls = load_calls(on_load_progress, blocking=False)
+            embedded = await follow(lambda deliver: self._embed(texts, long_texts, deliver), take_calls)
         vectors = requests.read_embeddings(embedded)
         return vectors[0] if isinstance(input, str) else vectors

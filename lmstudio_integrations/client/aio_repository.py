@@ -6,12 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lmstudio_integrations.client import requests
-from lmstudio_integrations.client.aio_waiting import follow, run, wait
-from lmstudio_integrations.client.callbacks import check_callback
-from lmstudio_integrations.client.prediction import download_progress
+from lmstudio_integrations.client.aio_waiting import follow, wait
+from lmstudio_integrations.client.callbacks import download_calls
 
 if TYPE_CHECKING:
     from lmstudio_integrations.client._base import BaseClient
@@ -45,17 +44,9 @@ class AsyncModelDownloadOption:
         ``on_progress(update)``: bytes so far, bytes in all, bytes per second. ``on_finalize()``: all is there and is
         being checked. Cancelling the task, or an error raised in a callback, cancels the download.
         """
-        check_callback("on_progress", on_progress, blocking=False)
-        check_callback("on_finalize", on_finalize, blocking=False)
+        take_calls = download_calls(on_progress, on_finalize, blocking=False)
         creation = requests.download_parameter(self.info.download_identifier)
-
-        async def read(packet: Any) -> None:
-            if (update := download_progress(packet)) is not None and on_progress is not None:
-                await run(on_progress, update)
-            elif packet.get("type") == "startFinalizing" and on_finalize is not None:
-                await run(on_finalize)
-
-        return await follow(lambda deliver: self._client._download(creation, deliver), read)
+        return await follow(lambda deliver: self._client._download(creation, deliver), take_calls)
 
 
 class AsyncAvailableModel:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, cast
 
 from lmstudio_integrations.client._base import BasePredictionStream
 from lmstudio_integrations.client.aio_waiting import run
-from lmstudio_integrations.client.prediction import Event, Fragment
+from lmstudio_integrations.client.events import Event, Fragment
 from lmstudio_integrations.client.result import Parsed_co, PredictionResult
 from lmstudio_integrations.client.transport.loop_waker import running_loop
 from lmstudio_integrations.client.transport.mailbox import AsyncMailbox

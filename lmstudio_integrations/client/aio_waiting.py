@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from lmstudio_integrations.client.callbacks import check_callback
-from lmstudio_integrations.client.prediction import load_progress
 from lmstudio_integrations.client.transport.loop_waker import running_loop, waker_of
 from lmstudio_integrations.client.transport.mailbox import AsyncMailbox
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-__all__ = ["follow", "load_progress_reader", "run", "wait"]
+    from lmstudio_integrations.client.callbacks import Calls
+
+__all__ = ["follow", "run", "wait"]
 
 T = TypeVar("T")
 
@@ -49,31 +49,16 @@ async def run(callback: Callable[..., Any], *arguments: Any) -> None:
         await outcome
 
 
-async def follow(start: Callable[[Callable[[Any], object]], Future[T]], read: Callable[[Any], Awaitable[None]]) -> T:
-    """The outcome of a channel, whose packets ``read`` gets. An error of ``read`` cancels it."""
+async def follow(start: Callable[[Callable[[Any], object]], Future[T]], take_calls: Callable[[Any], Calls]) -> T:
+    """The outcome of a channel. ``take_calls``: the callbacks for a packet. An error of one cancels the channel."""
     mailbox = AsyncMailbox(running_loop())
     future = start(mailbox.put)
     future.add_done_callback(lambda _: mailbox.put(None))
     try:
         while (packet := await mailbox.get()) is not None:
-            await read(packet)
+            for callback, arguments in take_calls(packet):
+                await run(callback, *arguments)
     except BaseException:
         future.cancel()
         raise
     return await wait(future)
-
-
-def load_progress_reader(callback: Callable[[float], Any] | None) -> Callable[[Any], Awaitable[None]]:
-    """What calls ``callback`` for each progress (0.0 to 1.0) that the packets of a load report."""
-    check_callback("on_load_progress", callback, blocking=False)
-    last = -1.0
-
-    async def read(packet: Any) -> None:
-        nonlocal last
-        progress = load_progress(packet)
-        if progress is not None and progress != last:
-            last = progress
-            if callback is not None:
-                await run(callback, progress)
-
-    return read

@@ -9,7 +9,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, TypedDict
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from lmstudio_integrations.client.events import (
     Event,
@@ -23,14 +24,25 @@ from lmstudio_integrations.client.events import (
     ToolCallName,
     ToolCallStart,
 )
+from lmstudio_integrations.client.prediction import download_progress, load_progress
 from lmstudio_integrations.errors import LMStudioValueError
 
 if TYPE_CHECKING:
     from lmstudio_integrations.protocol.history import AssistantMessage, ToolCallRequest
 
-__all__ = ["CallbackOptions", "Callbacks", "check_callback"]
+__all__ = [
+    "CallbackOptions",
+    "Callbacks",
+    "Calls",
+    "check_callback",
+    "download_calls",
+    "is_coroutine_function",
+    "load_calls",
+]
 
 Callback = Callable[..., Any]
+Calls: TypeAlias = "tuple[tuple[Callback, tuple[Any, ...]], ...]"
+"""Callbacks to call, in order, each with its arguments."""
 
 
 class CallbackOptions(TypedDict, total=False):
@@ -100,8 +112,8 @@ class Callbacks:
         """
         return self.on_first_token is not None or self.on_prediction_fragment is not None
 
-    def take_calls(self, event: Event) -> tuple[tuple[Callback, tuple[Any, ...]], ...]:
-        """The callbacks to call for ``event``, in order, each with its arguments.
+    def take_calls(self, event: Event) -> Calls:
+        """The callbacks to call for ``event``.
 
         Removes ``on_first_token`` at the first fragment or tool call.
         """
@@ -127,10 +139,48 @@ class Callbacks:
             return _calls((self.on_tool_call_failed, (event.index, event)))
         return ()
 
-    def take_message_call(self, message: Callable[[], Any]) -> tuple[tuple[Callback, tuple[Any, ...]], ...]:
+    def take_message_call(self, message: Callable[[], Any]) -> Calls:
         """``on_message`` with the result of ``message()``; empty without the callback, and from the second time on."""
         on_message, self.on_message = self.on_message, None
         return () if on_message is None else ((on_message, (message(),)),)
+
+
+def load_calls(on_load_progress: Callback | None, *, blocking: bool) -> Callable[[Any], Calls]:
+    """For the packets of a load: ``on_load_progress`` with each progress (0.0 to 1.0) that differs from the last."""
+    check_callback("on_load_progress", on_load_progress, blocking=blocking)
+    last: float | None = None
+
+    def take_calls(packet: Any) -> Calls:
+        nonlocal last
+        progress = load_progress(packet)
+        if progress is None or progress == last:
+            return ()
+        last = progress
+        return _calls((on_load_progress, (progress,)))
+
+    return take_calls
+
+
+def download_calls(
+    on_progress: Callback | None, on_finalize: Callback | None, *, blocking: bool
+) -> Callable[[Any], Calls]:
+    """For the packets of a download: ``on_progress`` with each report, ``on_finalize`` when all bytes have come."""
+    check_callback("on_progress", on_progress, blocking=blocking)
+    check_callback("on_finalize", on_finalize, blocking=blocking)
+
+    def take_calls(packet: Any) -> Calls:
+        if (update := download_progress(packet)) is not None:
+            return _calls((on_progress, (update,)))
+        return _calls((on_finalize, ())) if packet.get("type") == "startFinalizing" else ()
+
+    return take_calls
+
+
+def is_coroutine_function(function: Any) -> bool:
+    """Whether calling ``function`` makes a coroutine: a coroutine function, a partial of one, an object with one."""
+    if isinstance(function, partial):
+        function = function.func
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
 def check_callback(name: str, callback: Any, *, blocking: bool) -> None:
@@ -142,9 +192,9 @@ def check_callback(name: str, callback: Any, *, blocking: bool) -> None:
         return
     if not callable(callback):
         raise LMStudioValueError(f"{name}={callback!r} cannot be called: pass a function, or None")
-    if blocking and inspect.iscoroutinefunction(callback):
+    if blocking and is_coroutine_function(callback):
         raise LMStudioValueError(f"{name} is a coroutine function: pass a plain one, or use AsyncClient")
 
 
-def _calls(*wanted: tuple[Callback | None, tuple[Any, ...]]) -> tuple[tuple[Callback, tuple[Any, ...]], ...]:
+def _calls(*wanted: tuple[Callback | None, tuple[Any, ...]]) -> Calls:
     return tuple((callback, arguments) for callback, arguments in wanted if callback is not None)

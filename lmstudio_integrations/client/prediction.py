@@ -53,20 +53,7 @@ if TYPE_CHECKING:
 
     from lmstudio_integrations.client.transport.multiplexer import Outcome
 
-__all__ = [
-    "Event",
-    "Fragment",
-    "LoadProgress",
-    "PredictionReader",
-    "PromptProgress",
-    "QueueProgress",
-    "TokenLogProb",
-    "ToolCallArguments",
-    "ToolCallEnd",
-    "ToolCallFailed",
-    "ToolCallName",
-    "ToolCallStart",
-]
+__all__ = ["PredictionReader", "download_progress", "load_progress"]
 
 logger: logging.Logger = logging.getLogger("lmstudio_integrations")
 

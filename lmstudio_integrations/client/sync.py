@@ -21,11 +21,12 @@ from lmstudio_integrations.client._base import (
     ask_local_api_host,
     namespaces,
 )
+from lmstudio_integrations.client.callbacks import load_calls
 from lmstudio_integrations.client.images import FileSource, read_image
 from lmstudio_integrations.client.sync_models import LLM, EmbeddingModel, LoadProgressCallback, Model
 from lmstudio_integrations.client.sync_repository import AvailableModel, ModelDownloadOption, Repository
 from lmstudio_integrations.client.sync_stream import PredictionStream
-from lmstudio_integrations.client.sync_waiting import follow, load_progress_reader, wait
+from lmstudio_integrations.client.sync_waiting import follow, wait
 
 if TYPE_CHECKING:
     from lmstudio_integrations.protocol.history import FilePart
@@ -272,9 +273,9 @@ class Models(Generic[M, D, C]):
         creation: Mapping[str, Any],
         on_load_progress: LoadProgressCallback | None,
     ) -> str:
-        read = load_progress_reader(on_load_progress)
+        take_calls = load_calls(on_load_progress, blocking=True)
         asked = replace(reference, load=None)
-        return follow(lambda deliver: self._client._load(asked, endpoint, creation, deliver), read)
+        return follow(lambda deliver: self._client._load(asked, endpoint, creation, deliver), take_calls)
 
 
 class Files:

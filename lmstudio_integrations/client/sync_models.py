@@ -17,9 +17,10 @@ from lmstudio_integrations.client._base import (
 )
 from lmstudio_integrations.client.act import act_steps, drive
 from lmstudio_integrations.client.act_options import ActOptions
+from lmstudio_integrations.client.callbacks import load_calls
 from lmstudio_integrations.client.chat import History
 from lmstudio_integrations.client.sync_stream import PredictionStream
-from lmstudio_integrations.client.sync_waiting import follow, load_progress_reader, wait
+from lmstudio_integrations.client.sync_waiting import follow, wait
 
 if TYPE_CHECKING:
     from lmstudio_integrations.client.act_options import ActResult
@@ -397,7 +398,7 @@ class EmbeddingModel(Model):
         if on_load_progress is None:
             embedded = wait(self._embed(texts, long_texts))
         else:
-            read = load_progress_reader(on_load_progress)
-            embedded = follow(lambda deliver: self._embed(texts, long_texts, deliver), read)
+            take_calls = load_calls(on_load_progress, blocking=True)
+            embedded = follow(lambda deliver: self._embed(texts, long_texts, deliver), take_calls)
         vectors = requests.read_embeddings(embedded)
         return vectors[0] if isinstance(input, str) else vectors

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Generic, Self
 
 from lmstudio_integrations.client._base import BasePredictionStream
-from lmstudio_integrations.client.prediction import Event, Fragment
+from lmstudio_integrations.client.events import Event, Fragment
 from lmstudio_integrations.client.result import Parsed_co, PredictionResult
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ from pydantic_core import PydanticSerializationError, PydanticUndefined, to_json
 
 from lmstudio_integrations._surrogates import without_surrogates
 from lmstudio_integrations.client.attachments import Attachment, json_without_binaries, read_attachment
+from lmstudio_integrations.client.callbacks import is_coroutine_function
 from lmstudio_integrations.client.content_blocks import BlockContent, leaf_blocks, read_block, read_llama_index_block
 from lmstudio_integrations.client.images import ImagePart
 from lmstudio_integrations.client.tool_results import tool_result
@@ -343,13 +344,6 @@ def _runners(function: Callable[..., Any], positional: list[str]) -> tuple[Any, 
         return await run(call, arguments)
 
     return None, run_async
-
-
-def is_coroutine_function(function: Any) -> bool:
-    """Whether calling ``function`` makes a coroutine: a coroutine function, a partial of one, an object with one."""
-    if isinstance(function, partial):
-        function = function.func
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
 # Mappings

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
 from typing import Any
 
 import pytest
 
 from lmstudio_integrations import AsyncClient, Client, LMStudioValueError, ToolCallRequest
-from lmstudio_integrations.client.callbacks import CallbackOptions
+from lmstudio_integrations.client.callbacks import CallbackOptions, download_calls, load_calls
 from lmstudio_integrations.emulator import Emulator, FailedToolCall, RecordedFrame, Reply, ThreadsafeEvent, ToolCall
 from tests.client.client_variants import Front
 
@@ -197,19 +198,48 @@ def test_load_callback_that_is_not_callable_is_refused_at_once(front: Front, lms
     assert not lmstudio_emulator.requests
 
 
-def test_blocking_call_refuses_a_coroutine_function(lmstudio_emulator: Emulator) -> None:
-    async def never_awaited(*_: Any) -> None:
+async def never_awaited(*_: Any) -> None:
+    raise AssertionError
+
+
+class NeverAwaited:
+    """A callable whose call is a coroutine."""
+
+    async def __call__(self, *_: Any) -> None:
         raise AssertionError
 
+
+@pytest.mark.parametrize("callback", [never_awaited, functools.partial(never_awaited, 1), NeverAwaited()])
+def test_blocking_call_refuses_a_coroutine_function(lmstudio_emulator: Emulator, callback: Any) -> None:
     with Client(lmstudio_emulator.url) as client:
         model = client.llm.just_in_time("emulator/chat")
         for name in NAMES:
-            option: Any = {name: never_awaited}
+            option: Any = {name: callback}
             with pytest.raises(LMStudioValueError, match="AsyncClient"):
                 model.respond_stream("Hi", **option)
         with pytest.raises(LMStudioValueError, match="AsyncClient"):
-            client.llm.model("emulator/chat-2", on_load_progress=never_awaited)
+            client.llm.model("emulator/chat-2", on_load_progress=callback)
     assert not lmstudio_emulator.requests
+
+
+def test_load_calls_of_packets_are_one_for_each_new_progress() -> None:
+    take_calls = load_calls(print, blocking=True)
+    packets: list[Any] = [{"type": "resolved"}, {"type": "startLoading"}]
+    packets += [{"type": "loadProgress", "progress": progress} for progress in (0, 0.5, 0.5, 1, "?")]
+    assert [call for packet in packets for call in take_calls(packet)] == [
+        (print, (progress,)) for progress in (0.0, 0.5, 1.0)
+    ]
+    assert load_calls(None, blocking=True)({"type": "startLoading"}) == ()
+
+
+def test_download_calls_of_packets_are_reports_and_the_end() -> None:
+    take_calls = download_calls(print, repr, blocking=True)
+    update = {"downloadedBytes": 5, "totalBytes": 9, "speedBytesPerSecond": 2.0}
+    ((callback, (report,)),) = take_calls({"type": "downloadProgress", "update": update})
+    assert (callback, report.downloaded_bytes) == (print, 5)
+    assert take_calls({"type": "startFinalizing"}) == ((repr, ()),)
+    assert take_calls({"type": "downloadProgress", "update": "?"}) == ()
+    assert download_calls(print, None, blocking=True)({"type": "startFinalizing"}) == ()
 
 
 def test_missing_callbacks_are_none(front: Front) -> None:
