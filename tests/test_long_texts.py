@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -11,9 +12,15 @@ import pytest
 from lmstudio_integrations import AsyncClient, Client
 from lmstudio_integrations.client.long_texts import SplitText, may_exceed, merge_vectors
 from lmstudio_integrations.emulator import EmulatedModel, Emulator
-from lmstudio_integrations.errors import LMStudioContextOverflowError, LMStudioValueError
+from lmstudio_integrations.errors import (
+    LMStudioContextOverflowError,
+    LMStudioDisconnectedError,
+    LMStudioTimeoutError,
+    LMStudioValueError,
+)
 from lmstudio_integrations.langchain import LMStudioEmbeddings
 from lmstudio_integrations.llama_index import LMStudioEmbedding
+from tests.movable_clock import MovableClock
 
 MODEL = "some/embedding"
 LONG = "word " * 2000
@@ -91,6 +98,33 @@ def test_only_texts_that_may_be_too_long_cost_requests(server: Emulator, text: s
         server.clear_record()
         model.embed(text, long_texts="unchecked")
         assert endpoints(server) == ["embedString"]
+
+
+def test_total_limit_bounds_counting_and_embedding_together(server: Emulator, clock: MovableClock) -> None:
+    stalls = [server.faults.add("stall", endpoint=endpoint) for endpoint in ("countTokens", "embedString")]
+    with Client(server.url, timeout={"total": 30}) as client, ThreadPoolExecutor(1) as pool:
+        model = client.embedding.model(MODEL)
+        embedding = pool.submit(model.embed, LONG, long_texts="split")
+        for stall in stalls:
+            stall.wait_hit()
+            clock.advance(19)
+            stall.release()
+        with pytest.raises(LMStudioTimeoutError) as caught:
+            embedding.result(10)
+    assert caught.value.limit == "total"
+
+
+@pytest.mark.parametrize("max_retries", [1, 2])
+def test_retries_of_a_text_count_for_counting_and_embedding_together(server: Emulator, max_retries: int) -> None:
+    with Client(server.url, max_retries=max_retries) as client:
+        model = client.embedding.model(MODEL)
+        for endpoint in ("countTokens", "embedString"):
+            server.faults.add("drop", endpoint=endpoint)
+        if max_retries == 1:
+            with pytest.raises(LMStudioDisconnectedError):
+                model.embed([LONG, "b"], long_texts="split")
+        else:
+            assert len(model.embed([LONG, "b"], long_texts="split")) == 2
 
 
 def test_unknown_setting_raises(server: Emulator) -> None:

@@ -16,7 +16,7 @@ from lmstudio_integrations.client import requests
 from lmstudio_integrations.client.act_options import ActOptions, ActSettings
 from lmstudio_integrations.client.callbacks import CallbackOptions, Callbacks
 from lmstudio_integrations.client.cancellation import CancelToken
-from lmstudio_integrations.client.long_texts import LongTexts, SplitText, check_long_texts
+from lmstudio_integrations.client.long_texts import LongTexts, check_long_texts
 from lmstudio_integrations.client.prediction import PredictionReader
 from lmstudio_integrations.client.server_headers import ServerHeaders, lost_headers, parse_server, restore_headers
 from lmstudio_integrations.client.settings import (
@@ -28,7 +28,6 @@ from lmstudio_integrations.client.settings import (
     token_of,
 )
 from lmstudio_integrations.client.texts import check_texts
-from lmstudio_integrations.client.transport.daemon import run_in_daemon_thread
 from lmstudio_integrations.client.transport.executor import Executor, RequestLimits
 from lmstudio_integrations.client.transport.pending_request import discard
 from lmstudio_integrations.client.transport.stream_controller import StreamController
@@ -373,17 +372,8 @@ class BaseModelHandle:
         async def run() -> requests.Embedded:
             if not parameters:  # nothing to embed: do not load the model
                 return requests.Embedded([])
-            split: list[SplitText] = []
-            if suspects:
-                executor = self._client._executor(self._reference, deliver=deliver)
-                split = await executor.fit_texts(suspects, split=long_texts == "split")
-            sent = parameters
-            if split:
-                sent = await run_in_daemon_thread(lambda: requests.insert_parts(parameters, split), "lmstudio-texts")
-            numbers = requests.text_numbers(len(parameters), split)
             executor = self._client._executor(self._reference, deliver=deliver)
-            results = await executor.batch("embedString", sent, numbers)
-            return requests.Embedded(results, split)
+            return await executor.embed(parameters, suspects, split=long_texts == "split")
 
         return io_thread().submit(run())
 

@@ -20,6 +20,8 @@ from lmstudio_integrations.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections import Counter
+
     from lmstudio_integrations.client.requests import Parameter
     from lmstudio_integrations.client.settings import Timeout
     from lmstudio_integrations.client.transport.connection import Connection
@@ -64,18 +66,27 @@ class BatchRpc:
     """The requests of one batch. ``run`` may be called again on another socket: it sends what has no result yet.
 
     One coroutine sends every request that is due, one wake-up serves all answers of one network read, and one timer
-    serves all requests: ``first_packet`` runs from the latest answer. ``sends`` counts how often the most repeated
-    request without a result was sent. ``numbers``: which text each request is about.
+    serves all requests: ``first_packet`` runs from the latest answer.
+
+    Args:
+        endpoint: The endpoint of all of them.
+        parameters: Their parameters.
+        numbers: Which text each request is about.
+        limits: The time limits.
+        slots: Those of the server.
+        retries: For each text, how often a request about it was sent again in earlier batches; this one adds its own.
+        device: The device of LM Link.
     """
 
     def __init__(
         self,
         endpoint: str,
         parameters: Sequence[Parameter],
+        numbers: Sequence[int],
         limits: Timeout,
         slots: Slots,
+        retries: Counter[int],
         device: str | None = None,
-        numbers: Sequence[int] = (),
     ) -> None:
         self._endpoint = endpoint
         self._device = device
@@ -85,6 +96,7 @@ class BatchRpc:
         self._slots = slots
         self._unsent = list(range(len(parameters)))[::-1]
         self._sends = [0] * len(parameters)
+        self._retries = retries
         self._open: dict[int, PendingCall] = {}
         self._error: LMStudioError | None = None
         self._changed = asyncio.Event()
@@ -92,8 +104,8 @@ class BatchRpc:
 
     @property
     def sends(self) -> int:
-        """How often a request that has no result yet was sent at most."""
-        return max((self._sends[index] for index in self._unsent), default=0)
+        """How often a request that has no result yet was sent at most, with its text's retries in earlier batches."""
+        return max((self._retries[self._numbers[index]] + self._sends[index] for index in self._unsent), default=0)
 
     async def run(self, connection: Connection, identifier: str | None) -> list[Any]:
         """The results, in the order of the parameters.
@@ -122,6 +134,11 @@ class BatchRpc:
             if not written and all(not self._sends[index] for index in self._unsent):
                 raise NotSentError from self._error
             raise self._error
+        retried: dict[int, int] = {}
+        for number, sends in zip(self._numbers, self._sends, strict=True):
+            if sends > 1:  # of several parts of a text the most counts
+                retried[number] = max(retried.get(number, 0), sends - 1)
+        self._retries.update(retried)
         return self.results
 
     def _send(self, connection: Connection, identifier: str | None) -> bool:
@@ -151,7 +168,7 @@ class BatchRpc:
         else:
             self._unsent.append(index)
             if isinstance(outcome, LMStudioError) and self._error is None:
-                if self._numbers and type(outcome) not in _ABOUT_THE_MODEL and isinstance(outcome, LMStudioServerError):
+                if type(outcome) not in _ABOUT_THE_MODEL and isinstance(outcome, LMStudioServerError):
                     outcome.text_number = self._numbers[index]
                 self._error = outcome
         self._changed.set()

@@ -7,6 +7,7 @@ on the caller's thread, files are read and addresses fetched in worker threads.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -77,16 +78,20 @@ class Executor:
         self._deliver = deliver
         self._request: PendingRequest | None = None
         self._uploaded_before = False
+        self._text_retries: Counter[int] = Counter()
+        """How often requests about each text to embed were sent again."""
 
     # The requests
 
     async def call(self, call: Call[T]) -> T:
         """An RPC: what its reader makes of the result."""
+        return await self._within_total(self._call(call))
 
+    async def _call(self, call: Call[T]) -> T:
         async def send(connection: Connection, identifier: str | None) -> T:
             return call.answer(await self._start(connection, call.endpoint).send_rpc(self._text(call, identifier)))
 
-        return await self._within_total(self._attempts(send, repeatable=call.repeatable))
+        return await self._attempts(send, repeatable=call.repeatable)
 
     async def load(self, endpoint: str, creation: Mapping[str, Any]) -> str:
         """``getOrLoad`` or ``loadModel``: the identifier of the loaded instance.
@@ -157,31 +162,42 @@ class Executor:
             if watch is not None:
                 watch.cancel()
 
-    async def batch(self, endpoint: str, parameters: Sequence[Parameter], numbers: Sequence[int] = ()) -> list[Any]:
-        """One RPC for each parameter, some of them at once: the results in the order of the parameters.
+    async def embed(
+        self, parameters: list[Parameter], suspects: Sequence[SplitText], *, split: bool
+    ) -> requests.Embedded:
+        """``embedString`` for each text; ``suspects`` may be longer than the model's context, and are counted first.
 
-        Each has a retry budget of its own, and results that have come are kept. ``numbers``: which text each is about.
-        """
-        slots = self._pool.embedding_slots
-        batch = BatchRpc(endpoint, parameters, self._limits, slots, self._model.device, numbers)
-        return await self._within_total(self._attempts(batch.run, batch=batch))
-
-    async def fit_texts(self, texts: Sequence[SplitText], *, split: bool) -> list[SplitText]:
-        """Count the tokens of texts to embed; with ``split``, halve those that are longer than the context.
-
-        Returns the texts that were split.
+        Each text has a retry budget of its own, counting included, and results that have come are kept. ``total``
+        bounds everything together.
 
         Raises:
-            LMStudioContextOverflowError: A text is too long; the message has its number.
+            LMStudioContextOverflowError: A text is too long and ``split`` is not set; the message has its number.
+        """
+        return await self._within_total(self._embed(parameters, suspects, split=split))
+
+    async def _embed(
+        self, parameters: list[Parameter], suspects: Sequence[SplitText], *, split: bool
+    ) -> requests.Embedded:
+        parts = await self._fit_texts(suspects, split=split) if suspects else []
+        sent = parameters
+        if parts:
+            sent = await run_in_daemon_thread(lambda: requests.insert_parts(parameters, parts), "lmstudio-texts")
+        results = await self._batch("embedString", sent, requests.text_numbers(len(parameters), parts))
+        return requests.Embedded(results, parts)
+
+    async def _fit_texts(self, texts: Sequence[SplitText], *, split: bool) -> list[SplitText]:
+        """Count the tokens of texts; with ``split``, halve those that are longer than the context.
+
+        Returns the texts that were split.
         """
         model = requests.ModelCalls(self._model.namespace, self._model.identifier)
-        context_length = (await self.call(model.get_info())).context_length
+        context_length = (await self._call(model.get_info())).context_length
         remaining = [text for text in texts if context_length and may_exceed(text.parts[0], context_length)]
         while remaining:
             make_calls = partial(requests.count_all, model, [part for text in remaining for part in text.parts])
             calls, parameters = await run_in_daemon_thread(make_calls, "lmstudio-texts")
             numbers = [text.number for text in remaining for _ in text.parts]
-            results = await self.batch("countTokens", parameters, numbers)
+            results = await self._batch("countTokens", parameters, numbers)
             counts = iter([call.answer(result) for call, result in zip(calls, results, strict=True)])
             remaining = [
                 text
@@ -189,6 +205,15 @@ class Executor:
                 if not text.read_counts([next(counts) for _ in text.parts], context_length, split=split)
             ]
         return [text for text in texts if len(text.parts) > 1]
+
+    async def _batch(self, endpoint: str, parameters: Sequence[Parameter], numbers: Sequence[int]) -> list[Any]:
+        """One RPC for each parameter, some of them at once: the results in the order of the parameters.
+
+        ``numbers``: which text each is about.
+        """
+        slots, device = self._pool.embedding_slots, self._model.device
+        batch = BatchRpc(endpoint, parameters, numbers, self._limits, slots, self._text_retries, device)
+        return await self._attempts(batch.run, batch=batch)
 
     # Attempts
 
@@ -209,7 +234,7 @@ class Executor:
                 self._budget.consume_unsent(error)
                 continue
             except LMStudioDisconnectedError as error:
-                self._budget.consume(error)  # `getOrLoad` may always be sent again
+                self._budget.consume(error, retryable=True)  # `getOrLoad` may always be sent again
                 continue
             try:
                 return await send(connection, identifier)
@@ -231,7 +256,7 @@ class Executor:
             retryable = self._forgotten_upload(error)
         if batch is not None:
             # Each text has its own budget, so the count is the batch's.
-            if not retryable or batch.sends > self._budget.max_retries:
+            if not retryable or batch.sends > self._budget.retries_left:
                 raise error
             return
         self._budget.consume(error, retryable=retryable)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from lmstudio_integrations.errors import LMStudioDisconnectedError, LMStudioError, LMStudioModelUnloadedError
+from lmstudio_integrations.errors import LMStudioError
 
 __all__ = ["NotSentError", "RetryBudget", "reconnect_delays"]
 
@@ -32,22 +32,19 @@ class RetryBudget:
     """
 
     def __init__(self, max_retries: int) -> None:
-        self.max_retries = max_retries
-        self._retries_left = max_retries
+        self.retries_left = max_retries
         self._free_left = _MAX_FREE_ATTEMPTS
 
     @property
     def exhausted(self) -> bool:
         """Whether the next failure will be raised."""
-        return self._retries_left == 0
+        return self.retries_left == 0
 
-    def consume(self, error: LMStudioError, *, retryable: bool | None = None) -> None:
-        """Take one retry for ``error``, or raise it. ``retryable`` overrides what the error's class says."""
-        if retryable is None:
-            retryable = isinstance(error, (LMStudioDisconnectedError, LMStudioModelUnloadedError))
-        if not retryable or error.response_started or self._retries_left == 0:
+    def consume(self, error: LMStudioError, *, retryable: bool) -> None:
+        """Take one retry for ``error``, or raise it."""
+        if not retryable or error.response_started or self.exhausted:
             raise error
-        self._retries_left -= 1
+        self.retries_left -= 1
 
     def consume_unsent(self, error: NotSentError) -> None:
         """Allow another attempt for a request that was never written; raises its cause after a thousand."""
