@@ -15,7 +15,7 @@ name                    what happens (``after`` counts the fragments, or load pr
 ``stall``               nothing more on this channel (``connection=True``: on this socket) until released
 ``garbage``             a frame that is not JSON comes in between; option ``text``
 ``unknown_packet``      a packet of unknown type comes in between; option ``packet``; ``top_level=True``: a message
-``big_frame``           a fragment of ``size`` characters (1.5 million) comes in between
+``big_frame``           a fragment of ``size`` characters (1.5 million) comes in between; ``top_level=True``: a message
 ``error_mid_stream``    ``channelError``; option ``error`` (title or error object)
 ``unloaded``            ``channelError`` with ``generic.specificModelUnloaded``
 ``no_success``          the channel closes without its final packet
@@ -49,6 +49,7 @@ from lmstudio_integrations.emulator.argument_checks import (
     optional,
     text,
 )
+from lmstudio_integrations.emulator.backends.reply_events import Text
 from lmstudio_integrations.emulator.errors import error_object, model_unloaded
 from lmstudio_integrations.emulator.threadsafe_event import ThreadsafeEvent
 from lmstudio_integrations.errors import LMStudioValueError
@@ -273,12 +274,17 @@ class Faults:
         return None
 
     def take_connection(self, name: str, namespace: str) -> Fault | None:
-        """A fault of the connection's beginning."""
-        return self.take((name,), namespace) if self._all else None
+        """A fault of the connection's beginning. It happens now."""
+        return self._take_now((name,), namespace)
 
     def take_answer(self, namespace: str, endpoint: str) -> Fault | None:
-        """A fault that replaces the answer."""
-        return self.take(_ANSWER, namespace, endpoint) if self._all else None
+        """A fault that replaces the answer. It happens now."""
+        return self._take_now(_ANSWER, namespace, endpoint)
+
+    def _take_now(self, names: Sequence[str], namespace: str, endpoint: str = "") -> Fault | None:
+        if (fault := self.take(names, namespace, endpoint)) is not None:
+            fault.trigger()
+        return fault
 
     def take_call(self, namespace: str, endpoint: str) -> ChannelFaults:
         """The faults of a call's or channel's course, at most one of each name."""
@@ -360,22 +366,14 @@ class ChannelFaults:
 
 
 def _inserted(fault: Fault, message: dict[str, Any]) -> dict[str, Any]:
-    """The additional message."""
-    if fault.options.get("top_level") or "channelId" not in message:
-        return {"type": "emulatedUnknownMessage", "padding": "x" * (_BIG if fault.name == "big_frame" else 0)}
-    packet = fault.options.get("packet", {"type": "emulatedUnknownPacket", "value": 1})
-    if fault.name == "big_frame":
-        content = "x" * fault.options.get("size", _BIG)
-        packet = {
-            "type": "fragment",
-            "fragment": {
-                "content": content,
-                "tokensCount": 1,
-                "containsDrafted": False,
-                "reasoningType": "none",
-                "isStructural": False,
-            },
-        }
+    """The additional message: with a packet of the channel, or one of its own (``top_level``, and beside a result)."""
+    options = fault.options
+    padding = "x" * options.get("size", _BIG) if fault.name == "big_frame" else ""
+    if options.get("top_level") or "channelId" not in message:
+        made: dict[str, Any] = options.get("packet", {"type": "emulatedUnknownMessage", "padding": padding})
+        return made
+    unknown = options.get("packet", {"type": "emulatedUnknownPacket", "value": 1})
+    packet = Text(padding, 1).packet() if padding else unknown
     return {"type": "channelSend", "channelId": message["channelId"], "message": packet}
 
 

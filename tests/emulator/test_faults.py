@@ -125,10 +125,10 @@ def test_slow_auth_answers_once_released(server: Emulator) -> None:
 
 
 def test_never_auth_never_answers_and_ends_with_its_socket(server: Emulator) -> None:
-    server.faults.add("never_auth")
+    fault = server.faults.add("never_auth")
     with RawClient(server, authenticate=False) as raw_client:
         raw_client.send(GUEST)
-        server.wait_for(lambda frame: frame.message == GUEST)
+        fault.wait_hit()
         with RawClient(server) as other:
             assert whole(other.predict())
         with pytest.raises(TimeoutError):
@@ -250,6 +250,25 @@ def test_unknown_packets_and_messages_are_sent_between_fragments(server: Emulato
 def test_big_frame_exceeds_a_mebibyte(server: Emulator, raw_client: RawClient) -> None:
     server.faults.add("big_frame", after=1)
     assert max(len(fragment["content"]) for fragment in fragments(raw_client.predict())) > 2**20
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "inserted"),
+    [
+        ("big_frame", {"size": 7}, {"type": "emulatedUnknownMessage", "padding": "x" * 7}),
+        ("unknown_packet", {"packet": {"type": "new", "a": 1}}, {"type": "new", "a": 1}),
+    ],
+)
+def test_inserted_message_has_the_size_and_the_packet_of_its_fault(
+    server: Emulator, raw_client: RawClient, name: str, options: dict[str, Any], inserted: dict[str, Any]
+) -> None:
+    server.faults.add(name, endpoint="tokenize", **options)
+    assert raw_client.call("tokenize", TOKENIZE) == inserted
+    assert "result" in raw_client.receive()
+    server.faults.add(name, top_level=True, **options)
+    seen = raw_client.predict()
+    assert inserted in seen
+    assert whole([message for message in seen if message != inserted])
 
 
 def test_error_is_sent_between_fragments(server: Emulator, raw_client: RawClient) -> None:

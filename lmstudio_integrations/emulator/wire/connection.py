@@ -127,10 +127,8 @@ class Connection:
         if faults.take_connection("never_auth", self.namespace):
             await self._while_open(asyncio.get_running_loop().create_future())
         if slow := faults.take_connection("slow_auth", self.namespace):
-            slow.trigger()
             await self._while_open(slow.released.wait())
         if refused := faults.take_connection("refuse_auth", self.namespace):
-            refused.trigger()
             return await self._refuse(refused.options.get("error", "Invalid LM Studio API token."))
         if problem := self.state.authenticator.enter(self, request):
             return await self._refuse(problem)
@@ -266,7 +264,6 @@ class Connection:
 
     async def _instead(self, fault: Fault, endpoint: str, void: dict[str, Any]) -> None:
         """Do what the fault replaces the answer with."""
-        fault.trigger()
         if fault.name == "void":
             await self.send(void)
         elif fault.name == "warning_instead":

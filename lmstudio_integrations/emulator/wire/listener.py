@@ -126,7 +126,6 @@ class Listener:
             )
         if (namespace := self._namespace(request)) is not None:
             if fault := self._state.faults.take_connection("no_upgrade", namespace):
-                fault.trigger()
                 await _wait_for_any(fault.released.wait(), closing.wait())
         else:
             # As LM Studio: an unknown path gets no response, and the connection stays open.
