@@ -329,7 +329,8 @@ class Emulator:
         """The first client frame that fits (and has an ``order`` beyond ``after``): now, or as soon as it arrives.
 
         Raises:
-            LMStudioValueError: The predicate is no function, or ``timeout`` or ``after`` no number.
+            LMStudioValueError: The predicate is no function, ``timeout`` or ``after`` no number, or no frames are
+                recorded (``record=False``).
             TimeoutError: none within ``timeout`` seconds.
         """
         check_all("wait_for", _WAIT, {"predicate": predicate, "timeout": timeout, "after": after})
@@ -353,7 +354,7 @@ class Emulator:
         return self._state.frame_log.wait_for("server", predicate, timeout, after)
 
     def wait_until(self, condition: Callable[[], bool], timeout: float = 5.0) -> None:
-        """Wait until ``condition()`` is true. It is evaluated after each frame and each change of connections.
+        """Wait until ``condition()`` is true: evaluated after each recorded frame and each change of connections.
 
         Raises:
             LMStudioValueError: The condition is no function, or ``timeout`` no number.
@@ -381,7 +382,7 @@ class Emulator:
         number()("advance(seconds)", seconds)
         self._state.clock.advance(seconds)
         if self._thread is not None:
-            self._do(self._unload_expired())
+            self._call(self._state.models.unload_expired)
 
     def expire(self, identifier: str) -> None:
         """Unload an instance as at the end of its TTL.
@@ -395,7 +396,7 @@ class Emulator:
             raise LMStudioValueError(
                 f"expected a loaded instance with a TTL, got {identifier!r}; loaded: {self.loaded}"
             )
-        self._do(self._unload(identifier))
+        self._call(self._state.models.unload, identifier)
 
     def unload(self, identifier: str) -> None:
         """Unload an instance, as another client or the user would.
@@ -406,7 +407,7 @@ class Emulator:
         nonempty_text("unload(identifier)", identifier)
         if identifier not in self._state.models.loaded:
             raise LMStudioValueError(f"expected a loaded instance, got {identifier!r}; loaded: {self.loaded}")
-        self._do(self._unload(identifier))
+        self._call(self._state.models.unload, identifier)
 
     @property
     def load_hold(self) -> ThreadsafeEvent | threading.Event | None:
@@ -440,11 +441,18 @@ class Emulator:
 
     def drop_connections(self) -> None:
         """Cut every WebSocket connection without a close frame."""
-        self._do(self._listener.drop())
+        self._call(self._listener.drop)
 
     def restart(self) -> None:
-        """Cut every connection and listen again on the same port, with the models of the start under new references."""
-        self._do(self._listener.restart())
+        """Cut every connection and listen again on the same port, with the models of the start under new references.
+
+        Called by a function of replies or embeddings, it happens when that function has returned.
+        """
+        loop = self._running_loop()
+        if threading.current_thread() is self._thread:
+            self._state.restart_soon()
+        else:
+            asyncio.run_coroutine_threadsafe(self._listener.restart(), loop).result()
 
     # --- on the emulator's own thread
 
@@ -469,18 +477,22 @@ class Emulator:
             self._state.faults.clear()
             await self._state.backend.stop()
 
-    def _do(self, work: Any) -> None:
-        """Run something on the emulator's loop and wait for it."""
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None or self._thread is None:
-            work.close()
             raise LMStudioError("the emulator is not running: call start() or use it as a context manager")
-        asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        return self._loop
 
-    async def _unload_expired(self) -> None:
-        self._state.models.unload_expired()
+    def _call(self, function: Callable[..., object], *arguments: object) -> None:
+        """Call a function on the emulator's thread and wait for its end."""
+        loop = self._running_loop()
+        if threading.current_thread() is self._thread:  # called by a function of replies: it cannot wait for itself
+            function(*arguments)
+            return
 
-    async def _unload(self, identifier: str) -> None:
-        self._state.models.unload(identifier)
+        async def call() -> None:
+            function(*arguments)
+
+        asyncio.run_coroutine_threadsafe(call(), loop).result()
 
 
 def _models(place: str, value: Any) -> None:

@@ -12,6 +12,7 @@ import pytest
 from lmstudio_integrations import AsyncClient, Client, LMStudioServerError
 from lmstudio_integrations.emulator import EmulatedModel, Emulator, FailedToolCall, PredictionRequest, Reply, ToolCall
 from lmstudio_integrations.errors import LMStudioError, LMStudioValueError
+from tests.emulator.raw_client import RawClient, packets, prediction, stats
 
 pytest_plugins = ["pytester"]
 # The last two: pytest-asyncio warns without them, and the outer run makes errors of warnings.
@@ -201,6 +202,26 @@ def test_reply_function_may_be_a_coroutine() -> None:
         assert Client(server.url).llm.model().respond("Hi").content == "you said Hi"
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("method", ["unload", "expire", "advance", "drop_connections", "restart"])
+def test_reply_function_may_call_a_method_of_the_emulator(method: str) -> None:
+    arguments = {"unload": ["emulator/chat-2"], "expire": ["emulator/chat-2"], "advance": [3600]}
+
+    def reply(request: PredictionRequest) -> Reply:
+        getattr(server, method)(*arguments.get(method, ()))
+        return Reply("one two")
+
+    with Emulator(replies=reply) as server, RawClient(server) as raw_client:
+        parameter = {"identifier": "emulator/chat-2", "loadConfigStack": {"layers": []}, "loadTtlMs": 1000}
+        raw_client.until_end(raw_client.create("getOrLoad", parameter))
+        channel = raw_client.create("predict", prediction(model="emulator/chat-2"))
+        if method in ("drop_connections", "restart"):
+            assert not any(packet["type"] == "success" for packet in packets(raw_client.until_cut()))
+        else:
+            reason = "eosFound" if method == "advance" else "modelUnloaded"  # an instance that answers does not expire
+            assert stats(raw_client.until_end(channel))["stopReason"] == reason
+
+
 @pytest.mark.parametrize("embeddings", [{"a": [1.0, 0.0]}, lambda text: [1, 0] if text == "a" else [0, 1]])
 def test_given_vectors_are_the_embeddings_and_others_have_their_length(embeddings: Any) -> None:
     with Emulator(embeddings=embeddings) as server:
@@ -316,6 +337,26 @@ def test_fixture_is_strict_once_a_test_has_scripted_something(pytester: pytest.P
     outcome = pytester.runpytest_inprocess(*QUIET)
     outcome.assert_outcomes(**outcomes)
     outcome.stdout.fnmatch_lines([f"*{words}*"])
+
+
+def test_fixture_adds_no_error_to_that_of_another_fixture(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+        from lmstudio_integrations.emulator import Reply
+
+        @pytest.fixture
+        def broken(lmstudio_emulator):
+            lmstudio_emulator.script(Reply("a"))
+            raise RuntimeError("no database")
+
+        def test_it(broken):
+            pass
+        """
+    )
+    outcome = pytester.runpytest_inprocess(*QUIET)
+    outcome.assert_outcomes(errors=1)
+    outcome.stdout.no_fnmatch_line("*a reply was not used*")
 
 
 INI = """

@@ -83,7 +83,7 @@ class Listener:
                 socket.transport.abort()
             await asyncio.gather(closed, *(socket.wait_closed() for socket in left))
 
-    async def drop(self) -> None:
+    def drop(self) -> None:
         """Cut every WebSocket connection, without a close frame."""
         for connection in list(self.connections):
             connection.drop()
