@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from lmstudio_integrations.emulator.scenario import Scenario, read_scenario
@@ -53,7 +54,8 @@ def main(arguments: Sequence[str] | None = None, *, stop: threading.Event | None
             try:
                 scenario.prepare(server)
                 _announce(server, model_path)
-                stopped.wait()
+                with suppress(KeyboardInterrupt):  # an orderly end as well: a strict scenario is checked after it
+                    stopped.wait()
             finally:
                 if options.record is not None:
                     _write_record(server, options.record)

@@ -55,6 +55,9 @@ def test_record_is_bounded_and_can_be_switched_off() -> None:
     with Emulator(record=False) as server, RawClient(server) as raw_client:
         raw_client.predict()
         assert server.requests == server.sent == []
+        for wait in (server.wait_for, server.wait_for_sent):
+            with pytest.raises(LMStudioValueError, match="record=False"):
+                wait(lambda frame: True)
 
 
 def test_stopped_emulator_leaves_no_thread_and_no_socket() -> None:
@@ -110,6 +113,21 @@ def test_program_prints_why_it_cannot_start(capsys: pytest.CaptureFixture[str], 
     stop.set()
     assert main(["--model", str(tmp_path / "none.gguf")], stop=stop) == 1
     assert "could not start" in capsys.readouterr().err
+
+
+class _Interrupted(threading.Event):
+    def wait(self, timeout: float | None = None) -> bool:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(("strict", "status"), [("true", 1), ("false", 0)])
+def test_program_that_is_interrupted_checks_a_strict_scenario(
+    strict: str, status: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scenario = tmp_path / "scenario.json"
+    scenario.write_text(f'{{"replies": [{{"text": "left over"}}], "strict": {strict}}}')
+    assert main(["--scenario", str(scenario)], stop=_Interrupted()) == status
+    assert ("a reply was not used" in capsys.readouterr().err) is bool(status)
 
 
 def test_plugin_gives_each_test_a_new_emulator(request: pytest.FixtureRequest, pytester: pytest.Pytester) -> None:

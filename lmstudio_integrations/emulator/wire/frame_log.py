@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from lmstudio_integrations.errors import LMStudioValueError
 
 Direction = Literal["client", "server"]
 
@@ -106,6 +107,8 @@ class FrameLog:
         self, direction: Direction, predicate: Callable[[RecordedFrame], bool], timeout: float, after: int
     ) -> RecordedFrame:
         """The first frame with ``order`` beyond ``after`` that fits, now or within ``timeout`` seconds."""
+        if not self.enabled:
+            raise LMStudioValueError("expected an emulator that records frames, got Emulator(record=False)")
         seen = after
         found: RecordedFrame | None = None
 
@@ -126,9 +129,8 @@ class FrameLog:
 
     def wait_until(self, condition: Callable[[], bool], timeout: float) -> None:
         """Return once ``condition()`` is true; it is evaluated after each frame and each change of connections."""
-        deadline = time.monotonic() + timeout
         with self._changed:
-            if not self._changed.wait_for(condition, max(0.0, deadline - time.monotonic())):
+            if not self._changed.wait_for(condition, timeout):
                 raise TimeoutError(f"the condition did not come true within {timeout} s")
 
     def _latest(self, direction: Direction) -> str:
