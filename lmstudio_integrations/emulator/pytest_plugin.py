@@ -87,8 +87,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
-    """Store whether the test has failed: unused replies are no error then."""
-    if call.when == "call":
+    """Store whether the test, or a fixture before it, has failed: unused replies are no error then."""
+    if call.when != "teardown":
         item.stash[_FAILED] = call.excinfo is not None
     return (yield)
 
