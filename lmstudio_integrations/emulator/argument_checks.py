@@ -9,6 +9,7 @@ import difflib
 import inspect
 import json
 import math
+import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
@@ -79,7 +80,7 @@ def number(minimum: float = 0, maximum: float = math.inf, *, whole: bool = False
     words = f"{kind} {'above' if above else 'from'} {minimum}{'' if math.isinf(maximum) else f' to {maximum}'}"
 
     def check(place: str, value: Any) -> None:
-        right = isinstance(value, int) or (not whole and isinstance(value, float) and math.isfinite(value))
+        right = isinstance(value, int) if whole else isinstance(value, int | float) and abs(value) <= sys.float_info.max
         if isinstance(value, bool) or not right or not minimum <= value <= maximum or (above and value == minimum):
             raise unexpected(place, words, value)
 

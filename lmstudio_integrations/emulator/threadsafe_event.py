@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import suppress
 
 _POLL_SECONDS = 0.002
 
@@ -40,7 +41,7 @@ class ThreadsafeEvent:
             self._is_set = True
             waiting, self._waiting = self._waiting, []
         for loop, future in waiting:
-            if not loop.is_closed():
+            with suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(_finish, future)
 
     def is_set(self) -> bool:

@@ -24,7 +24,7 @@ CYCLE["self"] = CYCLE
 NOT_A_TEXT = [5, b"bytes", ["a"], object()]
 NOT_A_FLAG = ["yes", 1, 0, None]
 NOT_A_COUNT = [-1, 1.5, "3", True, math.inf]
-NOT_SECONDS = [-0.1, math.nan, math.inf, "1", None, True]
+NOT_SECONDS = [-0.1, math.nan, math.inf, 10**400, "1", None, True]
 NOT_AN_EVENT = [True, asyncio.Event(), threading.Lock(), "event"]
 NOT_AN_ERROR = [5, "", {}, {"title": 5}, ["a"], {"title": "a", "cause": object()}]
 
@@ -227,7 +227,7 @@ def test_load_progress_that_is_no_list_of_shares_is_an_error(value: Any) -> None
         Emulator().load_progress = value
 
 
-@pytest.mark.parametrize("value", NOT_SECONDS)
+@pytest.mark.parametrize("value", NOT_SECONDS, ids=lambda value: repr(value)[:20])
 def test_load_pace_that_is_no_number_is_an_error(value: Any) -> None:
     with pytest.raises(LMStudioValueError, match="load_pace: expected a number from 0"):
         Emulator().load_pace = value

@@ -183,6 +183,29 @@ def test_just_in_time_llm_evicts_a_just_in_time_embedding_model() -> None:
         assert server.loaded == ["two"]
 
 
+def test_just_in_time_model_that_is_unloaded_during_the_eviction_is_no_error() -> None:
+    models = [EmulatedModel("one"), EmulatedModel("two"), EmulatedModel("three")]
+    with Emulator(models) as server, RawClient(server) as raw_client, RawClient(server) as other:
+        hold = server.load_hold = ThreadsafeEvent()
+        channels = [
+            raw_client.create("getOrLoad", {"identifier": key, "loadConfigStack": EMPTY}) for key in ("one", "two")
+        ]
+        for channel in channels:
+            server.wait_for_sent(lambda frame, channel=channel: frame.message.get("channelId") == channel)  # type: ignore[misc]
+        hold.set()
+        for _ in channels:
+            raw_client.until_end()
+        assert server.loaded == ["one", "two"]  # neither was there when the other's load began
+        stall = server.faults.add("stall", endpoint="getOrLoad")
+        channel = other.create("getOrLoad", {"identifier": "three", "loadConfigStack": EMPTY})
+        stall.wait_hit()
+        server.unload("two")
+        stall.release()
+        seen = other.until_end(channel)
+        assert packets(seen)[-1]["type"] == "loadSuccess", seen
+        assert server.loaded == ["three"]
+
+
 def test_unknown_preset_is_refused(raw_client: RawClient) -> None:
     unknown = raw_client.until_end(raw_client.create("predict", {**prediction(), "fuzzyPresetIdentifier": "nope"}))
     assert code(unknown) == "generic.presetNotFound"

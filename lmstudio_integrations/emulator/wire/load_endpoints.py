@@ -48,8 +48,8 @@ async def _load_just_in_time(call: ChannelCall, model: EmulatedModel) -> None:
     store = call.state.models
     if call.state.evict_just_in_time:
         # Observed in lmstudio-python's suite: an LLM and an embedding model evict each other, too.
-        others = [one for one in store.loaded.values() if one.just_in_time]
-        for other in others:
+        # Looked up anew each time: another client may unload some while a packet is sent.
+        while other := next((one for one in store.loaded.values() if one.just_in_time), None):
             store.unload(other.identifier)
             await call.send(packets.UnloadingOtherJitModelPacket(info=other.info()).to_wire())
     await call.send(packets.StartLoadingPacket(identifier=model.key, info=model.info()).to_wire())

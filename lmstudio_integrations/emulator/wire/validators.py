@@ -7,12 +7,15 @@ of the other. Unknown keys are allowed: LM Studio strips them.
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 Shape = Callable[[Any, str], str | None]
+
+_LARGEST = sys.float_info.max
+"""JavaScript reads a larger number as infinite, an integer too."""
 
 
 def anything(value: Any, path: str) -> str | None:
@@ -47,7 +50,8 @@ def number(*, minimum: float | None = None, maximum: float | None = None, whole:
     """A finite number, with bounds that are themselves allowed; ``whole`` takes ``2.0`` like JavaScript does."""
 
     def check(value: Any, path: str) -> str | None:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        right = isinstance(value, int | float) and not isinstance(value, bool)
+        if not right or not -_LARGEST <= value <= _LARGEST:
             return f"{path}: expected a number, received {_kind(value)}"
         if whole and value != int(value):
             return f"{path}: expected an integer, received {value}"

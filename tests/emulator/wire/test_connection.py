@@ -207,7 +207,7 @@ def test_ill_typed_prediction_gets_a_warning_only(raw_client: RawClient, change:
     still_silent(raw_client)
 
 
-@pytest.mark.parametrize("ttl", [0, None, 1.5, -1, "60"])
+@pytest.mark.parametrize("ttl", [0, None, 1.5, -1, "60", pytest.param(10**400, id="1e400")])
 def test_invalid_ttl_is_refused(raw_client: RawClient, ttl: Any) -> None:
     parameter = {"identifier": "emulator/chat-2", "loadTtlMs": ttl, "loadConfigStack": {"layers": []}}
     raw_client.create("getOrLoad", parameter)
