@@ -170,8 +170,12 @@ class _Reader:
         mark = self._next()
         if mark in "xuU":
             length = {"x": 2, "u": 4, "U": 8}[mark]
+            digits = self._text[self._at : self._at + length]
             self._at += length
-            return chr(int(self._text[self._at - length : self._at], 16))
+            try:
+                return chr(int(digits, 16))
+            except (ValueError, OverflowError):
+                raise GrammarError(f"expected {length} hexadecimal digits of a character, got {digits!r}") from None
         return _ESCAPES.get(mark, mark)
 
     def _class(self) -> str:
@@ -182,7 +186,7 @@ class _Reader:
         first = True
         while (mark := self._next()) != "]" or first:
             first = False
-            if mark == "\\" and self._text[self._at] in _CLASSES:
+            if mark == "\\" and self._text[self._at : self._at + 1] in _CLASSES:
                 ranges.append((_CLASSES[self._next()],) * 2)
                 continue
             low = self._escape() if mark == "\\" else mark

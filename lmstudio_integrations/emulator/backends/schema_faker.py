@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from lmstudio_integrations.emulator.backends.argument_hints import Hints
@@ -126,8 +126,8 @@ class _Maker:
     def _array(self, schema: Schema, name: str, depth: int) -> list[Any]:
         first = [self.value(item, name, depth + 1) for item in schema.get("prefixItems", ())]
         least = int(schema.get("minItems", 0 if depth >= _DEEP else 1))
-        wanted = min(max(least, len(first)), int(schema.get("maxItems", math.inf)) if "maxItems" in schema else 10**9)
-        items = first[:wanted]
+        wanted = min(max(least, len(first)), schema.get("maxItems", math.inf))
+        items = first[: int(wanted)]
         choices = self._resolved(schema.get("items", {}), depth).get("enum", [])
         while len(items) < wanted:
             item = self.value(schema.get("items", {}), name, depth + 1)
@@ -142,8 +142,10 @@ class _Maker:
         step = schema.get("multipleOf")
         if given is None or (step and given % step):
             given = max(low, min(high, 1.0)) if math.isfinite(low) or math.isfinite(high) else 1.0
-            if step:
-                given = math.ceil(low / step) * step if math.isfinite(low) else float(step)
+            if step and math.isfinite(low):
+                given = math.ceil(low / step) * step
+            elif step:
+                given = math.floor(high / step) * step if math.isfinite(high) else step
         return int(given) if whole or float(given).is_integer() else given
 
     def _string(self, schema: Schema, name: str) -> str:
@@ -169,15 +171,20 @@ def _type(schema: Schema) -> str:
 
 
 def _bounds(schema: Schema, *, whole: bool) -> tuple[float, float]:
+    """The smallest and the largest number that the schema allows, or numbers near them if its bounds are exclusive."""
     low, high = schema.get("minimum", -math.inf), schema.get("maximum", math.inf)
-    gap = 1 if whole else 0.5
-    if "exclusiveMinimum" in schema:
-        low = max(low, schema["exclusiveMinimum"] + gap)
-    if "exclusiveMaximum" in schema:
-        high = min(high, schema["exclusiveMaximum"] - gap)
-    if low > high:  # a span narrower than the gap: its middle
-        low = high = (schema.get("exclusiveMinimum", low) + schema.get("exclusiveMaximum", high)) / 2
-    return low, high
+    above, below = schema.get("exclusiveMinimum", -math.inf), schema.get("exclusiveMaximum", math.inf)
+    if whole:
+        least = max(_rounded(math.ceil, low), _rounded(math.floor, above) + 1)
+        return least, min(_rounded(math.floor, high), _rounded(math.ceil, below) - 1)
+    least, most = max(low, above + 0.5), min(high, below - 0.5)
+    if least > most:  # a span narrower than that: its middle
+        least = most = (max(low, above) + min(high, below)) / 2
+    return least, most
+
+
+def _rounded(round_to: Callable[[float], int], value: float) -> float:
+    return round_to(value) if math.isfinite(value) else value
 
 
 def _fitted(text: str, schema: Schema, *, pattern: bool = False) -> str:

@@ -28,7 +28,7 @@ async def search(call: RpcCallContext) -> Any:
             {
                 "name": model.key,
                 "identifier": {"type": "catalog", "identifier": model.key},
-                "exact": model.key == term,
+                "exact": model.key.lower() == term,
                 "staffPick": model is call.state.repository[0],
             }
             for model in _search(call.state, term, opts)

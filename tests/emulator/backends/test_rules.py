@@ -114,6 +114,13 @@ SCHEMAS: list[dict[str, Any]] = [
     {"anyOf": [{"type": "null"}, {"type": "integer", "minimum": 5, "maximum": 6}]},
     {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 0.5},
     {"type": "integer", "minimum": 10, "multipleOf": 7},
+    {"type": "integer", "minimum": 1.5},
+    {"type": "integer", "maximum": -1.5},
+    {"type": "integer", "exclusiveMinimum": 1.5, "maximum": 2},
+    {"type": "integer", "minimum": -2, "exclusiveMaximum": -1.5},
+    {"type": "number", "minimum": 0.9, "exclusiveMaximum": 1},
+    {"type": "number", "maximum": 0, "multipleOf": 5},
+    {"type": "number", "multipleOf": 0.5},
     {"type": "array", "items": {"type": "integer"}, "minItems": 3, "maxItems": 4, "uniqueItems": True},
     {"type": "array", "prefixItems": [{"type": "string"}, {"type": "number"}], "minItems": 2, "maxItems": 2},
     {"type": "string", "pattern": r"^[A-Z]{3}-\d{4}$"},
@@ -187,7 +194,19 @@ def test_grammar_gets_an_accepted_text() -> None:
     assert from_gbnf('root ::= root "x" | "\\"q\\""') == '"q"'
 
 
-@pytest.mark.parametrize("grammar", ["", "start ::= [a]", 'root ::= "open', "root ::= missing", "root ::= root"])
+@pytest.mark.parametrize(
+    "grammar",
+    [
+        "",
+        "start ::= [a]",
+        'root ::= "open',
+        "root ::= missing",
+        "root ::= root",
+        'root ::= "\\xZZ"',
+        'root ::= "\\UFFFFFFFF"',
+        "root ::= [\\",
+    ],
+)
 def test_unreadable_grammar_raises_without_hanging(grammar: str) -> None:
     with pytest.raises(GrammarError):
         from_gbnf(grammar)

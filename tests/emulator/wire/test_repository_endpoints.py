@@ -128,6 +128,11 @@ def test_packet_that_a_plan_does_not_know_is_warned_about(raw_client: RawClient)
     assert raw_client.receive()["type"] == "communicationWarning"
 
 
+def test_search_is_exact_whatever_the_case_of_the_letters(raw_client: RawClient) -> None:
+    results = raw_client.call("searchModels", {"opts": {"searchTerm": "not a kebab"}})["result"]["results"]
+    assert [(one["name"], one["exact"]) for one in results] == [("Not A Kebab", True)]
+
+
 @pytest.mark.parametrize(
     ("parameter", "found"),
     [
