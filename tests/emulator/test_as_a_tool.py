@@ -205,7 +205,7 @@ def test_reply_function_may_be_a_coroutine() -> None:
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("method", ["unload", "expire", "advance", "drop_connections", "restart"])
 def test_reply_function_may_call_a_method_of_the_emulator(method: str) -> None:
-    arguments = {"unload": ["emulator/chat-2"], "expire": ["emulator/chat-2"], "advance": [3600]}
+    arguments: dict[str, list[Any]] = {"unload": ["emulator/chat-2"], "expire": ["emulator/chat-2"], "advance": [3600]}
 
     def reply(request: PredictionRequest) -> Reply:
         getattr(server, method)(*arguments.get(method, ()))
