@@ -51,7 +51,7 @@ from lmstudio_integrations.protocol.repository import (
     LmLinkStatus,
     ModelSearchResult,
 )
-from lmstudio_integrations.protocol.structured import STRUCTURED_KEY, structured_field
+from lmstudio_integrations.protocol.structured import STRUCTURED_KEY, structured_value
 from lmstudio_integrations.protocol.system import Version
 from lmstudio_integrations.protocol.tools import TOOL_CHOICE_KEY, TOOLS_KEY, tool_fields, wire_tool
 
@@ -403,10 +403,8 @@ def _prediction_fields(
     if draft_model is not None:
         fields[_DRAFT_MODEL_KEY] = "" if draft_model == "" else _identifier(draft_model)
     if response_format is not None:
-        field = structured_field(response_format)
-        fields[field["key"]] = field["value"]
-    for field in tool_fields(_tools(tools), tool_choice):
-        fields[field["key"]] = field["value"]
+        fields[STRUCTURED_KEY] = structured_value(response_format)
+    fields.update(tool_fields(_tools(tools), tool_choice))
     if (
         _member_text(fields, STRUCTURED_KEY, "type") not in ("", "none")
         and _member_text(fields, TOOLS_KEY, "type") not in ("", "none")

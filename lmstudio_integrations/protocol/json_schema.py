@@ -29,14 +29,9 @@ from typing import Any, TypeAlias
 from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.protocol.json_patterns import MOST_REPETITIONS, engine_pattern
 from lmstudio_integrations.protocol.json_text import encode
-from lmstudio_integrations.protocol.schema_folding import STRUCTURAL, fold, spelled_out
+from lmstudio_integrations.protocol.schema_folding import DATA, SCHEMA_MAPS, STRUCTURAL, fold, spelled_out
 
 __all__ = ["copy_schema", "enforceable", "with_types"]
-
-_MAPS = frozenset(("properties", "patternProperties", "$defs", "definitions", "dependentSchemas"))
-"""Keywords whose value is a mapping of names to schemas."""
-_DATA = frozenset(("enum", "const", "default", "examples", "example"))
-"""Keywords whose value is data."""
 
 _UNSUPPORTED = frozenset(
     {
@@ -111,7 +106,7 @@ def _with_types(node: Any) -> Any:
         return node
     made: dict[str, Any] = {}
     for key, value in _without_literals(node).items():
-        if key in _MAPS and isinstance(value, dict):
+        if key in SCHEMA_MAPS and isinstance(value, dict):
             made[key] = {name: _typed(item) for name, item in value.items()}
         elif key == "additionalProperties" and value == {}:
             made[key] = True
@@ -141,7 +136,7 @@ def _enforceable(node: Any, path: str, report: Report, *, closed: bool) -> Any:
     for key, value in _rewritten(node, path, report).items():
         if _is_unsupported(key, value):
             report(key, path)
-        elif key in _MAPS and isinstance(value, dict):
+        elif key in SCHEMA_MAPS and isinstance(value, dict):
             made[key] = {
                 name: _enforceable(
                     _object_schema(item, f"{path}.{key}.{name}", report), f"{path}.{key}.{name}", report, closed=True
@@ -150,7 +145,7 @@ def _enforceable(node: Any, path: str, report: Report, *, closed: bool) -> Any:
             }
             if key == "patternProperties":
                 made[key] = _without_unsupported_patterns(made[key], path, report)
-        elif key in _DATA or key == "required":
+        elif key in DATA or key == "required":
             made[key] = value
         elif key == "pattern":
             made[key] = engine_pattern(value)
@@ -372,8 +367,8 @@ def _copy(value: Any, levels: int, *, is_data: bool = False, is_map: bool = Fals
             key: _copy(
                 item,
                 levels - 1,
-                is_data=is_data or (not is_map and key in _DATA),
-                is_map=not is_data and not is_map and key in _MAPS,
+                is_data=is_data or (not is_map and key in DATA),
+                is_map=not is_data and not is_map and key in SCHEMA_MAPS,
             )
             for key, item in value.items()
         }

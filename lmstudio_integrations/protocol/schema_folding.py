@@ -10,7 +10,12 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-__all__ = ["STRUCTURAL", "fold", "spelled_out"]
+__all__ = ["DATA", "SCHEMA_MAPS", "STRUCTURAL", "fold", "spelled_out"]
+
+SCHEMA_MAPS = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
+"""Keywords whose value is a mapping of names to schemas."""
+DATA = frozenset({"enum", "const", "default", "examples", "example"})
+"""Keywords whose value is data, in which nothing is a keyword."""
 
 _ANNOTATIONS = frozenset(
     {
@@ -49,8 +54,6 @@ STRUCTURAL = frozenset(
     }
 )
 """Keywords that say what a value is made of."""
-_MAPS = frozenset({"properties", "patternProperties", "$defs", "definitions"})
-_DATA = frozenset({"enum", "const", "default", "examples", "example", "required"})
 _LARGER = frozenset({"minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"})
 _SMALLER = frozenset({"maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"})
 
@@ -70,9 +73,9 @@ def fold(schema: Any, defs: Any) -> Any:
         return schema
     node = {
         key: {name: fold(item, defs) for name, item in value.items()}
-        if key in _MAPS and isinstance(value, dict)
+        if key in SCHEMA_MAPS and isinstance(value, dict)
         else value
-        if key in _DATA
+        if key in DATA
         else fold(value, defs)
         for key, value in schema.items()
     }

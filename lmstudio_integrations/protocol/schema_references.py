@@ -9,15 +9,25 @@ from typing import Any
 from urllib.parse import unquote
 
 from lmstudio_integrations.errors import LMStudioValueError
+from lmstudio_integrations.protocol.json_schema import copy_schema
+from lmstudio_integrations.protocol.schema_folding import DATA, SCHEMA_MAPS
 
-__all__ = ["check_references", "hoist_references", "with_defs"]
+__all__ = ["check_references", "hoist_references", "read_schema", "resolve", "with_defs"]
 
 _OLD, _NEW = "#/definitions/", "#/$defs/"
 _PLAIN_REFERENCE = re.compile(r"#/\$defs/[^~%]*\Z")
-_MAPS = frozenset(("properties", "patternProperties", "$defs", "definitions", "dependentSchemas"))
-"""Keywords whose value is a mapping of names to schemas."""
-_DATA = frozenset(("enum", "const", "default", "examples", "example"))
-"""Keywords whose value is data, in which ``$ref`` is not a reference."""
+
+
+def read_schema(schema: Any, what: str) -> dict[str, Any]:
+    """A deep copy of ``schema`` in which each reference leads to an entry of ``$defs``. ``what`` is its name in errors.
+
+    Raises:
+        LMStudioValueError: As ``copy_schema``; a reference leads nowhere, or back to itself; ``definitions`` and
+            ``$defs`` have two different entries of one name.
+    """
+    copied = with_defs(copy_schema(schema, what), what)
+    check_references(copied, what)
+    return hoist_references(copied)
 
 
 def check_references(schema: dict[str, Any], what: str) -> None:
@@ -30,7 +40,7 @@ def check_references(schema: dict[str, Any], what: str) -> None:
             if following in seen:
                 raise LMStudioValueError(f"{what}: {path} refers to {reference!r}, which refers back to itself.")
             seen.append(following)
-            target = _resolve(schema, following)
+            target = resolve(schema, following)
             if target is None:
                 raise LMStudioValueError(f"{what}: {path} refers to {following!r}, which is not in the schema.")
         return reference
@@ -63,7 +73,7 @@ def hoist_references(schema: dict[str, Any]) -> dict[str, Any]:
         return schema
     entries = dict(made["$defs"]) if isinstance(made.get("$defs"), dict) else {}
     for reference, name in new_names.items():
-        target = _resolve(made, reference)
+        target = resolve(made, reference)
         entries[name] = {key: value for key, value in made.items() if key != "$defs"} if target is made else target
     made["$defs"] = entries
     return made
@@ -106,14 +116,14 @@ def _map_references(node: Any, change: Callable[[str, str], str], path: str = "$
             made[key] = _map_references(value, change, f"{path}.{key}")
         elif key == "$ref" and isinstance(value, str):
             made[key] = change(value, path)
-        elif key in _DATA:
+        elif key in DATA:
             made[key] = value
         else:
-            made[key] = _map_references(value, change, f"{path}.{key}", is_map=key in _MAPS)
+            made[key] = _map_references(value, change, f"{path}.{key}", is_map=key in SCHEMA_MAPS)
     return made
 
 
-def _resolve(schema: dict[str, Any], reference: str) -> Any:
+def resolve(schema: dict[str, Any], reference: str) -> Any:
     """The schema that a reference means: a JSON pointer, percent-encoded or not, or an anchor. Else ``None``."""
     if not reference.startswith("#"):
         return None
@@ -146,8 +156,8 @@ def _with_anchor(node: Any, anchor: str, *, is_map: bool = False) -> Iterator[di
         if not is_map and (anchor in names or f"#{anchor}" in (node.get("$id"), node.get("id"))):
             yield node
         for key, value in node.items():
-            if is_map or key not in _DATA:
-                yield from _with_anchor(value, anchor, is_map=not is_map and key in _MAPS)
+            if is_map or key not in DATA:
+                yield from _with_anchor(value, anchor, is_map=not is_map and key in SCHEMA_MAPS)
 
 
 def _names_from(base: str) -> Iterator[str]:

@@ -10,10 +10,10 @@ from pydantic import TypeAdapter
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 
 from lmstudio_integrations.errors import LMStudioValueError
-from lmstudio_integrations.protocol.json_schema import copy_schema, enforceable, with_types
-from lmstudio_integrations.protocol.schema_references import check_references, hoist_references, with_defs
+from lmstudio_integrations.protocol.json_schema import enforceable, with_types
+from lmstudio_integrations.protocol.schema_references import read_schema
 
-__all__ = ["STRUCTURED_KEY", "answer_schema", "structured_field", "structured_value"]
+__all__ = ["STRUCTURED_KEY", "answer_schema", "structured_value"]
 
 STRUCTURED_KEY = "llm.prediction.structured"
 
@@ -55,11 +55,6 @@ def structured_value(response_format: Any) -> dict[str, Any]:
     return _json(response_format)
 
 
-def structured_field(response_format: Any) -> dict[str, Any]:
-    """The same as a key/value field ``{"key": "llm.prediction.structured", "value": …}``; errors as there."""
-    return {"key": STRUCTURED_KEY, "value": structured_value(response_format)}
-
-
 def _json(schema: Any, *, checked_afterwards: bool = False) -> dict[str, Any]:
     return {"type": "json", "jsonSchema": answer_schema(schema, checked_afterwards=checked_afterwards)}
 
@@ -74,9 +69,6 @@ def answer_schema(schema: Any, *, checked_afterwards: bool = False) -> dict[str,
         LMStudioValueError: Else, for what engines cannot compile, with keyword and place; for a reference to nowhere.
     """
     what = "The schema of the structured output"
-    copied = with_defs(copy_schema(schema, what), what)
-    check_references(copied, what)
-    copied = hoist_references(copied)
 
     def refuse(keyword: str, place: str) -> None:
         if not checked_afterwards:
@@ -85,7 +77,7 @@ def answer_schema(schema: Any, *, checked_afterwards: bool = False) -> dict[str,
                 "or pass a pydantic class, which checks it afterwards."
             )
 
-    return with_types(enforceable(copied, on_unsupported=refuse))
+    return with_types(enforceable(read_schema(schema, what), on_unsupported=refuse))
 
 
 def _schema_of(kind: Any, make_schema: Callable[[], Any]) -> Any:

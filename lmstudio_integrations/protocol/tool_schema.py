@@ -12,8 +12,8 @@ from functools import lru_cache
 from typing import Any
 
 from lmstudio_integrations.errors import LMStudioValueError
-from lmstudio_integrations.protocol.json_schema import copy_schema, enforceable
-from lmstudio_integrations.protocol.schema_references import check_references, hoist_references, with_defs
+from lmstudio_integrations.protocol.json_schema import enforceable
+from lmstudio_integrations.protocol.schema_references import read_schema, resolve
 
 __all__ = ["tool_parameters"]
 
@@ -32,13 +32,9 @@ def tool_parameters(schema: Any, tool: str) -> dict[str, Any]:
         LMStudioValueError: Not a JSON Schema, or a reference that leads nowhere.
     """
     what = f"The parameters of the tool {tool!r}"
-    if isinstance(schema, bool):
-        schema = {}
-    copied = with_defs(copy_schema(schema, what), what)
-    check_references(copied, what)
-    copied = hoist_references(copied)
-    loosened: list[str] = []
-    root = _fold(copied, copied.get("$defs") or {}, loosened, what, ())
+    complete = read_schema({} if isinstance(schema, bool) else schema, what)
+    folder = _RootFolder(complete.get("$defs") or {}, what)
+    root, loosened = folder.fold(complete), folder.loosened
     kind = root.get("type") or "object"
     if kind != "object" and not (isinstance(kind, list) and "object" in kind):
         loosened.append(f"the root of type {kind!r}")
@@ -70,42 +66,51 @@ def _names(value: Any) -> list[str]:
     return [name for name in value if isinstance(name, str)] if isinstance(value, list) else []
 
 
-def _fold(
-    schema: dict[str, Any], defs: dict[str, Any], loosened: list[str], what: str, seen: tuple[str, ...]
-) -> dict[str, Any]:
-    """``schema`` without references, alternatives and conditions at its root."""
-    root = dict(schema)
-    reference = root.pop("$ref", None)
-    if isinstance(reference, str):
+class _RootFolder:
+    """Folds references, alternatives and conditions at the root of a schema into one object.
+
+    ``loosened`` lists what was left out. Each definition is folded once, however many others refer to it.
+    """
+
+    def __init__(self, defs: dict[str, Any], what: str) -> None:
+        self.loosened: list[str] = []
+        self._defs = defs
+        self._what = what
+        self._folded: dict[str, dict[str, Any]] = {}
+
+    def fold(self, schema: dict[str, Any], seen: tuple[str, ...] = ()) -> dict[str, Any]:
+        """``schema`` without references, alternatives and conditions. ``seen``: the references that led to it."""
+        root = dict(schema)
+        reference = root.pop("$ref", None)
+        if isinstance(reference, str):
+            root = _merge(root, self._definition(reference, seen), every=True)
+        self.loosened += [f"{key!r} at the root" for key in _CONDITIONS if root.pop(key, None) is not None]
+        for branch in _branches(root.pop("allOf", None)):
+            root = _merge(root, self.fold(branch, seen), every=True)
+        for key in _UNIONS:
+            branches = [self.fold(branch, seen) for branch in _branches(root.pop(key, None))]
+            real = [branch for branch in branches if branch.get("type") != "null"]
+            if real:
+                if len(real) > 1:
+                    self.loosened.append(f"{key!r} at the root")
+                union = real[0]
+                for branch in real[1:]:
+                    union = _merge(union, branch, every=False)
+                root = _merge(root, union, every=True)
+        return root
+
+    def _definition(self, reference: str, seen: tuple[str, ...]) -> dict[str, Any]:
         if reference in seen:
-            raise LMStudioValueError(f"{what}: the reference {reference!r} leads back to itself.")
-        target = _target(reference, defs)
-        root = _merge(root, _fold(target, defs, loosened, what, (*seen, reference)), every=True)
-    loosened += [f"{key!r} at the root" for key in _CONDITIONS if root.pop(key, None) is not None]
-    for branch in _branches(root.pop("allOf", None)):
-        root = _merge(root, _fold(branch, defs, loosened, what, seen), every=True)
-    for key in _UNIONS:
-        branches = [_fold(branch, defs, loosened, what, seen) for branch in _branches(root.pop(key, None))]
-        real = [branch for branch in branches if branch.get("type") != "null"]
-        if real:
-            if len(real) > 1:
-                loosened.append(f"{key!r} at the root")
-            union = real[0]
-            for branch in real[1:]:
-                union = _merge(union, branch, every=False)
-            root = _merge(root, union, every=True)
-    return root
+            raise LMStudioValueError(f"{self._what}: the reference {reference!r} leads back to itself.")
+        if reference not in self._folded:
+            target = resolve({"$defs": self._defs}, reference)
+            # A schema that is true or false says nothing about an object's members.
+            self._folded[reference] = self.fold(target if isinstance(target, dict) else {}, (*seen, reference))
+        return self._folded[reference]
 
 
 def _branches(value: Any) -> list[dict[str, Any]]:
     return [branch for branch in value if isinstance(branch, dict)] if isinstance(value, list) else []
-
-
-def _target(reference: str, defs: dict[str, Any]) -> dict[str, Any]:
-    target: Any = {"$defs": defs}
-    for step in reference.split("/")[1:]:
-        target = target.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(target, dict) else None
-    return dict(target) if isinstance(target, dict) else {}
 
 
 def _merge(one: dict[str, Any], other: dict[str, Any], *, every: bool) -> dict[str, Any]:
@@ -135,9 +140,9 @@ def _merge_properties(one: dict[str, Any], other: dict[str, Any]) -> dict[str, A
         if name not in made:
             made[name] = schema
         elif made[name] != schema:
-            values = [value for item in (made[name], schema) for value in _constants(item)]
-            if _constants(made[name]) and _constants(schema):
-                made[name] = {"enum": list(dict.fromkeys(values))}
+            first, second = _constants(made[name]), _constants(schema)
+            if first and second:
+                made[name] = {"enum": list(dict.fromkeys([*first, *second]))}
             else:
                 known = made[name].get("anyOf") if isinstance(made[name], dict) else None
                 made[name] = {"anyOf": [*(known if isinstance(known, list) else [made[name]]), schema]}

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.protocol._model import WireModel
@@ -19,7 +19,6 @@ __all__ = [
     "tool_choice_value",
     "tool_definition",
     "tool_fields",
-    "tools_field",
     "wire_tool",
 ]
 
@@ -115,29 +114,6 @@ def tool_definition(value: Mapping[str, Any] | ToolDefinition) -> ToolDefinition
     return ToolDefinition(function=made)
 
 
-def tools_field(tools: Sequence[Mapping[str, Any] | ToolDefinition], naming: str | None = None) -> list[dict[str, Any]]:
-    """The key/value fields of the tools themselves, and of ``naming`` unless it is ``None``.
-
-    No tools make ``{"type": "none"}``.
-
-    Raises:
-        LMStudioValueError: as :func:`tool_definition`; two tools of one name; an unknown naming.
-    """
-    definitions = [wire_tool(tool) for tool in tools]
-    _unique([tool["function"]["name"] for tool in definitions])
-    return _fields(definitions, naming)
-
-
-def _fields(definitions: list[dict[str, Any]], naming: str | None) -> list[dict[str, Any]]:
-    value = {"type": "toolArray", "tools": definitions} if definitions else {"type": "none"}
-    fields: list[dict[str, Any]] = [{"key": TOOLS_KEY, "value": value}]
-    if naming is not None:
-        if naming not in get_args(ToolNaming):
-            raise LMStudioValueError(f"Unknown tool naming {naming!r}; use one of {', '.join(get_args(ToolNaming))}.")
-        fields.append({"key": TOOL_NAMING_KEY, "value": naming})
-    return fields
-
-
 def tool_choice_value(mode: Any) -> dict[str, Any]:
     """``{"type": "generic", "mode": …}`` from a mode or from that mapping.
 
@@ -152,8 +128,8 @@ def tool_choice_value(mode: Any) -> dict[str, Any]:
 
 def tool_fields(
     tools: Sequence[Mapping[str, Any] | ToolDefinition] | None, tool_choice: str | None = None
-) -> list[dict[str, Any]]:
-    """Everything that a request with tools sends: tools, naming, and the choice if there is one.
+) -> dict[str, Any]:
+    """The settings of a request with tools, by their keys: tools, naming, and the choice if there is one.
 
     ``tool_choice``: ``None`` leaves it to the server (auto), ``"auto"``, ``"none"``, ``"required"``, or the name of a
     tool: the model then gets that tool alone and must call it. No tools, no fields.
@@ -175,15 +151,13 @@ def tool_fields(
     if not definitions:
         if tool_choice == "required":
             raise LMStudioValueError('tool_choice "required" needs at least one tool.')
-        return []
+        return {}
     mode = tool_choice
     if tool_choice is not None and tool_choice not in _MODES:
         definitions = [tool for tool in definitions if tool["function"]["name"] == tool_choice]
         mode = "required"
-    fields = _fields(definitions, "passThrough")
-    if mode is not None:
-        fields.append({"key": TOOL_CHOICE_KEY, "value": tool_choice_value(mode)})
-    return fields
+    fields = {TOOLS_KEY: {"type": "toolArray", "tools": definitions}, TOOL_NAMING_KEY: "passThrough"}
+    return fields if mode is None else {**fields, TOOL_CHOICE_KEY: tool_choice_value(mode)}
 
 
 def _unique(names: list[str]) -> None:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from typing_extensions import TypedDict
 
 from lmstudio_integrations.errors import LMStudioValueError
-from lmstudio_integrations.protocol.structured import structured_field, structured_value
+from lmstudio_integrations.protocol.structured import structured_value
 from tests.frame_validation import schema, transcripts
 from tests.frame_validation.shared import needs_shared
 from tests.protocol.closed import closed
@@ -65,7 +65,6 @@ ACCEPTED: list[tuple[Any, dict[str, Any]]] = [
 @pytest.mark.parametrize(("asked", "value"), ACCEPTED)
 def test_every_response_format_has_one_wire_form(asked: Any, value: dict[str, Any]) -> None:
     assert structured_value(asked) == value
-    assert structured_field(asked) == {"key": "llm.prediction.structured", "value": value}
     assert structured_value(value) == value
 
 

@@ -16,7 +16,6 @@ from lmstudio_integrations.protocol.tools import (
     tool_choice_value,
     tool_definition,
     tool_fields,
-    tools_field,
     wire_tool,
 )
 from tests.frame_validation import schema, transcripts
@@ -173,6 +172,14 @@ def test_inexpressible_tool_schema_is_loosened_not_refused(parameters: Any, sent
     assert _parameters(parameters) == sent
 
 
+@pytest.mark.timeout(20)
+def test_definitions_that_each_refer_twice_to_the_next_are_folded_once() -> None:
+    defs: dict[str, Any] = {f"D{at}": {"anyOf": [{"$ref": f"#/$defs/D{at + 1}"}] * 2} for at in range(40)}
+    defs["D40"] = {"properties": {"a": {"type": "string"}}, "required": ["a"]}
+    sent = _parameters({"$ref": "#/$defs/D0", "$defs": defs})
+    assert (sent["properties"], sent["required"]) == ({"a": {"type": "string"}}, ["a"])
+
+
 @pytest.mark.parametrize(
     "tool", [{}, {"name": ""}, {"name": 5}, {"type": "mcp", "name": "f"}, {"function": 5}, 5, "add"]
 )
@@ -196,12 +203,12 @@ def test_tool_with_any_properties_is_valid_and_the_input_unchanged(
         schema.check_definition("llmTool", sent)
 
 
-def _values(fields: list[dict[str, Any]]) -> dict[str, Any]:
-    return {field["key"].removeprefix("llm.prediction."): field["value"] for field in fields}
+def _values(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key.removeprefix("llm.prediction."): value for key, value in fields.items()}
 
 
 def test_empty_tools_send_nothing() -> None:
-    assert tool_fields(None) == tool_fields([]) == tool_fields((), "auto") == tool_fields([], "none") == []
+    assert tool_fields(None) == tool_fields([]) == tool_fields((), "auto") == tool_fields([], "none") == {}
 
 
 def test_tools_send_their_array_and_keep_their_names() -> None:
@@ -234,22 +241,13 @@ def test_unknown_tool_choice_lists_the_known_names() -> None:
 
 
 def test_duplicate_tool_names_are_refused() -> None:
-    for call in (tool_fields, tools_field):
+    for choice in (None, "sub"):
         with pytest.raises(LMStudioValueError, match="two that are called 'add'"):
-            call([ADD, SUB, ADD])
-    with pytest.raises(LMStudioValueError, match="two that are called 'add'"):
-        tool_fields([ADD, SUB, ADD], "sub")
+            tool_fields([ADD, SUB, ADD], choice)
 
 
 def test_equal_tools_give_equal_bytes() -> None:
     assert encode(tool_fields([ADD, SUB], "auto")) == encode(tool_fields([copy.deepcopy(ADD), dict(SUB)], "auto"))
-
-
-def test_tool_fields_without_a_choice_are_the_tools_only() -> None:
-    assert _values(tools_field([])) == {"tools": {"type": "none"}}
-    assert _values(tools_field([SUB], "snakeCase"))["toolNaming"] == "snakeCase"
-    with pytest.raises(LMStudioValueError, match="passThrough"):
-        tools_field([SUB], "kebab")
 
 
 def test_tool_choice_modes_are_three() -> None:
@@ -273,9 +271,9 @@ def test_tool_fields_are_valid_by_the_schema() -> None:
 @pytest.mark.parametrize("name", ["act.js20", "act.py16", "act_parallel.js20", "act_parallel.py16", "toolfail.js20"])
 def test_recorded_tools_of_the_official_sdks_are_sent_equally(name: str) -> None:
     for sent in transcripts.settings(name, "predict"):
-        value = sent["llm.prediction.tools"]
-        assert _values(tools_field(value.get("tools", [])))["tools"] == closed(value)
-        for tool in value.get("tools", []):
+        tools = sent["llm.prediction.tools"].get("tools", [])
+        assert [wire_tool(tool) for tool in tools] == closed(tools)
+        for tool in tools:
             assert ToolDefinition.from_wire(tool).to_wire() == tool
 
 
