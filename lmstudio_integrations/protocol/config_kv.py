@@ -107,10 +107,17 @@ def to_kv(config: Config) -> dict[str, Any]:
 
 
 @cache
+def user_names(kind: type[Config]) -> dict[str, str]:
+    """Each attribute of a class of settings and its camelCase name; looked up once."""
+    kind.model_rebuild()  # it is built at its first use, and may have no aliases before
+    return {name: field.alias or name for name, field in kind.model_fields.items()}
+
+
+@cache
 def _rows(kind: type[Config]) -> tuple[tuple[str, KeyRow], ...]:
     """Each attribute with its row, in the order of the rows; looked up once."""
-    names = {field.alias or name: name for name, field in kind.model_fields.items()}
-    return tuple((names[row.user], row) for row in _ROWS[_KINDS[kind]])
+    attributes = {user: name for name, user in user_names(kind).items()}
+    return tuple((attributes[row.user], row) for row in _ROWS[_KINDS[kind]])
 
 
 def kv_config(pairs: Mapping[str, Any]) -> dict[str, Any]:

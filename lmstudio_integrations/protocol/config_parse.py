@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.protocol._model import to_jsonable
-from lmstudio_integrations.protocol.config_kv import manual_load_settings
+from lmstudio_integrations.protocol.config_kv import manual_load_settings, user_names
 from lmstudio_integrations.protocol.config_models import Config, GpuSetting, LlmLoadModelConfig
 from lmstudio_integrations.protocol.json_text import encode
 
@@ -103,13 +103,13 @@ def _check_combinations(config: Config) -> None:
 @cache
 def _names(cls: type[Config]) -> dict[str, str]:
     """Each spelling of a setting and the attribute that it means."""
-    return {spelling: name for name, field in cls.model_fields.items() for spelling in (name, field.alias or name)}
+    return {spelling: name for name, user in user_names(cls).items() for spelling in (name, user)}
 
 
 def _unknown(cls: type[Config], key: Any) -> str:
     text = str(key)
-    camel = [field.alias or name for name, field in cls.model_fields.items()]
-    spellings = {spelling.lower(): spelling for spelling in (cls.model_fields if "_" in text else camel)}
+    snake, camel = zip(*user_names(cls).items(), strict=True)
+    spellings = {spelling.lower(): spelling for spelling in (snake if "_" in text else camel)}
     close = difflib.get_close_matches(text.lower(), spellings, n=1, cutoff=0.45)
     advice = f"did you mean {spellings[close[0]]!r}?" if close else f"there are {', '.join(camel)}."
     return f"There is no setting {key!r} for {_WORDS[cls.__name__]}; {advice}"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from lmstudio_integrations.protocol.config_kv import ConfigKind, from_kv
+from lmstudio_integrations.protocol.config_kv import ConfigKind, from_kv, user_names
 from lmstudio_integrations.protocol.config_models import (
     Config,
     EmbeddingLoadModelConfig,
@@ -35,16 +34,18 @@ class ReportedConfig(dict[str, Any]):
     if not TYPE_CHECKING:  # checkers know the attributes from the classes below
 
         def __getattr__(self, name: str) -> Any:
-            keys = _keys(self._kind)
+            keys = user_names(self._kind)
             if name not in keys:
                 raise AttributeError(f"{type(self).__name__!r} has no setting {name!r}")
             value = self.get(keys[name])
             if name == "gpu" and isinstance(value, dict):
-                return GpuSetting.model_construct(**{key: value.get(alias) for key, alias in _keys(GpuSetting).items()})
+                return GpuSetting.model_construct(
+                    **{key: value.get(alias) for key, alias in user_names(GpuSetting).items()}
+                )
             return value
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *_keys(self._kind)})
+        return sorted({*super().__dir__(), *user_names(self._kind)})
 
     def to_dict(self) -> dict[str, Any]:
         """The same as a plain dictionary."""
@@ -52,12 +53,6 @@ class ReportedConfig(dict[str, Any]):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({super().__repr__()})"
-
-
-@cache
-def _keys(kind: type[Config]) -> dict[str, str]:
-    kind.model_rebuild()
-    return {name: item.alias or name for name, item in kind.model_fields.items()}
 
 
 if TYPE_CHECKING:
