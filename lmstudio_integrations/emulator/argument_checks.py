@@ -137,9 +137,25 @@ def optional(inner: Check) -> Check:
     return check
 
 
-def instances(expected: type, example: str) -> Check:
-    """A sequence of objects of one class."""
-    name = expected.__name__
+def by_text(values: str, check_value: Check) -> Check:
+    """A dictionary from texts to what the other check accepts, or a function from a text to it."""
+
+    def check(place: str, value: Any) -> None:
+        if callable(value):
+            function("a text")(place, value)
+        elif isinstance(value, Mapping):
+            for key, item in value.items():
+                text(f"{place}: a key", key)
+                check_value(f"{place}[{key!r:.40}]", item)
+        else:
+            raise unexpected(place, f"a dictionary from texts to {values}, or a function from a text to them", value)
+
+    return check
+
+
+def instances(example: str, *expected: type) -> Check:
+    """A sequence of objects of these classes."""
+    name = " or ".join(kind.__name__ for kind in expected)
 
     def check(place: str, value: Any) -> None:
         if isinstance(value, expected):

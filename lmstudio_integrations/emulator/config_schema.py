@@ -173,13 +173,16 @@ RETRIEVAL: dict[str, tuple[Shape, Any]] = {
 }
 
 
+def fields_of(config: Mapping[str, Any]) -> Fields:
+    """A key/value configuration as a dictionary. Fields without a value are ignored."""
+    return {field["key"]: field["value"] for field in config["fields"] if "value" in field}
+
+
 def merged(stack: Mapping[str, Any]) -> Fields:
-    """A configuration stack as one dictionary: a later layer wins, key by key. A field without a value counts not."""
+    """A configuration stack as one dictionary: a later layer wins, key by key."""
     fields: Fields = {}
     for layer in stack["layers"]:
-        for field in layer["config"]["fields"]:
-            if "value" in field:
-                fields[field["key"]] = field["value"]
+        fields.update(fields_of(layer["config"]))
     return fields
 
 

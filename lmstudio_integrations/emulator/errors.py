@@ -38,6 +38,13 @@ def error_object(error: str | Mapping[str, Any]) -> dict[str, Any]:
     return {"title": error, "rootTitle": error} if isinstance(error, str) else dict(error)
 
 
+def given_error(error: str | Mapping[str, Any]) -> EndpointError:
+    """The error that a test has given as a title or as an error object, which is sent unchanged."""
+    made = EndpointError("given by a test")
+    made.error = error_object(error)
+    return made
+
+
 def path_not_found(path: str, available: Sequence[str]) -> EndpointError:
     """No downloaded model has this key."""
     return EndpointError(

@@ -11,11 +11,11 @@ from typing import Any, Literal
 from lmstudio_integrations.emulator import config_schema
 from lmstudio_integrations.emulator.argument_checks import (
     Check,
+    by_text,
     check_all,
     choice,
     error_description,
     flag,
-    function,
     nonempty_text,
     number,
     numbers,
@@ -165,17 +165,6 @@ class EmulatedModel:
         return ModelInfo(**self.members())
 
 
-def _tokens(place: str, value: Any) -> None:
-    if callable(value):
-        function("a text")(place, value)
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            text(f"{place}: a key", key)
-            numbers(0, whole=True)(f"{place}[{key!r:.40}]", item)
-    else:
-        raise unexpected(place, "a dictionary from texts to token numbers, or a function from a text to them", value)
-
-
 def _quantization(place: str, value: Any) -> None:
     if not isinstance(value, tuple | list) or list(map(type, value)) != [str, int]:
         raise unexpected(place, 'a pair of name and bits, such as ("Q4_K_M", 4)', value)
@@ -201,7 +190,7 @@ _CHECKS: dict[str, Check] = {
     "display_name": optional(text),
     "publisher": optional(text),
     "format": text,
-    "tokens": optional(_tokens),
+    "tokens": optional(by_text("token numbers", numbers(0, whole=True))),
 }
 
 DEFAULT_MODELS = (

@@ -15,6 +15,7 @@ from lmstudio_integrations.emulator.argument_checks import (
     error_description,
     event,
     flag,
+    instances,
     json_object,
     nonempty_text,
     number,
@@ -296,16 +297,6 @@ _FAILED_TOOL_CALL: dict[str, Check] = {
 }
 
 
-def _calls(place: str, value: Any) -> None:
-    if isinstance(value, ToolCall | FailedToolCall):
-        raise unexpected(place, "a list of ToolCall or FailedToolCall", value, "put it in a list")
-    if isinstance(value, str) or not isinstance(value, Sequence):
-        raise unexpected(place, "a list of ToolCall or FailedToolCall", value)
-    for number_of, call in enumerate(value):
-        if not isinstance(call, ToolCall | FailedToolCall):
-            raise unexpected(f"{place}[{number_of}]", "ToolCall or FailedToolCall", call, "write ToolCall(name, {…})")
-
-
 def _progress(place: str, value: Any) -> None:
     if value != () and value != []:  # none may be reported
         shares(place, value)
@@ -327,7 +318,7 @@ _REPLY: dict[str, Check] = {
     "text": text,
     "fragments": optional(texts),
     "reasoning": text,
-    "tool_calls": _calls,
+    "tool_calls": instances('ToolCall("name", {…})', ToolCall, FailedToolCall),
     "failed_tool_call": optional(_failed_call),
     "pace": number(),
     "prompt_tokens": optional(number(whole=True)),

@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 
 from lmstudio_integrations.emulator.argument_checks import (
     Check,
+    by_text,
     check_all,
     event,
     flag,
@@ -177,10 +178,10 @@ class Emulator:
     ) -> None:
         given = dict(locals())  # the arguments
         check_all("Emulator", _ARGUMENTS, given)
-        engine, catalog = _engine(models, model_path, threads)
+        backend, catalog = _backend(models, model_path, threads)
         self._state = ServerState(
             catalog,
-            engine,
+            backend,
             FrameLog(record_limit, enabled=record),
             Authenticator(api_token),
             Faults(ENDPOINTS, CHANNELS),
@@ -496,7 +497,7 @@ class Emulator:
 
 
 def _models(place: str, value: Any) -> None:
-    instances(EmulatedModel, 'EmulatedModel("some/model")')(place, value)
+    instances('EmulatedModel("some/model")', EmulatedModel)(place, value)
     keys = [model.key for model in value]
     if twice := sorted({key for key in keys if keys.count(key) > 1}):
         raise LMStudioValueError(f"{place}: two models have the same key: {', '.join(twice)}")
@@ -506,7 +507,7 @@ def _replies(place: str, value: Any) -> None:
     if callable(value):
         function("a PredictionRequest")(place, value)
     else:
-        instances(Reply, 'Reply("Hello")')(place, value)
+        instances('Reply("Hello")', Reply)(place, value)
 
 
 def _presets(place: str, value: Any) -> None:
@@ -524,17 +525,6 @@ def _preset_fields(presets: Sequence[str] | Mapping[str, Mapping[str, Any]]) -> 
     if not isinstance(presets, Mapping):
         return {name: {} for name in presets}
     return {name: setting_fields(f"the preset {name!r}", settings) for name, settings in presets.items()}
-
-
-def _vectors(place: str, value: Any) -> None:
-    if callable(value):
-        function("a text")(place, value)
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            text(f"{place}: a key", key)
-            vector(f"{place}[{key!r:.40}]", item)
-    else:
-        raise unexpected(place, "a dictionary from texts to vectors, or a function from a text to its vector", value)
 
 
 def _strict(place: str, value: Any) -> None:
@@ -570,7 +560,7 @@ _ARGUMENTS: dict[str, Check] = {
     "auth_timeout": number(above=True),
     "strict": _strict,
     "any_model": flag,
-    "embeddings": optional(_vectors),
+    "embeddings": optional(by_text("vectors", vector)),
     "repository": _models,
 }
 _WAIT: dict[str, Check] = {
@@ -581,12 +571,12 @@ _WAIT: dict[str, Check] = {
 }
 
 
-def _engine(
+def _backend(
     models: Sequence[EmulatedModel] | None, model_path: str | Path | None, threads: int
 ) -> tuple[Backend, Sequence[EmulatedModel]]:
     if model_path is None:
         return FakeBackend(), DEFAULT_MODELS if models is None else tuple(models)
     from lmstudio_integrations.emulator.backends.llama_cpp import LlamaBackend  # only here: it is the optional half
 
-    engine = LlamaBackend(Path(model_path), threads=threads)
-    return engine, engine.models() if models is None else tuple(models)
+    backend = LlamaBackend(Path(model_path), threads=threads)
+    return backend, backend.models() if models is None else tuple(models)

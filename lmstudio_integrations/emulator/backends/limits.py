@@ -117,7 +117,7 @@ class Limits:
             self.generated -= sum(part.count for part in self._held) - sum(part.count for part in out)
             self._held = []
             return list(out)
-        out, self._held = _split(self._held, len(text) - _dangling(text, self._stops), divide=False)
+        out, self._held = _split(self._held, len(text) - beginning_at_end(text, self._stops), divide=False)
         return list(out)
 
     def _flush(self) -> list[Event]:
@@ -125,11 +125,11 @@ class Limits:
         return list(out)
 
 
-def _dangling(text: str, stops: Sequence[str]) -> int:
-    """Length of the longest end of the text with which a stop string may have begun."""
-    for length in range(min(len(text), max(map(len, stops)) - 1), 0, -1):
+def beginning_at_end(text: str, wanted: Sequence[str]) -> int:
+    """The length of the longest end of ``text`` with which one of the ``wanted`` texts begins; 0 if there is none."""
+    for length in range(min(len(text), max(map(len, wanted)) - 1), 0, -1):
         end = text[-length:]
-        if any(stop.startswith(end) for stop in stops):
+        if any(each.startswith(end) for each in wanted):
             return length
     return 0
 

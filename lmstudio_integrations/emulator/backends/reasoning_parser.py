@@ -7,6 +7,7 @@ otherwise left as it is.
 
 from __future__ import annotations
 
+from lmstudio_integrations.emulator.backends.limits import beginning_at_end
 from lmstudio_integrations.emulator.backends.reply_events import Event, ReasoningType, Text
 
 __all__ = ["ReasoningParser"]
@@ -44,7 +45,7 @@ class ReasoningParser:
             kind: ReasoningType = "reasoningEndTag" if self._inside else "reasoningStartTag"
             out.append(Text(self._wanted(), sum(part.count for part in tag), kind))
             self._inside = not self._inside
-        undecided = _undecided(self._text(), self._wanted())
+        undecided = beginning_at_end(self._text(), [self._wanted()])
         if undecided == 0:
             out += self._take(len(self._text()), self._kind())
         else:
@@ -79,9 +80,3 @@ class ReasoningParser:
             out.append(Text(part.content[:length], part.count, kind))
             self._held[0] = Text(part.content[length:], 0)
         return out
-
-
-def _undecided(text: str, wanted: str) -> int:
-    """The length of the longest end of the text with which ``wanted`` begins."""
-    longest = range(min(len(text), len(wanted) - 1), 0, -1)
-    return next((length for length in longest if text.endswith(wanted[:length])), 0)

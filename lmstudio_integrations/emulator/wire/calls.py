@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from lmstudio_integrations.emulator.faults import ChannelFaults, MessageSender
 from lmstudio_integrations.emulator.models import Domain
 from lmstudio_integrations.emulator.server_state import ServerState
+from lmstudio_integrations.emulator.threadsafe_event import wait_until_set
 from lmstudio_integrations.emulator.wire.request_schemas import CANCEL
 from lmstudio_integrations.emulator.wire.validators import Shape
 
@@ -22,9 +23,6 @@ class CallConnection(MessageSender, Protocol):
     namespace: str
     client: str
 
-    async def run_channel(self, call: ChannelCall, endpoint: ChannelEndpoint, faults: ChannelFaults) -> None:
-        """Run an endpoint from the channel's creation to its close."""
-
 
 class ChannelCancelled(Exception):  # noqa: N818 - not an error: the client requested it
     """The client has cancelled the channel."""
@@ -34,22 +32,18 @@ NOTHING: Any = object()
 """A void answer: the key ``result`` is left out. As a parameter: the key was absent."""
 
 
-@dataclass
-class RpcCallContext:
-    """One ``rpcCall``. ``parameter`` has been checked."""
+class EndpointCall:
+    """One ``rpcCall``, or what a channel has in common with it. ``parameter`` has been checked."""
 
-    state: ServerState
-    connection: CallConnection
-    namespace: str
-    parameter: Any
-
-    @property
-    def domain(self) -> Domain:
+    def __init__(self, connection: CallConnection, parameter: Any) -> None:
+        self.connection = connection
+        self.state: ServerState = connection.state
+        self.parameter = parameter
+        self.domain: Domain = "embedding" if connection.namespace == "embedding" else "llm"
         """The kind of models that the namespace has."""
-        return "embedding" if self.namespace == "embedding" else "llm"
 
 
-class ChannelCall:
+class ChannelCall(EndpointCall):
     """One open channel: ``send`` and ``receive`` packets. Ends with the endpoint's return (close) or error."""
 
     def __init__(
@@ -60,11 +54,8 @@ class ChannelCall:
         faults: ChannelFaults,
         endpoint: Endpoint,
     ) -> None:
-        self.connection = connection
-        self.state: ServerState = connection.state
-        self.namespace: str = connection.namespace
+        super().__init__(connection, parameter)
         self.id = channel_id
-        self.parameter = parameter
         self.cancelled: bool = False
         self._endpoint = endpoint
         self._received: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
@@ -72,14 +63,9 @@ class ChannelCall:
         self._interruptible = False
         self._task: asyncio.Task[None] | None = None
 
-    @property
-    def domain(self) -> Domain:
-        """The kind of models that the namespace has."""
-        return "embedding" if self.namespace == "embedding" else "llm"
-
-    def start(self, endpoint: ChannelEndpoint) -> None:
-        """Run the endpoint in a new task."""
-        self._task = asyncio.create_task(self.connection.run_channel(self, endpoint, self._faults))
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run what answers the channel in a new task."""
+        self._task = asyncio.create_task(work)
 
     async def send(self, packet: dict[str, Any]) -> None:
         """Send one packet; faults may change or drop it."""
@@ -88,6 +74,15 @@ class ChannelCall:
             await self._faults.send(self.connection, message)
         else:
             await self.connection.send(message)
+
+    async def send_progress(self, packet: Callable[[float], dict[str, Any]]) -> None:
+        """Send a packet for each share of ``load_progress``, with the emulator's ``load_pace`` and ``load_hold``."""
+        shares = self.state.load_progress
+        for place, share in enumerate(shares):
+            if self.state.load_hold is not None and place == len(shares) // 2:
+                await wait_until_set(self.state.load_hold)
+            await self.send(packet(share))
+            await asyncio.sleep(self.state.load_pace)
 
     def take(self, packet: Any) -> str | None:
         """Accept a packet of the client; the problem with it as text, or ``None``."""
@@ -131,7 +126,7 @@ class ChannelCall:
             self._interruptible = False
 
 
-RpcEndpoint = Callable[[RpcCallContext], Awaitable[Any]]
+RpcEndpoint = Callable[[EndpointCall], Awaitable[Any]]
 ChannelEndpoint = Callable[[ChannelCall], Awaitable[None]]
 
 

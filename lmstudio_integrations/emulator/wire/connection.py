@@ -23,8 +23,8 @@ from lmstudio_integrations.emulator.wire.calls import (
     ChannelCall,
     ChannelCancelled,
     ChannelEndpoint,
+    EndpointCall,
     EndpointTable,
-    RpcCallContext,
 )
 from lmstudio_integrations.emulator.wire.not_imitated import not_imitated
 from lmstudio_integrations.protocol import envelope_models as envelopes
@@ -125,9 +125,9 @@ class Connection:
             return await self._refuse("Authentication timed out")
         faults = self.state.faults
         if faults.take_connection("never_auth", self.namespace):
-            await self._while_open(asyncio.get_running_loop().create_future())
+            await wait_for_any(asyncio.get_running_loop().create_future(), self._socket.wait_closed())
         if slow := faults.take_connection("slow_auth", self.namespace):
-            await self._while_open(slow.released.wait())
+            await wait_for_any(slow.released.wait(), self._socket.wait_closed())
         if refused := faults.take_connection("refuse_auth", self.namespace):
             return await self._refuse(refused.options.get("error", "Invalid LM Studio API token."))
         if problem := self.state.authenticator.enter(self, request):
@@ -147,13 +147,6 @@ class Connection:
             return Authentication.from_wire(message)
         except ValueError:
             return None  # a malformed one is ignored; a correct one may follow
-
-    async def _while_open(self, awaited: Awaitable[None]) -> None:
-        """Wait until something is done or the socket is closed."""
-        waiting = [asyncio.ensure_future(awaited), asyncio.ensure_future(self._socket.wait_closed())]
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        for each in waiting:
-            each.cancel()
 
     async def _refuse(self, error: str) -> bool:
         await self.send(AuthenticationReply(success=False, error=error).to_wire())
@@ -230,7 +223,7 @@ class Connection:
         answer: dict[str, Any] = {"type": "rpcResult", "callId": call_id}
         try:
             self.state.models.unload_expired()
-            result = await endpoint.rpc(RpcCallContext(self.state, self, self.namespace, parameter))
+            result = await endpoint.rpc(EndpointCall(self, parameter))
             if result is not NOTHING:
                 answer["result"] = result
         except Exception as error:  # noqa: BLE001 - LM Studio answers with an error, too, if an endpoint throws
@@ -260,7 +253,7 @@ class Connection:
             faults = self.state.faults.take_call(self.namespace, name)
             # Registered at once: a cancel may be in the very next frame.
             channel = self._channels[channel_id] = ChannelCall(self, channel_id, parameter, faults, endpoint)
-            channel.start(endpoint.channel)
+            channel.start(self._run_channel(channel, endpoint.channel, faults))
 
     async def _instead(self, fault: Fault, endpoint: str, void: dict[str, Any]) -> None:
         """Do what the fault replaces the answer with."""
@@ -273,7 +266,7 @@ class Connection:
             text = f"Received invalid {what}, endpointName = {endpoint}, as the emulator was asked to say"
             await self._warn(fault.options.get("kind", kind), fault.options.get("warning", text))
 
-    async def run_channel(self, call: ChannelCall, endpoint: ChannelEndpoint, faults: ChannelFaults) -> None:
+    async def _run_channel(self, call: ChannelCall, endpoint: ChannelEndpoint, faults: ChannelFaults) -> None:
         """Run a channel's endpoint, and send the close or the error that ends the channel."""
         ending = envelopes.ChannelClose(channel_id=call.id).to_wire()
         try:
@@ -304,6 +297,16 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list):
         return [_finite(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+async def wait_for_any(*awaited: Awaitable[object]) -> None:
+    """Return as soon as one of them is done, and cancel the others."""
+    waiting = [asyncio.ensure_future(each) for each in awaited]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in waiting:
+            each.cancel()
 
 
 def close_nowait(socket: ServerConnection, code: int | None = None) -> None:

@@ -20,27 +20,27 @@ from lmstudio_integrations.emulator.wire import (
     request_schemas,
     runtime_endpoints,
 )
-from lmstudio_integrations.emulator.wire.calls import NOTHING, Endpoint, EndpointTable, RpcCallContext
+from lmstudio_integrations.emulator.wire.calls import NOTHING, Endpoint, EndpointCall, EndpointTable
 from lmstudio_integrations.protocol.model_calls import ApplyPromptTemplateResult, CountTokensResult, TokenizeResult
 from lmstudio_integrations.protocol.system import Version
 
 VERSION = "emulator"
 
 
-async def _list_loaded(call: RpcCallContext) -> Any:
+async def _list_loaded(call: EndpointCall) -> Any:
     return [one.info().to_wire() for one in call.state.models.loaded.values() if one.model.domain == call.domain]
 
 
-async def _unload(call: RpcCallContext) -> Any:
+async def _unload(call: EndpointCall) -> Any:
     call.state.models.unload(call.parameter["identifier"])
     return NOTHING
 
 
-def _instance(call: RpcCallContext, key: str = "specifier") -> Instance:
+def _instance(call: EndpointCall, key: str = "specifier") -> Instance:
     return call.state.models.find(call.parameter[key], call.domain)
 
 
-def _instance_or_nothing(call: RpcCallContext) -> Instance | None:
+def _instance_or_nothing(call: EndpointCall) -> Instance | None:
     try:
         return _instance(call)
     except EndpointError:
@@ -49,28 +49,28 @@ def _instance_or_nothing(call: RpcCallContext) -> Instance | None:
         return None
 
 
-async def _model_info(call: RpcCallContext) -> Any:
+async def _model_info(call: EndpointCall) -> Any:
     instance = _instance_or_nothing(call)
     return NOTHING if instance is None else instance.info().to_wire()
 
 
-async def _processing_state(call: RpcCallContext) -> Any:
+async def _processing_state(call: EndpointCall) -> Any:
     instance = _instance_or_nothing(call)
     if instance is None:
         return NOTHING
     return {"status": "generating" if instance.active else "idle", "queued": max(0, instance.active - 1)}
 
 
-async def _load_config(call: RpcCallContext) -> Any:
+async def _load_config(call: EndpointCall) -> Any:
     return kv_config(_instance(call).config)
 
 
-async def _base_prediction_config(call: RpcCallContext) -> Any:
+async def _base_prediction_config(call: EndpointCall) -> Any:
     _instance(call)
     return kv_config(config_schema.checked({}, config_schema.PREDICTION))
 
 
-async def _estimate(call: RpcCallContext) -> Any:
+async def _estimate(call: EndpointCall) -> Any:
     model = call.state.models.model(call.parameter["modelKey"], call.domain)
     size = model.size_bytes
     memory = {
@@ -85,7 +85,7 @@ async def _estimate(call: RpcCallContext) -> Any:
     return {"memory": memory, "passesGuardrails": model.fits}
 
 
-async def _apply_template(call: RpcCallContext) -> Any:
+async def _apply_template(call: EndpointCall) -> Any:
     _instance(call)
     settings = prediction_settings.read(call.parameter["predictionConfigStack"])
     given = [tool["function"] for tool in call.parameter["opts"].get("toolDefinitions", [])]
@@ -97,13 +97,13 @@ async def _apply_template(call: RpcCallContext) -> Any:
 _BEGIN, _END = 101, 102
 
 
-async def _token_ids(call: RpcCallContext) -> list[int]:
+async def _token_ids(call: EndpointCall) -> list[int]:
     text = call.parameter["inputString"]
     given = _instance(call).model.token_ids(text)
     return await call.state.backend.token_ids(text) if given is None else given
 
 
-async def _tokenize(call: RpcCallContext) -> Any:
+async def _tokenize(call: EndpointCall) -> Any:
     ids = await _token_ids(call)
     if call.domain == "embedding":
         # Observed in lmstudio-python's suite: tokenize has the two markers, countTokens has not. Guess: BERT's numbers.
@@ -111,17 +111,17 @@ async def _tokenize(call: RpcCallContext) -> Any:
     return TokenizeResult(tokens=ids).to_wire()
 
 
-async def _count_tokens(call: RpcCallContext) -> Any:
+async def _count_tokens(call: EndpointCall) -> Any:
     return CountTokensResult(token_count=len(await _token_ids(call))).to_wire()
 
 
-async def _preload_draft(call: RpcCallContext) -> Any:
+async def _preload_draft(call: EndpointCall) -> Any:
     _instance(call)
     call.state.models.model(call.parameter["draftModelKey"], "llm")
     return NOTHING
 
 
-async def _embed(call: RpcCallContext) -> Any:
+async def _embed(call: EndpointCall) -> Any:
     instance = _instance(call, "modelSpecifier")
     instance.touch(call.state.clock)
     # No model: checking and copying hundreds of numbers would be a good part of the answer's time.
@@ -130,28 +130,28 @@ async def _embed(call: RpcCallContext) -> Any:
     return {"embedding": await call.state.embed(instance, text)}
 
 
-async def _downloaded(call: RpcCallContext) -> Any:
+async def _downloaded(call: EndpointCall) -> Any:
     return [model.info().to_wire() for model in call.state.models.downloaded.values()]
 
 
-async def _variants(call: RpcCallContext) -> Any:
+async def _variants(call: EndpointCall) -> Any:
     model = call.state.models.downloaded.get(call.parameter["modelKey"])
     return [] if model is None else [model.info().to_wire()]
 
 
-async def _version(call: RpcCallContext) -> Any:
+async def _version(call: EndpointCall) -> Any:
     return Version(version=VERSION, build=0).to_wire()
 
 
-async def _info(call: RpcCallContext) -> Any:
+async def _info(call: EndpointCall) -> Any:
     return {"pid": os.getpid(), "isDaemon": False, "version": VERSION}
 
 
-async def _nothing(call: RpcCallContext) -> Any:
+async def _nothing(call: EndpointCall) -> Any:
     return NOTHING
 
 
-async def _empty_list(call: RpcCallContext) -> Any:
+async def _empty_list(call: EndpointCall) -> Any:
     return []
 
 

@@ -9,26 +9,26 @@ from typing import Any, Literal
 
 from lmstudio_integrations.emulator import config_schema
 from lmstudio_integrations.emulator.errors import EndpointError
-from lmstudio_integrations.emulator.wire.calls import ChannelCall, RpcCallContext
+from lmstudio_integrations.emulator.wire.calls import ChannelCall, EndpointCall
 
 _LIBRARY = {"library": "emulator-text", "version": "1.0.0"}
 _BINARY = (".pdf", ".docx", ".doc")
 
 
-async def upload(call: RpcCallContext) -> Any:
+async def upload(call: EndpointCall) -> Any:
     """Store a file for this client."""
     client, parameter = call.connection.client, call.parameter
     return call.state.files.upload(client, parameter["name"], parameter["contentBase64"])
 
 
-async def local_path(call: RpcCallContext) -> Any:
+async def local_path(call: EndpointCall) -> Any:
     """A path as LM Studio reports it; the file is in memory only, so that there is nothing under it."""
     name = call.parameter["fileName"]
     call.state.files.require(call.connection.client, name)
     return {"path": f"/emulator/user-files/{name}"}
 
 
-async def parsing_library(call: RpcCallContext) -> Any:
+async def parsing_library(call: EndpointCall) -> Any:
     """The parser that would read a file."""
     call.state.files.require(call.connection.client, call.parameter["fileIdentifier"])
     return _LIBRARY
@@ -49,8 +49,7 @@ async def retrieve(call: ChannelCall) -> None:
 
     Guess: chunks are measured in characters, and end at a space or a line end where there is one.
     """
-    given = {field["key"]: field.get("value") for field in call.parameter["config"]["fields"] if "value" in field}
-    settings = config_schema.checked(given, config_schema.RETRIEVAL)
+    settings = config_schema.checked(config_schema.fields_of(call.parameter["config"]), config_schema.RETRIEVAL)
     # Guess: without an embedding model it is an error. The JavaScript SDK refuses it before it asks.
     query = {"identifier": settings["retrieval.embeddingModel"]}
     instance = call.state.models.find({"type": "query", "query": query}, "embedding")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -15,7 +15,7 @@ from websockets.http11 import Request, Response
 
 from lmstudio_integrations.emulator.server_state import ServerState
 from lmstudio_integrations.emulator.wire.calls import EndpointTable
-from lmstudio_integrations.emulator.wire.connection import Connection, close_nowait
+from lmstudio_integrations.emulator.wire.connection import Connection, close_nowait, wait_for_any
 
 _MAX_FRAME = 100 * 2**20  # the default of ws, the WebSocket library of LM Studio's server
 _CLOSE_TIMEOUT = 1.0  # seconds for the client's answer to a close frame
@@ -126,7 +126,7 @@ class Listener:
             )
         if (namespace := self._namespace(request)) is not None:
             if fault := self._state.faults.take_connection("no_upgrade", namespace):
-                await _wait_for_any(fault.released.wait(), closing.wait())
+                await wait_for_any(fault.released.wait(), closing.wait())
         else:
             # As LM Studio: an unknown path gets no response, and the connection stays open.
             await closing.wait()
@@ -180,14 +180,6 @@ async def _stop_accepting(server: Server) -> None:
             loop.remove_reader(socket.fileno())
     for _ in range(3):  # accept, connection_made, _process_request
         await asyncio.sleep(0)
-
-
-async def _wait_for_any(*awaited: Awaitable[object]) -> None:
-    """Return as soon as one of them is done, and cancel the others."""
-    waiting = [asyncio.ensure_future(each) for each in awaited]
-    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    for each in waiting:
-        each.cancel()
 
 
 def _http_answer(socket: ServerConnection, *, found: bool) -> Response:

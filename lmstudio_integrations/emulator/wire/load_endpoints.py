@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from lmstudio_integrations.emulator import config_schema
-from lmstudio_integrations.emulator.errors import EndpointError, error_object, wrong_domain
+from lmstudio_integrations.emulator.errors import given_error, wrong_domain
 from lmstudio_integrations.emulator.models import EmulatedModel, Instance, load_fields
 from lmstudio_integrations.emulator.recorded_calls import RecordedLoad, setting_names
-from lmstudio_integrations.emulator.threadsafe_event import wait_until_set
 from lmstudio_integrations.emulator.wire.calls import ChannelCall
 from lmstudio_integrations.protocol import packets
 
@@ -72,17 +69,10 @@ async def _load(
     load_fields(model, fields)  # an ill-typed field fails before anything is loaded
     seconds = None if ttl_ms is None else ttl_ms / 1000
     state.calls.loads.append(RecordedLoad(model.key, identifier, setting_names(fields), seconds))
-    shares = state.load_progress
     with call.interruptible():
-        for place, share in enumerate(shares):
-            if state.load_hold is not None and place == len(shares) // 2:
-                await wait_until_set(state.load_hold)
-            await call.send(progress(progress=share).to_wire())
-            await asyncio.sleep(state.load_pace)
+        await call.send_progress(lambda share: progress(progress=share).to_wire())
     if model.load_error is not None:
-        failure = EndpointError("Failed to load the model")
-        failure.error = error_object(model.load_error)
-        raise failure
+        raise given_error(model.load_error)
     # If two clients load the same model at once, the second gets the instance of the first.
     there = state.models.loaded.get(identifier)
     if there is not None and just_in_time:

@@ -14,7 +14,7 @@ from lmstudio_integrations.emulator.backends.prediction_request import Predictio
 from lmstudio_integrations.emulator.backends.reasoning_parser import ReasoningParser
 from lmstudio_integrations.emulator.backends.reply_events import CallEnd, CallFailed, Event, Finish, Progress, Text
 from lmstudio_integrations.emulator.config_schema import kv_config
-from lmstudio_integrations.emulator.errors import EndpointError, context_overflow, error_object
+from lmstudio_integrations.emulator.errors import EndpointError, context_overflow, given_error
 from lmstudio_integrations.emulator.models import Instance
 from lmstudio_integrations.emulator.recorded_calls import recorded_prediction
 from lmstudio_integrations.emulator.replies import Reply
@@ -217,7 +217,7 @@ class _Prediction:
         if reply.hold is not None and (reply.hold_after is None or reply.hold_after >= sent):
             await wait_until_set(reply.hold)
         if reply.error is not None:
-            raise _ScriptedError(reply.error)
+            raise given_error(reply.error)
         yield Finish(prompt_tokens=total)
 
     def _success(
@@ -274,11 +274,3 @@ def _drafted(draft_model: str | None, reply: Reply | None) -> dict[str, Any]:
         "rejected_draft_tokens_count": rejected,
         "ignored_draft_tokens_count": 0,
     }
-
-
-class _ScriptedError(EndpointError):
-    """Raises the error object of a reply unchanged."""
-
-    def __init__(self, error: Any) -> None:
-        super().__init__("scripted")
-        self.error = error_object(error)

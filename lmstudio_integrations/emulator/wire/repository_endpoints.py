@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -10,8 +9,7 @@ from typing import Any
 from lmstudio_integrations.emulator.errors import EndpointError
 from lmstudio_integrations.emulator.models import EmulatedModel
 from lmstudio_integrations.emulator.server_state import ServerState
-from lmstudio_integrations.emulator.threadsafe_event import wait_until_set
-from lmstudio_integrations.emulator.wire.calls import ChannelCall, RpcCallContext
+from lmstudio_integrations.emulator.wire.calls import ChannelCall, EndpointCall
 from lmstudio_integrations.emulator.wire.request_schemas import COMPATIBILITY_TYPES
 
 _LIMIT = 20
@@ -19,7 +17,7 @@ _LIMIT = 20
 _ARTIFACT = re.compile(r"([a-z0-9]+(?:-[a-z0-9]+)*)/([a-z0-9]+(?:[-.][a-z0-9]+)*)")
 
 
-async def search(call: RpcCallContext) -> Any:
+async def search(call: EndpointCall) -> Any:
     """The models whose key has the search term in it, in the catalog's order."""
     opts = call.parameter["opts"]
     term = opts.get("searchTerm", "").lower()
@@ -36,7 +34,7 @@ async def search(call: RpcCallContext) -> Any:
     }
 
 
-async def staff_picks(call: RpcCallContext) -> Any:
+async def staff_picks(call: EndpointCall) -> Any:
     """The same for ``lms get NAME``: models whose key can be the name of an artifact."""
     term = call.parameter.get("searchTerm", "").lower()
     found = [(model, _ARTIFACT.fullmatch(model.key)) for model in _search(call.state, term, call.parameter)]
@@ -62,7 +60,7 @@ def _search(state: ServerState, term: str, opts: Mapping[str, Any]) -> list[Emul
     return found[: int(opts.get("limit", _LIMIT))]  # JavaScript has one kind of number: 2.0 is 2
 
 
-async def download_options(call: RpcCallContext) -> Any:
+async def download_options(call: EndpointCall) -> Any:
     """One file for each model."""
     key = call.parameter["modelSearchResultIdentifier"]["identifier"]
     model = _find(call.state, key, lambda one: one.key == key)
@@ -186,20 +184,14 @@ class _DownloadPlan:
 
 async def _transfer(call: ChannelCall, model: EmulatedModel) -> None:
     """Send the progress of a download, and add the model."""
-    state = call.state
-    shares = state.load_progress
-    for place, share in enumerate(shares):
-        if state.load_hold is not None and place == len(shares) // 2:
-            await wait_until_set(state.load_hold)
-        update = {
-            "downloadedBytes": int(model.size_bytes * share),
-            "totalBytes": model.size_bytes,
-            "speedBytesPerSecond": 1_000_000,
-        }
-        await call.send({"type": "downloadProgress", "update": update})
-        await asyncio.sleep(state.load_pace)
+
+    def update(share: float) -> dict[str, Any]:
+        counts = {"downloadedBytes": int(model.size_bytes * share), "totalBytes": model.size_bytes}
+        return {"type": "downloadProgress", "update": {**counts, "speedBytesPerSecond": 1_000_000}}
+
+    await call.send_progress(update)
     await call.send({"type": "startFinalizing"})
-    state.models.downloaded[model.key] = model
+    call.state.models.downloaded[model.key] = model
 
 
 def _find(state: ServerState, key: str, fits: Callable[[EmulatedModel], bool]) -> EmulatedModel:
@@ -222,7 +214,7 @@ def _fit(model: EmulatedModel) -> str:
     return "fullGPUOffload" if model.fits else "willNotFit"
 
 
-async def lm_link_status(call: RpcCallContext) -> Any:
+async def lm_link_status(call: EndpointCall) -> Any:
     """A connected peer for each device on which a model is."""
     devices = dict.fromkeys(model.device for model in call.state.models.downloaded.values() if model.device is not None)
     return {

@@ -5,20 +5,20 @@ from __future__ import annotations
 import platform
 from typing import Any
 
-from lmstudio_integrations.emulator.wire.calls import NOTHING, RpcCallContext
+from lmstudio_integrations.emulator.wire.calls import NOTHING, EndpointCall
 
 _MEMORY = 16 * 2**30
 _SPECIFIER = {"name": "emulator", "version": "1.0.0"}
 
 
-async def list_engines(call: RpcCallContext) -> Any:
+async def list_engines(call: EndpointCall) -> Any:
     """The engine that answers here."""
     cpu = {"architecture": platform.machine() or "x86_64", "instructionSetExtensions": []}
     engine = {"engine": "emulator", "platform": platform.system().lower(), "supportedModelFormatNames": ["GGUF"]}
     return [{**_SPECIFIER, **engine, "cpu": cpu}]
 
 
-async def survey_hardware(call: RpcCallContext) -> Any:
+async def survey_hardware(call: EndpointCall) -> Any:
     """A processor without a GPU, and stand-ins for the sizes of its memory."""
     scope = {"type": "selected"} if call.parameter is NOTHING else call.parameter
     if scope["type"] == "custom" and _SPECIFIER not in scope["engines"]:
@@ -47,7 +47,7 @@ async def survey_hardware(call: RpcCallContext) -> Any:
     }
 
 
-async def engine_selections(call: RpcCallContext) -> Any:
+async def engine_selections(call: EndpointCall) -> Any:
     """The engine for each format of models: a map.
 
     Observed with ``lms runtime ls``: the SDK wraps parameter and answer as the package superjson does.
