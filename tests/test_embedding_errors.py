@@ -101,12 +101,17 @@ def test_text_that_the_server_refuses_has_its_number_among_all_texts(
     assert str(error) == f"text {error.text_number}: no vector"
 
 
-def test_number_of_a_text_counts_texts_and_not_the_parts_of_those_before_it(server: Emulator) -> None:
-    with Client(server.url) as client:
+def test_number_of_a_text_counts_texts_and_not_the_parts_of_those_before_it() -> None:
+    def vector(text: str) -> list[float]:
+        if text == "bad":
+            raise LookupError
+        return [0.5, 0.5]
+
+    models = [EmulatedModel(MODEL, "embedding", context_length=512)]
+    with Emulator(models, embeddings=vector) as server, Client(server.url) as client:
         model = client.embedding.model(MODEL)
-        server.faults.add("error_mid_stream", endpoint="embedString", error="no vector", times=None)
-        with pytest.raises(LMStudioServerError, match="text 0: no vector"):
-            model.embed([LONG], long_texts="split")
+        with pytest.raises(LMStudioServerError, match="text 1: "):
+            model.embed([LONG, "bad"], long_texts="split")
 
 
 def test_error_about_the_model_names_no_text(server: Emulator) -> None:

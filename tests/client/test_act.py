@@ -357,16 +357,18 @@ def test_tools_run_one_after_the_other_by_default(front: Front, lmstudio_emulato
 
 def test_cancel_during_a_tool_ends_act_at_once(front: Front, lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(calls(ToolCall("stuck", {})))
-    token, never = CancelToken(), threading.Event()
+    token, never, ended = CancelToken(), threading.Event(), threading.Event()
 
     def stuck() -> None:
         """Wait for ever."""
         token.cancel()
         never.wait(50)
+        ended.set()
 
     try:
         with pytest.raises(LMStudioCancelledError, match="'stuck'"):
             act(front, [stuck], cancel=token)
+        assert not ended.is_set()
     finally:
         never.set()
 
@@ -404,15 +406,17 @@ def test_cancel_between_rounds_sends_nothing_more(front: Front, lmstudio_emulato
 
 def test_total_time_limit_bounds_the_tools_too(front: Front, lmstudio_emulator: Emulator) -> None:
     lmstudio_emulator.script(calls(ToolCall("stuck", {})))
-    never = threading.Event()
+    never, ended = threading.Event(), threading.Event()
 
     def stuck() -> None:
         """Wait for ever."""
         never.wait(50)
+        ended.set()
 
     try:
         with pytest.raises(LMStudioTimeoutError, match="'stuck'") as caught:
             act(front, [stuck], timeout={"total": 1.0})
+        assert not ended.is_set()
     finally:
         never.set()
     assert caught.value.limit == "total"

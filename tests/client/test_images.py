@@ -32,7 +32,7 @@ def test_image_bytes_get_a_name_with_the_right_extension(data: bytes, ending: st
 
 
 @pytest.mark.parametrize("make", [bytes, bytearray, memoryview, io.BytesIO])
-def test_image_bytes_of_every_format_are_accepted(make: Any) -> None:
+def test_image_content_of_every_type_is_accepted(make: Any) -> None:
     assert read_image(make(PNG)) == ImageFile("image.png", PNG)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import pickle
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -523,10 +524,13 @@ def test_tool_name_without_a_start_begins_a_call() -> None:
     assert isinstance(events[0], ToolCallStart)
 
 
-@pytest.mark.parametrize("packet", [call_arguments("{}"), call_name("x"), call_start("9")])
-def test_tool_call_packets_in_any_order_give_no_negative_index(packet: Any) -> None:
-    _, events = read_all(packet)
-    assert all(event.index >= 0 for event in events)
+@pytest.mark.parametrize(
+    "packets", [*permutations([call_start("9"), call_name("add"), call_arguments("{}"), call_end("add")])]
+)
+def test_tool_call_packets_in_any_order_give_no_negative_index(packets: Any) -> None:
+    _, events = read_all(*packets)
+    assert any(isinstance(event, ToolCallEnd) for event in events)
+    assert min(event.index for event in events) == 0
 
 
 def test_tool_argument_packets_without_text_are_ignored() -> None:

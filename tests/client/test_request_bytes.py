@@ -43,6 +43,6 @@ NO_SETTINGS = '{"layers":[{"layerName":"apiOverride","config":{"fields":[]}}]}'
         ),
     ],
 )
-def test_equal_calls_send_equal_bytes(parameter: Any, text: str) -> None:
+def test_parameter_is_encoded_to_these_bytes(parameter: Any, text: str) -> None:
     sent = parameter.text("m") if isinstance(parameter, requests.Parameter) else encode(parameter)
     assert sent == text

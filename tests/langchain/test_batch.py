@@ -13,6 +13,7 @@ from lmstudio_integrations import CancelToken
 from lmstudio_integrations.emulator import Emulator, Reply, ThreadsafeEvent
 from lmstudio_integrations.langchain import ChatLMStudio
 from lmstudio_integrations.langchain._batch import batch_token, run_interruptibly
+from lmstudio_integrations.langchain.errors import ChatLMStudioModelNotFoundError
 
 
 def test_batch_returns_its_answers_in_order_on_any_thread(lmstudio_emulator: Emulator) -> None:
@@ -33,7 +34,7 @@ def test_batch_raises_the_error_of_a_call(lmstudio_emulator: Emulator) -> None:
     with pytest.raises(ValueError, match="temperature"):
         model.batch(["a", "b"], temperature="hot")
     outcomes: list[Any] = model.batch(["a", "b"], return_exceptions=True)
-    assert all(isinstance(outcome, Exception) for outcome in outcomes)
+    assert [type(outcome) for outcome in outcomes] == [ChatLMStudioModelNotFoundError] * 2
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals between threads")

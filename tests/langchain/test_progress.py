@@ -175,11 +175,12 @@ def test_bar_of_a_failed_call_is_removed(chat: Make, lmstudio_emulator: Emulator
     assert bar._runs == {}
 
 
-def test_response_from_the_cache_leaves_no_listener_waiting(chat: Make) -> None:
+def test_response_from_the_cache_leaves_no_listener_waiting(chat: Make, lmstudio_emulator: Emulator) -> None:
     model = chat(cache=InMemoryCache())
     bar = ProgressBar(file=Terminal())
     for _ in range(2):
         model.invoke("x", config={"callbacks": [bar]})
+    assert len(lmstudio_emulator.predictions) == 1
     assert all(listener.done for listener in progress_module._listeners.get())
 
 

@@ -130,7 +130,7 @@ def test_repeated_cancels_send_one_cancel(server: Emulator, model: LLM) -> None:
     assert len(cancels(server)) == 1
 
 
-def test_cancel_right_after_the_start_ends_the_prediction_in_each_phase(server: Emulator, model: LLM) -> None:
+def test_cancel_right_after_the_start_ends_each_of_twenty_predictions(server: Emulator, model: LLM) -> None:
     server.script(*(Reply(_ENDLESS, hold=ThreadsafeEvent(), hold_after=2) for _ in range(20)))
     for _ in range(20):
         stream = model.respond_stream("hi")
@@ -296,7 +296,7 @@ def test_half_read_stream_is_cancelled_when_its_loop_closes(server: Emulator) ->
 
 
 def test_stream_is_cancelled_when_its_loop_is_closed_by_force(server: Emulator) -> None:
-    """No asyncio.run, so nobody shuts the generators down: the stream's own finalizer has to do it."""
+    """Without asyncio.run nothing shuts the generators down: the stream's own finalizer has to do it."""
     server.script(Reply(_ENDLESS, hold=ThreadsafeEvent(), hold_after=2))
     left: list[object] = []
 

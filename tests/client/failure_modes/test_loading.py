@@ -1,4 +1,4 @@
-"""Loads that several need at once, and loads that nobody needs any more."""
+"""Loads that several requests need at once, and loads that none needs any more."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from lmstudio_integrations import AsyncClient, Client, Timeout
 from lmstudio_integrations.emulator import EmulatedModel, Emulator, ThreadsafeEvent
 from lmstudio_integrations.errors import (
     LMStudioCancelledError,
-    LMStudioError,
     LMStudioServerError,
     LMStudioTimeoutError,
 )
@@ -147,22 +146,17 @@ def test_error_in_a_progress_callback_cancels_the_load(server: Emulator, client:
     cancelled(server, server.wait_for(opens("getOrLoad")))
 
 
-def test_socket_lost_while_loading_raises_in_the_waiting_calls(server: Emulator, client: Client) -> None:
+def test_load_lost_with_its_socket_is_sent_again_for_all_waiting_calls(server: Emulator, client: Client) -> None:
     hold = server.load_hold = ThreadsafeEvent()
-    errors: list[BaseException] = []
     model = client.llm.just_in_time(UNLOADED)
-    threads = [threading.Thread(target=caught(errors, lambda: model.respond("hi"))) for _ in range(5)]
-    for thread in threads:
-        thread.start()
-    server.wait_for_sent(lambda frame: frame.message.get("message", {}).get("type") == "loadProgress")
-    server.restart()
-    server.load_hold = None
-    hold.set()  # a load may have begun between these lines, and waits for it
-    for thread in threads:
-        thread.join(20)
-    # Requests of before the restart fail; those after it were answered.
-    assert all(isinstance(error, LMStudioError) for error in errors)
-    assert model.respond("hi").content
+    with ThreadPoolExecutor(5) as pool:
+        calls = [pool.submit(model.respond, "hi") for _ in range(5)]
+        server.wait_for_sent(lambda frame: frame.message.get("message", {}).get("type") == "loadProgress")
+        server.restart()
+        server.load_hold = None
+        hold.set()  # a load may have begun between these lines, and waits for it
+        assert all(call.result(20).content for call in calls)
+    assert len(requests(server, "predict")) == 5
 
 
 def test_unanswered_load_is_sent_again_after_a_lost_socket(server: Emulator, client: Client) -> None:

@@ -23,7 +23,7 @@ _WRONG = Call("llm", "tokenize", Parameter.of({"inputString": 7}, "specifier"), 
 
 @pytest.mark.invalid_frames
 @pytest.mark.parametrize("call", [_UNKNOWN, _WRONG], ids=["endpoint", "parameter"])
-def test_unknown_rpc_endpoint_raises_at_once(server: Emulator, client: Client, call: Call[object]) -> None:
+def test_rejected_rpc_raises_and_names_its_endpoint(server: Emulator, client: Client, call: Call[object]) -> None:
     with pytest.raises(LMStudioRequestRejectedError, match=call.endpoint):
         client._ask(call).result(10)
     assert client.llm.model(CHAT).count_tokens("two words") > 0

@@ -53,7 +53,7 @@ def long_ping_limit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("short_ping_limit")
 def test_dead_socket_after_sleep_is_replaced_transparently(proxy: Proxy, sleep: Callable[[float], None]) -> None:
-    # Whoever wrote to the dead socket would hear nothing before this limit.
+    # A request on the dead socket would end by this limit.
     with Client(proxy.url, timeout=Timeout(first_packet=20)) as client:
         model = client.llm.model(CHAT)
         assert model.respond("hi").content

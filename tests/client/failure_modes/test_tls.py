@@ -21,7 +21,7 @@ CERTIFIED = "localhost"
 
 
 class TlsProxy:
-    """Speaks TLS to whoever comes, and plain TCP to ``target`` on this machine."""
+    """Speaks TLS with its clients, and plain TCP to ``target`` on this machine."""
 
     def __init__(self, target: int, context: ssl.SSLContext) -> None:
         self._target = target

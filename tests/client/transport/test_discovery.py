@@ -19,7 +19,7 @@ from tests.client.failure_modes.misbehaving_servers import Listener
 
 @contextmanager
 def closed_ports(count: int) -> Iterator[tuple[int, ...]]:
-    """Ports of this machine where nobody listens: bound, so that nobody else takes them."""
+    """Ports of this machine where nothing listens: bound, so that no other program takes them."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
@@ -90,7 +90,7 @@ def test_all_ports_are_tried_concurrently(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 class _Asked:
-    """In place of ``greets``: nobody is there, and how many were being asked at the same time."""
+    """In place of ``greets``: no server answers; counts how many ports are tried at the same time."""
 
     def __init__(self) -> None:
         self.ports: list[int] = []

@@ -1,4 +1,4 @@
-"""The engine's loop, whichever it is."""
+"""The event loop of the I/O thread, whichever it is."""
 
 from __future__ import annotations
 
@@ -73,12 +73,12 @@ def listening() -> Iterator[tuple[str, int]]:
 
 @pytest.fixture
 def refusing() -> Iterator[tuple[str, int]]:
-    with socket.socket() as bound:  # bound, so that nobody else gets the port, but not listening
+    with socket.socket() as bound:  # bound, so that no other program gets the port, but not listening
         bound.bind(("127.0.0.1", 0))
         yield bound.getsockname()
 
 
-def test_host_names_are_resolved_on_a_daemon_thread(
+def test_host_name_is_resolved_by_our_resolver(
     loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch, listening: tuple[str, int]
 ) -> None:
     asked = answer_with(loop, monkeypatch, listening)

@@ -88,7 +88,7 @@ async def test_no_call_scheduled_by_many_threads_is_lost() -> None:
 
 
 def _woken(loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch, wake_ups: list[Any]) -> None:
-    """From now on, nothing but the name of the loop is noted when somebody wakes it."""
+    """From now on, waking the loop only appends it to ``wake_ups``."""
     monkeypatch.setattr(loop, "call_soon_threadsafe", lambda *_: wake_ups.append(loop))
 
 

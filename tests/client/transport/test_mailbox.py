@@ -1,4 +1,4 @@
-"""Many mailboxes of one loop share one wake-up, and nobody is forgotten by that."""
+"""Many mailboxes of one loop share one wake-up, and each reader is woken."""
 
 from __future__ import annotations
 
