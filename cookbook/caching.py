@@ -5,8 +5,8 @@ Run it with `.uv/bin/uv run --no-dev --extra all cookbook/caching.py`.
 
 from __future__ import annotations
 
-from _handbook import HANDBOOK
-from _place import lm_studio_or_emulator
+from _sample_docs import HANDBOOK
+from _server import lm_studio_or_emulator
 from langchain_core.caches import InMemoryCache
 from langchain_core.messages import HumanMessage, SystemMessage
 
@@ -15,9 +15,9 @@ from lmstudio_integrations.langchain import ChatLMStudio
 
 def main() -> None:
     """The same question twice with LangChain's cache, then different questions to one long text without it."""
-    with lm_studio_or_emulator() as place:
+    with lm_studio_or_emulator() as server:
         cached = ChatLMStudio(
-            model=place.chat_model, base_url=place.url, temperature=0, max_tokens=40, cache=InMemoryCache()
+            model=server.chat_model, base_url=server.url, temperature=0, max_tokens=40, cache=InMemoryCache()
         )
         print("LangChain's cache:")
         for attempt in ("first ", "second"):
@@ -27,7 +27,7 @@ def main() -> None:
         cached.bind(temperature=0.9).invoke("What is a lighthouse for?")
 
         print("LM Studio's cache of the prompt's beginning:")
-        model = ChatLMStudio(model=place.chat_model, base_url=place.url, temperature=0, max_tokens=20)
+        model = ChatLMStudio(model=server.chat_model, base_url=server.url, temperature=0, max_tokens=20)
         handbook = SystemMessage("Answer from this handbook.\n\n" + "\n\n".join(HANDBOOK.values()))
         for question in ("When does the ferry leave?", "What does the canteen serve?", "Who operates the crane?"):
             # What stays the same comes first, what changes comes last: only a common beginning is kept.

@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import streamlit as st
-from _place import Place, lm_studio_or_emulator
+from _server import Server, lm_studio_or_emulator
 
 from lmstudio_integrations import (
     ActResult,
@@ -142,7 +142,7 @@ class Answer:
 
 
 @st.cache_resource(show_spinner="Looking for LM Studio …")
-def find_place() -> Place:
+def find_server() -> Server:
     """LM Studio, or the emulator, which then runs as long as this program."""
     return ExitStack().enter_context(lm_studio_or_emulator())
 
@@ -210,20 +210,20 @@ def draw_running(answer: Answer) -> None:
 def main() -> None:
     """The page: settings at the side, the conversation, and a line for the next question."""
     st.set_page_config(page_title="Chat with LM Studio", page_icon=":material/chat:")
-    place = find_place()
+    server = find_server()
     answers: list[Answer] = st.session_state.setdefault("answers", [])
     cancelled_with_session(answers)
     chat: Chat = st.session_state.setdefault("chat", Chat("You are a helpful assistant in a harbour. Be brief."))
 
     with st.sidebar:
         st.subheader("Settings")
-        models = language_models(place.url)
-        if place.chat_model not in models:
-            models = [place.chat_model, *models]
-        model = st.selectbox("Model", models, index=models.index(place.chat_model))
+        models = language_models(server.url)
+        if server.chat_model not in models:
+            models = [server.chat_model, *models]
+        model = st.selectbox("Model", models, index=models.index(server.chat_model))
         temperature = st.slider("Temperature", 0.0, 2.0, 0.7)
         use_tools = st.toggle("Tools: depth of water, wind", value=True)
-        st.caption(f"Server: {Client(place.url).url or 'found on this machine'}")
+        st.caption(f"Server: {Client(server.url).url or 'found on this machine'}")
 
     st.title("Chat with LM Studio")
     for answer in answers:
@@ -238,7 +238,7 @@ def main() -> None:
         chat.add_user_message(question)
         answer = Answer(question)
         answers.append(answer)
-        answer.start(place.url, model, chat, temperature=temperature, use_tools=use_tools)
+        answer.start(server.url, model, chat, temperature=temperature, use_tools=use_tools)
         st.rerun()
 
 

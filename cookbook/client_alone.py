@@ -5,17 +5,17 @@ Run it with `.uv/bin/uv run --no-dev --extra all cookbook/client_alone.py`.
 
 from __future__ import annotations
 
-from _place import lm_studio_or_emulator
+from _server import lm_studio_or_emulator
 
 import lmstudio_integrations as lms
 
 
 def main() -> None:
     """Ask twice in one conversation, then look at the model itself."""
-    with lm_studio_or_emulator() as place, lms.Client(place.url) as client:
+    with lm_studio_or_emulator() as server, lms.Client(server.url) as client:
         # Loads the model if it is not loaded; LM Studio unloads it after ten idle minutes, if this call loaded it.
         model = client.llm.model(
-            place.chat_model, ttl=600, on_load_progress=lambda share: print(f"loading {share:.0%}")
+            server.chat_model, ttl=600, on_load_progress=lambda share: print(f"loading {share:.0%}")
         )
 
         chat = lms.Chat("You are a helpful assistant. Answer in one sentence.")

@@ -20,7 +20,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import uvicorn
-from _place import lm_studio_or_emulator
+from _server import lm_studio_or_emulator
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
@@ -122,8 +122,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="A chat service over LM Studio.")
     parser.add_argument("--port", type=int, default=8000, help="0 takes a free one")
     options = parser.parse_args()
-    with lm_studio_or_emulator() as place:
-        uvicorn.run(create_app(place.url, place.chat_model), host="127.0.0.1", port=options.port)
+    with lm_studio_or_emulator() as server:
+        uvicorn.run(create_app(server.url, server.chat_model), host="127.0.0.1", port=options.port)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import sys
 import zlib
 from typing import TYPE_CHECKING
 
-from _place import lm_studio_or_emulator
+from _server import lm_studio_or_emulator
 from langchain_core.messages import HumanMessage
 from llama_index.core.llms import ChatMessage, ImageBlock, TextBlock
 
@@ -20,7 +20,7 @@ from lmstudio_integrations.langchain import ChatLMStudio
 from lmstudio_integrations.llama_index import LMStudio
 
 if TYPE_CHECKING:
-    from _place import Place
+    from _server import Server
 
 QUESTION = "What colours has this flag, from top to bottom?"
 
@@ -37,9 +37,9 @@ def flag(width: int = 90, stripe: int = 20) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + parts
 
 
-def vision_model(place: Place) -> str:
+def vision_model(server: Server) -> str:
     """The key of a downloaded model that sees, or the end of the program."""
-    with Client(place.url) as client:
+    with Client(server.url) as client:
         for model in client.llm.list_downloaded():
             if model.vision:
                 return model.model_key
@@ -49,21 +49,21 @@ def vision_model(place: Place) -> str:
 def main() -> None:
     """The same picture three times. LM Studio gets it once: uploads are remembered while it runs."""
     picture = flag()
-    with lm_studio_or_emulator() as place:
-        key = vision_model(place)
+    with lm_studio_or_emulator() as server:
+        key = vision_model(server)
 
-        with Client(place.url) as client:
+        with Client(server.url) as client:
             chat = Chat()
             chat.add_user_message(QUESTION, images=[picture])  # or paths, open files, handles
             result = client.llm.model(key).respond(chat, config={"temperature": 0, "maxTokens": 60})
             print("The client:", result.content)
 
-        chat_model = ChatLMStudio(model=key, base_url=place.url, temperature=0, max_tokens=60)
+        chat_model = ChatLMStudio(model=key, base_url=server.url, temperature=0, max_tokens=60)
         block = {"type": "image", "base64": base64.b64encode(picture).decode(), "mime_type": "image/png"}
         message = HumanMessage(content_blocks=[{"type": "text", "text": QUESTION}, block])  # type: ignore[list-item]
         print("LangChain: ", chat_model.invoke([message]).text)
 
-        llm = LMStudio(model=key, base_url=place.url, temperature=0, max_tokens=60)
+        llm = LMStudio(model=key, base_url=server.url, temperature=0, max_tokens=60)
         blocks = [TextBlock(text=QUESTION), ImageBlock(image=picture)]
         print("LlamaIndex:", llm.chat([ChatMessage(role="user", blocks=blocks)]).message.content)
 

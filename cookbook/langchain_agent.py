@@ -5,7 +5,7 @@ Run it with `.uv/bin/uv run --no-dev --extra all --with langchain cookbook/langc
 
 from __future__ import annotations
 
-from _place import lm_studio_or_emulator
+from _server import lm_studio_or_emulator
 from langchain.agents import create_agent
 from langchain_core.messages import HumanMessage
 from langchain_core.tools import tool
@@ -27,8 +27,8 @@ def wind(unit: str = "knots") -> str:
 
 def main() -> None:
     """First the agent's loop, message by message, then a single call that names its tool."""
-    with lm_studio_or_emulator() as place:
-        model = ChatLMStudio(model=place.chat_model, base_url=place.url, temperature=0, max_tokens=200)
+    with lm_studio_or_emulator() as server:
+        model = ChatLMStudio(model=server.chat_model, base_url=server.url, temperature=0, max_tokens=200)
 
         print("The agent:")
         agent = create_agent(model, [depth_of_water, wind], system_prompt="You answer questions about the harbour.")

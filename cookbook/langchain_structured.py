@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from _place import lm_studio_or_emulator
+from _server import lm_studio_or_emulator
 from pydantic import BaseModel, Field
 
 from lmstudio_integrations.langchain import ChatLMStudio
@@ -27,8 +27,8 @@ REPORT = "At dawn the freighter Albatros came in from the north, nine men on boa
 
 def main() -> None:
     """Once as a whole, once growing while it streams, and once with the raw message beside it."""
-    with lm_studio_or_emulator() as place:
-        model = ChatLMStudio(model=place.chat_model, base_url=place.url, temperature=0, max_tokens=300)
+    with lm_studio_or_emulator() as server:
+        model = ChatLMStudio(model=server.chat_model, base_url=server.url, temperature=0, max_tokens=300)
 
         print("As an object:")
         print(" ", model.with_structured_output(Ship).invoke(REPORT))

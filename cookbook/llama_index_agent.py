@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from _place import lm_studio_or_emulator
+from _server import lm_studio_or_emulator
 from llama_index.core.agent.workflow import AgentStream, FunctionAgent, ToolCallResult
 from llama_index.core.prompts import PromptTemplate
 from pydantic import BaseModel, Field
@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 from lmstudio_integrations.llama_index import LMStudio
 
 if TYPE_CHECKING:
-    from _place import Place
+    from _server import Server
 
 
 def depth_of_water(place: str) -> str:
@@ -31,12 +31,12 @@ class Sailing(BaseModel):
     hour: int = Field(ge=0, le=23)
 
 
-async def agent(place: Place) -> None:
+async def agent(server: Server) -> None:
     """Tool calls and text arrive as the agent's own events."""
     print("The agent:")
     # LM Studio gives tools to every model. Without this setting, a model that was not trained for tools gets no agent.
     llm = LMStudio(
-        model=place.chat_model, base_url=place.url, temperature=0, max_tokens=200, is_function_calling_model=True
+        model=server.chat_model, base_url=server.url, temperature=0, max_tokens=200, is_function_calling_model=True
     )
     worker = FunctionAgent(tools=[depth_of_water], llm=llm, system_prompt="You answer questions about the harbour.")
     running = worker.run(user_msg="How deep is the water at the south quay?", max_iterations=6)
@@ -49,19 +49,19 @@ async def agent(place: Place) -> None:
     print()
 
 
-def structured(place: Place) -> None:
+def structured(server: Server) -> None:
     """A grammar holds the model to the schema."""
     print("\nAn object:")
-    llm = LMStudio(model=place.chat_model, base_url=place.url, temperature=0, max_tokens=200)
+    llm = LMStudio(model=server.chat_model, base_url=server.url, temperature=0, max_tokens=200)
     prompt = PromptTemplate("When does the ship sail, and where to? {report}")
     print(" ", llm.structured_predict(Sailing, prompt, report="The ferry to the island leaves at seven."))
 
 
 def main() -> None:
     """The agent, then the object."""
-    with lm_studio_or_emulator() as place:
-        asyncio.run(agent(place))
-        structured(place)
+    with lm_studio_or_emulator() as server:
+        asyncio.run(agent(server))
+        structured(server)
 
 
 if __name__ == "__main__":

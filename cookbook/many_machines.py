@@ -232,23 +232,23 @@ def _at(model: Model, host: str) -> Model:
 
 def main() -> None:
     """Ask sixty questions and embed them, with a bar for what is done."""
-    from _place import lm_studio_or_emulator
+    from _server import lm_studio_or_emulator
     from tqdm import tqdm
 
     from lmstudio_integrations.langchain import ChatLMStudio, LMStudioEmbeddings
 
-    with lm_studio_or_emulator() as place:
+    with lm_studio_or_emulator() as server:
         named = [host.strip() for host in os.environ.get("LMSTUDIO_HOSTS", "").split(",") if host.strip()]
-        hosts = named or [place.url or f"ws://{Client.find_default_local_api_host()}"]
+        hosts = named or [server.url or f"ws://{Client.find_default_local_api_host()}"]
         ray.init(include_dashboard=False, log_to_driver=False, logging_level="warning")
         ray.data.DataContext.get_current().enable_progress_bars = False  # tqdm's is enough here
         questions = [f"What is {number} plus {number}? Answer with the number alone." for number in range(60)]
-        chat = ChatLMStudio(model=place.chat_model, temperature=0, max_tokens=10)
+        chat = ChatLMStudio(model=server.chat_model, temperature=0, max_tokens=10)
         answers = spread(rows_of(questions), chat, hosts)
         for row in tqdm(answers.iter_rows(), total=len(questions), unit="row"):
             if row["id"] % 20 == 0:
                 tqdm.write(f"{row['id']}: {row['error'] or row['answer']!r} from {row['host']}")
-        embeddings = LMStudioEmbeddings(model=place.embedding_model)
+        embeddings = LMStudioEmbeddings(model=server.embedding_model)
         vectors = spread(rows_of(questions), embeddings, hosts).take_all()
         print(f"{len(vectors)} vectors of {len(vectors[0]['vector'])} numbers")
         ray.shutdown()

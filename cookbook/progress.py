@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from _place import lm_studio_or_emulator
+from _server import lm_studio_or_emulator
 from langchain_core.prompts import ChatPromptTemplate
 from llama_index.core.instrumentation import get_dispatcher
 
@@ -17,18 +17,18 @@ from lmstudio_integrations.langchain import LOAD_PROGRESS, PROMPT_PROGRESS, Chat
 from lmstudio_integrations.llama_index import LMStudio, ProgressBarEventHandler
 
 if TYPE_CHECKING:
-    from _place import Place
+    from _server import Server
 
 # Long enough to take a moment.
 REPORT = "The tide came in at noon and the boats went out one after the other. " * 30
 QUESTION = f"{REPORT}\n\nWhat did the boats do? Answer in one sentence."
 
 
-def from_the_client(place: Place) -> None:
+def from_the_client(server: Server) -> None:
     """``events()`` yields everything that happens, in its order."""
     print("The client's events:")
-    with Client(place.url) as client:
-        model = client.llm.just_in_time(place.chat_model)
+    with Client(server.url) as client:
+        model = client.llm.just_in_time(server.chat_model)
         with model.respond_stream(QUESTION, config={"maxTokens": 40}) as stream:
             for event in stream.events():
                 match event:
@@ -41,10 +41,10 @@ def from_the_client(place: Place) -> None:
     print("\n")
 
 
-async def from_langchain_events(place: Place) -> None:
+async def from_langchain_events(server: Server) -> None:
     """In a chain, progress arrives as custom events: in ``astream_events`` and in every callback handler."""
     print("LangChain's custom events:")
-    model = ChatLMStudio(model=place.chat_model, base_url=place.url, max_tokens=40)
+    model = ChatLMStudio(model=server.chat_model, base_url=server.url, max_tokens=40)
     chain = ChatPromptTemplate.from_template("{question}") | model
     async for event in chain.astream_events({"question": QUESTION}, version="v2"):
         data: Any = event["data"]
@@ -55,10 +55,10 @@ async def from_langchain_events(place: Place) -> None:
     print("\n")
 
 
-def with_the_ready_bars(place: Place) -> None:
+def with_the_ready_bars(server: Server) -> None:
     """Each adapter has a bar of its own, for calls that return when all is done."""
     print("LangChain's ready bar:")
-    chat = ChatLMStudio(model=place.chat_model, base_url=place.url, max_tokens=40)
+    chat = ChatLMStudio(model=server.chat_model, base_url=server.url, max_tokens=40)
     print(chat.invoke(QUESTION, config={"callbacks": [ProgressBar()]}).text, "\n")
 
     print("LlamaIndex's ready bar:")
@@ -66,17 +66,17 @@ def with_the_ready_bars(place: Place) -> None:
     dispatcher = get_dispatcher()
     dispatcher.add_event_handler(handler)
     try:
-        print(LMStudio(model=place.chat_model, base_url=place.url, max_tokens=40).complete(QUESTION).text)
+        print(LMStudio(model=server.chat_model, base_url=server.url, max_tokens=40).complete(QUESTION).text)
     finally:
         dispatcher.event_handlers.remove(handler)
 
 
 def main() -> None:
     """All of them, one after the other."""
-    with lm_studio_or_emulator() as place:
-        from_the_client(place)
-        asyncio.run(from_langchain_events(place))
-        with_the_ready_bars(place)
+    with lm_studio_or_emulator() as server:
+        from_the_client(server)
+        asyncio.run(from_langchain_events(server))
+        with_the_ready_bars(server)
 
 
 if __name__ == "__main__":

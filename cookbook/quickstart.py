@@ -11,8 +11,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from _handbook import HANDBOOK
-from _place import lm_studio_or_emulator
+from _sample_docs import HANDBOOK
+from _server import lm_studio_or_emulator
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
@@ -31,7 +31,7 @@ from lmstudio_integrations.llama_index import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from _place import Place
+    from _server import Server
     from langchain_core.messages import AIMessage
     from langchain_core.outputs import LLMResult
     from llama_index.core.instrumentation.events import BaseEvent
@@ -64,7 +64,7 @@ def write(pieces: Iterable[str]) -> None:
     print()
 
 
-def langchain_chain(place: Place) -> dict[str, Any]:
+def langchain_chain(server: Server) -> dict[str, Any]:
     """Stream the answer of ``prompt | model | parser``; returns the figures of the message's metadata."""
     print("\n--- LangChain: prompt | model | parser ---")
     question = "Summarise this handbook in one sentence."
@@ -73,7 +73,7 @@ def langchain_chain(place: Place) -> dict[str, Any]:
     prompt = ChatPromptTemplate.from_messages(
         [("system", "You are a helpful assistant."), ("user", "{handbook}\n\n{question}")]
     )
-    model = ChatLMStudio(model=place.chat_model, base_url=place.url, temperature=0, max_tokens=80)
+    model = ChatLMStudio(model=server.chat_model, base_url=server.url, temperature=0, max_tokens=80)
     chain = prompt | model | StrOutputParser()
     handbook = "\n\n".join(HANDBOOK.values())
     bar = ProgressBar(file=sys.stdout, transient=False, summary=False)
@@ -87,13 +87,13 @@ def langchain_chain(place: Place) -> dict[str, Any]:
     }
 
 
-def llama_index_query(place: Place) -> dict[str, Any]:
+def llama_index_query(server: Server) -> dict[str, Any]:
     """Ask a query engine over the handbook; returns the figures of the statistics event."""
     print("\n--- LlamaIndex: a query engine over a handbook ---")
     question = "How many tons does the crane lift?"
     print(question)
-    llm = LMStudio(model=place.chat_model, base_url=place.url, temperature=0, max_tokens=80)
-    embedding = LMStudioEmbedding(model=place.embedding_model, base_url=place.url)
+    llm = LMStudio(model=server.chat_model, base_url=server.url, temperature=0, max_tokens=80)
+    embedding = LMStudioEmbedding(model=server.embedding_model, base_url=server.url)
     documents = [Document(text=text, metadata={"title": title}) for title, text in HANDBOOK.items()]
     index = VectorStoreIndex.from_documents(documents, embed_model=embedding)
     engine = index.as_query_engine(llm=llm, similarity_top_k=2, streaming=True)
@@ -135,9 +135,9 @@ def print_statistics(columns: dict[str, dict[str, Any]]) -> None:
 
 
 def main() -> None:
-    """Find a place to ask, ask there through both frameworks, and compare the figures."""
-    with lm_studio_or_emulator() as place:
-        columns = {"LangChain": langchain_chain(place), "LlamaIndex": llama_index_query(place)}
+    """Ask one server through both frameworks, and compare the figures."""
+    with lm_studio_or_emulator() as server:
+        columns = {"LangChain": langchain_chain(server), "LlamaIndex": llama_index_query(server)}
     print_statistics(columns)
 
 

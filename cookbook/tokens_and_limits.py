@@ -5,8 +5,8 @@ Run it with `.uv/bin/uv run --no-dev --extra all cookbook/tokens_and_limits.py`.
 
 from __future__ import annotations
 
-from _handbook import HANDBOOK
-from _place import lm_studio_or_emulator
+from _sample_docs import HANDBOOK
+from _server import lm_studio_or_emulator
 
 from lmstudio_integrations import Chat, Client, LMStudioContextOverflowError
 from lmstudio_integrations.langchain import ChatLMStudio
@@ -16,8 +16,8 @@ TEXT = "\n\n".join(HANDBOOK.values())
 
 def main() -> None:
     """Before the request, at its end, and when it would be too long."""
-    with lm_studio_or_emulator() as place, Client(place.url) as client:
-        model = client.llm.model(place.chat_model)
+    with lm_studio_or_emulator() as server, Client(server.url) as client:
+        model = client.llm.model(server.chat_model)
         context = model.get_context_length()
         print(f"The context has {context} tokens, for prompt and answer together.")
         print(f"The handbook has {model.count_tokens(TEXT)} tokens.")
@@ -38,7 +38,7 @@ def main() -> None:
         except LMStudioContextOverflowError as error:
             print("Too long:", str(error).splitlines()[0])
 
-        chat_model = ChatLMStudio(model=place.chat_model, base_url=place.url, max_tokens=10)
+        chat_model = ChatLMStudio(model=server.chat_model, base_url=server.url, max_tokens=10)
         print(f"LangChain counts with the model's own tokenizer: {chat_model.get_num_tokens(TEXT)}.")
         print(f"  {chat_model.invoke('Hello').usage_metadata}")
 
