@@ -164,7 +164,12 @@ class LMStudioLLM(LMStudioBase, BaseLLM):
                 pass
             return reader.generation
 
-        return _result(list(await asyncio.gather(*(one(prompt) for prompt in prompts))))
+        tasks = [asyncio.ensure_future(one(prompt)) for prompt in prompts]
+        try:
+            return _result(await asyncio.gather(*tasks))
+        finally:  # the others of one that has failed
+            for task in tasks:
+                task.cancel()
 
     def _stream(
         self,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +10,7 @@ from langchain_core import exceptions as core
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.prompts import PromptTemplate
 
-from lmstudio_integrations.emulator import Emulator, Reply
+from lmstudio_integrations.emulator import Emulator, Reply, ThreadsafeEvent
 from lmstudio_integrations.langchain import LMStudioLLM
 from tests.sent_requests import prediction_settings, predictions
 
@@ -104,3 +105,14 @@ def test_model_works_in_chains_and_pickles(llm: Callable[..., LMStudioLLM], monk
     assert "bbbb" not in repr(model)
     assert (PromptTemplate.from_template("{x}") | model).invoke({"x": "y"})
     assert model._get_ls_params()["ls_provider"] == "lmstudio"
+
+
+async def test_failed_prompt_cancels_the_others_of_its_call(
+    llm: Callable[..., LMStudioLLM], lmstudio_emulator: Emulator
+) -> None:
+    lmstudio_emulator.script(Reply("one two", hold=ThreadsafeEvent(), hold_after=1), Reply(error="no"))
+    with pytest.raises(core.ModelAPIError):
+        await llm().agenerate(["a", "b"])
+    await asyncio.to_thread(
+        lmstudio_emulator.wait_for, lambda record: (record.message.get("message") or {}).get("type") == "cancel"
+    )
