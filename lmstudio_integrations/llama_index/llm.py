@@ -310,7 +310,9 @@ class LMStudio(GrammarLLM):
         choice, openai_tools = chosen_tools(kwargs.pop("tool_choice", None), tools, required=tool_required)
         prepared: dict[str, Any] = {"messages": conversation(user_msg, chat_history), **kwargs}
         if openai_tools:
-            prepared |= {"tools": openai_tools, "allow_parallel_tool_calls": allow_parallel_tool_calls}
+            prepared["tools"] = openai_tools
+            if "parallel_tool_calls" not in kwargs:  # OpenAI's name of it
+                prepared["allow_parallel_tool_calls"] = allow_parallel_tool_calls
             if choice is not None:
                 prepared["tool_choice"] = choice
         return prepared

@@ -210,3 +210,12 @@ def test_history_of_a_turn_begins_the_next(server: Emulator, llm: LMStudio) -> N
     assert [len(turn) for turn in turns] == [1, 3, 5]
     for shorter, longer in itertools.pairwise(turns):
         assert str(longer[: len(shorter)]) == str(shorter)
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_openais_name_of_parallel_calls_wins_over_the_default(
+    server: Emulator, llm: LMStudio, method: str
+) -> None:
+    server.script(Reply(tool_calls=[CALL, ToolCall("add", {"a": 1, "b": 2})]))
+    got = await ask(llm, method, [SONG, ADD], parallel_tool_calls=True)
+    assert [block.tool_name for block in calls_of(got[-1])] == ["generate_song", "add"]
