@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
 from llama_index.core.instrumentation.span import active_span_id
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, field_validator
 
 from lmstudio_integrations import AsyncClient, Client
 from lmstudio_integrations.client import LoadProgress
@@ -145,6 +145,11 @@ class LMStudioEmbedding(ConnectionSettings, BaseEmbedding):
         "Only for models that were trained for it (Matryoshka), such as nomic-embed-text-v1.5 and Qwen3-Embedding. "
         "None: all.",
     )
+
+    @field_validator("model_name", mode="before")
+    @classmethod
+    def _any_model(cls, value: Any) -> Any:
+        return ANY_MODEL if value is None else value
 
     @classmethod
     def class_name(cls) -> str:

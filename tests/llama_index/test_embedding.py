@@ -101,7 +101,9 @@ def test_text_is_unchanged(instruction: str | None, expected: str) -> None:
 
 
 def test_model_name_none_uses_any_loaded_model(server: Emulator) -> None:
-    assert len(LMStudioEmbedding(base_url=server.url).get_text_embedding("x")) == 768
+    cases: list[Any] = [{}, {"model": None}, {"model_name": None}]
+    for given in cases:
+        assert len(LMStudioEmbedding(base_url=server.url, **given).get_text_embedding("x")) == 768
 
 
 def test_unknown_model_raises_model_not_found(server: Emulator) -> None:
