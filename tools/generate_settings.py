@@ -109,6 +109,11 @@ class CommonSettings(BaseModel):
 
 _COMMON_END = """
 
+    @field_validator("stop", mode="before")
+    @classmethod
+    def _one_stop_is_a_list(cls, value: object) -> object:
+        return [value] if isinstance(value, str) else value
+
     @field_validator("max_tokens")
     @classmethod
     def _check_max_tokens(cls, value: int | None) -> int | None:

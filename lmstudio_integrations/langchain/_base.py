@@ -12,8 +12,10 @@ from pydantic import model_validator
 
 from lmstudio_integrations._version import __version__
 from lmstudio_integrations.compat.context_length import warn_of_context_length
+from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.langchain._block_translator import PROVIDER
 from lmstudio_integrations.langchain._profile import check_model
+from lmstudio_integrations.langchain._request import CHAT_KEYWORDS, TEXT_KEYWORDS, call_keywords
 from lmstudio_integrations.langchain.settings import GenerationSettings
 
 if TYPE_CHECKING:
@@ -88,6 +90,8 @@ def ls_params(
 
     Without a model name it is the model that answered the last such request of this process, if there was one.
     """
+    with suppress(TypeError, LMStudioValueError):  # the call itself raises it
+        changes = call_keywords(changes, CHAT_KEYWORDS if kind == "chat" else TEXT_KEYWORDS)
     model = settings._pick("model", changes)
     values: dict[str, Any] = {
         "ls_model_name": model if model is not None else _served.get(settings.base_url),

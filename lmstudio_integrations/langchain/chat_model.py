@@ -54,6 +54,7 @@ _NOT_IN_CACHE_KEY = (
     "on_first_token",
     "cancel",
     "timeout",
+    "max_retries",
     "ttl",
 )
 

@@ -185,8 +185,3 @@ class GenerationSettings(CommonSettings, ConnectionSettings):
         default_factory=dict,
         description="Further prediction settings under LM Studio's names (presencePenalty, promptTemplate, …).",
     )
-
-    @field_validator("stop", mode="before")
-    @classmethod
-    def _one_stop_is_a_list(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str) else value

@@ -215,5 +215,14 @@ def test_cache_key_follows_model_copy_and_assignment() -> None:
 def test_cache_key_leaves_out_what_changes_no_answer() -> None:
     key = ChatLMStudio(model="some/model")._get_llm_string()
     assert ChatLMStudio(model="some/model", timeout=5, ttl=None, max_retries=9)._get_llm_string() == key
-    assert ChatLMStudio(model="some/model")._get_llm_string(on_first_token=print, timeout=3) == key
+    assert ChatLMStudio(model="some/model")._get_llm_string(on_first_token=print, timeout=3, max_retries=0) == key
     assert ChatLMStudio(model="some/model")._get_llm_string(stop=["x"]) != key
+
+
+@pytest.mark.parametrize("kind", [ChatLMStudio, LMStudioLLM])
+def test_standard_parameters_follow_the_call_under_every_name(kind: Any) -> None:
+    model = kind(model="a", max_tokens=3, stop="x")
+    params = model._get_ls_params(model_name="b", num_predict=5, temperature=0.5)
+    assert (params["ls_model_name"], params["ls_max_tokens"], params["ls_temperature"]) == ("b", 5, 0.5)
+    assert params["ls_stop"] == ["x"]
+    assert model._get_ls_params(model="b", temprature=1)["ls_model_name"] == "b"  # the call itself raises
