@@ -50,7 +50,7 @@ class ConnectionSettings(HeaderSettings):
     """``ws://``, ``http://`` or ``host:port``; ``None``: ``LMSTUDIO_BASE_URL``, else LM Studio's usual ports. A user
     and password for a reverse proxy (``https://user:password@host``) are moved into ``headers``."""
 
-    api_token: SecretStr | None = Field(default_factory=_token_in_environment)
+    api_token: SecretStr | None = Field(default_factory=_token_in_environment, repr=False)
     """LM Studio's API token (also ``api_key``); read from ``LMSTUDIO_API_TOKEN``, then ``LM_API_TOKEN``."""
 
     timeout: float | Timeout | Mapping[str, float | None] | None = None

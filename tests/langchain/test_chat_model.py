@@ -62,6 +62,14 @@ def test_api_token_has_two_names_and_is_never_shown(name: str) -> None:
         assert "secret:sauce" not in shown
 
 
+def test_api_token_that_is_set_later_is_not_shown() -> None:
+    model: Any = ChatLMStudio(model="a")
+    model.api_token = "sk-lm-secret:sauce"
+    copied = model.model_copy(update={"api_token": "sk-lm-secret:sauce"})
+    for shown in (repr(model), str(copied), dumps(model), repr(copied.bind_tools([])), str(copied.asdict())):
+        assert "secret:sauce" not in shown
+
+
 @pytest.mark.parametrize("variable", ["LMSTUDIO_API_TOKEN", "LM_API_TOKEN"])
 def test_api_token_is_read_from_both_environment_variables(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("LMSTUDIO_API_TOKEN", "LM_API_TOKEN"):
