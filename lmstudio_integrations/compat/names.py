@@ -324,6 +324,8 @@ def _misplaced(
         return f"{name!r} is no {what}: headers belong to the connection, so pass them to the constructor"
     if setting == "prediction_config":
         return f"{name!r} is no {what} of embeddings, which have no settings of a prediction: pass load_config"
+    if setting == "raw_completion":
+        return f"{name!r} is no {what}: the class decides (ChatLMStudio has the chat template, LMStudioLLM has none)"
     if setting in settings:
         return f"{name!r} is a setting of the model, not a {what} of a call: pass it to the constructor"
     if name in IGNORED_IN_CONSTRUCTOR:

@@ -85,6 +85,7 @@ def test_names_of_chat_anthropic_mean_the_same_here() -> None:
         ("http_client", "has no meaning for LM Studio, so leave it out"),
         ("use_responses_api", "has no meaning for LM Studio, so leave it out"),
         ("default_headers", "headers belong to the connection"),
+        ("is_chat_model", "the class decides"),
     ],
 )
 def test_setting_in_a_call_says_where_it_belongs(name: str, words: str) -> None:
