@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, runtime_che
 
 from lmstudio_integrations.errors import LMStudioStructuredOutputError
 from lmstudio_integrations.protocol.json_text import decode
-from lmstudio_integrations.protocol.structured import answer_schema
+from lmstudio_integrations.protocol.structured import answer_schema, structured_value
 
 if TYPE_CHECKING:
     from pydantic import RootModel
@@ -21,6 +21,7 @@ __all__ = [
     "SchemaClass",
     "answer_schema",
     "raise_for_incomplete_answer",
+    "structured_value",
     "without_code_fence",
 ]
 

@@ -16,7 +16,7 @@ from langchain_core.utils.function_calling import convert_to_json_schema, conver
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import PydanticUserError, TypeAdapter
 
-from lmstudio_integrations.client.schemas import answer_schema
+from lmstudio_integrations.client.schemas import answer_schema, structured_value
 from lmstudio_integrations.compat.tool_choice import choose_tools
 from lmstudio_integrations.errors import LMStudioValueError
 
@@ -37,7 +37,8 @@ __all__ = [
 
 _TOOL_TYPES = {"function", "custom", "object"}
 """Types of a mapping that may be a tool: OpenAI's and Anthropic's, and that of a JSON Schema with a title."""
-_OWN_FORMATS = {"json", "gbnf", "none"}
+_CLIENT_FORMATS = ("text", "none", "json", "json_object", "gbnf")
+"""Types of a ``response_format`` that is no schema; the client reads them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +100,10 @@ def response_schema(response_format: Any) -> dict[str, Any] | None:
     """
     if response_format is None:
         return None
-    if not isinstance(response_format, Mapping):
+    if not isinstance(response_format, Mapping) or response_format.get("type") not in _CLIENT_FORMATS:
         return {"type": "json", "jsonSchema": json_schema_of(response_format)}
-    given = dict(response_format)
-    kind = given.get("type")
-    if kind == "text" or given == {"type": "none"}:
-        return None
-    if kind == "json_object":
-        return {"type": "json", "jsonSchema": {"type": "object"}}
-    if kind in _OWN_FORMATS and ({"jsonSchema", "gbnfGrammar"} & set(given) or len(given) == 1):
-        return given
-    return {"type": "json", "jsonSchema": json_schema_of(given)}
+    value = structured_value(response_format)
+    return None if value["type"] == "none" else value
 
 
 def json_schema_of(schema: Any) -> dict[str, Any]:
