@@ -42,9 +42,13 @@ _AWAITING_BATCH: Callable[..., Awaitable[list[Embedding]]] = inspect.unwrap(Base
 
 
 @dataclass(slots=True)
-class _AwaitingCall:
-    """The tasks of one ``aget_text_embedding_batch``: LlamaIndex lets all others run on when one has failed."""
+class _BatchCall:
+    """One call of ``get_text_embedding_batch`` or of its awaiting form.
 
+    LlamaIndex tells a batch neither where its texts begin among all ``texts`` nor that another batch has failed.
+    """
+
+    texts: list[str]
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     failed: bool = False
 
@@ -63,7 +67,30 @@ class _AwaitingCall:
             task.cancel()
 
 
-_AWAITING_CALL: ContextVar[_AwaitingCall | None] = ContextVar("_AWAITING_CALL", default=None)
+_BATCH_CALL: ContextVar[_BatchCall | None] = ContextVar("_BATCH_CALL", default=None)
+"""The call that the current batch is part of."""
+
+
+@contextmanager
+def _batch_call(texts: Iterable[str]) -> Iterator[_BatchCall]:
+    call = _BatchCall(check_texts(texts))
+    token = _BATCH_CALL.set(call)
+    try:
+        yield call
+    finally:
+        _BATCH_CALL.reset(token)
+
+
+@contextmanager
+def _numbers_in_call(batch: list[str]) -> Iterator[None]:
+    """Errors inside number their text among all texts of the call. Equal texts fail alike, so the first one will do."""
+    try:
+        yield
+    except LMStudioError as error:
+        call = _BATCH_CALL.get()
+        if error.text_number is not None and call is not None:
+            error.text_number = call.texts.index(batch[error.text_number])
+        raise
 
 
 class LMStudioEmbedding(ConnectionSettings, BaseEmbedding):
@@ -186,28 +213,19 @@ class LMStudioEmbedding(ConnectionSettings, BaseEmbedding):
         self, texts: Iterable[str], show_progress: bool = False, **kwargs: Any
     ) -> list[Embedding]:
         """One vector for each text, in their order. ``texts`` is any iterable of strings."""
-        checked = check_texts(texts)
-        try:
-            return _BLOCKING_BATCH(self, checked, show_progress, **kwargs)
-        except LMStudioError as error:
-            _number_in_call(error, checked)
-            raise
+        with _batch_call(texts) as call:
+            return _BLOCKING_BATCH(self, call.texts, show_progress, **kwargs)
 
     async def aget_text_embedding_batch(
         self, texts: Iterable[str], show_progress: bool = False, **kwargs: Any
     ) -> list[Embedding]:
         """``get_text_embedding_batch`` for coroutines. If one batch fails, the others are cancelled."""
-        checked = check_texts(texts)
-        call = _AwaitingCall()
-        token = _AWAITING_CALL.set(call)
-        try:
-            return await _AWAITING_BATCH(self, checked, show_progress, **kwargs)
-        except BaseException as error:
-            call.fail()
-            _number_in_call(error, checked)
-            raise
-        finally:
-            _AWAITING_CALL.reset(token)
+        with _batch_call(texts) as call:
+            try:
+                return await _AWAITING_BATCH(self, call.texts, show_progress, **kwargs)
+            except BaseException:
+                call.fail()
+                raise
 
     def _get_query_embedding(self, query: str) -> Embedding:
         return self._embed([instructed(self.query_instruction, check_text(query))])[0]
@@ -222,32 +240,14 @@ class LMStudioEmbedding(ConnectionSettings, BaseEmbedding):
         return (await self._aembed([instructed(self.text_instruction, check_text(text))]))[0]
 
     def _get_text_embeddings(self, texts: list[str]) -> list[Embedding]:
-        with _text_of_errors(texts):
+        with _numbers_in_call(texts):
             return self._embed([instructed(self.text_instruction, text) for text in texts])
 
     async def _aget_text_embeddings(self, texts: list[str]) -> list[Embedding]:
-        if (call := _AWAITING_CALL.get()) is not None:
+        if (call := _BATCH_CALL.get()) is not None:
             call.join()
-        with _text_of_errors(texts):
+        with _numbers_in_call(texts):
             return await self._aembed([instructed(self.text_instruction, text) for text in texts])
-
-
-@contextmanager
-def _text_of_errors(texts: list[str]) -> Iterator[None]:
-    """Errors inside keep the text that they are about: LlamaIndex does not tell a batch where its texts begin."""
-    try:
-        yield
-    except LMStudioError as error:
-        if error.text_number is not None:
-            error.__dict__["_text"] = texts[error.text_number]
-        raise
-
-
-def _number_in_call(error: BaseException, texts: list[str]) -> None:
-    """Number the error's text among all texts of the call. Equal texts fail alike, so the first of them will do."""
-    text = error.__dict__.pop("_text", None)
-    if text is not None and isinstance(error, LMStudioError):
-        error.text_number = texts.index(text)
 
 
 def instructed(instruction: str | None, text: str) -> str:
