@@ -34,6 +34,7 @@ _TYPES = {
     "load_config": "{load} | None",
     "reasoning": "bool | int | {effort} | Mapping[str, Any] | None",
     "stop": "str | list[str] | None",
+    "timeout": "float | Timeout | Mapping[str, float | None] | None",
     "thinking": "bool | int | {effort} | Mapping[str, Any] | None",
 }
 # Keywords of a call that are not fields of the classes.
@@ -191,6 +192,7 @@ def _given(text: str, imports: _Imports) -> str:
         ("Literal", "typing"),
         ("CancelToken", "lmstudio_integrations"),
         ("Mapping", "collections.abc"),
+        ("Timeout", _CONFIG),
         ("Sequence", "collections.abc"),
         ("Any", "typing"),
         ("LlmPredictionConfigDict", _CONFIG),

@@ -1,4 +1,4 @@
-"""What the model classes share: what tracing and caching read of them, and the check of the model's name."""
+"""What the model classes share: what tracing and caching read of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from lmstudio_integrations._version import __version__
 from lmstudio_integrations.compat.context_length import warn_of_context_length
 from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.langchain._block_translator import PROVIDER
-from lmstudio_integrations.langchain._profile import check_model
 from lmstudio_integrations.langchain._request import CHAT_KEYWORDS, TEXT_KEYWORDS, call_keywords
 from lmstudio_integrations.langchain.settings import GenerationSettings
 
@@ -30,10 +29,6 @@ _lock = threading.Lock()
 
 class LMStudioBase(GenerationSettings, BaseLanguageModel[Any]):
     """A model as tracing sees it. Traces contain its settings, and of its API token only the name."""
-
-    validate_model_on_init: bool = False
-    """Whether constructing the object asks the server for the model, and raises
-    ``ChatLMStudioModelNotFoundError`` if there is none of that name."""
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
@@ -51,12 +46,6 @@ class LMStudioBase(GenerationSettings, BaseLanguageModel[Any]):
     def _set_lmstudio_version(self) -> Self:
         with suppress(AttributeError):  # a private method of langchain-core: without it, traces lack the version
             self._add_version("lmstudio-integrations", __version__)
-        return self
-
-    @model_validator(mode="after")
-    def _validate_model(self) -> Self:
-        if self.validate_model_on_init:
-            check_model(self, "llm")
         return self
 
     # langchain-core caches the serialized form in `__dict__`, and pydantic copies it with the fields.

@@ -43,18 +43,19 @@ class ChatLMStudioKeywords(TypedDict, total=False):
     output_version: str | None
     profile: ModelProfile | None
     headers: Mapping[str, str | SecretStr] | None
-    model: str | None
     base_url: str | None
-    api_token: SecretStr | str | Callable[[], str | SecretStr] | None
     timeout: float | Timeout | Mapping[str, float | None] | None
     max_retries: int
     ssl_context: Any
     ttl: float | None
-    context_length: int | None
     load_config: LlmLoadModelConfigDict | None
     device: str | None
     check_resources: bool
+    model: str | None
+    api_token: SecretStr | str | Callable[[], str | SecretStr] | None
+    context_length: int | None
     on_load_progress: Callable[[float], Any] | None
+    validate_model_on_init: bool
     temperature: float | None
     context_overflow_policy: Literal["stopAtLimit", "truncateMiddle", "rollingWindow"] | None
     max_tokens: int | Literal[False] | None
@@ -80,7 +81,6 @@ class ChatLMStudioKeywords(TypedDict, total=False):
     on_prompt_progress: Callable[[float], Any] | None
     on_queue_progress: Callable[[int], Any] | None
     on_first_token: Callable[[], Any] | None
-    validate_model_on_init: bool
     streaming: bool | None
     send_reasoning: bool | None
     merge_messages: bool
@@ -163,18 +163,19 @@ class LMStudioLLMKeywords(TypedDict, total=False):
     metadata: dict[str, Any] | None
     custom_get_token_ids: Callable[[str], list[int]] | None
     headers: Mapping[str, str | SecretStr] | None
-    model: str | None
     base_url: str | None
-    api_token: SecretStr | str | Callable[[], str | SecretStr] | None
     timeout: float | Timeout | Mapping[str, float | None] | None
     max_retries: int
     ssl_context: Any
     ttl: float | None
-    context_length: int | None
     load_config: LlmLoadModelConfigDict | None
     device: str | None
     check_resources: bool
+    model: str | None
+    api_token: SecretStr | str | Callable[[], str | SecretStr] | None
+    context_length: int | None
     on_load_progress: Callable[[float], Any] | None
+    validate_model_on_init: bool
     temperature: float | None
     context_overflow_policy: Literal["stopAtLimit", "truncateMiddle", "rollingWindow"] | None
     max_tokens: int | Literal[False] | None
@@ -200,7 +201,6 @@ class LMStudioLLMKeywords(TypedDict, total=False):
     on_prompt_progress: Callable[[float], Any] | None
     on_queue_progress: Callable[[int], Any] | None
     on_first_token: Callable[[], Any] | None
-    validate_model_on_init: bool
     streaming: bool | None
     api_key: SecretStr | str | Callable[[], str | SecretStr] | None
     openai_api_key: SecretStr | str | Callable[[], str | SecretStr] | None
@@ -271,23 +271,23 @@ class LMStudioEmbeddingsKeywords(TypedDict, total=False):
     """The keywords of ``LMStudioEmbeddings(…)``: its fields, and their names in other integrations."""
 
     headers: Mapping[str, str | SecretStr] | None
-    model: str | None
     base_url: str | None
-    api_token: SecretStr | str | Callable[[], str | SecretStr] | None
     timeout: float | Timeout | Mapping[str, float | None] | None
     max_retries: int
     ssl_context: Any
     ttl: float | None
-    context_length: int | None
     load_config: EmbeddingLoadModelConfigDict | None
     device: str | None
     check_resources: bool
+    model: str | None
+    api_token: SecretStr | str | Callable[[], str | SecretStr] | None
+    context_length: int | None
     on_load_progress: Callable[[float], Any] | None
+    validate_model_on_init: bool
     query_prefix: str
     document_prefix: str
     long_texts: Literal["error", "split", "unchecked"]
     dimensions: int | None
-    validate_model_on_init: bool
     show_progress: bool
     api_key: SecretStr | str | Callable[[], str | SecretStr] | None
     openai_api_key: SecretStr | str | Callable[[], str | SecretStr] | None

@@ -11,13 +11,11 @@ import threading
 from typing import TYPE_CHECKING, Literal
 
 from lmstudio_integrations.errors import LMStudioModelNotFoundError
-from lmstudio_integrations.langchain.errors import LangChainErrors
 
 if TYPE_CHECKING:
     from langchain_core.language_models import ModelProfile
 
-    from lmstudio_integrations import ModelInstanceInfo
-    from lmstudio_integrations.langchain.settings import ConnectionSettings
+    from lmstudio_integrations import Client, ModelInstanceInfo
 
 __all__ = ["cache_profile", "check_model", "known_profile", "profile_of"]
 
@@ -78,23 +76,21 @@ def known_profile(server: str | None, model: str | None, context_length: int | N
     return profile
 
 
-def check_model(settings: ConnectionSettings, kind: Literal["llm", "embedding"]) -> None:
-    """Ask the server for the model of ``settings``. Nothing is loaded.
+def check_model(client: Client, kind: Literal["llm", "embedding"], model: str | None) -> None:
+    """Ask the server for a model. Nothing is loaded.
 
     Raises:
-        ChatLMStudioModelNotFoundError: The server has no such model, or with ``model=None`` none that is loaded.
+        LMStudioModelNotFoundError: The server has no such model, or with ``model=None`` none that is loaded.
     """
-    with LangChainErrors():
-        client = settings._client()
-        loaded = {model.identifier for model in getattr(client, kind).list_loaded()}
-        if settings.model is None:
-            if not loaded:
-                raise LMStudioModelNotFoundError("no model is loaded: load one, or pass model=…")
-            return
-        downloaded = [model for model in client.list_downloaded_models() if model.type == kind]
-        names = {name for model in downloaded for name in (model.model_key, model.path)}
-        if settings.model not in loaded | names:
-            raise LMStudioModelNotFoundError(
-                f"the server has no {kind} model {settings.model!r}: "
-                f"it has {', '.join(sorted(model.model_key for model in downloaded)) or 'none'}"
-            )
+    loaded = {handle.identifier for handle in getattr(client, kind).list_loaded()}
+    if model is None:
+        if not loaded:
+            raise LMStudioModelNotFoundError("no model is loaded: load one, or pass model=…")
+        return
+    downloaded = [info for info in client.list_downloaded_models() if info.type == kind]
+    names = {name for info in downloaded for name in (info.model_key, info.path)}
+    if model not in loaded | names:
+        raise LMStudioModelNotFoundError(
+            f"the server has no {kind} model {model!r}: "
+            f"it has {', '.join(sorted(info.model_key for info in downloaded)) or 'none'}"
+        )

@@ -168,7 +168,7 @@ async def apredict(
         for made in reader.begin():
             yield made
         progress = ProgressDispatcher()
-        async with await request.astart(settings._aclient(), watch_queue=progress.listens) as stream:
+        async with await request.astart(settings._async_client(), watch_queue=progress.listens) as stream:
             async for event in stream.events():
                 if type(event) in PROGRESS_EVENTS:
                     await progress.adispatch(event)

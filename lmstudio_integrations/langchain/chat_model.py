@@ -526,7 +526,7 @@ class ChatLMStudio(LMStudioBase, BaseChatModel):
     async def awith_profile(self) -> Self:
         """``with_profile`` for coroutines."""
         with LangChainErrors():
-            llm = self._aclient().llm.just_in_time(self.model, **self._load_options())
+            llm = self._async_client().llm.just_in_time(self.model, **self._load_options())
             info = await llm.get_info()
         return self.model_copy(update={"profile": cache_profile(self.base_url, self.model, info)})
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from langchain_core.embeddings import Embeddings
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field
 
 from lmstudio_integrations.client.long_texts import LongTexts
 from lmstudio_integrations.client.progress_bar import ProgressBars
 from lmstudio_integrations.client.texts import check_text, check_texts, numbers_from
 from lmstudio_integrations.compat.embedding_vectors import shorten_vectors
-from lmstudio_integrations.langchain._profile import check_model
 from lmstudio_integrations.langchain.errors import LangChainErrors
 from lmstudio_integrations.langchain.settings import ConnectionSettings
 
@@ -78,6 +77,7 @@ class LMStudioEmbeddings(ConnectionSettings, Embeddings):
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=False)
+    _KIND: ClassVar[Literal["llm", "embedding"]] = "embedding"
 
     query_prefix: str = ""
     """Put before the text of ``embed_query``."""
@@ -93,10 +93,6 @@ class LMStudioEmbeddings(ConnectionSettings, Embeddings):
     """Keep only the first ``dimensions`` numbers of each vector, and scale it to length 1; ``None`` keeps the vector as
     it is. Only for models that were trained for it (Matryoshka), such as nomic-embed-text-v1.5 and Qwen3-Embedding."""
 
-    validate_model_on_init: bool = False
-    """Whether constructing the object asks the server for the model, and raises
-    ``ChatLMStudioModelNotFoundError`` if there is none of that name."""
-
     show_progress: bool = False
     """Whether ``embed_documents`` and ``aembed_documents`` draw a progress bar (extra ``progress``)."""
 
@@ -104,12 +100,6 @@ class LMStudioEmbeddings(ConnectionSettings, Embeddings):
 
         def __init__(self, **keywords: Unpack[LMStudioEmbeddingsKeywords]) -> None:
             """Fields, and their names in other integrations (``compat.names``)."""
-
-    @model_validator(mode="after")
-    def _validate_model(self) -> Self:
-        if self.validate_model_on_init:
-            check_model(self, "embedding")
-        return self
 
     def embed_documents(self, texts: Iterable[str]) -> list[list[float]]:
         """One list of floats for each text, in their order."""
@@ -141,7 +131,7 @@ class LMStudioEmbeddings(ConnectionSettings, Embeddings):
         return vectors
 
     async def _aembed(self, texts: list[str], show_progress: bool = False) -> list[list[float]]:
-        model = self._aclient().embedding.just_in_time(self.model, **self._load_options())
+        model = self._async_client().embedding.just_in_time(self.model, **self._load_options())
         vectors: list[list[float]] = []
         for batch in _steps(texts, show_progress):
             with numbers_from(len(vectors)):

@@ -15,7 +15,6 @@ from llama_index.core.base.llms.types import ChatMessage, LLMMetadata
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from pydantic import PrivateAttr
 
-from lmstudio_integrations import AsyncClient, Client
 from lmstudio_integrations.client.history import PreparedHistory
 from lmstudio_integrations.client.transport.daemon import start_thread
 from lmstudio_integrations.compat.context_length import warn_of_context_length
@@ -62,17 +61,11 @@ class LMStudioBase(GenerationSettings, FunctionCallingLLM):
             fetch_images=self.fetch_images,
         )
 
-    def _client(self) -> Client:
-        return Client(self.base_url, api_token=self.token, **self._client_settings())
-
-    def _async_client(self) -> AsyncClient:
-        return AsyncClient(self.base_url, api_token=self.token, **self._client_settings())
-
     def _handle(self) -> LLM:
-        return self._client().llm.just_in_time(self.model, **load_options(self.setting))
+        return self._client().llm.just_in_time(self.model, **load_options(self._setting))
 
     def _async_handle(self) -> AsyncLLM:
-        return self._async_client().llm.just_in_time(self.model, **load_options(self.setting))
+        return self._async_client().llm.just_in_time(self.model, **load_options(self._setting))
 
     # Answers: the same loop twice, once with `await`; `ResponseReader` does the rest
 

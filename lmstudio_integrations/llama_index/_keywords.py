@@ -35,14 +35,14 @@ class LMStudioKeywords(TypedDict, total=False):
     query_wrapper_prompt: BasePromptTemplate | None
     headers: Mapping[str, str | SecretStr] | None
     base_url: str | None
-    api_key: SecretStr | str | Callable[[], str | SecretStr] | None
-    timeout: float | dict[str, float | None] | Timeout | None
+    timeout: float | Timeout | Mapping[str, float | None] | None
     max_retries: int
     ssl_context: Any
     ttl: float | None
     load_config: LlmLoadModelConfigDict | None
     device: str | None
     check_resources: bool
+    api_key: SecretStr | str | Callable[[], str | SecretStr] | None
     temperature: float | None
     context_overflow_policy: Literal["stopAtLimit", "truncateMiddle", "rollingWindow"] | None
     max_tokens: int | Literal[False] | None
@@ -83,8 +83,8 @@ class LMStudioKeywords(TypedDict, total=False):
     host: str | None
     model_name: str | None
     model_id: str | None
-    request_timeout: float | dict[str, float | None] | Timeout | None
-    default_request_timeout: float | dict[str, float | None] | Timeout | None
+    request_timeout: float | Timeout | Mapping[str, float | None] | None
+    default_request_timeout: float | Timeout | Mapping[str, float | None] | None
     default_headers: Mapping[str, str | SecretStr] | None
     num_ctx: int | None
     n_ctx: int | None
@@ -151,14 +151,14 @@ class LMStudioEmbeddingKeywords(TypedDict, total=False):
     rate_limiter: Any | None
     headers: Mapping[str, str | SecretStr] | None
     base_url: str | None
-    api_key: SecretStr | str | Callable[[], str | SecretStr] | None
-    timeout: float | dict[str, float | None] | Timeout | None
+    timeout: float | Timeout | Mapping[str, float | None] | None
     max_retries: int
     ssl_context: Any
     ttl: float | None
     load_config: EmbeddingLoadModelConfigDict | None
     device: str | None
     check_resources: bool
+    api_key: SecretStr | str | Callable[[], str | SecretStr] | None
     query_instruction: str | None
     text_instruction: str | None
     long_texts: Literal["error", "split", "unchecked"]
@@ -171,8 +171,8 @@ class LMStudioEmbeddingKeywords(TypedDict, total=False):
     url: str | None
     host: str | None
     model_id: str
-    request_timeout: float | dict[str, float | None] | Timeout | None
-    default_request_timeout: float | dict[str, float | None] | Timeout | None
+    request_timeout: float | Timeout | Mapping[str, float | None] | None
+    default_request_timeout: float | Timeout | Mapping[str, float | None] | None
     default_headers: Mapping[str, str | SecretStr] | None
     api_token: SecretStr | str | Callable[[], str | SecretStr] | None
     model: str
@@ -212,7 +212,7 @@ class CallKeywords(TypedDict, total=False):
         | Mapping[str, Any]
         | None
     )
-    timeout: float | dict[str, float | None] | Timeout | None
+    timeout: float | Timeout | Mapping[str, float | None] | None
     tool_choice: Any
     tools: Sequence[Any] | None
     top_k: int | None
@@ -220,7 +220,7 @@ class CallKeywords(TypedDict, total=False):
     ttl: float | None
     cancellation: CancelToken | None
     context_length: int | None
-    default_request_timeout: float | dict[str, float | None] | Timeout | None
+    default_request_timeout: float | Timeout | Mapping[str, float | None] | None
     enable_thinking: (
         bool
         | int
@@ -259,7 +259,7 @@ class CallKeywords(TypedDict, total=False):
         | None
     )
     repetition_penalty: float | Literal[False] | None
-    request_timeout: float | dict[str, float | None] | Timeout | None
+    request_timeout: float | Timeout | Mapping[str, float | None] | None
     think: (
         bool
         | int

@@ -66,7 +66,7 @@ def chat_request(settings: GenerationSettings, call: Mapping[str, Any], history:
         LMStudioValueError: A tool, tool choice, schema or setting that LM Studio cannot take.
     """
     options = _options(call) | {"check_context": settings.check_context, "fetch_images": settings.fetch_images}
-    return prediction_request(settings.setting, call, history, **options)
+    return prediction_request(settings._setting, call, history, **options)
 
 
 def completion_request(settings: GenerationSettings, call: Mapping[str, Any], prompt: str) -> PredictionRequest:
@@ -74,7 +74,7 @@ def completion_request(settings: GenerationSettings, call: Mapping[str, Any], pr
     options = _options(call)
     if "tools" in options:
         raise LMStudioValueError("raw_completion has no chat template for tools: use chat")
-    return prediction_request(settings.setting, call, prompt, **options)
+    return prediction_request(settings._setting, call, prompt, **options)
 
 
 def required_tools(request: PredictionRequest) -> frozenset[str]:

@@ -14,7 +14,6 @@ from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
 from llama_index.core.instrumentation.span import active_span_id
 from pydantic import ConfigDict, Field, field_validator
 
-from lmstudio_integrations import AsyncClient, Client
 from lmstudio_integrations.client import LoadProgress
 from lmstudio_integrations.client.long_texts import LongTexts
 from lmstudio_integrations.client.texts import check_text, check_texts
@@ -183,12 +182,10 @@ class LMStudioEmbedding(ConnectionSettings, BaseEmbedding):
         return "LMStudioEmbedding"
 
     def _model(self) -> EmbeddingModel:
-        client = Client(self.base_url, api_token=self.token, **self._client_settings())
-        return client.embedding.just_in_time(self._key(), **load_options(self.setting))
+        return self._client().embedding.just_in_time(self._key(), **load_options(self._setting))
 
     def _amodel(self) -> AsyncEmbeddingModel:
-        client = AsyncClient(self.base_url, api_token=self.token, **self._client_settings())
-        return client.embedding.just_in_time(self._key(), **load_options(self.setting))
+        return self._async_client().embedding.just_in_time(self._key(), **load_options(self._setting))
 
     def _key(self) -> str | None:
         return None if self.model_name == ANY_MODEL else self.model_name

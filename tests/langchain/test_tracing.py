@@ -12,6 +12,7 @@ import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.load import dumpd, dumps, load
 
+from lmstudio_integrations import Timeout
 from lmstudio_integrations.emulator import Emulator, Reply, ToolCall
 from lmstudio_integrations.langchain import ChatLMStudio, LMStudioLLM
 from lmstudio_integrations.langchain import _base as base_module
@@ -177,7 +178,14 @@ def test_serialized_model_names_its_token_and_does_not_hold_it(kind: Any) -> Non
 @pytest.mark.filterwarnings("ignore::langchain_core._api.beta_decorator.LangChainBetaWarning")
 @pytest.mark.parametrize("kind", [ChatLMStudio, LMStudioLLM])
 def test_serialized_model_loads_as_it_was(kind: Any) -> None:
-    model = kind(model="some/model", api_token=TOKEN, temperature=0.5, stop=["x"], load_config={"gpu": {"ratio": 1}})
+    model = kind(
+        model="some/model",
+        api_token=TOKEN,
+        temperature=0.5,
+        stop=["x"],
+        load_config={"gpu": {"ratio": 1}},
+        timeout=Timeout(total=5),
+    )
     loaded = load(
         dumpd(model),
         secrets_map={"LMSTUDIO_API_TOKEN": TOKEN},

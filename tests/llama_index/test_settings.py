@@ -49,6 +49,10 @@ def test_names_of_other_integrations_are_translated(synonym: str, name: str, val
     assert getattr(LMStudio(**{synonym: value}), name) == value
 
 
+def test_none_is_no_load_config() -> None:
+    assert load_options(LMStudio(load_config=None)._setting)["config"] is None
+
+
 def test_api_key_and_api_token_are_one_setting() -> None:
     assert LMStudio(api_key=TOKEN).token == LMStudio(api_token=TOKEN).token == TOKEN
 
@@ -119,9 +123,9 @@ def test_context_window_is_sent_as_context_length(server: Emulator) -> None:
 
 def test_context_length_of_load_config_wins() -> None:
     llm = LMStudio(context_window=8192, load_config={"contextLength": 1024})
-    assert load_options(llm.setting)["config"] == {"contextLength": 1024}
+    assert load_options(llm._setting)["config"] == {"contextLength": 1024}
     both = LMStudio(context_window=8192, load_config={"context_length": 1024})
-    assert load_options(both.setting)["config"] == {"contextLength": 1024}
+    assert load_options(both._setting)["config"] == {"contextLength": 1024}
 
 
 def test_timeout_is_a_number_a_mapping_or_a_timeout() -> None:
