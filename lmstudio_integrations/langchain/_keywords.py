@@ -81,12 +81,12 @@ class ChatLMStudioKeywords(TypedDict, total=False):
     on_prompt_progress: Callable[[float], Any] | None
     on_queue_progress: Callable[[int], Any] | None
     on_first_token: Callable[[], Any] | None
-    streaming: bool | None
     send_reasoning: bool | None
     merge_messages: bool
     message_names: bool
     fetch_images: bool
     check_context: bool
+    streaming: bool | None
     api_key: SecretStr | str | Callable[[], str | SecretStr] | None
     openai_api_key: SecretStr | str | Callable[[], str | SecretStr] | None
     anthropic_api_key: SecretStr | str | Callable[[], str | SecretStr] | None

@@ -20,7 +20,7 @@ from pydantic import ConfigDict
 
 from lmstudio_integrations import ModelInstanceInfo
 from lmstudio_integrations.client import LLM
-from lmstudio_integrations.client.history import HistoryOptions
+from lmstudio_integrations.client.chat_settings import ChatSettings
 from lmstudio_integrations.compat.prediction_request import PredictionRequest
 from lmstudio_integrations.compat.tool_choice import choose_tools
 from lmstudio_integrations.langchain._base import LMStudioBase, ls_params
@@ -59,7 +59,7 @@ _NOT_IN_CACHE_KEY = (
 )
 
 
-class ChatLMStudio(LMStudioBase, BaseChatModel):
+class ChatLMStudio(ChatSettings, LMStudioBase, BaseChatModel):
     """A chat model that LM Studio runs.
 
     Constructing it opens no connection. The first call connects, and loads the model if it is not loaded; LM Studio
@@ -211,24 +211,6 @@ class ChatLMStudio(LMStudioBase, BaseChatModel):
     streaming: bool | None = None
     """``True``: ``invoke`` streams, too, for handlers of tokens; ``False``: ``stream`` gives one chunk."""
 
-    send_reasoning: bool | None = None
-    """Whether the model's earlier reasoning is sent back: ``True`` all of it, ``False`` none, ``None`` only that after
-    the last user message, which models need between tool calls. The chat template may drop it."""
-
-    merge_messages: bool = True
-    """Whether consecutive messages of one role are merged, and a system message that is not the first with the user
-    message next to it. Strict chat templates refuse both."""
-
-    message_names: bool = False
-    """Whether a message's ``name`` is put before its text, for supervisors of several agents."""
-
-    fetch_images: bool = False
-    """Whether this process may fetch images that messages name by an http(s) address. LM Studio fetches nothing."""
-
-    check_context: bool = False
-    """Whether to count a prompt's tokens before the prediction, and to raise ``ContextOverflowError`` if they are too
-    many. It costs three short requests per call; without it, LM Studio applies ``context_overflow_policy``."""
-
     if TYPE_CHECKING:
 
         def __init__(self, **keywords: Unpack[ChatLMStudioKeywords]) -> None:
@@ -313,14 +295,6 @@ class ChatLMStudio(LMStudioBase, BaseChatModel):
                 history_options=self._history_options(),
                 check_context=self.check_context,
             )
-
-    def _history_options(self) -> HistoryOptions:
-        return {
-            "send_reasoning": self.send_reasoning,
-            "merge_messages": self.merge_messages,
-            "message_names": self.message_names,
-            "fetch_images": self.fetch_images,
-        }
 
     def _generate(
         self,

@@ -53,13 +53,7 @@ class LMStudioBase(GenerationSettings, FunctionCallingLLM):
         return chat_request(self, call, self._history(messages))
 
     def _history(self, messages: Sequence[ChatMessage]) -> PreparedHistory:
-        return to_history(
-            messages,
-            send_reasoning=self.send_reasoning,
-            merge_messages=self.merge_messages,
-            message_names=self.message_names,
-            fetch_images=self.fetch_images,
-        )
+        return to_history(messages, **self._history_options())
 
     def _handle(self) -> LLM:
         return self._client().llm.just_in_time(self.model, **load_options(self._setting))

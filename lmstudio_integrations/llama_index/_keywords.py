@@ -43,6 +43,11 @@ class LMStudioKeywords(TypedDict, total=False):
     device: str | None
     check_resources: bool
     api_key: SecretStr | str | Callable[[], str | SecretStr] | None
+    send_reasoning: bool | None
+    merge_messages: bool
+    message_names: bool
+    fetch_images: bool
+    check_context: bool
     temperature: float | None
     context_overflow_policy: Literal["stopAtLimit", "truncateMiddle", "rollingWindow"] | None
     max_tokens: int | Literal[False] | None
@@ -66,12 +71,7 @@ class LMStudioKeywords(TypedDict, total=False):
     draft_model: str | None
     preset: str | None
     context_window: int | None
-    check_context: bool
     raw_completion: bool
-    send_reasoning: bool | None
-    merge_messages: bool
-    message_names: bool
-    fetch_images: bool
     is_function_calling_model: bool | None
     additional_kwargs: LlmPredictionConfigDict
     openai_api_key: SecretStr | str | Callable[[], str | SecretStr] | None

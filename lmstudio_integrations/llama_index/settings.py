@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from pydantic import ConfigDict, Field, SecretStr, model_validator
 
+from lmstudio_integrations.client.chat_settings import ChatSettings
 from lmstudio_integrations.client.common_settings import CommonSettings
 from lmstudio_integrations.client.server_settings import ServerSettings, hide_user
 from lmstudio_integrations.client.settings import token_of
@@ -48,8 +49,8 @@ class ConnectionSettings(ServerSettings):
         return token_of(self.api_key)
 
 
-class GenerationSettings(CommonSettings, ConnectionSettings):
-    """What a language model needs beyond that, and the settings of both adapters (``CommonSettings``).
+class GenerationSettings(CommonSettings, ChatSettings, ConnectionSettings):
+    """What a language model needs beyond that, and the settings of both adapters (``CommonSettings``, ``ChatSettings``).
 
     ``None`` leaves a setting to LM Studio's own configuration.
     """
@@ -77,31 +78,8 @@ class GenerationSettings(CommonSettings, ConnectionSettings):
         ge=1,
         description="Context length in tokens to load the model with. metadata tells what the loaded model has.",
     )
-    check_context: bool = Field(
-        default=False,
-        description="Count the prompt's tokens at the server before each chat, and raise LMStudioContextOverflowError "
-        "if it does not fit. Costs three short requests.",
-    )
     raw_completion: bool = Field(
         default=False, description="complete() continues the bare text, without the chat template."
-    )
-    send_reasoning: bool | None = Field(
-        default=None,
-        description="Whether the model's earlier reasoning (ThinkingBlock) goes back to it: True all of it, False "
-        "none, None that of the messages since the last user message, which models need between tool calls.",
-    )
-    merge_messages: bool = Field(
-        default=True,
-        description="Merge neighbouring messages of one role, and late system messages with the user messages beside "
-        "them: strict chat templates accept neither.",
-    )
-    message_names: bool = Field(
-        default=False,
-        description="Put a message's additional_kwargs['name'] before its text, for supervisors of several agents.",
-    )
-    fetch_images: bool = Field(
-        default=False,
-        description="Allow this process to fetch images that messages name by an http(s) URL. LM Studio fetches none.",
     )
     is_function_calling_model: bool | None = Field(
         default=None, description="Overrides what LM Studio says about the model's training for tools."
