@@ -15,11 +15,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from lmstudio_integrations.client import LlmPredictionConfigDict, Timeout
+from lmstudio_integrations.client.common_settings import COMMON_NAMES
 from lmstudio_integrations.client.server_headers import basic_authorization
-from lmstudio_integrations.compat.prediction_settings import SAMPLING
 from lmstudio_integrations.errors import LMStudioValueError
 
 __all__ = [
+    "CALL_ONLY",
     "IGNORED",
     "IGNORED_IN_CONSTRUCTOR",
     "REFUSED",
@@ -30,6 +31,14 @@ __all__ = [
 ]
 
 logger: logging.Logger = logging.getLogger("lmstudio_integrations")
+
+CALL_ONLY: frozenset[str] = frozenset(
+    {
+        *("cancel", "config", "raise_incomplete", "response_format"),
+        *("tools", "tool_choice", "parallel_tool_calls"),
+    }
+)
+"""What only a call has, and no constructor."""
 
 SYNONYMS: dict[str, str] = {
     "api_key": "api_token",
@@ -290,7 +299,7 @@ def _translate(
     if values.get("logprobs") is True and values.get("top_logprobs") is not None:  # OpenAI's pair is one setting here
         values = {**values, "logprobs": values["top_logprobs"] or True, "top_logprobs": None}
     for name, value in values.items():
-        if name in known or name in own or name in SYNONYMS or name in _CONVERTED:
+        if name in known or name in own or name in _MEANINGS:
             pairs = _settings_of(name, value, known, own)
         elif _is_ignored(name, value, in_constructor=warn):
             if warn and not _is_empty(value) and name not in REFUSED:
@@ -330,11 +339,11 @@ def _misplaced(
         return f"{name!r} is a setting of the model, not a {what} of a call: pass it to the constructor"
     if name in IGNORED_IN_CONSTRUCTOR:
         return f"{name!r} is no {what}: it has no meaning for LM Studio, so leave it out"
-    if setting in _CALL_ONLY:
+    if setting in CALL_ONLY or setting == own.get("parallel_tool_calls"):
         return f"{name!r} is a keyword of each call, not a {what}: pass or bind {name}=…"
-    names = [synonym for synonym, meant in SYNONYMS.items() if own.get(meant, meant) in known]
-    names += [synonym for synonym, meant in _CONVERTED_TO.items() if own.get(meant, meant) in known]
-    return unknown_name(name, known, what, names)
+    return unknown_name(
+        name, known, what, [synonym for synonym, meant in _MEANINGS.items() if own.get(meant, meant) in known]
+    )
 
 
 def _with_named_settings(
@@ -372,13 +381,13 @@ def _with_named_settings(
 
 def _meant(name: str, own: Mapping[str, str]) -> str:
     """The field that a name stands for."""
-    setting = own.get(name) or SYNONYMS.get(name) or _CONVERTED_TO.get(name) or name
+    setting = own.get(name) or _MEANINGS.get(name, name)
     return own.get(setting, setting)
 
 
 def _is_known_name(name: Any, known: Collection[str]) -> bool:
     """Whether a name in a dictionary of further settings is one of a setting, or known to be ignored or refused."""
-    return isinstance(name, str) and any(name in names for names in (known, SYNONYMS, _CONVERTED, IGNORED, REFUSED))
+    return isinstance(name, str) and any(name in names for names in (known, _MEANINGS, IGNORED, REFUSED))
 
 
 def _settings_of(name: str, value: Any, known: Collection[str], own: Mapping[str, str]) -> dict[str, Any]:
@@ -388,7 +397,7 @@ def _settings_of(name: str, value: Any, known: Collection[str], own: Mapping[str
     elif name in own:
         setting = own[name]
     elif name in _CONVERTED:
-        return {own.get(setting, setting): item for setting, item in _CONVERTED[name](value).items()}
+        return {own.get(setting, setting): item for setting, item in _CONVERTED[name][1](value).items()}
     else:
         setting = own.get(SYNONYMS[name], SYNONYMS[name])
     return {setting: _read_value(setting, value)}
@@ -427,7 +436,7 @@ def _is_ignored(name: str, value: Any, *, in_constructor: bool) -> bool:
             raise LMStudioValueError(f"{name}={value!r}: {instead}")
         return True
     # Embedding models of other integrations have sampling settings, too.
-    return name in IGNORED or (in_constructor and (name in IGNORED_IN_CONSTRUCTOR or name in SAMPLING))
+    return name in IGNORED or (in_constructor and (name in IGNORED_IN_CONSTRUCTOR or name in COMMON_NAMES))
 
 
 def _is_empty(value: Any) -> bool:
@@ -539,36 +548,18 @@ def _client_kwargs(value: Any) -> dict[str, Any]:
     return found
 
 
-_CONVERTED: dict[str, Callable[[Any], dict[str, Any]]] = {
-    "chat_template_kwargs": _chat_template_kwargs,
-    "client_kwargs": _client_kwargs,
-    "effort": _effort,
-    "keep_alive": _keep_alive,
-    "format": _format,
-    "json_mode": _json_mode,
-    "reasoning_effort": _effort,
-    "top_logprobs": _top_logprobs,
-    "is_chat_model": _is_chat_model,
+_CONVERTED: dict[str, tuple[str, Callable[[Any], dict[str, Any]]]] = {
+    "chat_template_kwargs": ("reasoning", _chat_template_kwargs),
+    "client_kwargs": ("headers", _client_kwargs),
+    "effort": ("reasoning", _effort),
+    "keep_alive": ("ttl", _keep_alive),
+    "format": ("response_format", _format),
+    "json_mode": ("response_format", _json_mode),
+    "reasoning_effort": ("reasoning", _effort),
+    "top_logprobs": ("logprobs", _top_logprobs),
+    "is_chat_model": ("raw_completion", _is_chat_model),
 }
-"""Names whose value has another form than the setting's."""
+"""Names whose value has another form than the setting's: the setting, and what reads the value."""
 
-_CONVERTED_TO = {
-    "chat_template_kwargs": "reasoning",
-    "client_kwargs": "headers",
-    "effort": "reasoning",
-    "keep_alive": "ttl",
-    "format": "response_format",
-    "json_mode": "response_format",
-    "reasoning_effort": "reasoning",
-    "top_logprobs": "logprobs",
-    "is_chat_model": "raw_completion",
-}
-"""The setting that each of them means."""
-
-_CALL_ONLY = frozenset(
-    {
-        *("cancel", "config", "raise_incomplete", "response_format"),
-        *("tools", "tool_choice", "parallel_tool_calls", "allow_parallel_tool_calls"),
-    }
-)
-"""Settings that only a call has."""
+_MEANINGS = SYNONYMS | {name: setting for name, (setting, _) in _CONVERTED.items()}
+"""Other integrations' names, whatever the form of their values, and the setting that each means."""

@@ -12,10 +12,20 @@ from types import MappingProxyType
 from typing import Any
 
 from lmstudio_integrations.client import AsyncClient, AsyncPredictionStream, Client, PredictionResult, PredictionStream
+from lmstudio_integrations.client.common_settings import COMMON_NAMES
 from lmstudio_integrations.client.result import raise_for_incomplete_result
-from lmstudio_integrations.compat.prediction_settings import SAMPLING, merged_config, prediction_config
+from lmstudio_integrations.compat.prediction_settings import merged_config, prediction_config
 
-__all__ = ["PredictionRequest", "ResponseOptions", "Setting", "load_options", "prediction_request"]
+__all__ = ["CALL_SETTINGS", "PredictionRequest", "ResponseOptions", "Setting", "load_options", "prediction_request"]
+
+CALL_SETTINGS: frozenset[str] = frozenset(
+    {
+        *COMMON_NAMES,
+        *("model", "preset", "draft_model", "reasoning", "prediction_config", "timeout", "max_retries"),
+        *("ttl", "context_length", "load_config"),
+    }
+)
+"""The settings of a model that a call may change."""
 
 Setting = Callable[[str], Any]
 """The model's value of a setting, by its common name; ``None`` if it has no such setting."""
@@ -100,7 +110,7 @@ def prediction_request(
         return call[name] if name in call else setting(name)
 
     preset = value("preset")
-    settings = {name: value(name) for name in (*SAMPLING, "reasoning")} | {"config": call.get("config")}
+    settings = {name: value(name) for name in (*COMMON_NAMES, "reasoning")} | {"config": call.get("config")}
     settings["prediction_config"] = merged_config(setting("prediction_config")) | merged_config(
         call.get("prediction_config")
     )

@@ -9,10 +9,7 @@ from typing import Any
 from lmstudio_integrations.client.common_settings import COMMON_NAMES, check_max_tokens
 from lmstudio_integrations.errors import LMStudioValueError
 
-__all__ = ["SAMPLING", "merged_config", "prediction_config"]
-
-SAMPLING = COMMON_NAMES
-"""Fields of the models whose value is the value of one of LM Studio's settings."""
+__all__ = ["merged_config", "prediction_config"]
 
 
 def prediction_config(settings: Mapping[str, Any], *, preset: bool = False) -> dict[str, Any]:
@@ -26,7 +23,7 @@ def prediction_config(settings: Mapping[str, Any], *, preset: bool = False) -> d
         LMStudioValueError: A value that cannot be right for ``max_tokens``, ``logprobs`` or ``reasoning``.
     """
     config = merged_config(settings.get("prediction_config"))
-    for name, key in SAMPLING.items():
+    for name, key in COMMON_NAMES.items():
         value = _value(name, settings.get(name))
         if value is not None:
             config[key] = value

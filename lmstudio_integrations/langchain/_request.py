@@ -8,9 +8,8 @@ from typing import Any, Protocol, TypeVar
 from langchain_core.messages import BaseMessage
 
 from lmstudio_integrations.client.history import HistoryOptions
-from lmstudio_integrations.compat.names import translate_call
-from lmstudio_integrations.compat.prediction_request import PredictionRequest, prediction_request
-from lmstudio_integrations.compat.prediction_settings import SAMPLING
+from lmstudio_integrations.compat.names import CALL_ONLY, translate_call
+from lmstudio_integrations.compat.prediction_request import CALL_SETTINGS, PredictionRequest, prediction_request
 from lmstudio_integrations.langchain._batch import batch_token
 from lmstudio_integrations.langchain._messages import to_history
 from lmstudio_integrations.langchain._progress import PROGRESS_EVENTS, ProgressDispatcher
@@ -30,37 +29,16 @@ __all__ = [
     "text_request",
 ]
 
-CALL_KEYWORDS = frozenset(
-    {
-        *SAMPLING,
-        "model",
-        "ttl",
-        "context_length",
-        "load_config",
-        "reasoning",
-        "draft_model",
-        "preset",
-        "prediction_config",
-        "timeout",
-        "max_retries",
-        "cancel",
-        "on_prompt_progress",
-        "on_load_progress",
-        "on_queue_progress",
-        "on_first_token",
-    }
-)
+CALL_KEYWORDS = CALL_SETTINGS | {
+    *("cancel", "on_prompt_progress", "on_load_progress", "on_queue_progress", "on_first_token")
+}
 """Keywords of every call."""
-
-# langchain-core itself passes this one.
-_TOLERATED = frozenset({"ls_structured_output_format"})
 
 TEXT_KEYWORDS = CALL_KEYWORDS | {"response_format", "raise_incomplete"}
 """Keywords of a text-completion model's call."""
 
-CHAT_KEYWORDS = (
-    CALL_KEYWORDS | _TOLERATED | {"tools", "tool_choice", "parallel_tool_calls", "response_format", "raise_incomplete"}
-)
+# `config` is LangChain's own; langchain-core passes the last one.
+CHAT_KEYWORDS = CALL_KEYWORDS | (CALL_ONLY - {"config"}) | {"ls_structured_output_format"}
 """Keywords of a chat model's call. ``raise_incomplete=False`` returns an incomplete structured answer as it is."""
 
 T_co = TypeVar("T_co", covariant=True)

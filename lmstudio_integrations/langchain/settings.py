@@ -12,12 +12,11 @@ from langchain_core.utils.utils import secret_from_env
 from pydantic import ConfigDict, Field, SecretStr, model_validator
 
 from lmstudio_integrations import ModelInstanceInfo
-from lmstudio_integrations.client.common_settings import CommonSettings
+from lmstudio_integrations.client.common_settings import COMMON_NAMES, CommonSettings
 from lmstudio_integrations.client.server_settings import ServerSettings, hide_user
 from lmstudio_integrations.client.settings import TOKEN_VARIABLES
 from lmstudio_integrations.compat.names import translate_constructor
 from lmstudio_integrations.compat.prediction_request import load_options
-from lmstudio_integrations.compat.prediction_settings import SAMPLING
 from lmstudio_integrations.langchain._profile import check_model
 from lmstudio_integrations.langchain.errors import LangChainErrors
 
@@ -116,7 +115,7 @@ class GenerationSettings(CommonSettings, ConnectionSettings):
 
     def _what_answers(self) -> dict[str, Any]:
         """The settings that change an answer, as far as they are set: no time limits, no callbacks."""
-        names = ("model", "base_url", *SAMPLING, "reasoning", "draft_model", "preset", "context_length")
+        names = ("model", "base_url", *COMMON_NAMES, "reasoning", "draft_model", "preset", "context_length")
         found = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         found |= {name: dict(given) for name in ("prediction_config", "load_config") if (given := getattr(self, name))}
         return found

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from lmstudio_integrations.client.history import PreparedHistory
-from lmstudio_integrations.compat.names import translate_call
-from lmstudio_integrations.compat.prediction_request import PredictionRequest, prediction_request
-from lmstudio_integrations.compat.prediction_settings import SAMPLING
+from lmstudio_integrations.compat.names import CALL_ONLY, translate_call
+from lmstudio_integrations.compat.prediction_request import CALL_SETTINGS, PredictionRequest, prediction_request
 from lmstudio_integrations.compat.tool_choice import tool_name
 from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.llama_index._tools import chosen_tools, has_required_parameters
@@ -16,30 +15,9 @@ from lmstudio_integrations.llama_index.settings import GenerationSettings
 
 __all__ = ["CALL_KEYWORDS", "call_keywords", "chat_request", "completion_request", "required_tools"]
 
-_SETTINGS = {
-    *SAMPLING,
-    "thinking",
-    "model",
-    "preset",
-    "draft_model",
-    "timeout",
-    "max_retries",
-    "additional_kwargs",
-    "ttl",
-    "context_window",
-    "load_config",
-}
-_CALL_ONLY = {
-    "tools",
-    "tool_choice",
-    "response_format",
-    "allow_parallel_tool_calls",
-    "raw_completion",
-    "raise_incomplete",
-    "config",
-    "cancel",
-}
-CALL_KEYWORDS = frozenset(_SETTINGS | _CALL_ONLY)
+CALL_KEYWORDS = frozenset(
+    GenerationSettings.OWN_NAMES.get(name, name) for name in CALL_SETTINGS | CALL_ONLY | {"raw_completion"}
+)
 """Keywords of every call."""
 
 

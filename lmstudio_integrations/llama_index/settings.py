@@ -50,7 +50,7 @@ class ConnectionSettings(ServerSettings):
 
 
 class GenerationSettings(CommonSettings, ChatSettings, ConnectionSettings):
-    """What a language model needs beyond that, and the settings of both adapters (``CommonSettings``, ``ChatSettings``).
+    """What a language model needs beyond that: the settings of both adapters, and these.
 
     ``None`` leaves a setting to LM Studio's own configuration.
     """
