@@ -159,8 +159,9 @@ def _sections(url: str | None, report: Report) -> Iterator[tuple[str, list[str]]
             address = None if host is None else f"ws://{host}"
         server = client.system.version()
         report["url"] = address
-        how = {"usual ports": "found at one of LM Studio's usual ports"}.get(report["found_by"])
-        yield "server", [f"{address} ({how or 'from ' + report['found_by']})"]
+        found_by = report["found_by"]
+        how = "found at one of LM Studio's usual ports" if found_by == "usual ports" else f"from {found_by}"
+        yield "server", [f"{address} ({how})"]
         yield "token", [f"from {report['token_from']}" if report["token_from"] else "none"]
         report["server_version"], report["server_build"] = server.version, server.build
         yield "version", [f"{server.version} (build {server.build})"]

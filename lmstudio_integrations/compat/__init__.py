@@ -1,4 +1,4 @@
-"""What users of other integrations bring along: their names for settings, and keywords that mean nothing here.
+"""What both adapters do before they call the client: they translate names, read tool choices and build requests.
 
-No framework is imported. Both adapters use it in their constructors and per call.
+No framework is imported.
 """

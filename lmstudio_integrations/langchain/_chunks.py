@@ -15,7 +15,7 @@ from langchain_core.messages import AIMessageChunk
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk, GenerationChunk
 
-from lmstudio_integrations.client import Fragment, LoadProgress, PredictionResult, PromptProgress, QueueProgress
+from lmstudio_integrations.client import Fragment, PredictionResult
 from lmstudio_integrations.client.model_template import ModelTemplate
 from lmstudio_integrations.compat.prediction_request import ResponseOptions
 from lmstudio_integrations.langchain._response import (
@@ -42,10 +42,6 @@ class ChunkReader:
         self._options = options
         self._calls = ToolCallAccumulator(options.answer_tool)
 
-    def begin(self) -> Iterable[ChatGenerationChunk]:
-        """Nothing precedes the first event."""
-        return ()
-
     def read(self, event: Any) -> Iterable[ChatGenerationChunk]:
         """The chunks that an event gives, mostly one and often none; the result gives the last."""
         kind = type(event)
@@ -58,8 +54,6 @@ class ChunkReader:
                 return (_text_chunk(content),) if self._options.answer_tool is None else ()
             if event.is_reasoning:
                 return (_chunk(additional_kwargs={"reasoning_content": content}),)
-            return ()
-        if kind is PromptProgress or kind is LoadProgress or kind is QueueProgress:
             return ()
         if kind is PredictionResult:
             return (self._last(event),)
@@ -89,10 +83,6 @@ def _chunk(**parts: Any) -> ChatGenerationChunk:
 
 class CompletionChunkReader:
     """Converts one completion to chunks; the last is empty and has ``generation_info``."""
-
-    def begin(self) -> Iterable[GenerationChunk]:
-        """Nothing precedes the first event."""
-        return ()
 
     def read(self, event: Any) -> Iterable[GenerationChunk]:
         """The chunk that a visible fragment gives; the result gives the last."""

@@ -13,7 +13,7 @@ from lmstudio_integrations.compat.prediction_request import CALL_SETTINGS, Predi
 from lmstudio_integrations.langchain._batch import batch_token
 from lmstudio_integrations.langchain._messages import to_history
 from lmstudio_integrations.langchain._progress import PROGRESS_EVENTS, ProgressDispatcher
-from lmstudio_integrations.langchain._tools import resolve_tools
+from lmstudio_integrations.langchain._tools import resolve_tools, response_schema
 from lmstudio_integrations.langchain.errors import LangChainErrors
 from lmstudio_integrations.langchain.settings import GenerationSettings
 
@@ -98,7 +98,7 @@ def text_request(
         LMStudioValueError: A schema or setting that LM Studio cannot take.
     """
     call = call_keywords(changes, TEXT_KEYWORDS, type(settings).model_fields)
-    schema = resolve_tools(None, None, call.get("response_format")).response_format
+    schema = response_schema(call.get("response_format"))
     return prediction_request(settings._setting, _with_context(call, stop), prompt, response_format=schema)
 
 
@@ -111,20 +111,17 @@ def _with_context(call: Mapping[str, Any], stop: list[str] | None) -> dict[str, 
 class Reader(Protocol[T_co]):
     """Converts the events of a prediction to LangChain's objects. Pure."""
 
-    def begin(self) -> Iterable[T_co]:
-        """The objects before the first event."""
-        ...
-
     def read(self, event: Any) -> Iterable[T_co]:
         """The objects that an event gives, or at the end the ``PredictionResult``."""
         ...
 
 
-def predict(settings: GenerationSettings, request: PredictionRequest, reader: Reader[T_co]) -> Iterator[T_co]:
-    """The objects that ``reader`` makes of the prediction. Closing the iterator cancels it at the server."""
+def predict(
+    settings: GenerationSettings, request: PredictionRequest, reader: Reader[T_co], first: Iterable[T_co] = ()
+) -> Iterator[T_co]:
+    """``first``, and the objects that ``reader`` makes of the prediction. Closing it cancels that at the server."""
     with LangChainErrors():
-        for made in reader.begin():
-            yield made
+        yield from first
         progress = ProgressDispatcher()
         with request.start(settings._client(), watch_queue=progress.listens) as stream:
             for event in stream.events():
@@ -139,11 +136,11 @@ def predict(settings: GenerationSettings, request: PredictionRequest, reader: Re
 
 
 async def apredict(
-    settings: GenerationSettings, request: PredictionRequest, reader: Reader[T_co]
+    settings: GenerationSettings, request: PredictionRequest, reader: Reader[T_co], first: Iterable[T_co] = ()
 ) -> AsyncIterator[T_co]:
     """``predict`` for coroutines."""
     with LangChainErrors():
-        for made in reader.begin():
+        for made in first:
             yield made
         progress = ProgressDispatcher()
         async with await request.astart(settings._async_client(), watch_queue=progress.listens) as stream:

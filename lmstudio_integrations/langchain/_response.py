@@ -51,10 +51,6 @@ class MessageReader:
         self._calls = ToolCallAccumulator(options.answer_tool)
         self._document: list[str] = []
 
-    def begin(self) -> Iterable[Any]:
-        """Nothing precedes the first event."""
-        return ()
-
     def read(self, event: Any) -> Iterable[Any]:
         """Read the result; of the events only those of the answer tool count."""
         if type(event) is PredictionResult:
@@ -69,10 +65,6 @@ class GenerationReader:
     """Converts one completion to its ``Generation``; ``generation`` is set once the result has been read."""
 
     generation: Generation
-
-    def begin(self) -> Iterable[Any]:
-        """Nothing precedes the first event."""
-        return ()
 
     def read(self, event: Any) -> Iterable[Any]:
         """Read the result; events are ignored."""

@@ -65,10 +65,9 @@ class StreamEventReader:
     def read(self, event: Any) -> Iterator[MessagesData]:
         """The protocol's events for one of the prediction's, or for its result."""
         if isinstance(event, Fragment):
-            if event.content and event.is_visible and self._options.answer_tool is not None:
-                return  # follows at the end, unless a document follows it
             if event.content and event.is_visible:
-                yield from self._text_events("text", event.content)
+                if self._options.answer_tool is None:  # else it follows at the end, unless a document follows it
+                    yield from self._text_events("text", event.content)
             elif event.content and event.is_reasoning:
                 yield from self._text_events("reasoning", event.content)
         elif isinstance(event, PromptProgress | LoadProgress | QueueProgress):

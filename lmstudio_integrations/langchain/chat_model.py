@@ -38,8 +38,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-    from langchain_core.messages import AIMessage, AIMessageChunk
-    from langchain_core.runnables import RunnableConfig
+    from langchain_core.messages import AIMessageChunk
     from langchain_protocol.protocol import MessagesData
 
     from lmstudio_integrations.langchain._keywords import ChatCallKeywords, ChatLMStudioKeywords
@@ -350,7 +349,8 @@ class ChatLMStudio(ChatSettings, LMStudioBase, BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[MessagesData]:
         request = self._request(messages, stop, kwargs)
-        return predict(self, request, _stream_event_reader(request, run_manager))
+        reader = _stream_event_reader(request, run_manager)
+        return predict(self, request, reader, first=reader.begin())
 
     def _astream_chat_model_events(
         self,
@@ -360,7 +360,8 @@ class ChatLMStudio(ChatSettings, LMStudioBase, BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[MessagesData]:
         request = self._request(messages, stop, kwargs)
-        return apredict(self, request, _stream_event_reader(request, run_manager))
+        reader = _stream_event_reader(request, run_manager)
+        return apredict(self, request, reader, first=reader.begin())
 
     def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None], /) -> dict[str, Any]:
         outputs = [output for output in llm_outputs if output]

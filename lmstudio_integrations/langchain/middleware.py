@@ -93,7 +93,7 @@ class InvalidToolCallMiddleware(AgentMiddleware[AgentState[Any], Any]):
 
     @hook_config(can_jump_to=["model"])
     async def aafter_model(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] | None:
-        """The same for coroutines."""
+        """``after_model`` for coroutines."""
         return self.after_model(state, runtime)
 
 

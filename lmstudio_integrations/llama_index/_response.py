@@ -99,12 +99,7 @@ class ResponseReader:
         return (self._builder.chat(delta) if self._chat else self._builder.completion(delta),)
 
     def _last(self, result: PredictionResult) -> ChatResponse | CompletionResponse:
-        delta = None if self._complete_only else ""
-        response: ChatResponse | CompletionResponse
-        if self._chat:
-            response = self._builder.finished_chat(result, delta)
-        else:
-            response = self._builder.finished_completion(result, delta)
+        response = self._builder.finish(result, None if self._complete_only else "", chat=self._chat)
         raw: dict[str, Any] = response.raw or {}
         dispatcher.event(
             PredictionStatsEvent(
@@ -188,27 +183,19 @@ class ResponseBuilder:
         thinking = {"thinking_delta": self._thinking_delta} if self._thinking_delta else None
         return completion_response(self.text, delta=delta, additional_kwargs=thinking)
 
-    def finished_chat(self, result: PredictionResult, delta: str | None = "") -> ChatResponse:
+    def finish(
+        self, result: PredictionResult, delta: str | None = "", *, chat: bool = True
+    ) -> ChatResponse | CompletionResponse:
         """The last response, with ``raw``, counts and log probabilities; ``delta`` is ``None`` outside a stream."""
         self._thinking_delta = ""
-        response = self.chat(delta)
-        self._finish(response, result)
-        return response
-
-    def finished_completion(self, result: PredictionResult, delta: str | None = "") -> CompletionResponse:
-        """The last response of a completion."""
-        self._thinking_delta = ""
-        response = self.completion(delta)
-        self._finish(response, result)
-        if self.thinking:
-            response.additional_kwargs["thinking"] = self.thinking
-        return response
-
-    def _finish(self, response: ChatResponse | CompletionResponse, result: PredictionResult) -> None:
+        response = self.chat(delta) if chat else self.completion(delta)
         response.raw = raw_of(result)
         response.additional_kwargs |= counts_of(response.raw["usage"])
+        if self.thinking and not chat:
+            response.additional_kwargs["thinking"] = self.thinking
         if log_probs := _log_probs(result):
             response.logprobs = log_probs
+        return response
 
     def _take_reasoning(self, kind: str, event: Fragment) -> str | None:
         if event.is_reasoning:

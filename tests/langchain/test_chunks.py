@@ -55,7 +55,6 @@ class Canned(BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         reader = ChunkReader(self.wanted)
-        yield from reader.begin()
         for event in self.given:
             yield from reader.read(event)
 

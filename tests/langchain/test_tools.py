@@ -12,7 +12,6 @@ from langchain_core.tools import BaseTool, StructuredTool, tool
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
-from lmstudio_integrations.compat.tool_choice import choose_tools
 from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.langchain import ChatLMStudio
 from lmstudio_integrations.langchain._tools import (
@@ -94,94 +93,10 @@ def test_built_in_tool_of_another_provider_raises() -> None:
         openai_tools([{"type": "web_search_preview"}])
 
 
-@pytest.mark.parametrize(
-    ("choice", "expected"),
-    [
-        (None, None),
-        (False, None),
-        ("", None),
-        ("auto", "auto"),
-        ("none", "none"),
-        ("any", "required"),
-        ("required", "required"),
-        (True, "required"),
-        ("add", "add"),
-        ({"type": "function", "function": {"name": "add"}}, "add"),
-        ({"type": "tool", "name": "add"}, "add"),
-        ({"type": "any"}, "required"),
-        ({"type": "auto"}, "auto"),
-        ({"type": "function", "name": "add"}, "add"),
-        ({"type": "generic", "mode": "required"}, "required"),
-        ({"type": "auto", "disable_parallel_tool_use": False}, "auto"),
-    ],
-)
-def test_tool_choice_in_every_form_is_read(choice: Any, expected: str | None) -> None:
-    tools = openai_tools([add, plain])
-    assert choose_tools(choice, tools) == (expected, tools)
-
-
-@pytest.mark.parametrize("choice", ["subtract", {"type": "function", "function": {"name": "subtract"}}])
-def test_tool_choice_of_an_unknown_tool_raises_with_the_known_names(choice: Any) -> None:
-    with pytest.raises(LMStudioValueError, match=r"subtract.*'add', 'plain'"):
-        choose_tools(choice, openai_tools([add, plain]))
-
-
-@pytest.mark.parametrize(
-    "choice",
-    [
-        {},
-        {"type": "function"},
-        {"tool": {"name": "add"}},
-        {"function_calling_config": {"mode": "ANY"}},
-        {"type": "function", "function": {}},
-    ],
-)
-def test_tool_choice_in_an_unknown_form_raises_and_does_not_mean_auto(choice: Any) -> None:
-    with pytest.raises(LMStudioValueError, match="expected 'auto', 'none', 'any', 'required', a tool's name"):
-        choose_tools(choice, openai_tools([add, plain]))
-
-
-def test_tool_choice_without_parallel_calls_says_which_keyword_to_pass() -> None:
-    with pytest.raises(LMStudioValueError, match="pass parallel_tool_calls=False"):
-        choose_tools({"type": "any", "disable_parallel_tool_use": True}, openai_tools([add, plain]))
-
-
-ALLOWED = {"mode": "required", "tools": [{"type": "function", "function": {"name": "plain"}}]}
-
-
-@pytest.mark.parametrize(
-    ("choice", "expected"),
-    [
-        ({"type": "allowed_tools", "allowed_tools": ALLOWED}, "required"),
-        ({"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "plain"}]}, "auto"),
-        ({"type": "allowed_tools", "tools": [{"name": "plain"}]}, "auto"),
-    ],
-)
-def test_allowed_tools_are_the_only_ones_that_are_sent(choice: Any, expected: str) -> None:
-    tools = openai_tools([add, plain])
-    assert choose_tools(choice, tools) == (expected, tools[1:])
+def test_allowed_tools_are_the_only_ones_that_are_bound() -> None:
+    choice = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [{"name": "plain"}]}}
     bound: Any = ChatLMStudio().bind_tools([add, plain], tool_choice=choice)
-    assert bound.kwargs == {"tools": tools[1:], "tool_choice": expected}
-
-
-@pytest.mark.parametrize(
-    ("allowed", "words"),
-    [
-        ({"mode": "auto", "tools": [{"name": "sub"}]}, r"allows 'sub', which names no tool: expected one of \['add'"),
-        ({"mode": "auto"}, "a list of 'tools'"),
-        ({"mode": "auto", "tools": ["add"]}, "a list of 'tools'"),
-        ({"mode": "often", "tools": [{"name": "add"}]}, "'often' names no tool"),
-        ({"mode": "required", "tools": []}, "there are no tools"),
-    ],
-)
-def test_allowed_tools_that_are_none_raise(allowed: Any, words: str) -> None:
-    with pytest.raises(LMStudioValueError, match=words):
-        choose_tools({"type": "allowed_tools", "allowed_tools": allowed}, openai_tools([add, plain]))
-
-
-def test_required_tool_choice_without_tools_raises() -> None:
-    with pytest.raises(LMStudioValueError, match="no tools"):
-        choose_tools("any", [])
+    assert bound.kwargs == {"tools": openai_tools([plain]), "tool_choice": "required"}
 
 
 @pytest.mark.parametrize(

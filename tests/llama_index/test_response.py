@@ -40,7 +40,7 @@ def responses(builder: ResponseBuilder, *packets: dict[str, Any], structured: bo
         if delta is not None:
             yield builder.chat(delta)
     if reader.result is not None:
-        yield builder.finished_chat(reader.result)
+        yield builder.finish(reader.result)
 
 
 def calls_of(response: ChatResponse) -> list[ToolCallBlock]:
@@ -168,7 +168,7 @@ def test_usage_omits_unknown_counts() -> None:
     packet["stats"] = {"stopReason": "eosFound"}
     reader.read(packet)
     assert reader.result is not None
-    last: Any = ResponseBuilder().finished_chat(reader.result)
+    last: Any = ResponseBuilder().finish(reader.result)
     assert last.raw["usage"] == {}
     assert last.additional_kwargs == {}
 
