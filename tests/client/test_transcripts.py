@@ -44,7 +44,7 @@ CLASSES = {
 }
 
 
-class Told:
+class RecordedRequest:
     """A request of a recording: our recorded, and the frames that came for it."""
 
     def __init__(self, opening: dict[str, Any]) -> None:
@@ -60,17 +60,17 @@ class Told:
         return [packet for packet in self.packets if packet["type"] == kind]
 
 
-def replay(name: str) -> list[Told]:
+def replay(name: str) -> list[RecordedRequest]:
     """Feed each socket of a recording to a session of its own."""
     sessions: dict[int, Multiplexer] = {}
-    open_now: dict[tuple[int, str, int], Told] = {}
-    requests_read: list[Told] = []
+    open_now: dict[tuple[int, str, int], RecordedRequest] = {}
+    requests_read: list[RecordedRequest] = []
     for item in transcripts.load(name):
         session = sessions.setdefault(item.connection, Multiplexer())
         frame = item.frame
         kind = frame.get("type")
         if item.direction == "c2s" and kind in ("rpcCall", "channelCreate"):
-            request = Told(frame)
+            request = RecordedRequest(frame)
             key = "callId" if kind == "rpcCall" else "channelId"
             if kind == "rpcCall":
                 session.rpc_call(request.recorded.pending, frame.get("parameter", {}))
@@ -113,7 +113,7 @@ def assert_is_error(error: Any, sent: dict[str, Any]) -> None:
         assert error.stack not in str(error)
 
 
-def predictions(name: str) -> list[Told]:
+def predictions(name: str) -> list[RecordedRequest]:
     return [request for request in replay(name) if request.opening["endpoint"] in ("predict", "completeRawText")]
 
 
@@ -148,7 +148,7 @@ def test_every_recorded_prediction_gives_the_sent_text(name: str) -> None:
         assert_end_fits(request, reader, error)
 
 
-def assert_end_fits(request: Told, reader: PredictionReader, error: LMStudioError | None) -> None:
+def assert_end_fits(request: RecordedRequest, reader: PredictionReader, error: LMStudioError | None) -> None:
     successes = request.of_type("success")
     if successes:
         assert error is None

@@ -344,6 +344,12 @@ def test_request_without_an_answer_is_sent_max_retries_plus_one_times(chat: Make
     lmstudio_emulator.script(*[Reply("whole", progress=())] * 4)
     lmstudio_emulator.faults.add("drop", times=2)  # number 10: three sends at most, the client's own included
     assert chat(max_retries=2).invoke("x").content == "whole"
+    lmstudio_emulator.clear_record()
+    lmstudio_emulator.script(*[Reply("whole", progress=())] * 3)
+    fault = lmstudio_emulator.faults.add("drop", times=None)
+    with pytest.raises(ConnectionError):
+        chat(max_retries=2).invoke("x")
+    assert fault.hits == len(predictions(lmstudio_emulator)) == 3
 
 
 def test_max_retries_0_sends_a_request_once(chat: Make, lmstudio_emulator: Emulator) -> None:

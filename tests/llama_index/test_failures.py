@@ -108,25 +108,25 @@ def test_connection_lost_before_the_answer_is_retried(server: Emulator, llm: LMS
     assert llm.chat(ASK).message.content == "Here again."
 
 
-def never_begun(server: Emulator) -> None:
+def drops_before_an_answer(server: Emulator, times: int) -> None:
     """The next predictions lose their socket before the first packet."""
-    server.faults.add("drop", times=3)
+    server.script(*[Reply("At last.", progress=())] * 4)
+    server.faults.add("drop", times=times)
 
 
-def test_request_is_sent_max_retries_plus_one_times(server: Emulator) -> None:
-    quiet = Reply("At last.", progress=())
-    server.script(quiet, quiet, quiet, quiet)
-    never_begun(server)
+def test_request_is_sent_again_until_it_is_answered(server: Emulator) -> None:
+    drops_before_an_answer(server, 3)
     llm = LMStudio(model="emulator/chat", base_url=server.url, max_retries=3)
     assert llm.chat(ASK).message.content == "At last."
+    assert len(creations(server)) == 4
 
 
-def test_max_retries_0_raises_at_once(server: Emulator) -> None:
-    quiet = Reply("At last.", progress=())
-    server.script(quiet, quiet, quiet, quiet)
-    never_begun(server)
+@pytest.mark.parametrize("max_retries", [0, 2])
+def test_unanswered_request_is_sent_max_retries_plus_one_times(server: Emulator, max_retries: int) -> None:
+    drops_before_an_answer(server, 4)
     with pytest.raises(LMStudioDisconnectedError):
-        LMStudio(model="emulator/chat", base_url=server.url, max_retries=0).chat(ASK)
+        LMStudio(model="emulator/chat", base_url=server.url, max_retries=max_retries).chat(ASK)
+    assert len(creations(server)) == max_retries + 1
 
 
 def test_started_prediction_is_never_repeated(server: Emulator) -> None:

@@ -141,7 +141,9 @@ def test_unknown_keys_of_a_history_are_stripped() -> None:
 
 
 @needs_shared
-@pytest.mark.parametrize("name", transcripts.names())
+@pytest.mark.parametrize(
+    "name", [name for name in transcripts.names() if transcripts.client_frames(name, "channelCreate", "predict")]
+)
 def test_recorded_histories_survive_reading_and_writing(name: str) -> None:
     for frame in transcripts.client_frames(name, "channelCreate", "predict"):
         history = frame["creationParameter"]["history"]

@@ -135,7 +135,9 @@ def test_given_schema_shares_no_object_with_the_sent_one() -> None:
 @needs_shared
 @pytest.mark.parametrize("name", ["structured.js20", "structured.py16"])
 def test_recorded_schemas_of_the_official_sdks_are_sent_equally(name: str) -> None:
-    for sent in transcripts.settings(name, "predict"):
+    recorded = transcripts.settings(name, "predict")
+    assert recorded
+    for sent in recorded:
         assert structured_value(sent["llm.prediction.structured"]) == closed(sent["llm.prediction.structured"])
 
 

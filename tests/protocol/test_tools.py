@@ -270,7 +270,9 @@ def test_tool_fields_are_valid_by_the_schema() -> None:
 @needs_shared
 @pytest.mark.parametrize("name", ["act.js20", "act.py16", "act_parallel.js20", "act_parallel.py16", "toolfail.js20"])
 def test_recorded_tools_of_the_official_sdks_are_sent_equally(name: str) -> None:
-    for sent in transcripts.settings(name, "predict"):
+    recorded = transcripts.settings(name, "predict")
+    assert recorded
+    for sent in recorded:
         tools = sent["llm.prediction.tools"].get("tools", [])
         assert [wire_tool(tool) for tool in tools] == closed(tools)
         for tool in tools:

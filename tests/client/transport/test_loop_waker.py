@@ -25,40 +25,40 @@ async def test_scheduled_calls_run_in_order_after_one_wake_up(monkeypatch: pytes
         return call_soon(*arguments)
 
     monkeypatch.setattr(loop, "call_soon_threadsafe", count)
-    bell, made, done = LoopWaker(), list[int](), asyncio.Event()
+    waker, made, done = LoopWaker(), list[int](), asyncio.Event()
     for number in range(5):
-        bell.schedule(loop, partial(made.append, number))
-    bell.schedule(loop, done.set)
+        waker.schedule(loop, partial(made.append, number))
+    waker.schedule(loop, done.set)
     await done.wait()
     assert (made, len(wake_ups)) == ([0, 1, 2, 3, 4], 1)
 
 
 async def test_call_scheduled_by_a_call_runs() -> None:
-    loop, bell, done = asyncio.get_running_loop(), LoopWaker(), asyncio.Event()
-    bell.schedule(loop, lambda: bell.schedule(loop, lambda: bell.schedule(loop, done.set)))
+    loop, waker, done = asyncio.get_running_loop(), LoopWaker(), asyncio.Event()
+    waker.schedule(loop, lambda: waker.schedule(loop, lambda: waker.schedule(loop, done.set)))
     await done.wait()
 
 
 async def test_failing_call_is_reported_and_the_others_run() -> None:
-    loop, bell, done = asyncio.get_running_loop(), LoopWaker(), asyncio.Event()
+    loop, waker, done = asyncio.get_running_loop(), LoopWaker(), asyncio.Event()
     reported: list[dict[str, Any]] = []
     loop.set_exception_handler(lambda _, context: reported.append(context))
 
     def fail() -> None:
         raise RuntimeError("on purpose")
 
-    bell.schedule(loop, fail)
-    bell.schedule(loop, done.set)
+    waker.schedule(loop, fail)
+    waker.schedule(loop, done.set)
     await done.wait()
     assert [str(context["exception"]) for context in reported] == ["on purpose"]
 
 
 def test_closed_loop_is_not_woken() -> None:
-    loop, bell = asyncio.new_event_loop(), LoopWaker()
+    loop, waker = asyncio.new_event_loop(), LoopWaker()
     loop.close()
     for _ in range(2):
-        bell.schedule(loop, lambda: pytest.fail("nobody is there to call this"))
-    assert not bell._due
+        waker.schedule(loop, lambda: pytest.fail("a closed loop makes no call"))
+    assert not waker._due
 
 
 async def test_loop_has_one_waker() -> None:
@@ -66,7 +66,7 @@ async def test_loop_has_one_waker() -> None:
 
 
 async def test_no_call_scheduled_by_many_threads_is_lost() -> None:
-    loop, bell, done = asyncio.get_running_loop(), LoopWaker(), asyncio.Event()
+    loop, waker, done = asyncio.get_running_loop(), LoopWaker(), asyncio.Event()
     made: list[int] = []
 
     def count(number: int) -> None:
@@ -74,11 +74,11 @@ async def test_no_call_scheduled_by_many_threads_is_lost() -> None:
         if len(made) == 8000:
             done.set()
 
-    def ring(first: int) -> None:
+    def schedule(first: int) -> None:
         for number in range(first, first + 1000):
-            bell.schedule(loop, partial(count, number))
+            waker.schedule(loop, partial(count, number))
 
-    threads = [threading.Thread(target=ring, args=(first,)) for first in range(0, 8000, 1000)]
+    threads = [threading.Thread(target=schedule, args=(first,)) for first in range(0, 8000, 1000)]
     for thread in threads:
         thread.start()
     await done.wait()
