@@ -69,7 +69,7 @@ def _run(plan: list[Task], rounds: int, ours: Path | None) -> Measured:
                 if number and not task.every_round:
                     continue
                 for kind, outcome in zip(task.kinds, _measure(task, pythons[task.environment], port), strict=False):
-                    _tell(f"round {number + 1}/{rounds} {kind}: {task.name}: {_brief(outcome)}")
+                    _print(f"round {number + 1}/{rounds} {kind}: {task.name}: {_brief(outcome)}")
                     measured.setdefault(kind, {}).setdefault(task.name, []).append(outcome)
     return measured
 
@@ -87,10 +87,10 @@ def _measure(task: Task, python: Path, port: int) -> list[dict[str, Any]]:
             command, check=False, cwd=_ROOT, capture_output=True, text=True, timeout=_PATIENCE
         )
     except subprocess.TimeoutExpired:
-        _tell(f"{task.name}: did not finish within {_PATIENCE} s")
+        _print(f"{task.name}: did not finish within {_PATIENCE} s")
         return []
     if done.returncode:
-        _tell(f"{task.name}: did not finish\n{done.stderr[-2000:]}")
+        _print(f"{task.name}: did not finish\n{done.stderr[-2000:]}")
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
@@ -179,14 +179,14 @@ def _write(results: dict[str, Any], out: Path, python: Path) -> None:
         command = [str(python), "-m", "benchmarks.picture", str((out / "results.json").resolve())]
         command.append(str((out / "results.png").resolve()))
         subprocess.run(command, cwd=_ROOT, check=True)  # noqa: S603
-    _tell(page)
+    _print(page)
 
 
 def _brief(outcome: dict[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in outcome.items() if isinstance(value, (int, float)))
 
 
-def _tell(line: str) -> None:
+def _print(line: str) -> None:
     print(line, flush=True)  # noqa: T201  # a program, and it takes minutes
 
 

@@ -26,8 +26,8 @@ _SUITES: dict[str, tuple[str, ...]] = {
     "lmstudio-suite": ("lmstudio", "pytest<9", "pytest-asyncio", "pytest-subtests", "pydantic"),
 }
 
-# What the table names with its version.
-_TOLD = (
+# The packages whose versions the table names.
+_REPORTED = (
     "lmstudio-integrations",
     "websockets",
     "uvloop",
@@ -100,6 +100,6 @@ def versions(python: Path) -> dict[str, str]:
         "    except PackageNotFoundError: pass\n"
         "print(json.dumps(found))"
     )
-    done = subprocess.run([str(python), "-c", code, *_TOLD], check=True, capture_output=True, text=True)  # noqa: S603
+    done = subprocess.run([str(python), "-c", code, *_REPORTED], check=True, capture_output=True, text=True)  # noqa: S603
     found: dict[str, str] = json.loads(done.stdout)
     return found

@@ -29,14 +29,14 @@ from .formats import (
 from .workload import MODEL, Workload, dump
 
 
-class Visitor(asyncio.Protocol):
+class Connection(asyncio.Protocol):
     """One connection: HTTP, until it becomes a WebSocket."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport
         self._buffer = b""
         self._socket: ServerProtocol | None = None
-        self._conversation = Conversation(self)
+        self._lmstudio = LMStudioProtocol(self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -69,9 +69,9 @@ class Visitor(asyncio.Protocol):
         for event in socket.events_received():
             if isinstance(event, Request):
                 socket.send_response(socket.accept(event))
-                self._conversation.namespace = event.path.lstrip("/")
+                self._lmstudio.namespace = event.path.lstrip("/")
             elif isinstance(event, Frame) and event.opcode in (Opcode.TEXT, Opcode.BINARY):
-                self._conversation.read(json.loads(bytes(event.data)))
+                self._lmstudio.read(json.loads(bytes(event.data)))
         for out in socket.data_to_send():
             if out:
                 self.write(out)
@@ -104,11 +104,11 @@ class Visitor(asyncio.Protocol):
         self.write(head.encode() + payload)
 
 
-class Conversation:
+class LMStudioProtocol:
     """LM Studio's protocol on one socket, as far as clients need it for predictions and embeddings."""
 
-    def __init__(self, visitor: Visitor) -> None:
-        self._write = visitor.write
+    def __init__(self, connection: Connection) -> None:
+        self._write = connection.write
         self._authenticated = False
         self._gathered: list[list[bytes]] = []
         self.namespace = ""
@@ -166,7 +166,7 @@ class Conversation:
 
 async def serve() -> None:
     """Serve until the process is ended; the port is the first line of output."""
-    server = await asyncio.get_running_loop().create_server(Visitor, "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(Connection, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)  # noqa: T201  # the parent process reads the port
     async with server:
         await server.serve_forever()

@@ -13,7 +13,7 @@ from lmstudio_integrations.client.transport import bounds
 from lmstudio_integrations.errors import LMStudioError, LMStudioLimitError, LMStudioTimeoutError
 
 from .checks import Check
-from .server import CHAT, FRAGMENTS, TEXT, Disturbance, Message, Place, Plan, RawServer, frame_bytes
+from .server import CHAT, FRAGMENTS, TEXT, Disturbance, FaultSite, Message, Plan, RawServer, frame_bytes
 from .ways import WAYS, Seen, Way
 
 __all__ = ["CHECKS"]
@@ -44,23 +44,23 @@ def _error(work: Callable[[], object]) -> LMStudioError:
     return error
 
 
-async def _claims_a_terabyte(place: Place) -> None:
-    await place.peer.write(frame_bytes(b"x", length=2**40))
+async def _claims_a_terabyte(site: FaultSite) -> None:
+    await site.peer.write(frame_bytes(b"x", length=2**40))
 
 
-async def _never_ends_a_frame(place: Place) -> None:
-    await place.peer.write(frame_bytes(b'{"type": "channelSend", "text": "', length=100 * 2**20))
+async def _never_ends_a_frame(site: FaultSite) -> None:
+    await site.peer.write(frame_bytes(b'{"type": "channelSend", "text": "', length=100 * 2**20))
     with contextlib.suppress(ConnectionError):
         while True:
-            await place.peer.write(b"x" * 100)
+            await site.peer.write(b"x" * 100)
             await asyncio.sleep(0.01)
 
 
-async def _never_ends_a_message(place: Place) -> None:
-    await place.peer.frame(b'"', 1, fin=False)
+async def _never_ends_a_message(site: FaultSite) -> None:
+    await site.peer.frame(b'"', 1, fin=False)
     with contextlib.suppress(ConnectionError):
         while True:
-            await place.peer.frame(b"x" * 10_000, 0, fin=False)
+            await site.peer.frame(b"x" * 10_000, 0, fin=False)
             await asyncio.sleep(0)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from .server import Disturbance, Place, RawServer, Stop, fragment, frame_bytes, success
+from .server import Disturbance, FaultSite, RawServer, Stop, fragment, frame_bytes, success
 
 __all__ = ["CHANNEL", "FAULTS", "Effect", "Fault"]
 
@@ -50,25 +50,25 @@ class Fault:
     once: bool = True
 
 
-async def _never(place: Place) -> None:
+async def _never(site: FaultSite) -> None:
     """Say nothing until the client goes."""
-    if place.id is None or place.endpoint == "embedString":  # this task is the one that reads the socket
-        while await place.peer.reader.read(65536):
+    if site.id is None or site.endpoint == "embedString":  # this task is the one that reads the socket
+        while await site.peer.reader.read(65536):
             pass
         raise Stop
     await asyncio.Event().wait()
 
 
 def _closing(code: int | None) -> Disturbance:
-    async def act(place: Place) -> None:
-        await place.peer.frame(b"" if code is None else code.to_bytes(2, "big") + b"bye", 8)
+    async def act(site: FaultSite) -> None:
+        await site.peer.frame(b"" if code is None else code.to_bytes(2, "big") + b"bye", 8)
         raise Stop
 
     return act
 
 
-async def _end_of_stream(place: Place) -> None:
-    place.peer.writer.close()
+async def _end_of_stream(site: FaultSite) -> None:
+    site.peer.writer.close()
     raise Stop
 
 
@@ -76,22 +76,22 @@ async def _end_of_stream(place: Place) -> None:
 _BEFORE_RESET = 0.05
 
 
-async def _reset(place: Place) -> None:
+async def _reset(site: FaultSite) -> None:
     await asyncio.sleep(_BEFORE_RESET)
-    place.peer.reset()
+    site.peer.reset()
     raise Stop
 
 
-async def _half_open(place: Place) -> None:
+async def _half_open(site: FaultSite) -> None:
     """Nothing more is written, not even pongs, but the socket stays."""
-    place.peer.silent = True
-    place.peer.writer.write = lambda data: None  # type: ignore[method-assign]
-    await _never(place)
+    site.peer.silent = True
+    site.peer.writer.write = lambda data: None  # type: ignore[method-assign]
+    await _never(site)
 
 
-async def _stop(place: Place) -> None:
-    place.server.stopping += 1
-    place.server.spawn(_stop_and_return(place.server))
+async def _stop(site: FaultSite) -> None:
+    site.server.stopping += 1
+    site.server.spawn(_stop_and_return(site.server))
     raise Stop
 
 
@@ -105,99 +105,99 @@ async def _stop_and_return(server: RawServer) -> None:
 def _saying(*messages: Any, opcode: int = 1) -> Disturbance:
     """Frames between those of the answer: documents, text that is none, or bytes."""
 
-    async def act(place: Place) -> None:
+    async def act(site: FaultSite) -> None:
         for message in messages:
-            made = message(place) if callable(message) else message
+            made = message(site) if callable(message) else message
             payload = (
                 made if isinstance(made, bytes) else (made if isinstance(made, str) else json.dumps(made)).encode()
             )
-            await place.peer.frame(payload, opcode)
+            await site.peer.frame(payload, opcode)
 
     return act
 
 
 def _raw(data: bytes, *, ends: bool = False) -> Disturbance:
-    async def act(place: Place) -> None:
-        await place.peer.write(data)
+    async def act(site: FaultSite) -> None:
+        await site.peer.write(data)
         if ends:
-            await _never(place)
+            await _never(site)
 
     return act
 
 
-def _then(*actions: Callable[[Place], Coroutine[Any, Any, Any]]) -> Disturbance:
-    async def act(place: Place) -> None:
+def _then(*actions: Callable[[FaultSite], Coroutine[Any, Any, Any]]) -> Disturbance:
+    async def act(site: FaultSite) -> None:
         for action in actions:
-            await action(place)
+            await action(site)
 
     return act
 
 
-def _send(packet: Any) -> Callable[[Place], Coroutine[Any, Any, None]]:
-    return lambda place: place.send(packet)
+def _send(packet: Any) -> Callable[[FaultSite], Coroutine[Any, Any, None]]:
+    return lambda site: site.send(packet)
 
 
 def _without_answer(act: Disturbance) -> Disturbance:
-    async def run(place: Place) -> None:
-        await act(place)
+    async def run(site: FaultSite) -> None:
+        await act(site)
         raise Stop
 
     return run
 
 
-async def _close(place: Place) -> None:
-    await place.close()
+async def _close(site: FaultSite) -> None:
+    await site.close()
 
 
 def _fail(error: Any) -> Disturbance:
-    async def act(place: Place) -> None:
-        await place.fail(error)
+    async def act(site: FaultSite) -> None:
+        await site.fail(error)
         raise Stop
 
     return act
 
 
-def _for_ever(make: Callable[[Place], Any], opcode: int = 1) -> Disturbance:
+def _for_ever(make: Callable[[FaultSite], Any], opcode: int = 1) -> Disturbance:
     """Junk without an end, a thousand frames a second, and never a packet that shows progress."""
 
-    async def flood(place: Place) -> None:
+    async def flood(site: FaultSite) -> None:
         with contextlib.suppress(ConnectionError, OSError):
             while True:
                 for _ in range(10):
-                    made = make(place)
-                    await place.peer.frame(made if isinstance(made, bytes) else json.dumps(made).encode(), opcode)
+                    made = make(site)
+                    await site.peer.frame(made if isinstance(made, bytes) else json.dumps(made).encode(), opcode)
                 await asyncio.sleep(0.01)
 
-    async def act(place: Place) -> None:
-        place.server.spawn(flood(place))
+    async def act(site: FaultSite) -> None:
+        site.server.spawn(flood(site))
         raise Stop
 
     return act
 
 
-async def _byte_by_byte(place: Place) -> None:
-    place.peer.byte_by_byte = True
+async def _byte_by_byte(site: FaultSite) -> None:
+    site.peer.byte_by_byte = True
 
 
-async def _late(place: Place) -> None:
+async def _late(site: FaultSite) -> None:
     await asyncio.sleep(0.15)
 
 
-async def _in_pieces(place: Place) -> None:
+async def _in_pieces(site: FaultSite) -> None:
     """A harmless message in three WebSocket fragments, with a ping between."""
     text = json.dumps({"type": "someNewMessage", "text": "日本" * 50}).encode()
-    await place.peer.frame(text[:20], 1, fin=False)
-    await place.peer.frame(b"ping", 9)
-    await place.peer.frame(text[20:61], 0, fin=False)
-    await place.peer.frame(text[61:], 0)
+    await site.peer.frame(text[:20], 1, fin=False)
+    await site.peer.frame(b"ping", 9)
+    await site.peer.frame(text[20:61], 0, fin=False)
+    await site.peer.frame(text[61:], 0)
 
 
 def _http(status: str, headers: str = "") -> Disturbance:
-    async def act(place: Place) -> None:
-        await place.peer.write(
+    async def act(site: FaultSite) -> None:
+        await site.peer.write(
             f"HTTP/1.1 {status}\r\n{headers}Content-Length: 2\r\nConnection: close\r\n\r\n{{}}".encode()
         )
-        place.peer.writer.close()
+        site.peer.writer.close()
         raise Stop
 
     return act
@@ -206,32 +206,32 @@ def _http(status: str, headers: str = "") -> Disturbance:
 def _unauthenticated(*messages: Any, opcode: int = 1) -> Disturbance:
     """In place of the reply to the authentication."""
 
-    async def act(place: Place) -> None:
-        await _saying(*messages, opcode=opcode)(place)
-        await _never(place)
+    async def act(site: FaultSite) -> None:
+        await _saying(*messages, opcode=opcode)(site)
+        await _never(site)
 
     return act
 
 
-async def _refuse(place: Place) -> None:
-    await place.peer.send({"success": False, "error": "Invalid passkey"})
-    await place.peer.frame(b"", 8)
+async def _refuse(site: FaultSite) -> None:
+    await site.peer.send({"success": False, "error": "Invalid passkey"})
+    await site.peer.frame(b"", 8)
     raise Stop
 
 
-def _warning(kind: str | None, text: Callable[[Place], str]) -> Callable[[Place], Any]:
-    return lambda place: (
-        {"type": "communicationWarning", "warning": text(place)} | ({} if kind is None else {"kind": kind})
+def _warning(kind: str | None, text: Callable[[FaultSite], str]) -> Callable[[FaultSite], Any]:
+    return lambda site: (
+        {"type": "communicationWarning", "warning": text(site)} | ({} if kind is None else {"kind": kind})
     )
 
 
-def _rejection(place: Place) -> str:
+def _rejection(site: FaultSite) -> str:
     return (
-        f"Received invalid parameter for {'rpcCall' if place.is_rpc else 'channel'}, endpointName = {place.endpoint}, …"
+        f"Received invalid parameter for {'rpcCall' if site.is_rpc else 'channel'}, endpointName = {site.endpoint}, …"
     )
 
 
-def _late_cancel(place: Place) -> str:
+def _late_cancel(site: FaultSite) -> str:
     return "Received channelSend for unknown channel, channelId = 77"
 
 
@@ -247,8 +247,8 @@ _AFTER = ("after_final", "after_close")
 _FINAL = ("before_final",)
 
 
-def _id_of(value: Any) -> Callable[[Place], Any]:
-    return lambda place: {"type": "channelSend", "channelId": value, "message": fragment("FOREIGN")}
+def _id_of(value: Any) -> Callable[[FaultSite], Any]:
+    return lambda site: {"type": "channelSend", "channelId": value, "message": fragment("FOREIGN")}
 
 
 FAULTS: tuple[Fault, ...] = (
@@ -413,7 +413,7 @@ FAULTS: tuple[Fault, ...] = (
         _AFTER,
     ),
     Fault("duplicate close", Effect.HARMLESS, _then(_close, _close), _AFTER),
-    Fault("error after the end", Effect.HARMLESS, _then(lambda place: place.fail(_ERROR)), _AFTER),
+    Fault("error after the end", Effect.HARMLESS, _then(lambda site: site.fail(_ERROR)), _AFTER),
     # Warnings
     Fault("rejected by a warning", Effect.REJECTED, _without_answer(_saying(_warning(None, _rejection)))),
     Fault("warning of a late cancel", Effect.HARMLESS, _saying(_warning("channelUnknown", _late_cancel))),
@@ -428,14 +428,14 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "unknown packets for ever",
         Effect.SILENT,
-        _for_ever(lambda place: place.wrapped({"type": "someNewPacket"})),
+        _for_ever(lambda site: site.wrapped({"type": "someNewPacket"})),
         CHANNEL,
     ),
     Fault("unknown messages for ever", Effect.SILENT, _for_ever(lambda _: {"type": "someNewMessage"})),
     Fault(
         "progress for ever that is none",
         Effect.SILENT,
-        _for_ever(lambda place: place.wrapped(place.sample())),
+        _for_ever(lambda site: site.wrapped(site.sample())),
         ("load", "load_mid", "before_first", "prompt"),
     ),
     Fault("pings for ever", Effect.SILENT, _for_ever(lambda _: b"ping", 9)),

@@ -29,7 +29,7 @@ from lmstudio_integrations.client.images import ImagePart
 from lmstudio_integrations.client.transport.thread import io_thread
 
 from .checks import Check
-from .server import CHAT, TEXT, Place, Plan, RawServer, Stop
+from .server import CHAT, TEXT, FaultSite, Plan, RawServer, Stop
 
 __all__ = ["CHECKS"]
 
@@ -111,45 +111,45 @@ def _all_logs() -> Iterator[io.StringIO]:
             logging.getLogger(name).setLevel(level)
 
 
-async def _refuse(place: Place) -> None:
-    await place.peer.send({"success": False, "error": f"no {TOKEN} here, {NAME}, {PASSKEY}"})
-    await _never(place)
+async def _refuse(site: FaultSite) -> None:
+    await site.peer.send({"success": False, "error": f"no {TOKEN} here, {NAME}, {PASSKEY}"})
+    await _never(site)
 
 
-async def _close_with_token(place: Place) -> None:
-    await place.peer.frame((1008).to_bytes(2, "big") + f"bad token {TOKEN}".encode(), 8)
+async def _close_with_token(site: FaultSite) -> None:
+    await site.peer.frame((1008).to_bytes(2, "big") + f"bad token {TOKEN}".encode(), 8)
     raise Stop
 
 
-async def _fail_with_token(place: Place) -> None:
+async def _fail_with_token(site: FaultSite) -> None:
     raise Stop
 
 
-async def _never(place: Place) -> None:
-    while place.id is None and await place.peer.reader.read(65536):
+async def _never(site: FaultSite) -> None:
+    while site.id is None and await site.peer.reader.read(65536):
         pass
     raise Stop
 
 
-async def _proxy_text(place: Place) -> None:
+async def _proxy_text(site: FaultSite) -> None:
     body = f"<p>bad token {TOKEN}</p>"
     head = f"HTTP/1.1 403 No {TOKEN}\r\nX-Seen: {TOKEN}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-    await place.peer.write((head + body).encode())
-    place.peer.writer.close()
+    await site.peer.write((head + body).encode())
+    site.peer.writer.close()
     raise Stop
 
 
 def _answers(head: str) -> Any:
-    async def act(place: Place) -> None:
-        await place.peer.write(f"{head}\r\n\r\n".encode())
-        place.peer.writer.close()
+    async def act(site: FaultSite) -> None:
+        await site.peer.write(f"{head}\r\n\r\n".encode())
+        site.peer.writer.close()
         raise Stop
 
     return act
 
 
-async def _reset(place: Place) -> None:
-    place.peer.reset()
+async def _reset(site: FaultSite) -> None:
+    site.peer.reset()
     raise Stop
 
 
@@ -306,11 +306,11 @@ _PROXY_ANSWERS: dict[str, tuple[bytes | None, str]] = {
 def _password_of_an_address(way: str, make: Callable[[str], object]) -> Check:
     """``make(url)`` asks a reverse proxy with a user and a password in its address."""
 
-    async def repeat(place: Place) -> None:
+    async def repeat(site: FaultSite) -> None:
         body = f"<p>{_SHOWS}</p>"
         head = f'HTTP/1.1 401 No {_SHOWS}\r\nWWW-Authenticate: Basic realm="{_SHOWS}"\r\n'
-        await place.peer.write(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
-        place.peer.writer.close()
+        await site.peer.write(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+        site.peer.writer.close()
         raise Stop
 
     def check() -> None:
@@ -474,10 +474,10 @@ def _texts_of(key: object) -> Iterator[str]:
 def not_after_a_redirect() -> None:
     """A redirect of the handshake is not followed, and no token goes anywhere."""
 
-    async def redirect(place: Place) -> None:
+    async def redirect(site: FaultSite) -> None:
         head = f"HTTP/1.1 302 Found\r\nLocation: {other.url}/llm\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-        await place.peer.write(head.encode())
-        place.peer.writer.close()
+        await site.peer.write(head.encode())
+        site.peer.writer.close()
         raise Stop
 
     with RawServer() as server, RawServer() as other:

@@ -96,7 +96,7 @@ class Stop(Exception):  # noqa: N818  # no error: control flow of the server
 class Disturbance(Protocol):
     """What is done at a moment. Raises ``Stop`` if the channel says nothing more."""
 
-    async def __call__(self, place: Place) -> None: ...
+    async def __call__(self, site: FaultSite) -> None: ...
 
 
 @dataclass
@@ -110,7 +110,7 @@ class Plan:
 
 
 @dataclass(eq=False)
-class Place:
+class FaultSite:
     """Where a disturbance happens: on a socket, and on one of its channels or calls if there is one yet."""
 
     server: RawServer
@@ -166,7 +166,7 @@ class Peer:
             for event in self._protocol.events_received():
                 if isinstance(event, Request):
                     self.namespace = event.path.split("?")[0].rsplit("/", 1)[-1]
-                    await self.server.at("upgrade", Place(self.server, self))
+                    await self.server.at("upgrade", FaultSite(self.server, self))
                     self._protocol.send_response(self._protocol.accept(event))
                     await self._flush()
                     return
@@ -269,7 +269,7 @@ class RawServer:
         self.counts: Counter[str] = Counter()
         self.embedded: Counter[str] = Counter()
         self.peers: set[Peer] = set()
-        self.open_channels: set[Place] = set()
+        self.open_channels: set[FaultSite] = set()
         self.port = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="raw-server", daemon=True)
@@ -367,7 +367,7 @@ class RawServer:
     async def _talk(self, peer: Peer) -> None:
         messages = peer.messages()
         await anext(messages)
-        await self.at("auth", Place(self, peer))
+        await self.at("auth", FaultSite(self, peer))
         await peer.send({"success": True})
         tasks: set[asyncio.Task[Any]] = set()
         try:
@@ -385,28 +385,30 @@ class RawServer:
                 event.set()
             return
         if kind == "channelCreate":
-            place = Place(self, peer, message["channelId"], endpoint=message["endpoint"])
+            site = FaultSite(self, peer, message["channelId"], endpoint=message["endpoint"])
             work = self._load if message["endpoint"] in ("getOrLoad", "loadModel") else self._open
             peer.cancelled[message["channelId"]] = asyncio.Event()
-            task = self.spawn(self._quietly(work, place, message["creationParameter"]))
+            task = self.spawn(self._quietly(work, site, message["creationParameter"]))
         elif kind == "rpcCall":
-            place = Place(self, peer, message["callId"], is_rpc=True, endpoint=message["endpoint"])
+            site = FaultSite(self, peer, message["callId"], is_rpc=True, endpoint=message["endpoint"])
             if message["endpoint"] == "embedString":
-                await self._quietly(self._embed, place, message["parameter"])
+                await self._quietly(self._embed, site, message["parameter"])
                 return
-            task = self.spawn(self._quietly(self._answer, place, message.get("parameter")))
+            task = self.spawn(self._quietly(self._answer, site, message.get("parameter")))
         else:
             return
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
     @staticmethod
-    async def _quietly(work: Callable[[Place, Any], Coroutine[Any, Any, None]], place: Place, parameter: Any) -> None:
+    async def _quietly(
+        work: Callable[[FaultSite, Any], Coroutine[Any, Any, None]], site: FaultSite, parameter: Any
+    ) -> None:
         # The coroutine is made here: a task that is cancelled before its first step would leave it never awaited.
         with contextlib.suppress(ConnectionError, OSError, Stop):
-            await work(place, parameter)
+            await work(site, parameter)
 
-    async def at(self, moment: str, place: Place) -> None:
+    async def at(self, moment: str, site: FaultSite) -> None:
         """Disturb, if the plan says so."""
         plan = self.plan
         if plan is None or plan.moment != moment or plan.hits >= plan.times:
@@ -414,46 +416,46 @@ class RawServer:
         with self._changed:
             plan.hits += 1
             self._changed.notify_all()
-        await plan.act(place)
+        await plan.act(site)
 
     # Endpoints
 
-    async def _load(self, place: Place, creation: Message) -> None:
+    async def _load(self, site: FaultSite, creation: Message) -> None:
         key = creation.get("identifier") or creation.get("modelKey")
         info = self.instance(str(key))
-        await self.at("load", place)
-        if place.endpoint == "loadModel":
-            await place.send({"type": "resolved", "info": info})
-            await place.send({"type": "progress", "progress": 0.5})
-            await self.at("load_mid", place)
-            await place.send({"type": "success", "info": info})
+        await self.at("load", site)
+        if site.endpoint == "loadModel":
+            await site.send({"type": "resolved", "info": info})
+            await site.send({"type": "progress", "progress": 0.5})
+            await self.at("load_mid", site)
+            await site.send({"type": "success", "info": info})
         else:
-            await place.send({"type": "startLoading", "identifier": key, "info": info})
-            await place.send({"type": "loadProgress", "progress": 0.5})
-            await self.at("load_mid", place)
-            await place.send({"type": "loadProgress", "progress": 1})
-            await place.send({"type": "loadSuccess", "info": info})
-        await self.at("load_final", place)
-        await place.close()
+            await site.send({"type": "startLoading", "identifier": key, "info": info})
+            await site.send({"type": "loadProgress", "progress": 0.5})
+            await self.at("load_mid", site)
+            await site.send({"type": "loadProgress", "progress": 1})
+            await site.send({"type": "loadSuccess", "info": info})
+        await self.at("load_final", site)
+        await site.close()
 
-    async def _open(self, place: Place, creation: Message) -> None:
-        self.open_channels.add(place)
+    async def _open(self, site: FaultSite, creation: Message) -> None:
+        self.open_channels.add(site)
         try:
-            await self._predict(place, creation)
+            await self._predict(site, creation)
         finally:
-            self.open_channels.discard(place)
+            self.open_channels.discard(site)
 
-    async def _predict(self, place: Place, creation: Message) -> None:
-        assert place.id is not None
-        cancelled = place.peer.cancelled[place.id]
-        await self.at("before_first", place)
-        await place.send(progress(2))
-        await self.at("prompt", place)
-        await place.send(progress(10))
+    async def _predict(self, site: FaultSite, creation: Message) -> None:
+        assert site.id is not None
+        cancelled = site.peer.cancelled[site.id]
+        await self.at("before_first", site)
+        await site.send(progress(2))
+        await self.at("prompt", site)
+        await site.send(progress(10))
         stop_reason = "eosFound"
         for number, content in enumerate(self.fragments(creation)):
             if number == 3:
-                await self.at("fragments", place)
+                await self.at("fragments", site)
             if number % 20 == 19:
                 await asyncio.sleep(0)  # a cancel may have come
             if self.pace:
@@ -462,39 +464,39 @@ class RawServer:
             if cancelled.is_set():
                 stop_reason = "userStopped"
                 break
-            await place.send(fragment(content))
+            await site.send(fragment(content))
         if _wants_tool(creation) and stop_reason == "eosFound":
             stop_reason = "toolCalls"
-            await self._call_tool(place)
-        await self.at("before_final", place)
-        await place.send(success(stop_reason))
-        await self.at("after_final", place)
-        await place.close()
-        await self.at("after_close", place)
-        place.peer.cancelled.pop(place.id, None)
+            await self._call_tool(site)
+        await self.at("before_final", site)
+        await site.send(success(stop_reason))
+        await self.at("after_final", site)
+        await site.close()
+        await self.at("after_close", site)
+        site.peer.cancelled.pop(site.id, None)
 
-    async def _call_tool(self, place: Place) -> None:
-        await place.send({"type": "toolCallGenerationStart", "toolCallId": "call-1"})
-        await place.send({"type": "toolCallGenerationNameReceived", "name": TOOL})
+    async def _call_tool(self, site: FaultSite) -> None:
+        await site.send({"type": "toolCallGenerationStart", "toolCallId": "call-1"})
+        await site.send({"type": "toolCallGenerationNameReceived", "name": TOOL})
         for number, content in enumerate(ARGUMENT_FRAGMENTS):
             if number == 1:
-                await self.at("tool", place)
-            await place.send({"type": "toolCallGenerationArgumentFragmentGenerated", "content": content})
+                await self.at("tool", site)
+            await site.send({"type": "toolCallGenerationArgumentFragmentGenerated", "content": content})
         request = {"type": "function", "id": "call-1", "name": TOOL, "arguments": ARGUMENTS}
-        await place.send({"type": "toolCallGenerationEnd", "toolCallRequest": request, "rawContent": "raw"})
+        await site.send({"type": "toolCallGenerationEnd", "toolCallRequest": request, "rawContent": "raw"})
 
-    async def _embed(self, place: Place, parameter: Message) -> None:
+    async def _embed(self, site: FaultSite, parameter: Message) -> None:
         text = parameter["inputString"]
         self.embedded[text] += 1
-        await self.at("before_first", place)
+        await self.at("before_first", site)
         if text.endswith("3"):
-            await self.at("answers", place)
-        await place.send({"embedding": vector(text)})
+            await self.at("answers", site)
+        await site.send({"embedding": vector(text)})
         if text.endswith("7"):
-            await self.at("after_final", place)
+            await self.at("after_final", site)
 
-    async def _answer(self, place: Place, parameter: Any) -> None:
-        await self.at("rpc", place)
+    async def _answer(self, site: FaultSite, parameter: Any) -> None:
+        await self.at("rpc", site)
         answers: dict[str, Any] = {
             "getModelInfo": self.instance(CHAT),
             "version": {"version": "0.4.0", "build": 1},
@@ -505,11 +507,11 @@ class RawServer:
             "getLoadConfig": {"fields": []},
             "getInstanceProcessingState": {"status": "idle", "queued": 0},
         }
-        if place.endpoint in answers:
-            await place.send(answers[place.endpoint])
+        if site.endpoint in answers:
+            await site.send(answers[site.endpoint])
         else:
-            warning = f"Received rpcCall for unknown endpoint, endpoint = {place.endpoint}"
-            await place.peer.send({"type": "communicationWarning", "warning": warning})
+            warning = f"Received rpcCall for unknown endpoint, endpoint = {site.endpoint}"
+            await site.peer.send({"type": "communicationWarning", "warning": warning})
 
 
 def _wants_tool(creation: Message) -> bool:

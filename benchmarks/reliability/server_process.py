@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from .server import Message, Place, RawServer
+from .server import FaultSite, Message, RawServer
 
 __all__ = ["ServerProcess", "answer_of"]
 
@@ -56,15 +56,15 @@ class _LoggingServer(RawServer):
         yield from _pieces(prompt)
         self.note("finished", prompt)
 
-    async def _predict(self, place: Place, creation: Message) -> None:
+    async def _predict(self, site: FaultSite, creation: Message) -> None:
         self.note("asked", creation["history"]["messages"][-1]["content"][0]["text"])
         if self._hold:
             await asyncio.Event().wait()
-        await super()._predict(place, creation)
+        await super()._predict(site, creation)
 
-    async def _embed(self, place: Place, parameter: Message) -> None:
+    async def _embed(self, site: FaultSite, parameter: Message) -> None:
         await asyncio.sleep(self.pace)
-        await super()._embed(place, parameter)
+        await super()._embed(site, parameter)
         self.note("finished", parameter["inputString"])
 
 
