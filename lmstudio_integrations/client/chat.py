@@ -17,7 +17,6 @@ from lmstudio_integrations.client.images import FileSource, ImagePart, image_par
 from lmstudio_integrations.client.result import PredictionResult
 from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.protocol._model import WireModel, to_jsonable
-from lmstudio_integrations.protocol.envelopes import encode
 from lmstudio_integrations.protocol.history import (
     AssistantMessage,
     ChatHistory,
@@ -31,6 +30,7 @@ from lmstudio_integrations.protocol.history import (
     ToolMessage,
     UserMessage,
 )
+from lmstudio_integrations.protocol.json_text import encode
 
 __all__ = ["Chat", "History", "as_history", "encode_history", "read_history"]
 

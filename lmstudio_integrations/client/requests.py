@@ -40,9 +40,9 @@ from lmstudio_integrations.protocol.config_reported import (
     reported_config,
 )
 from lmstudio_integrations.protocol.embedding import EmbedStringResult
-from lmstudio_integrations.protocol.envelopes import encode
 from lmstudio_integrations.protocol.files import UploadFileParameter, UploadFileResult
 from lmstudio_integrations.protocol.history import FilePart
+from lmstudio_integrations.protocol.json_text import encode
 from lmstudio_integrations.protocol.loading import GetOrLoadCreation, LoadModelCreation
 from lmstudio_integrations.protocol.models import ModelInfo, ModelInstanceInfo, check_identifier, query
 from lmstudio_integrations.protocol.repository import (

@@ -1,7 +1,6 @@
-"""What is in the frames around every call, channel and warning (PROTOCOL: "Envelope"): JSON, and errors.
+"""The errors in the frames around calls and channels (PROTOCOL: "Envelope").
 
-One JSON document per WebSocket frame. The client keeps the envelopes themselves as plain dictionaries; their models are
-in ``envelope_models``.
+The client reads the envelopes themselves as plain dictionaries; their models are in ``envelope_models``.
 """
 
 from collections.abc import Mapping
@@ -10,9 +9,8 @@ from typing import Any, Self
 from pydantic import field_validator
 
 from lmstudio_integrations.protocol._model import WireModel
-from lmstudio_integrations.protocol.json_text import decode, encode
 
-__all__ = ["SerializedError", "decode", "encode"]
+__all__ = ["SerializedError"]
 
 
 class SerializedError(WireModel):

@@ -18,7 +18,6 @@ from lmstudio_integrations import Chat, FileHandle, LMStudioValueError, Predicti
 from lmstudio_integrations.client.chat import as_history, encode_history
 from lmstudio_integrations.client.history import PreparedHistory
 from lmstudio_integrations.client.images import ImagePart
-from lmstudio_integrations.protocol.envelopes import encode
 from lmstudio_integrations.protocol.history import (
     ChatHistory,
     SystemMessage,
@@ -26,6 +25,7 @@ from lmstudio_integrations.protocol.history import (
     ToolCallResultPart,
     UserMessage,
 )
+from lmstudio_integrations.protocol.json_text import encode
 from tests.packet_builders import call_end, fragment, read_all, success
 
 IMAGE = FileHandle(name="cat.png", identifier="file-1", size_bytes=5, file_type="image")

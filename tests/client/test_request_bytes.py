@@ -8,7 +8,7 @@ import pytest
 
 from lmstudio_integrations.client import requests
 from lmstudio_integrations.client.images import ImageFile
-from lmstudio_integrations.protocol.envelopes import encode
+from lmstudio_integrations.protocol.json_text import encode
 
 LLM = requests.ModelCalls("llm", "m")
 EMBEDDING = requests.ModelCalls("embedding", "m")

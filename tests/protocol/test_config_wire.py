@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.protocol import config as c
 from lmstudio_integrations.protocol.config_keys import EMBEDDING_LOAD_KEYS, LLM_LOAD_KEYS, PREDICTION_KEYS, KeyRow
-from lmstudio_integrations.protocol.envelopes import encode
+from lmstudio_integrations.protocol.json_text import encode
 from tests.frame_validation import schema, transcripts
 from tests.frame_validation.shared import KEYS_PATH, needs_shared
 from tests.protocol.closed import closed

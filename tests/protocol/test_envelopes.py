@@ -9,7 +9,8 @@ from hypothesis import given
 
 from lmstudio_integrations.errors import LMStudioValueError
 from lmstudio_integrations.protocol.envelope_models import ChannelCreate, ChannelSend, RpcCall, parse_client_message
-from lmstudio_integrations.protocol.envelopes import SerializedError, decode, encode
+from lmstudio_integrations.protocol.envelopes import SerializedError
+from lmstudio_integrations.protocol.json_text import decode, encode
 from tests.frame_validation import transcripts
 from tests.frame_validation.shared import needs_shared
 from tests.protocol.strategies import json_values

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmstudio_integrations.protocol.envelopes import decode, encode
 from lmstudio_integrations.protocol.files import FILE_TYPES, UploadFileResult
 from lmstudio_integrations.protocol.history import (
     AssistantMessage,
@@ -20,6 +19,7 @@ from lmstudio_integrations.protocol.history import (
     ToolMessage,
     UserMessage,
 )
+from lmstudio_integrations.protocol.json_text import decode, encode
 from tests.frame_validation import schema, transcripts
 from tests.frame_validation.shared import SCHEMA_PATH, needs_shared
 from tests.protocol.strategies import json_values, text

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from lmstudio_integrations.errors import LMStudioValueError
-from lmstudio_integrations.protocol.envelopes import encode
+from lmstudio_integrations.protocol.json_text import encode
 from lmstudio_integrations.protocol.tools import (
     ToolDefinition,
     tool_choice_value,

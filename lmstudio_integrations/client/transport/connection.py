@@ -40,7 +40,7 @@ from lmstudio_integrations.errors import (
     LMStudioTimeoutError,
     LMStudioValueError,
 )
-from lmstudio_integrations.protocol.envelopes import encode
+from lmstudio_integrations.protocol.json_text import encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

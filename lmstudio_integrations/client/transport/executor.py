@@ -35,7 +35,7 @@ from lmstudio_integrations.errors import (
     LMStudioTimeoutError,
     LMStudioValueError,
 )
-from lmstudio_integrations.protocol.envelopes import encode
+from lmstudio_integrations.protocol.json_text import encode
 
 if TYPE_CHECKING:
     from lmstudio_integrations.client.images import ImageFile, ImagePart

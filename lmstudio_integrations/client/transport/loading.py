@@ -13,7 +13,7 @@ from lmstudio_integrations.errors import (
     LMStudioIncompleteError,
     server_error,
 )
-from lmstudio_integrations.protocol.envelopes import encode
+from lmstudio_integrations.protocol.json_text import encode
 
 if TYPE_CHECKING:
     from lmstudio_integrations.client.settings import Timeout

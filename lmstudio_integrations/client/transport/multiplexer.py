@@ -32,7 +32,7 @@ from lmstudio_integrations.errors import (
     server_error,
 )
 from lmstudio_integrations.protocol.auth import AuthenticationReply
-from lmstudio_integrations.protocol.envelopes import decode, encode
+from lmstudio_integrations.protocol.json_text import decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

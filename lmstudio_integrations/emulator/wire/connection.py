@@ -29,7 +29,7 @@ from lmstudio_integrations.emulator.wire.calls import (
 from lmstudio_integrations.emulator.wire.not_imitated import not_imitated
 from lmstudio_integrations.protocol import envelope_models as envelopes
 from lmstudio_integrations.protocol.auth import Authentication, AuthenticationReply
-from lmstudio_integrations.protocol.envelopes import decode, encode
+from lmstudio_integrations.protocol.json_text import decode, encode
 
 MAX_WARNINGS = 5
 _SIGNALS = {

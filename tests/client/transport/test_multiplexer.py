@@ -17,7 +17,7 @@ from lmstudio_integrations.errors import (
     LMStudioServerError,
 )
 from lmstudio_integrations.protocol.auth import guest_authentication, token_authentication
-from lmstudio_integrations.protocol.envelopes import encode
+from lmstudio_integrations.protocol.json_text import encode
 from tests.packet_builders import RecordedCall, called, fragment, frame, opened
 
 

@@ -17,7 +17,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from benchmarks.reliability.mutations import mutate
 from lmstudio_integrations.emulator import Emulator
-from lmstudio_integrations.protocol.envelopes import decode, encode
+from lmstudio_integrations.protocol.json_text import decode, encode
 from tests.emulator.raw_client import GUEST, prediction, stack
 
 __all__ = ["problems"]
