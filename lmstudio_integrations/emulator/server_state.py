@@ -111,7 +111,7 @@ class ServerState:
         self.script.extend((model, reply) for reply in replies)
 
     async def next_reply(self, request: PredictionRequest) -> Reply | None:
-        """The next scripted reply, else the reply function's, else the engine's; ``None``: the engine streams.
+        """The next scripted reply, else the reply function's, else the backend's; ``None``: the backend streams.
 
         Raises:
             EndpointError: A strict emulator has no reply, the reply calls a tool that was not offered, or the reply

@@ -1,6 +1,6 @@
-"""The base of everything that travels: pydantic data, snake_case here, camelCase on the wire.
+"""The base classes of all messages: pydantic models, snake_case in Python, camelCase on the wire.
 
-Two rules of LM Studio's wire format live here and nowhere else. A key that is absent is not the same as a key that is
+Two rules of LM Studio's wire format are implemented here only. A key that is absent is not the same as a key that is
 ``null``, so optional attributes that are ``None`` leave no key behind. And its schemas strip keys that they do not
 know, so unknown keys are no error when reading.
 
@@ -80,7 +80,7 @@ def to_camel(name: str) -> str:
 
 
 class WireModel(BaseModel):
-    """Data with a JSON form.
+    """The base of what is sent and received.
 
     ``NULLABLE`` names the attributes that the wire allows to be ``null``; they are written when they were set.
     """
@@ -107,7 +107,7 @@ class WireModel(BaseModel):
 
     @classmethod
     def validate_args(cls, **values: Any) -> Self:
-        """Build one from what a caller passed.
+        """Construct an object from what a user has passed.
 
         Raises:
             LMStudioValueError: a value does not fit; the message names it.
@@ -141,11 +141,11 @@ class WireModel(BaseModel):
 
 
 class LenientModel(WireModel):
-    """What the server sends. An optional attribute of the wrong type takes its default instead of failing."""
+    """The base of what the server sends. An optional attribute of the wrong type gets its default."""
 
     @field_validator("*", mode="wrap")
     @classmethod
-    def _default_where_odd(cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+    def _default_if_invalid(cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
         try:
             return handler(value)
         except ValidationError:

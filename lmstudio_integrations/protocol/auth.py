@@ -1,7 +1,7 @@
 """The first frame in each direction (PROTOCOL: "Authentication").
 
-Nothing may be sent before ``{"success": true}`` has come back: it would be taken for a second authentication and
-dropped without a word.
+Nothing may be sent before ``{"success": true}`` has been received: it would be taken for a second authentication and
+discarded without an answer.
 """
 
 import re
@@ -20,9 +20,11 @@ TOKEN_PATTERN = re.compile(r"sk-lm-([A-Za-z0-9]{8}):([A-Za-z0-9]{20})", re.ASCII
 
 
 class Authentication(WireModel):
-    """Client: its identity. Uploaded files belong to the identifier; its first passkey is binding.
+    """Client: its identity. Uploaded files belong to the identifier.
 
-    It shows nothing of itself, as it stands in local variables and dictionary keys that error trackers record.
+    While an identifier is connected, its further sockets need the passkey of the first.
+
+    Neither is in the repr, because error trackers record local variables and dictionary keys.
     """
 
     auth_version: Literal[1] = 1
@@ -37,13 +39,13 @@ class Authentication(WireModel):
 
     __str__ = __repr__
 
-    def is_in(self, words: str) -> bool:
-        """Whether ``words`` hold a part of it."""
-        return self.client_identifier in words or self.client_passkey in words
+    def is_in(self, text: str) -> bool:
+        """Whether ``text`` contains the identifier or the passkey."""
+        return self.client_identifier in text or self.client_passkey in text
 
-    def remove_from(self, words: str) -> str:
-        """``words`` with each part of it replaced by "…"."""
-        return words.replace(self.client_passkey, "…").replace(self.client_identifier, "…")
+    def remove_from(self, text: str) -> str:
+        """``text`` with identifier and passkey replaced by "…"."""
+        return text.replace(self.client_passkey, "…").replace(self.client_identifier, "…")
 
 
 def _is_true(value: Any) -> bool:

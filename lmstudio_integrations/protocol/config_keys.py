@@ -5,7 +5,7 @@ reads the table, and ``tools/generate_settings.py`` writes from it what type che
 ``config_models``, ``config_dicts`` and ``client/common_settings``. A new setting is a new row and a run of that script
 (and then of ``tools/generate_keywords.py``, for the keywords of the adapters' constructors).
 
-``CHECKBOX`` settings travel as ``{"checked": bool, "value": …}``: a value ``v`` as ``{true, v}``, ``False`` as
+Checkbox settings are sent as ``{"checked": bool, "value": …}``: a value ``v`` as ``{true, v}``, ``False`` as
 ``{false, unchecked_value}``. The unchecked values are those of the official JavaScript SDK.
 """
 

@@ -1,8 +1,8 @@
 """The frames around every call, channel and warning, as models (PROTOCOL: "Envelope").
 
 Ids are integers that the client chooses; a frame that is no valid envelope is dropped by LM Studio without an answer.
-These are for the emulator, which must tell a valid envelope from any other as LM Studio does. The client does without
-them: to import seventeen models takes longer than to import its engine.
+These are for the emulator, which accepts and refuses envelopes as LM Studio does. The client does not import them,
+because seventeen models take long to import.
 """
 
 from collections.abc import Mapping
@@ -69,7 +69,7 @@ class ChannelSend(WireModel):
 
 
 class ChannelAck(WireModel):
-    """Either side, on paper; no known library sends it."""
+    """Either side, by LM Studio's schema; no known library sends it."""
 
     type: Literal["channelAck"] = "channelAck"
     channel_id: WireInt

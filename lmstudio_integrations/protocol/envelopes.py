@@ -14,7 +14,7 @@ __all__ = ["SerializedError"]
 
 
 class SerializedError(WireModel):
-    """An error as LM Studio writes it. Members of the wrong type are dropped; nothing in here is ever fatal.
+    """An error as LM Studio writes it. Members of the wrong type get their default, so that reading never fails.
 
     ``display_data["code"]`` is one of the ``generic.…`` codes; ``stack`` holds paths of the server's machine.
     """
@@ -29,7 +29,7 @@ class SerializedError(WireModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _drop_odd_members(cls, value: Any, info: Any) -> Any:
+    def _default_if_invalid(cls, value: Any, info: Any) -> Any:
         wanted: type = dict if info.field_name in ("error_data", "display_data") else str
         if isinstance(value, wanted):
             return value
@@ -37,5 +37,5 @@ class SerializedError(WireModel):
 
     @classmethod
     def from_any(cls, raw: Any) -> Self:
-        """Read whatever came as an error; what is no object becomes an unknown error."""
+        """Read any JSON value as an error; one that is no object becomes an unknown error."""
         return cls.model_validate(raw if isinstance(raw, Mapping) else {})

@@ -21,7 +21,7 @@ __all__ = [
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
-def _reasonable(text: str) -> str:
+def _valid_identifier(text: str) -> str:
     if not 1 <= len(text.encode("utf-16-le", "surrogatepass")) // 2 <= 1024:
         raise ValueError("must be 1 to 1024 characters long")
     if _CONTROL.search(text):
@@ -31,7 +31,7 @@ def _reasonable(text: str) -> str:
     return text
 
 
-KeyText = Annotated[str, AfterValidator(_reasonable)]
+KeyText = Annotated[str, AfterValidator(_valid_identifier)]
 
 
 def check_identifier(text: str) -> str:
@@ -43,7 +43,7 @@ def check_identifier(text: str) -> str:
     if not isinstance(text, str):
         raise LMStudioValueError(f"A model key or identifier must be text, not {type(text).__name__}.")
     try:
-        return _reasonable(text)
+        return _valid_identifier(text)
     except ValueError as error:
         raise LMStudioValueError(f"The model key or identifier {text[:80]!r} {error}.") from None
 

@@ -53,21 +53,21 @@ class SuccessLoadPacket(WireModel):
 
 
 class AlreadyLoadedPacket(WireModel):
-    """``getOrLoad``: it was there."""
+    """``getOrLoad``: the model was loaded already."""
 
     type: Literal["alreadyLoaded"] = "alreadyLoaded"
     info: ModelInstanceInfo
 
 
 class UnloadingOtherJitModelPacket(WireModel):
-    """``getOrLoad``: another model that was loaded just in time has to go first."""
+    """``getOrLoad``: another model, which was loaded just in time, is unloaded first."""
 
     type: Literal["unloadingOtherJITModel"] = "unloadingOtherJITModel"
     info: ModelInstanceInfo
 
 
 class StartLoadingPacket(WireModel):
-    """``getOrLoad``: it has to be loaded, under this identifier."""
+    """``getOrLoad``: the model is loaded under this identifier."""
 
     type: Literal["startLoading"] = "startLoading"
     identifier: str

@@ -1,4 +1,4 @@
-"""Predictions: how one went (PROTOCOL: "stats")."""
+"""The statistics of a prediction (PROTOCOL: "stats")."""
 
 from typing import ClassVar
 
@@ -10,7 +10,7 @@ __all__ = ["PredictionStats"]
 
 
 class PredictionStats(LenientModel):
-    """How it went.
+    """The statistics of a prediction.
 
     ``stop_reason`` is ``userStopped``, ``modelUnloaded``, ``failed``, ``eosFound``, ``stopStringFound``, ``toolCalls``,
     ``maxPredictedTokensReached``, ``contextLengthReached`` or, from newer servers, any other text.

@@ -49,7 +49,7 @@ def tool_parameters(schema: Any, tool: str) -> dict[str, Any]:
         kept["$defs"] = root["$defs"]
     made = enforceable(kept, on_unsupported=lambda keyword, place: loosened.append(f"{keyword!r} at {place}"))
     if "$defs" in made:
-        made["$defs"] = made.pop("$defs")  # last, also where closing the object has added `additionalProperties`
+        made["$defs"] = made.pop("$defs")  # last, also if closing the object has added `additionalProperties`
     if loosened:
         _log_once(tool, ", ".join(loosened))
     return made

@@ -66,7 +66,7 @@ _REJECTED_GRAMMAR = re.compile(r"(?:llg error|failed to parse grammar)[:\s]*(.*)
 
 
 class LlamaBackend:
-    """The engine of a real model.
+    """The backend of a real model.
 
     Args:
         path: the GGUF file.

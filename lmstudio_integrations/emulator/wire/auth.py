@@ -11,7 +11,7 @@ _TOKEN_IDENTIFIER = re.compile(r"[A-Za-z0-9]{8}", re.ASCII)
 
 
 class Authenticator:
-    """Authenticates clients, and holds the passkeys of those that are connected.
+    """Authenticates clients, and stores the passkeys of those that are connected.
 
     Guess: the messages of a refusal; LM Studio's own are not public.
     """
