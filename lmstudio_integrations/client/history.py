@@ -24,16 +24,17 @@ conversation continues that message's text.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, TypeAlias, TypedDict, TypeGuard
 
 from lmstudio_integrations.client.images import ImagePart
+from lmstudio_integrations.protocol.json_text import decode
 
 __all__ = [
     "DEFAULT_REASONING_TAGS",
+    "NAMELESS_TOOL",
     "HistoryBuilder",
     "HistoryOptions",
     "MessageContent",
@@ -63,7 +64,7 @@ _BEFORE_IMAGES = "Let me look at the images."
 _BEFORE_INSTRUCTIONS = "I have the results."
 """The assistant message between tool results and a late system message, which is sent as a user message."""
 _IMAGES_OF_TOOLS = "Images that the tools returned:"
-_NAMELESS_TOOL = "unknown_tool"
+NAMELESS_TOOL = "unknown_tool"
 """The name of an unparsable call that has none: the wire requires one."""
 
 
@@ -313,7 +314,7 @@ class HistoryBuilder:
 
     def _request(self, call_id: str | None, name: str | None, arguments: dict[str, Any]) -> dict[str, Any]:
         request: dict[str, Any] = {}
-        name = name or _NAMELESS_TOOL
+        name = name or NAMELESS_TOOL
         if call_id is not None:
             request["id"] = call_id
             self._call_names[call_id] = name
@@ -393,11 +394,7 @@ def _arguments(value: Any) -> dict[str, Any] | None:
     if value is None or (isinstance(value, str) and not value.strip()):
         return {}
     try:
-        parsed = json.loads(value, parse_constant=_refuse_constant)
-    except (TypeError, ValueError, RecursionError):
+        parsed = decode(value)
+    except (TypeError, ValueError):
         return None
     return parsed if isinstance(parsed, dict) else None
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")

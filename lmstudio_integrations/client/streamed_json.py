@@ -13,6 +13,8 @@ import math
 import re
 from typing import Any
 
+from lmstudio_integrations.protocol.json_text import decode
+
 __all__ = ["StreamedArguments"]
 
 _SPACE = " \t\n\r"
@@ -46,7 +48,8 @@ class StreamedArguments:
     """
 
     def __init__(self) -> None:
-        self._text = ""  # what has not been handed out
+        self._text = ""  # what has not been handed out, up to the piece with which that ended
+        self._rest: list[str] = []  # the pieces after that
         self._position = 0  # within `_text`: read so far
         self._shown: list[str] = []
         self._stack: list[dict[str, Any] | list[Any]] = []
@@ -57,9 +60,10 @@ class StreamedArguments:
 
     def feed(self, text: str) -> str:
         """Add a piece of the model's text; returns the piece that may be handed out, often the same."""
-        self._text += text
         if self._stopped:
+            self._rest.append(text)
             return ""
+        self._text += text
         while self._step():
             pass
         shown, self._text, self._position = self._text[: self._position], self._text[self._position :], 0
@@ -69,7 +73,7 @@ class StreamedArguments:
     def complete(self, arguments: dict[str, Any]) -> str:
         """What has to follow so that the joined text is strict JSON for ``arguments``."""
         shown = "".join(self._shown)
-        for candidate in (self._text, *self._candidates(arguments)):
+        for candidate in ("".join([self._text, *self._rest]), *self._candidates(arguments)):
             if _is_json_of(shown + candidate, arguments):
                 return candidate
         return self._override(arguments)
@@ -359,10 +363,6 @@ def _loads(text: str) -> Any:
 
 def _is_json_of(text: str, arguments: dict[str, Any]) -> bool:
     try:
-        return bool(json.loads(text, parse_constant=_refuse) == arguments)
-    except (ValueError, RecursionError):
+        return bool(decode(text) == arguments)
+    except ValueError:
         return False
-
-
-def _refuse(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")

@@ -130,3 +130,11 @@ def test_streamed_text_is_not_kept() -> None:
         assert streamed.feed("word") == "word"
         assert streamed._text == ""
     assert streamed.complete({"text": "word" * 1_000}) == '"}'
+
+
+def test_a_megabyte_after_the_end_of_strict_json_is_read_in_linear_time() -> None:
+    """Joined with each piece, it takes longer than the time limit of a test."""
+    arguments = StreamedArguments()
+    pieces = [arguments.feed("{'text': '"), *[arguments.feed("abcd") for _ in range(300_000)], arguments.feed("'}")]
+    text = "abcd" * 300_000
+    assert json.loads("".join(pieces) + arguments.complete({"text": text})) == {"text": text}
