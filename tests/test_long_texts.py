@@ -163,3 +163,8 @@ def test_part_of_one_character_that_is_too_long_raises() -> None:
 def test_merged_vector_is_the_weighted_average_of_length_1() -> None:
     assert merge_vectors([[1.0, 0.0], [0.0, 1.0]], [3, 4]) == pytest.approx([0.6, 0.8])
     assert merge_vectors([[0.0], [0.0]], [1, 1]) == [0.0]
+
+
+@pytest.mark.parametrize("size", [1e-200, 1.0, 1e200])
+def test_merged_vector_of_any_size_has_length_1(size: float) -> None:
+    assert merge_vectors([[3 * size, 4 * size]] * 2, [1, 2]) == pytest.approx([0.6, 0.8])

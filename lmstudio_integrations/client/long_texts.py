@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 from lmstudio_integrations.errors import LMStudioContextOverflowError, LMStudioValueError
 
-__all__ = ["LongTexts", "SplitText", "check_long_texts", "may_exceed", "merge_vectors"]
+__all__ = ["LongTexts", "SplitText", "check_long_texts", "may_exceed", "merge_vectors", "scale_to_unit_length"]
 
 LongTexts: TypeAlias = Literal["error", "split", "unchecked"]
 """What to do with a text that has more tokens than the model's context: raise an error, embed its parts and average
@@ -77,8 +77,13 @@ def merge_vectors(vectors: Sequence[list[float]], tokens: Sequence[int]) -> list
         sum(value * count for value, count in zip(values, tokens, strict=True)) / total
         for values in zip(*vectors, strict=True)
     ]
-    length = math.sqrt(sum(value * value for value in merged)) or 1.0
-    return [value / length for value in merged]
+    return scale_to_unit_length(merged)
+
+
+def scale_to_unit_length(vector: Sequence[float]) -> list[float]:
+    """The vector, scaled to length 1; zeros stay as they are."""
+    length = math.hypot(*vector) or 1.0  # neither overflows nor underflows, as squares do
+    return [value / length for value in vector]
 
 
 def _halves(text: str) -> list[str]:

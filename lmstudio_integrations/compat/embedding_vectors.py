@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
+from lmstudio_integrations.client.long_texts import scale_to_unit_length
 from lmstudio_integrations.errors import LMStudioValueError
 
 __all__ = ["shorten_vectors"]
@@ -31,6 +31,4 @@ def _shorten(vector: list[float], dimensions: int) -> list[float]:
         )
     if len(vector) == dimensions:
         return vector
-    head = vector[:dimensions]
-    length = math.hypot(*head) or 1.0  # neither overflows nor underflows, as squares do
-    return [value / length for value in head]
+    return scale_to_unit_length(vector[:dimensions])
