@@ -84,11 +84,7 @@ def set_sync_api_timeout(timeout: float | None) -> None:
     It counts for every ``Client`` that was made without a ``timeout`` of its own, also for requests to come of clients
     that exist.
     """
-    base = Client._default_timeout
-    if timeout is None:
-        Client._default_timeout = Timeout.of({"first_packet": None, "idle": None}, base)
-    else:
-        Client._default_timeout = Timeout.of({"first_packet": float(timeout), "idle": float(timeout)}, base)
+    Client._default_timeout = Timeout.of({"first_packet": timeout, "idle": timeout}, Client._default_timeout)
 
 
 def get_sync_api_timeout() -> float | None:

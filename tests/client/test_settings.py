@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from lmstudio_integrations import Client, LMStudioValueError, Timeout
+from lmstudio_integrations import Client, LMStudioValueError, Timeout, get_sync_api_timeout, set_sync_api_timeout
 from lmstudio_integrations.client.settings import is_local, parse_address, parse_token
 
 TOKEN = "sk-lm-AbCd1234:abcdefghij0123456789"
@@ -250,3 +250,10 @@ def test_every_time_limit_is_checked_and_named_in_the_error(name: str) -> None:
 
 def test_timeout_can_be_pickled() -> None:
     assert pickle.loads(pickle.dumps(Timeout(total=5))) == Timeout(total=5)
+
+
+@pytest.mark.parametrize("seconds", ["5", 0, -1, True])
+def test_sync_api_timeout_of_no_time_limit_is_refused(seconds: Any) -> None:
+    with pytest.raises(LMStudioValueError, match="time limit"):
+        set_sync_api_timeout(seconds)
+    assert get_sync_api_timeout() == 300
