@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, ClassVar, ForwardRef, Self, TypeAlias, TypeVar
 from weakref import WeakSet
@@ -81,8 +81,10 @@ class CompletionOptions(CallbackOptions, total=False):
     ``config``: settings under LM Studio's names (camelCase or snake_case), or ``LlmPredictionConfig``.
     ``preset``: the name of a preset. ``draft_model``: key of the model for speculative decoding.
     ``timeout``: seconds or a ``Timeout``, for this prediction alone. ``max_retries``: how often the request may be sent
-    again (default: the client's). ``cancel``: a ``CancelToken``. ``watch_queue``: whether ``events()`` has a
-    ``QueueProgress`` while the request waits at the server; ``on_queue_progress`` includes that.
+    again (default: the client's). ``cancel``: a ``CancelToken``. ``check_context``: count the prompt's tokens first,
+    and raise ``LMStudioContextOverflowError`` if they fill the context (three short requests more). ``watch_queue``:
+    whether ``events()`` has a ``QueueProgress`` while the request waits at the server; ``on_queue_progress`` includes
+    that.
     """
 
     config: LlmPredictionConfig | LlmPredictionConfigDict | None
@@ -91,6 +93,7 @@ class CompletionOptions(CallbackOptions, total=False):
     timeout: float | Timeout | Mapping[str, float | None] | None
     max_retries: int | None
     cancel: CancelToken | None
+    check_context: bool
     watch_queue: bool
 
 
@@ -100,8 +103,7 @@ class PredictionOptions(CompletionOptions, total=False):
     ``input``: the history, in place of the first argument.
     ``tools``: definitions, OpenAI's form or ``{"name", "description", "parameters"}``. ``tool_choice``: ``"auto"``,
     ``"none"``, ``"required"``, or the name of a tool, which is then the only one and must be called.
-    ``parallel_tool_calls``: ``False`` keeps the first call of an answer. ``check_context``: count the prompt's tokens
-    first, and raise ``LMStudioContextOverflowError`` if they fill the context (three short requests more).
+    ``parallel_tool_calls``: ``False`` keeps the first call of an answer.
     ``fetch_images``: whether this process may fetch images that the history names by an http(s) address.
     """
 
@@ -109,7 +111,6 @@ class PredictionOptions(CompletionOptions, total=False):
     tools: Sequence[Mapping[str, Any]] | None
     tool_choice: str | None
     parallel_tool_calls: bool | None
-    check_context: bool
     fetch_images: bool
 
 
@@ -263,15 +264,24 @@ class BaseClient:
         if names and self._headers is None:
             self._headers = restore_headers(self._address, lost_headers(names))
 
-    def _ask(self, call: requests.Call[T], model: requests.ModelReference | None = None) -> Future[T]:
-        """Start an RPC."""
+    def _submit(
+        self,
+        reference: requests.ModelReference,
+        work: Callable[[Executor], Coroutine[Any, Any, T]],
+        deliver: Callable[[Any], object] = discard,
+    ) -> Future[T]:
+        """Start ``work`` on the I/O thread, with an executor for the model. ``deliver`` gets the packets of a load."""
         self._check_open()
-        reference = model or requests.ModelReference(call.namespace, None)
 
         async def run() -> T:
-            return await self._executor(reference).call(call)
+            return await work(self._executor(reference, self._limits, deliver))
 
         return io_thread().submit(run())
+
+    def _ask(self, call: requests.Call[T], model: requests.ModelReference | None = None) -> Future[T]:
+        """Start an RPC."""
+        reference = model or requests.ModelReference(call.namespace, None)
+        return self._submit(reference, lambda executor: executor.call(call))
 
     def _load(
         self,
@@ -281,31 +291,21 @@ class BaseClient:
         deliver: Callable[[Any], object],
     ) -> Future[str]:
         """Start to load a model; the result is the identifier of the instance. ``reference`` has no ``load``."""
-        self._check_open()
-
-        async def run() -> str:
-            return await self._executor(reference, deliver=deliver).load(endpoint, creation)
-
-        return io_thread().submit(run())
+        return self._submit(reference, lambda executor: executor.load(endpoint, creation), deliver)
 
     def _download(self, creation: Mapping[str, Any], deliver: Callable[[Any], object]) -> Future[str]:
         """Start to download a model; the result is the key under which it can be loaded."""
-        self._check_open()
-
-        async def run() -> str:
-            reference = requests.ModelReference("repository", None)
-            return await self._executor(reference, deliver=deliver).download(creation)
-
-        return io_thread().submit(run())
+        reference = requests.ModelReference("repository", None)
+        return self._submit(reference, lambda executor: executor.download(creation), deliver)
 
     def _executor(
         self,
         model: requests.ModelReference,
-        limits: RequestLimits | None = None,
-        deliver: Callable[[Any], object] | None = None,
+        limits: RequestLimits,
+        deliver: Callable[[Any], object],
     ) -> Executor:
         """On the I/O thread: what carries out one request."""
-        return Executor(self._pool(), model, limits or self._limits, deliver or discard)
+        return Executor(self._pool(), model, limits, deliver)
 
     def _close_pool(self) -> Future[None]:
         """Cancel this client's streams and close the sockets that no other client uses."""
@@ -363,19 +363,14 @@ class BaseModelHandle:
 
         ``deliver`` gets the packets of a load.
         """
-        self._client._check_open()
         check_long_texts(long_texts)
         given = check_texts(texts)
         parameters = requests.embedding_parameters(given)
         suspects = [] if long_texts == "unchecked" else requests.long_texts(given)
-
-        async def run() -> requests.Embedded:
-            if not parameters:  # nothing to embed: do not load the model
-                return requests.Embedded([])
-            executor = self._client._executor(self._reference, deliver=deliver)
-            return await executor.embed(parameters, suspects, split=long_texts == "split")
-
-        return io_thread().submit(run())
+        split = long_texts == "split"
+        return self._client._submit(
+            self._reference, lambda executor: executor.embed(parameters, suspects, split=split), deliver
+        )
 
     def _template(
         self,

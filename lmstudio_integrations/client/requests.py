@@ -181,8 +181,8 @@ class Prediction:
     """One prediction: the channel, its creation parameter, and what its reader has to know.
 
     ``structured``: a document was asked for. ``tool_names``: of the tools offered. ``call_ids``: ids of the history's
-    tool calls, which new ones must not have. ``context_check``: the parameter of ``applyPromptTemplate`` by which the
-    prompt's tokens are counted first, or ``None``.
+    tool calls, which new ones must not have. ``context_check``: what is counted first, the parameter of
+    ``applyPromptTemplate`` or a raw prompt; ``None``: nothing.
     """
 
     endpoint: str
@@ -190,7 +190,7 @@ class Prediction:
     structured: bool
     tool_names: tuple[str, ...] = ()
     call_ids: frozenset[str] = frozenset()
-    context_check: Parameter | None = None
+    context_check: Parameter | str | None = None
 
 
 def _seconds_to_ms(ttl: Any) -> int | None:
@@ -342,15 +342,16 @@ def prediction(
     if parameter.images and not fetch_images:
         _refuse_addresses(parameter.images)
     definitions = fields[TOOLS_KEY].get("tools", ()) if _member_text(fields, TOOLS_KEY, "type") == "toolArray" else ()
+    context_check: Parameter | str | None = None
+    if check_context:
+        context_check = history if raw_prompt else _template_parameter(as_history(history), {}, definitions)
     return Prediction(
         "predict",
         parameter,
         structured=_member_text(fields, STRUCTURED_KEY, "type") == "json",
         tool_names=tuple(tool["function"]["name"] for tool in definitions),
         call_ids=_call_ids(history) if definitions else frozenset(),
-        context_check=(
-            _template_parameter(as_history(history), {}, definitions) if check_context and not raw_prompt else None
-        ),
+        context_check=context_check,
     )
 
 

@@ -416,9 +416,13 @@ def test_inline_image_is_uploaded_once_and_sent_as_a_file(front: Front, lmstudio
     assert len(uploads) == 1
 
 
-def test_prompt_that_fills_the_context_raises_with_check_context(front: Front, lmstudio_emulator: Emulator) -> None:
+@pytest.mark.parametrize("raw", [False, True], ids=["respond", "complete"])
+def test_prompt_that_fills_the_context_raises_with_check_context(
+    front: Front, lmstudio_emulator: Emulator, raw: bool
+) -> None:
+    ask = front.complete if raw else front.respond
     with pytest.raises(LMStudioContextOverflowError) as caught:
-        front.respond("word " * 5000, check_context=True)
+        ask("word " * 5000, check_context=True)
     assert (caught.value.needed or 0) >= (caught.value.available or 1)
     assert not [frame for frame in lmstudio_emulator.requests if frame.message.get("endpoint") == "predict"]
 

@@ -113,7 +113,6 @@ def test_every_option_of_a_prediction_is_declared_once() -> None:
         "tools",
         "tool_choice",
         "parallel_tool_calls",
-        "check_context",
         "fetch_images",
     }
     assert {name for name in names if name.startswith("on_")} == set(CallbackOptions.__annotations__)

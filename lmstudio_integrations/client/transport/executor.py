@@ -173,6 +173,8 @@ class Executor:
         Raises:
             LMStudioContextOverflowError: A text is too long and ``split`` is not set; the message has its number.
         """
+        if not parameters:
+            return requests.Embedded([])  # the model is not loaded for it
         return await self._within_total(self._embed(parameters, suspects, split=split))
 
     async def _embed(
@@ -360,7 +362,7 @@ class Executor:
         self._pool.uploads.put(file.digest, part)
         return part
 
-    async def _check_context(self, connection: Connection, identifier: str | None, template: Parameter) -> None:
+    async def _check_context(self, connection: Connection, identifier: str | None, prompt: Parameter | str) -> None:
         """Count the prompt's tokens, and raise ``LMStudioContextOverflowError`` if they fill the loaded context."""
         model = requests.ModelCalls(self._model.namespace, identifier)
 
@@ -368,8 +370,9 @@ class Executor:
             text = self._text(call, identifier)
             return call.answer(await call_rpc(connection, call.endpoint, text, self._limits))
 
-        endpoint = "applyPromptTemplate"
-        prompt = await ask(requests.Call(self._model.namespace, endpoint, template, requests.read_formatted))
+        if not isinstance(prompt, str):
+            endpoint = "applyPromptTemplate"
+            prompt = await ask(requests.Call(self._model.namespace, endpoint, prompt, requests.read_formatted))
         needed = await ask(model.count_tokens(prompt))
         available = (await ask(model.get_info())).context_length
         if needed >= available:
