@@ -108,9 +108,9 @@ def _ports_are_unknown_to_the_client() -> None:
     address, it would be that server after a restart, and it would connect again and again for many seconds.
     """
     thread = sys.modules.get("lmstudio_integrations.client.transport.thread")
-    engine = None if thread is None else thread._process.engine
-    if engine is not None:
-        for pool in list(engine._pools.values()):
+    running = None if thread is None else thread._process.io_thread
+    if running is not None:
+        for pool in list(running._pools.values()):
             pool._has_connected = False
             pool.uploads.clear()
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from lmstudio_integrations.client.act_options import ActResult, ActSettings, PredictionRoundResult
 from lmstudio_integrations.client.chat import Chat, as_history
-from lmstudio_integrations.client.history import HistoryBuilder, PreparedHistory
+from lmstudio_integrations.client.history import NAMELESS_TOOL, HistoryBuilder, PreparedHistory
 from lmstudio_integrations.client.result import PredictionResult
 from lmstudio_integrations.client.tool_functions import ActTool, ToolInput, ToolOutput, act_tools
 from lmstudio_integrations.client.tool_runs import ToolOutcome, ToolRun, run_tools, run_tools_async
@@ -31,7 +31,11 @@ if TYPE_CHECKING:
     from lmstudio_integrations.client.cancellation import CancelToken
     from lmstudio_integrations.client.events import ToolCallFailed
 
-_TOOL_CALL_CALLBACKS = (
+_ROUND_CALLBACKS = (
+    "on_first_token",
+    "on_prediction_fragment",
+    "on_prompt_processing_progress",
+    "on_queue_progress",
     "on_tool_call_start",
     "on_tool_call_name",
     "on_tool_call_arguments",
@@ -113,7 +117,7 @@ class _Act:
             calls = yield from self._round(index, is_last=is_last)
             if (on_end := options.on_round_end) is not None:
                 yield CallBack(on_end, (index,))
-            if not calls or is_last or self._tool_output is not None:
+            if not calls or self._tool_output is not None:
                 return ActResult(
                     rounds=index + 1,
                     total_time_seconds=time.monotonic() - self._started,
@@ -189,15 +193,7 @@ class _Act:
         """The callbacks of a prediction, which get the number of the round as their last argument."""
         options = self._options
         made: dict[str, Any] = {"on_load_progress": options.on_load_progress}
-        if (on_first := options.on_first_token) is not None:
-            made["on_first_token"] = lambda: on_first(index)
-        if (on_fragment := options.on_prediction_fragment) is not None:
-            made["on_prediction_fragment"] = lambda fragment: on_fragment(fragment, index)
-        if (on_progress := options.on_prompt_processing_progress) is not None:
-            made["on_prompt_processing_progress"] = lambda progress: on_progress(progress, index)
-        if (on_queue := options.on_queue_progress) is not None:
-            made["on_queue_progress"] = lambda queued: on_queue(queued, index)
-        for name in _TOOL_CALL_CALLBACKS:
+        for name in _ROUND_CALLBACKS:
             if (callback := getattr(options, name)) is not None:
                 made[name] = partial(_with_round, callback, index)
         return made
@@ -355,8 +351,8 @@ def _error(problem: str, call: ToolCallRequest | None, cause: BaseException | No
 
 
 def _request_of(failed: ToolCallFailed) -> ToolCallRequest:
-    """A call that could not be parsed, as far as it is known; the name is the one under which the history has it."""
-    return ToolCallRequest(id=failed.id, name=failed.name or "unknown_tool", arguments={})
+    """A call that could not be parsed, as far as it is known."""
+    return ToolCallRequest(id=failed.id, name=failed.name or NAMELESS_TOOL, arguments={})
 
 
 def _assistant_message(result: PredictionRoundResult, results: Sequence[_CallResult]) -> AssistantMessage:

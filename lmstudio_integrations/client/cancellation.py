@@ -14,7 +14,7 @@ __all__ = ["CancelToken", "Cancellable"]
 class Cancellable(Protocol):
     """What a token cancels: its ``cancel`` never waits and may be called on any thread."""
 
-    def cancel(self) -> None:
+    def cancel(self) -> object:
         """Cancel."""
         ...
 

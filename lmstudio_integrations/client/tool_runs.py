@@ -60,15 +60,11 @@ def _outcome(run: ToolRun) -> ToolOutcome:
         return ToolOutcome(error=error)
 
 
+@dataclass(eq=False)
 class _Cancel:
-    """Lets a ``CancelToken`` end the wait for tools. ``cancel`` may be called on any thread."""
+    """Lets a ``CancelToken`` end the wait for tools: it calls ``cancel``, on any thread."""
 
-    def __init__(self, notify: Callable[[], object]) -> None:
-        self._notify = notify
-
-    def cancel(self) -> None:
-        """End the wait."""
-        self._notify()
+    cancel: Callable[[], object]
 
 
 def run_tools(

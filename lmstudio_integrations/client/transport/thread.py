@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from lmstudio_integrations.client.transport.daemon import exit_error, start_thread
 from lmstudio_integrations.client.transport.event_loop import new_loop
 from lmstudio_integrations.client.transport.loop_waker import LoopWaker
+from lmstudio_integrations.client.transport.pending_request import discard
 from lmstudio_integrations.errors import LMStudioDisconnectedError, LMStudioError
 
 if TYPE_CHECKING:
@@ -42,10 +43,6 @@ class Consumer(Protocol):
     """The receiver of a spawned flow: ``deliver``, which may be replaced."""
 
     deliver: Callable[[Any], object]
-
-
-def _discard(item: object) -> None:
-    """Discards packets."""
 
 
 class IOThread:
@@ -188,7 +185,7 @@ class IOThread:
                 return
             self._stopped = True
             for consumer in list(self._consumers):
-                consumer.deliver = _discard
+                consumer.deliver = discard
             self._loop.call_soon_threadsafe(lambda: self._tasks.add(self._loop.create_task(self._stop())))
         self._thread.join(_EXIT_SECONDS)
 
@@ -216,17 +213,17 @@ class _Process:
         self.lock = threading.Lock()
         # A fork waits for it, or the child would have a module that a thread it has not got has locked for ever.
         self.importing = threading.Lock()
-        self.engine: IOThread | None = None
+        self.io_thread: IOThread | None = None
         self.left_behind: list[IOThread] = []
 
     def after_fork(self) -> None:
         """In the child: the thread is not there, and the sockets are the parent's. Nothing of them may be finalized."""
         self.importing.release()
         self.lock = threading.Lock()
-        if self.engine is not None:
-            self.left_behind.append(self.engine)
-            self.engine.left_behind()
-            self.engine = None
+        if self.io_thread is not None:
+            self.left_behind.append(self.io_thread)
+            self.io_thread.left_behind()
+            self.io_thread = None
 
 
 _process = _Process()
@@ -240,11 +237,11 @@ if hasattr(os, "register_at_fork"):
 
 def io_thread() -> IOThread:
     """This process's I/O thread, started if it does not run yet. A forked child gets its own."""
-    current = _process.engine
+    current = _process.io_thread
     if current is not None:
         return current
     with _process.lock:
-        if _process.engine is None:
-            _process.engine = IOThread()
-            atexit.register(_process.engine.stop)
-        return _process.engine
+        if _process.io_thread is None:
+            _process.io_thread = IOThread()
+            atexit.register(_process.io_thread.stop)
+        return _process.io_thread

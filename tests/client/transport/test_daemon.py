@@ -23,7 +23,7 @@ def _no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     def start(self: threading.Thread) -> None:
         raise RuntimeError(AT_EXIT)
 
-    monkeypatch.setattr(thread_module._process, "engine", None)
+    monkeypatch.setattr(thread_module._process, "io_thread", None)
     monkeypatch.setattr(threading.Thread, "start", start)
 
 
