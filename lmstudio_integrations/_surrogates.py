@@ -7,8 +7,9 @@ Neither half can be printed or sent separately. Both are put together, or replac
 from __future__ import annotations
 
 import re
+from typing import Any
 
-__all__ = ["SurrogateJoiner", "without_surrogates"]
+__all__ = ["SurrogateJoiner", "json_without_surrogates", "without_surrogates"]
 
 _HALF = re.compile("[\ud800-\udfff]")
 _FIRST_HALF = re.compile("[\ud800-\udbff]$")
@@ -18,6 +19,17 @@ _REPLACEMENT = "\ufffd"
 def without_surrogates(text: str) -> str:
     """``text`` with pairs of surrogates joined, and U+FFFD in the place of each other one."""
     return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def json_without_surrogates(value: Any) -> Any:
+    """A JSON value in which ``without_surrogates`` was applied to each text, keys included."""
+    if isinstance(value, str):
+        return without_surrogates(value)
+    if isinstance(value, list):
+        return [json_without_surrogates(item) for item in value]
+    if isinstance(value, dict):
+        return {without_surrogates(name): json_without_surrogates(item) for name, item in value.items()}
+    return value
 
 
 class SurrogateJoiner:

@@ -49,7 +49,7 @@ def decode(frame: str | bytes) -> Any:
     """
     try:
         return from_json(frame, allow_inf_nan=False)
-    except ValueError:
+    except (ValueError, TypeError):  # TypeError: text with a lone surrogate
         # JavaScript may cut a pair of surrogates in two and escape the halves, which the fast parser refuses.
         return _slow_decode(frame)
 

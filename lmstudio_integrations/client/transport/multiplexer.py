@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic_core import from_json
 
+from lmstudio_integrations._surrogates import json_without_surrogates
 from lmstudio_integrations.client.transport.bounds import CHECK_BYTES
 from lmstudio_integrations.client.transport.server_warning import is_late_cancel, parse_warning, shorten
 from lmstudio_integrations.errors import (
@@ -160,6 +161,8 @@ def _progress_of(packet: dict[str, Any]) -> float:
                 continue
     return -1.0
 
+
+_STREAMED_TEXT = ("fragment", "toolCallGenerationArgumentFragmentGenerated")
 
 # After these LM Studio only closes the channel (PROTOCOL: "Nothing follows but close").
 _FINAL_PACKETS: dict[str, tuple[str, ...]] = {
@@ -365,8 +368,15 @@ def _find(table: Mapping[int, PendingCall], key: object) -> PendingCall | None:
 
 
 def _decode_with_lone_surrogates(data: str | bytes | bytearray) -> Any:
-    """JSON in which half of a surrogate pair is escaped, which pydantic's parser refuses."""
-    return decode(data if isinstance(data, str) else bytes(data))
+    """A frame in which half of a surrogate pair is escaped, which pydantic's parser refuses.
+
+    Half a character stays as it is in streamed text, where the next packet may have the other half. Elsewhere it is
+    replaced: it could be neither printed nor sent back to the server.
+    """
+    frame = decode(data if isinstance(data, str) else bytes(data))
+    packet = frame.get("message") if isinstance(frame, dict) else None
+    is_streamed = isinstance(packet, dict) and packet.get("type") in _STREAMED_TEXT
+    return frame if is_streamed else json_without_surrogates(frame)
 
 
 def read_authentication(data: str | bytes, authentication: Authentication) -> None:

@@ -318,13 +318,28 @@ def test_binary_frame_is_read_as_text() -> None:
     assert recorded.packets == [fragment("grüße 😀")] * 2
 
 
-def test_lone_surrogate_in_a_frame_is_read() -> None:
+@pytest.mark.parametrize(
+    "packet",
+    [fragment("\ud83d"), {"type": "toolCallGenerationArgumentFragmentGenerated", "content": '{"a": "\ud83d'}],
+)
+def test_lone_surrogate_in_streamed_text_waits_for_the_other_half(packet: dict[str, Any]) -> None:
     session = Multiplexer()
     recorded = opened(session, "predict")
-    session.receive(
-        '{"type":"channelSend","channelId":0,"message":{"type":"fragment","fragment":{"content":"\\ud83d"}}}'
-    )
-    assert recorded.packets == [{"type": "fragment", "fragment": {"content": "\ud83d"}}]
+    session.receive(frame("channelSend", channelId=0, message=packet))
+    assert recorded.packets == [packet]
+
+
+def test_lone_surrogate_outside_of_streamed_text_is_replaced(caplog: pytest.LogCaptureFixture) -> None:
+    session = Multiplexer()
+    recorded = opened(session, "predict")
+    request = {"id": "1", "type": "function", "name": "f", "arguments": {"\ud83d": ["x\ud83d", 1, None]}}
+    packet = {"type": "toolCallGenerationEnd", "toolCallRequest": request, "rawContent": "\ude00"}
+    session.receive(frame("channelSend", channelId=0, message=packet))
+    (received,) = recorded.packets
+    assert received["toolCallRequest"]["arguments"] == {"\ufffd": ["x\ufffd", 1, None]}
+    assert received["rawContent"] == "\ufffd"
+    session.receive(frame("communicationWarning", warning="Received invalid creation parameter: \ud83d", kind="?"))
+    assert "creation parameter: \ufffd" in caplog.text
 
 
 def test_unknown_members_of_an_envelope_are_ignored() -> None:
