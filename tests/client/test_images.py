@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from lmstudio_integrations.client import images
 from lmstudio_integrations.client.images import ImageFile, ImagePart, image_part, read_image
 from lmstudio_integrations.emulator import Emulator
 from tests.client.failure_modes.misbehaving_servers import Listener
+from tests.movable_clock import MovableClock
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"rest"
 KINDS = [
@@ -165,3 +168,24 @@ def test_chat_with_an_image_that_cannot_be_read_raises_value_error(lmstudio_emul
     history = [{"role": "user", "content": ["What is it?", ImagePart(path)]}]
     with Client(lmstudio_emulator.url) as client, pytest.raises(LMStudioValueError, match=r"ImagePart.*cannot be read"):
         client.llm.just_in_time("emulator/chat").respond(history)
+
+
+def test_image_that_arrives_too_slowly_raises_connection_error(
+    lmstudio_emulator: Emulator, clock: MovableClock
+) -> None:
+    accepted, ended = threading.Event(), threading.Event()
+
+    def behave(connection: socket.socket) -> None:
+        accepted.set()
+        ended.wait(30)
+
+    with Listener(behave) as server, Client(lmstudio_emulator.url) as client, ThreadPoolExecutor(1) as pool:
+        image = ImagePart(server.url.replace("ws://", "http://") + "/a.png")
+        history = [{"role": "user", "content": ["What is it?", image]}]
+        model = client.llm.just_in_time("emulator/chat")
+        answer = pool.submit(model.respond, history, fetch_images=True)
+        assert accepted.wait(10)
+        clock.advance(300)
+        with pytest.raises(LMStudioConnectionError, match="could not be fetched within 300 s"):
+            answer.result(10)
+        ended.set()

@@ -24,6 +24,7 @@ from lmstudio_integrations.client.transport.pending_request import Deliver, Pend
 from lmstudio_integrations.client.transport.retry import NotSentError, RetryBudget
 from lmstudio_integrations.errors import (
     LMStudioCancelledError,
+    LMStudioConnectionError,
     LMStudioContextOverflowError,
     LMStudioDisconnectedError,
     LMStudioError,
@@ -52,6 +53,8 @@ T = TypeVar("T")
 
 # Seconds to wait for the answer whether a request is queued.
 _PROCESSING_STATE_SECONDS = 1.0
+# Seconds for an image from the network in all; its socket has a shorter limit for each packet.
+_FETCH_SECONDS = 300.0
 # Seconds until a listener's waiting request is looked at first, and the most between two looks.
 _FIRST_QUEUE_DELAY = 0.25
 _MAX_QUEUE_DELAY = 2.0
@@ -349,7 +352,7 @@ class Executor:
 
     async def _upload(self, image: ImagePart) -> str:
         """The JSON text of the part that shows an image, uploading it unless this server and identity have it."""
-        file = await run_in_daemon_thread(lambda: _read(image), "lmstudio-image")
+        file = await _read(image)
         part = self._pool.uploads.get(file.digest)
         if part is not None:
             self._uploaded_before = True
@@ -429,13 +432,25 @@ class Executor:
                 controller.deliver(progress)
 
 
-def _read(image: ImagePart) -> ImageFile:
-    """The content of an image, with its digest computed. Runs in a worker thread."""
+async def _read(image: ImagePart) -> ImageFile:
+    """The content of an image, with its digest computed. A server that sends it too slowly is given up.
+
+    Raises:
+        LMStudioConnectionError, LMStudioValueError: It cannot be fetched or read, or is not an accepted image.
+    """
+
+    def read() -> ImageFile:
+        try:
+            file = image.read()
+        except LMStudioError:
+            raise
+        except (OSError, ValueError) as error:  # ValueError: a path with a NUL
+            raise LMStudioValueError(f"{image!r} cannot be read: {error}") from error
+        _ = file.digest
+        return file
+
     try:
-        file = image.read()
-    except LMStudioError:
-        raise
-    except (OSError, ValueError) as error:  # ValueError: a path with a NUL
-        raise LMStudioValueError(f"{image!r} cannot be read: {error}") from error
-    _ = file.digest
-    return file
+        async with asyncio.timeout(_FETCH_SECONDS if image.url is not None else None):
+            return await run_in_daemon_thread(read, "lmstudio-image")
+    except TimeoutError:
+        raise LMStudioConnectionError(f"{image!r} could not be fetched within {_FETCH_SECONDS:g} s") from None
