@@ -93,6 +93,9 @@ class LMStudioError(Exception):
         words = super().__str__()
         return words if self.text_number is None else f"text {self.text_number}: {words}"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__)
+
 
 class LMStudioValueError(LMStudioError, ValueError):
     """Refused here, before anything was sent: LM Studio would answer it with silence or an error."""
@@ -130,9 +133,6 @@ class LMStudioTimeoutError(LMStudioError, TimeoutError):
         self.limit = limit
         self.seconds = seconds
         self.last_heard = last_heard
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.args, self.__dict__)
 
 
 class LMStudioProtocolError(LMStudioError):
@@ -175,9 +175,6 @@ class LMStudioResourcesError(LMStudioError):
         super().__init__(message)
         self.estimate = estimate
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.args, self.__dict__)
-
 
 class LMStudioServerError(LMStudioError):
     """LM Studio answered with an error object.
@@ -209,9 +206,6 @@ class LMStudioServerError(LMStudioError):
         self.code = code
         self.data: dict[str, Any] = dict(data or {})
         self.stack = stack
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.args, self.__dict__)
 
 
 class LMStudioModelNotFoundError(LMStudioServerError):

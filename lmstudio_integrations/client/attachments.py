@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lmstudio_integrations.client.images import ImagePart
+from lmstudio_integrations.client.images import ImagePart, is_data_url
 from lmstudio_integrations.errors import LMStudioValueError
 
 __all__ = [
@@ -94,13 +94,13 @@ def read_image_content(
         url: Its ``data:`` or http(s) URL. No other is accepted: a message must not name files of this machine.
         mime_type: Its type, if known; the content decides what it is.
     """
-    if data is None and url is not None and url[:5].lower() == "data:":
+    if data is None and is_data_url(url):
         data, url = url, None
     try:
         if isinstance(data, bytes):
             return ImagePart(data)
         if data is not None:
-            return ImagePart(data) if data[:5].lower() == "data:" else ImagePart.from_base64(data)
+            return ImagePart(data) if is_data_url(data) else ImagePart.from_base64(data)
         if path is not None:
             return ImagePart(path)
         if url is not None and re.match(r"(?i)https?://", url):
@@ -110,7 +110,7 @@ def read_image_content(
     except LMStudioValueError as error:
         size = None
         if data is not None:
-            size = _size(parse_data_url(data)[1] if isinstance(data, str) and data[:5].lower() == "data:" else data)
+            size = _size(parse_data_url(data)[1] if is_data_url(data) else data)
         return Attachment("image", mime_type, size, url=url, error=error)
 
 
@@ -131,9 +131,9 @@ def read_attachment(
         name: The file's name, if known.
         url: Where the content is. A ``data:`` URL is read if there is no ``data``.
     """
-    if url and url[:5].lower() == "data:":
+    if is_data_url(url):
         data, url = url if data is None else data, None
-    if isinstance(data, str) and data[:5].lower() == "data:":
+    if is_data_url(data):
         said, data = parse_data_url(data)
         mime_type = mime_type or said
     if kind == "file" and data is not None and (not mime_type or is_text_type(mime_type)):
@@ -199,7 +199,7 @@ def _without_binaries(value: Any) -> Any:
     if isinstance(value, (bytes, bytearray, memoryview)):
         return Attachment("data", size=len(bytes(value))).placeholder()
     if isinstance(value, str) and len(value) >= LONG:
-        if value[:5].lower() == "data:":
+        if is_data_url(value):
             mime_type, data = parse_data_url(value)
             return Attachment("data", mime_type, _size(data)).placeholder()
         lines = value.split()

@@ -24,7 +24,7 @@ from lmstudio_integrations.client.attachments import (
     read_attachment,
     read_image_content,
 )
-from lmstudio_integrations.client.images import ImagePart
+from lmstudio_integrations.client.images import ImagePart, is_data_url
 from lmstudio_integrations.errors import LMStudioValueError
 
 __all__ = [
@@ -113,7 +113,7 @@ def embeds_data(block: Any) -> bool:
     data = _first(flat, *_DATA_KEYS, "url")
     if flat.keys() - _DESCRIPTIONS - {*_DATA_KEYS, *_NESTED, "url"} or not isinstance(data, str):
         return False
-    if data[:5].lower() == "data:":
+    if is_data_url(data):
         return True
     mime_type = _mime_type(flat)
     if not any(isinstance(flat.get(key), str) for key in _DATA_KEYS) or not (
@@ -202,7 +202,7 @@ def _first(block: Mapping[str, Any], *keys: str) -> Any:
 def _bytes_or_text(data: Any) -> str | bytes | None:
     """A block's data for ``read_attachment``; base64 for URLs (Google's) becomes the usual one."""
     if isinstance(data, str):
-        return data if data[:5].lower() == "data:" else data.translate(_URL_SAFE)
+        return data if is_data_url(data) else data.translate(_URL_SAFE)
     return bytes(data) if isinstance(data, (bytes, bytearray, memoryview)) else None
 
 

@@ -16,7 +16,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeGuard
 
 from pydantic import PrivateAttr
 
@@ -26,7 +26,7 @@ from lmstudio_integrations.protocol.history import FilePart
 if TYPE_CHECKING:
     from typing import Self
 
-__all__ = ["FileSource", "ImageFile", "ImagePart", "image_part", "read_image"]
+__all__ = ["FileSource", "ImageFile", "ImagePart", "image_part", "is_data_url", "read_image"]
 
 FileSource: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]"
 """A path, a ``data:`` URL, the bytes, or a binary file object."""
@@ -50,6 +50,11 @@ _OTHER_FORMATS = (
 )
 _DATA_URL = re.compile(r"data:[^,]*;base64,", re.IGNORECASE)
 _HTTP_URL = re.compile(r"https?://", re.IGNORECASE)
+
+
+def is_data_url(value: object) -> TypeGuard[str]:
+    """Whether ``value`` is a ``data:`` URL."""
+    return isinstance(value, str) and value[:5].lower() == "data:"
 
 
 def image_format(data: bytes) -> str | None:
@@ -128,7 +133,7 @@ class ImagePart(FilePart):
         if name is not None and not isinstance(name, str):
             raise LMStudioValueError(f"expected the name of an image as text, got {type(name).__name__}")
         super().__init__(name=name or "", identifier="", size_bytes=0, file_type="image")
-        if isinstance(source, str) and source[:5].lower() == "data:":
+        if is_data_url(source):
             if not _DATA_URL.match(source):
                 raise LMStudioValueError(f"expected a data: URL with base64 content, got {source[:40]!r}…")
             self._data = check_image(decode_base64(source.partition(",")[2]), name)
