@@ -199,7 +199,7 @@ def _seconds_to_ms(ttl: Any) -> int | None:
     # The wire has whole milliseconds. Above the upper end JSON numbers are not exact.
     if isinstance(ttl, bool) or not isinstance(ttl, (int, float)) or not 0.001 <= ttl <= 2**53 / 1000:
         raise LMStudioValueError(
-            f"ttl={ttl!r} is no time to live: pass seconds of idleness above 0, or None for no limit"
+            f"ttl={ttl!r}: expected a time to live in seconds of idleness above 0, or None for no limit"
         )
     return math.ceil(ttl * 1000)
 

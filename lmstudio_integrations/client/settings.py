@@ -82,7 +82,7 @@ class Timeout:
         for name in _LIMITS[:-1]:
             _check_seconds(name, getattr(self, name))
         if self.reconnect is None:
-            raise LMStudioValueError("reconnect=None is no time limit: pass seconds, or 0 to fail at once")
+            raise LMStudioValueError("reconnect=None: expected a time limit in seconds, or 0 to fail at once")
         if self.reconnect != 0 or isinstance(self.reconnect, bool):
             _check_seconds("reconnect", self.reconnect)
 
@@ -101,7 +101,7 @@ class Timeout:
             given = dict(value)  # type: ignore[arg-type]  # other types are refused here
         except (TypeError, ValueError):
             raise LMStudioValueError(
-                f"timeout={value!r} is no time limit: pass seconds, a Timeout, or a mapping of {', '.join(_LIMITS)}"
+                f"timeout={value!r}: expected a time limit in seconds, a Timeout, or a mapping of {', '.join(_LIMITS)}"
             ) from None
         unknown = [name for name in given if name not in _LIMITS]
         if unknown:
@@ -115,7 +115,7 @@ def _check_seconds(name: str, value: object) -> None:
         return
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
         raise LMStudioValueError(
-            f"{name}={value!r} is no time limit: pass a number of seconds above 0, or None for none"
+            f"{name}={value!r}: expected a time limit in seconds, a number above 0, or None for no limit"
         )
 
 
