@@ -35,11 +35,7 @@ def test_unknown_channel_endpoint_ends_the_stream(server: Emulator, client: Clie
     received: list[object] = []
     controller = StreamController(io_thread(), received.append)
     prediction = Prediction("inventedChannel", Parameter.of({}), structured=False)
-
-    async def run() -> None:
-        await client._executor(ModelReference("llm", None)).predict(prediction, controller)
-
-    io_thread().submit(run()).result(10)
+    client._submit(ModelReference("llm", None), lambda executor: executor.predict(prediction, controller)).result(10)
     assert [type(item) for item in received] == [LMStudioRequestRejectedError]
 
 
