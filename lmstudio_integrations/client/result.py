@@ -63,6 +63,16 @@ class Usage:
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
 
+    def to_openai(self) -> dict[str, Any]:
+        """The counts under the names of OpenAI's API, without those that are not known."""
+        names = ("prompt_tokens", "completion_tokens", "total_tokens")
+        made: dict[str, Any] = {name: count for name in names if (count := getattr(self, name)) is not None}
+        if self.cached_tokens is not None:
+            made["prompt_tokens_details"] = {"cached_tokens": self.cached_tokens}
+        if self.reasoning_tokens is not None:
+            made["completion_tokens_details"] = {"reasoning_tokens": self.reasoning_tokens}
+        return made
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictionResult(Generic[Parsed_co]):

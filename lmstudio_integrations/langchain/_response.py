@@ -17,6 +17,7 @@ from langchain_core.outputs import Generation
 from lmstudio_integrations.client import PredictionResult
 from lmstudio_integrations.client.events import TokenLogProb
 from lmstudio_integrations.client.history import DEFAULT_REASONING_TAGS
+from lmstudio_integrations.client.result import Usage
 from lmstudio_integrations.compat.prediction_request import ResponseOptions
 from lmstudio_integrations.langchain._block_translator import PROVIDER
 from lmstudio_integrations.langchain._tool_call_deltas import ToolCallAccumulator
@@ -36,15 +37,15 @@ __all__ = [
     "last_text",
     "metadata_of",
     "reasoning_tags",
-    "token_usage",
     "usage_of",
 ]
 
 
 class MessageReader:
-    """Converts one prediction to its ``AIMessage``; ``message`` is set once the result has been read."""
+    """Converts one prediction to its ``AIMessage``; ``message`` and ``usage`` are set once the result has been read."""
 
     message: AIMessage
+    usage: Usage
 
     def __init__(self, options: ResponseOptions) -> None:
         self._options = options
@@ -55,7 +56,7 @@ class MessageReader:
         """Read the result; of the events only those of the answer tool count."""
         if type(event) is PredictionResult:
             streamed = event.content if self._options.answer_tool is None else "".join(self._document)
-            self.message = ai_message(event, self._options, streamed)
+            self.message, self.usage = ai_message(event, self._options, streamed), event.usage
         elif self._options.answer_tool is not None:
             self._document += [piece for piece in self._calls.read(event) if isinstance(piece, str)]
         return ()
@@ -161,22 +162,6 @@ def usage_of(result: PredictionResult) -> UsageMetadata | None:
     if counts.reasoning_tokens:
         usage["output_token_details"] = OutputTokenDetails(reasoning=counts.reasoning_tokens)
     return usage
-
-
-def token_usage(usage: UsageMetadata | None) -> dict[str, Any] | None:
-    """The counts under the names of OpenAI's API, as ``llm_output`` has them."""
-    if usage is None:
-        return None
-    made: dict[str, Any] = {
-        "prompt_tokens": usage["input_tokens"],
-        "completion_tokens": usage["output_tokens"],
-        "total_tokens": usage["total_tokens"],
-    }
-    if "input_token_details" in usage:
-        made["prompt_tokens_details"] = {"cached_tokens": usage["input_token_details"].get("cache_read")}
-    if "output_token_details" in usage:
-        made["completion_tokens_details"] = {"reasoning_tokens": usage["output_token_details"].get("reasoning")}
-    return made
 
 
 def finish_reason(result: PredictionResult, options: ResponseOptions) -> str:

@@ -29,7 +29,7 @@ from lmstudio_integrations.langchain._chunks import ChunkReader
 from lmstudio_integrations.langchain._messages import to_history
 from lmstudio_integrations.langchain._profile import cache_profile, known_profile
 from lmstudio_integrations.langchain._request import apredict, chat_request, predict
-from lmstudio_integrations.langchain._response import MessageReader, generation_info, token_usage
+from lmstudio_integrations.langchain._response import MessageReader, generation_info
 from lmstudio_integrations.langchain._tools import openai_tools
 from lmstudio_integrations.langchain.errors import LangChainErrors
 from lmstudio_integrations.langchain.settings import Method
@@ -306,7 +306,7 @@ class ChatLMStudio(ChatSettings, LMStudioBase, BaseChatModel):
         reader = MessageReader(request.response)
         for _ in predict(self, request, reader):
             pass
-        return _result(reader.message)
+        return _result(reader)
 
     async def _agenerate(
         self,
@@ -319,7 +319,7 @@ class ChatLMStudio(ChatSettings, LMStudioBase, BaseChatModel):
         reader = MessageReader(request.response)
         async for _ in apredict(self, request, reader):
             pass
-        return _result(reader.message)
+        return _result(reader)
 
     def _stream(
         self,
@@ -366,7 +366,7 @@ class ChatLMStudio(ChatSettings, LMStudioBase, BaseChatModel):
     def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None], /) -> dict[str, Any]:
         outputs = [output for output in llm_outputs if output]
         usages = [output["token_usage"] for output in outputs if output.get("token_usage")]
-        total = {key: sum(usage[key] for usage in usages) for key in _COUNTS} if usages else {}
+        total = {key: sum(usage.get(key, 0) for usage in usages) for key in _COUNTS} if usages else {}
         return {"token_usage": total, "model_name": outputs[0]["model_name"] if outputs else self.model}
 
     # Batches, tools and structured output
@@ -509,10 +509,10 @@ class ChatLMStudio(ChatSettings, LMStudioBase, BaseChatModel):
 _COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 
 
-def _result(message: AIMessage) -> ChatResult:
-    metadata = message.response_metadata
-    llm_output = {"model_name": metadata["model_name"], "token_usage": token_usage(message.usage_metadata)}
-    generation = ChatGeneration(message=message, generation_info=generation_info(metadata))
+def _result(reader: MessageReader) -> ChatResult:
+    metadata = reader.message.response_metadata
+    llm_output = {"model_name": metadata["model_name"], "token_usage": reader.usage.to_openai() or None}
+    generation = ChatGeneration(message=reader.message, generation_info=generation_info(metadata))
     return ChatResult(generations=[generation], llm_output=llm_output)
 
 

@@ -295,21 +295,6 @@ def completion_response(
     return _COMPLETION_RESPONSES.make({"text": text, "delta": delta, "additional_kwargs": kwargs})
 
 
-def usage_of(result: PredictionResult) -> dict[str, Any]:
-    """Token counts under OpenAI's names, which ``TokenCountingHandler`` reads. Unknown counts are omitted."""
-    counts = result.usage
-    usage: dict[str, Any] = {
-        key: value
-        for key in ("prompt_tokens", "completion_tokens", "total_tokens")
-        if (value := getattr(counts, key)) is not None
-    }
-    if counts.cached_tokens is not None:
-        usage["prompt_tokens_details"] = {"cached_tokens": counts.cached_tokens}
-    if counts.reasoning_tokens is not None:
-        usage["completion_tokens_details"] = {"reasoning_tokens": counts.reasoning_tokens}
-    return usage
-
-
 def counts_of(usage: dict[str, Any]) -> dict[str, int]:
     """The three plain counts, as OpenAI's integration keeps them in ``additional_kwargs``."""
     return {key: usage[key] for key in ("prompt_tokens", "completion_tokens", "total_tokens") if key in usage}
@@ -328,7 +313,7 @@ def raw_of(result: PredictionResult) -> dict[str, Any]:
         "model": info.get("identifier"),
         "model_key": info.get("model_key"),
         "finish_reason": result.finish_reason,
-        "usage": usage_of(result),
+        "usage": result.usage.to_openai(),  # `TokenCountingHandler` reads it
         "stats": result.stats.model_dump(mode="json", exclude_none=True),
         "model_info": info,
     }
