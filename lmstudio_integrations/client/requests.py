@@ -39,7 +39,6 @@ from lmstudio_integrations.protocol.config_reported import (
     ReportedPredictionConfig,
     reported_config,
 )
-from lmstudio_integrations.protocol.embedding import EmbedStringResult
 from lmstudio_integrations.protocol.files import UploadFileParameter, UploadFileResult
 from lmstudio_integrations.protocol.history import FilePart
 from lmstudio_integrations.protocol.json_text import encode
@@ -533,7 +532,7 @@ def _embedding(text: str) -> Parameter:
 
 def read_embedding(result: Any) -> list[float]:
     """The result of ``embedString``."""
-    return EmbedStringResult.model_validate(result).embedding
+    return model_calls.EmbedStringResult.model_validate(result).embedding
 
 
 @dataclass(frozen=True, slots=True)

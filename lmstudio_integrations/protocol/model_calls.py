@@ -1,69 +1,21 @@
-"""Calls about models: parameters and results of the remote procedures of the llm and embedding namespaces.
+"""The results of calls about models (PROTOCOL: "llm namespace", "embedding.embedString")."""
 
-(PROTOCOL: "llm namespace". Here the key is ``specifier``; in predictions and embeddings it is ``modelSpecifier``.)
-"""
+import math
+from typing import Annotated, Any, ClassVar
 
-from typing import ClassVar
+from pydantic import ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, field_validator
 
-from pydantic import ConfigDict, Field, StrictBool
-
-from lmstudio_integrations.protocol._model import LenientModel, Number, WireInt, WireModel
-from lmstudio_integrations.protocol.config_kv import ConfigStack
-from lmstudio_integrations.protocol.history import ChatHistory
-from lmstudio_integrations.protocol.models import QuerySpecifier
-from lmstudio_integrations.protocol.tools import ToolDefinition
+from lmstudio_integrations.protocol._model import LenientModel, Number, WireInt
 
 __all__ = [
-    "ApplyPromptTemplateOptions",
-    "ApplyPromptTemplateParameter",
     "ApplyPromptTemplateResult",
-    "CountTokensParameter",
     "CountTokensResult",
-    "GetLoadConfigParameter",
-    "GetModelInfoParameter",
+    "EmbedStringResult",
     "MemoryEstimate",
     "ProcessingState",
     "ResourceEstimate",
-    "TokenizeParameter",
     "TokenizeResult",
-    "UnloadModelParameter",
 ]
-
-
-class UnloadModelParameter(WireModel):
-    """``unloadModel``."""
-
-    identifier: str
-
-
-class GetModelInfoParameter(WireModel):
-    """``getModelInfo``; ``throw_if_not_found`` must be given. "Not found" is an answer without ``result``."""
-
-    specifier: QuerySpecifier
-    throw_if_not_found: StrictBool = False
-
-
-class GetLoadConfigParameter(WireModel):
-    """``getLoadConfig``; answers a key/value configuration."""
-
-    specifier: QuerySpecifier
-
-
-class ApplyPromptTemplateOptions(WireModel):
-    """All optional; the object itself is not."""
-
-    omit_bos_token: StrictBool | None = None
-    omit_eos_token: StrictBool | None = None
-    tool_definitions: list[ToolDefinition] | None = None
-
-
-class ApplyPromptTemplateParameter(WireModel):
-    """``applyPromptTemplate``."""
-
-    specifier: QuerySpecifier
-    history: ChatHistory
-    prediction_config_stack: ConfigStack
-    opts: ApplyPromptTemplateOptions = Field(default_factory=ApplyPromptTemplateOptions)
 
 
 class ApplyPromptTemplateResult(LenientModel):
@@ -72,30 +24,40 @@ class ApplyPromptTemplateResult(LenientModel):
     formatted: str
 
 
-class TokenizeParameter(WireModel):
-    """``tokenize``: one text per call."""
-
-    specifier: QuerySpecifier
-    input_string: str
-
-
 class TokenizeResult(LenientModel):
     """Token ids. Read as leniently as pydantic does by itself, which takes a twentieth of the time of ``WireInt``."""
 
     tokens: list[int]
 
 
-class CountTokensParameter(WireModel):
-    """``countTokens``."""
-
-    specifier: QuerySpecifier
-    input_string: str
-
-
 class CountTokensResult(LenientModel):
     """Number of tokens."""
 
     token_count: WireInt
+
+
+class EmbedStringResult(LenientModel):
+    """``embedString``: the vector of one text. LM Studio's documentation does not promise that its length is one."""
+
+    embedding: Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=1)]
+
+    @field_validator("embedding", mode="wrap")
+    @classmethod
+    def _name_what_is_not_finite(cls, value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+        """NaN from an engine's arithmetic is ``null`` in the JSON of LM Studio's JavaScript."""
+        try:
+            return validate(value)
+        except ValidationError:
+            if isinstance(value, list) and any(map(_is_not_finite, value)):
+                raise ValueError(
+                    "the model's vector for this text has entries that are no finite numbers (NaN). The same text "
+                    "gives the same: change it, or update LM Studio's runtime, or load the model without GPU"
+                ) from None
+            raise
+
+
+def _is_not_finite(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and not math.isfinite(value))
 
 
 class ProcessingState(LenientModel):

@@ -10,20 +10,16 @@ from hypothesis import given
 from pydantic import ValidationError
 
 from lmstudio_integrations.errors import LMStudioValueError
-from lmstudio_integrations.protocol import embedding, files, model_calls, models, system
+from lmstudio_integrations.protocol import files, model_calls, models, system
 from lmstudio_integrations.protocol._model import WireModel
 from lmstudio_integrations.protocol.config import kv_config, kv_stack
-from lmstudio_integrations.protocol.history import ChatHistory
 from lmstudio_integrations.protocol.loading import GetOrLoadCreation, LoadModelCreation
-from lmstudio_integrations.protocol.model_calls import UnloadModelParameter
 from lmstudio_integrations.protocol.models import ModelInfo, ModelInstanceInfo, check_identifier
-from lmstudio_integrations.protocol.tools import tool_definition
 from tests.frame_validation import schema, transcripts
 from tests.frame_validation.shared import needs_shared
 from tests.protocol.strategies import json_values
 
 STACK = kv_stack(("apiOverride", kv_config({"llm.load.contextLength": 5})))
-Q = models.query("m")
 
 
 @pytest.mark.parametrize("name", ["m", "qwen/qwen3-4b", "qwen3@q4_k_m:2", "模型", "a" * 1024, "😀" * 512, " "])
@@ -57,40 +53,18 @@ OURS: list[tuple[str, WireModel]] = [
         "llm/channel/getOrLoad/creationParameter",
         GetOrLoadCreation(identifier="m", load_ttl_ms=3_600_000, load_config_stack=STACK),
     ),
-    ("llm/rpc/unloadModel/parameter", UnloadModelParameter(identifier="m")),
-    ("llm/rpc/getModelInfo/parameter", model_calls.GetModelInfoParameter(specifier=Q)),
-    ("llm/rpc/getModelInfo/parameter", model_calls.GetModelInfoParameter(specifier=Q, throw_if_not_found=True)),
-    ("llm/rpc/getLoadConfig/parameter", model_calls.GetLoadConfigParameter(specifier=Q)),
-    (
-        "llm/rpc/applyPromptTemplate/parameter",
-        model_calls.ApplyPromptTemplateParameter(specifier=Q, history=ChatHistory(), prediction_config_stack=STACK),
-    ),
-    (
-        "llm/rpc/applyPromptTemplate/parameter",
-        model_calls.ApplyPromptTemplateParameter(
-            specifier=Q,
-            history=ChatHistory(),
-            prediction_config_stack=STACK,
-            opts=model_calls.ApplyPromptTemplateOptions(
-                omit_bos_token=True, tool_definitions=[tool_definition({"name": "f"})]
-            ),
-        ),
-    ),
-    ("llm/rpc/tokenize/parameter", model_calls.TokenizeParameter(specifier=Q, input_string="x")),
-    ("embedding/rpc/countTokens/parameter", model_calls.CountTokensParameter(specifier=Q, input_string="x")),
-    ("embedding/rpc/embedString/parameter", embedding.EmbedStringParameter(model_specifier=Q, input_string="x")),
     ("files/rpc/uploadFileBase64/parameter", files.UploadFileParameter(name="a.png", content_base64="AA==")),
 ]
 
 
 @needs_shared
 @pytest.mark.parametrize(("definition", "ours"), OURS)
-def test_every_rpc_parameter_is_valid_by_the_schema(definition: str, ours: WireModel) -> None:
+def test_every_parameter_model_is_valid_by_the_schema(definition: str, ours: WireModel) -> None:
     schema.check_definition(definition, ours.to_wire())
 
 
 @pytest.mark.parametrize(("definition", "ours"), OURS)
-def test_every_rpc_parameter_survives_writing_and_reading(definition: str, ours: WireModel) -> None:
+def test_every_parameter_model_survives_writing_and_reading(definition: str, ours: WireModel) -> None:
     assert type(ours).from_wire(ours.to_wire()) == ours, definition
 
 
@@ -159,18 +133,18 @@ def test_rpc_results_are_parsed() -> None:
     assert model_calls.TokenizeResult.model_validate({"tokens": [1, 2.0]}).tokens == [1, 2]
     assert model_calls.CountTokensResult.model_validate({"tokenCount": 3}).token_count == 3
     assert model_calls.ApplyPromptTemplateResult.model_validate({"formatted": "x"}).formatted == "x"
-    assert embedding.EmbedStringResult.model_validate({"embedding": [1, 0.5]}).embedding == [1, 0.5]
+    assert model_calls.EmbedStringResult.model_validate({"embedding": [1, 0.5]}).embedding == [1, 0.5]
     assert system.Version.model_validate({"version": "0.4.2", "build": 2}).build == 2
 
 
 @pytest.mark.parametrize("entry", [None, math.nan, math.inf, -math.inf])
 def test_vector_with_an_entry_that_is_not_finite_is_an_error_that_says_so(entry: float | None) -> None:
     with pytest.raises(ValidationError, match="no finite numbers"):
-        embedding.EmbedStringResult.model_validate({"embedding": [0.5, entry]})
+        model_calls.EmbedStringResult.model_validate({"embedding": [0.5, entry]})
 
 
 @pytest.mark.parametrize("vector", [["0.5x"], [[0.5]], [], None, "0.5"])
 def test_vector_of_another_form_is_an_error_that_does_not_speak_of_finite_numbers(vector: object) -> None:
     with pytest.raises(ValidationError) as caught:
-        embedding.EmbedStringResult.model_validate({"embedding": vector})
+        model_calls.EmbedStringResult.model_validate({"embedding": vector})
     assert "finite" not in str(caught.value)
