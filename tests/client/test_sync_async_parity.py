@@ -37,7 +37,7 @@ DOWNLOADED = [
 ]
 # `contextlib.aclosing` looks for it; the blocking counterpart is `close`, which both have.
 ONLY_ASYNC = {"aclose"}
-# Plain on both sides: they ask nobody, or may be called where nothing can be awaited. The stream's `result` is awaitable
+# Plain on both sides: they send no request, or may be called where nothing can be awaited. The stream's `result` is awaitable
 # before the end and the result itself after it, as the official SDK's documentation uses it (issue 12).
 PLAIN = {"just_in_time", "events", "cancel", "close", "result", "of"}
 

@@ -46,7 +46,7 @@ class Witness(Protocol):
 
 @dataclass
 class Socket:
-    """One connection so far. If its beginning was not recorded (not ``whole``), unknown ids are nobody's fault."""
+    """One connection so far. If its beginning was not recorded (not ``whole``), unknown ids are no error."""
 
     whole: bool = True
     offered: bool = False
@@ -73,7 +73,7 @@ def check_client_frame(witness: Witness, namespace: str, frame: Any, socket: Soc
         creation = frame.get("creationParameter", ABSENT)
         witness.complain(namespace, "channel", frame["endpoint"], "creationParameter", creation)
     elif kind == "channelSend":
-        # A cancel may cross the server's close on the way; that is nobody's fault.
+        # A cancel may cross the server's close on the way, which is no error.
         endpoint = socket.channels.get(frame["channelId"]) or socket.closed.get(frame["channelId"])
         _require(endpoint is not None or not socket.whole, f"channel {frame['channelId']} was never open")
         if endpoint is not None:

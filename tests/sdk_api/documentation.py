@@ -137,7 +137,7 @@ async def _await(made: Any) -> Any:
 
 @contextlib.contextmanager
 def _surroundings(package: ModuleType) -> Iterator[None]:
-    """``import lmstudio`` imports ``package``; the current folder has an image; nobody types anything."""
+    """``import lmstudio`` imports ``package``; the current folder has an image; nothing is typed in."""
     with (
         tempfile.TemporaryDirectory() as folder,
         contextlib.chdir(folder),

@@ -25,7 +25,7 @@ def test_concurrent_requests_share_one_load_and_all_get_its_progress(server: Emu
     model = client.llm.just_in_time(UNLOADED)
     streams = [model.respond_stream("hi", on_load_progress=progress.append) for progress in heard]
     server.wait_for(opens("getOrLoad"))
-    connections(server.url)  # the engine answers in order: by now each of the streams has joined the load
+    connections(server.url)  # the I/O thread answers in order: by now each of the streams has joined the load
     gate.set()
     assert all(stream.result().content for stream in streams)
     assert len(requests(server, "getOrLoad")) == 1

@@ -228,7 +228,7 @@ def test_python_exits_if_the_name_server_does_not_answer() -> None:
 
 
 def test_request_in_an_exit_handler_does_not_hang(endless: Emulator) -> None:
-    """Handlers that were registered before the first request run after the engine has stopped."""
+    """Handlers that were registered before the first request run after the I/O thread has stopped."""
     source = f"""
 def late():
     for ask in (lambda: model.respond("hi"), lambda: model.tokenize("text"), lambda: stream.result()):
