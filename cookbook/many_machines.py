@@ -75,13 +75,13 @@ def spread(
             the client has up to 64 under way.
         patience: seconds without an answer from any host, after which the job fails.
     """
-    homes = ray.remote(num_cpus=0)(Homes).remote(len(hosts))
+    turns = ray.remote(num_cpus=0)(HostTurns).remote(len(hosts))
     answered = rows.map_batches(
         Worker,
         fn_constructor_kwargs={
             "model": model,
             "hosts": list(hosts),
-            "take_home": partial(_take, homes),
+            "assign_host": partial(_assign_host, turns),
             "text": text,
             "at_once": at_once,
             "patience": patience,
@@ -97,39 +97,39 @@ def spread(
     return answered
 
 
-def _take(homes: Any) -> int:
-    home: int = ray.get(homes.take.remote())
-    return home
+def _assign_host(turns: Any) -> int:
+    number: int = ray.get(turns.next.remote())
+    return number
 
 
-class Homes:
-    """Deals out the hosts to the workers, in turn; Ray restarts a worker that has died, which then asks again."""
+class HostTurns:
+    """Assigns the hosts to the workers in turn. Ray restarts a worker that has died, which then asks again."""
 
     def __init__(self, hosts: int) -> None:
         self._turns = itertools.cycle(range(hosts))
 
-    def take(self) -> int:
+    def next(self) -> int:
         """The number of the next worker's host."""
         return next(self._turns)
 
 
 class Worker:
-    """What each of Ray's actors runs. It asks its home host, and others while that one does not answer."""
+    """What each of Ray's actors runs. It asks its own host, and others while that one does not answer."""
 
     def __init__(
         self,
         model: Model,
         hosts: list[str],
-        take_home: Callable[[], int],
+        assign_host: Callable[[], int],
         text: str = "text",
         at_once: int = 4,
         patience: float = 300.0,
     ) -> None:
-        home = take_home()
-        self._hosts = hosts[home:] + hosts[:home]
+        own = assign_host()
+        self._hosts = hosts[own:] + hosts[:own]
         self._models = {host: _at(model, host) for host in hosts}
         self._text, self._at_once, self._patience = text, at_once, patience
-        self._is_home = True
+        self._asks_own_host = True
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Answer a batch. Rows that a host leaves unanswered go to the next one."""
@@ -146,20 +146,20 @@ class Worker:
             open_rows = [at for at, outcome in zip(open_rows, outcomes, strict=True) if isinstance(outcome, AWAY)]
             if not open_rows:
                 break
-            self._is_home = False
+            self._asks_own_host = False
         for name, kind in _columns(self._models[self._hosts[0]]).items():
             batch = batch.append_column(name, pa.array([result.get(name) for result in results], kind))
         return batch
 
     def _choose_host(self) -> str:
-        """Home; after a failure the first that answers, home before the others, so that its return is noticed."""
-        if self._is_home:
+        """The own host; after a failure the first that answers, the own first, so that its return is noticed."""
+        if self._asks_own_host:
             return self._hosts[0]
         deadline, delay = time.monotonic() + self._patience, 0.25
         while True:
             for host in self._hosts:
                 if Client.is_valid_api_host(host):
-                    self._is_home = host == self._hosts[0]
+                    self._asks_own_host = host == self._hosts[0]
                     return host
             if time.monotonic() > deadline:
                 raise LMStudioServerNotFoundError(
