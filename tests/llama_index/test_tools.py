@@ -51,7 +51,7 @@ def test_object_that_is_no_tool_raises() -> None:
 
 
 @pytest.mark.parametrize(("choice", "expected"), [(None, None), ("any", "required"), (False, "none"), ("add", "add")])
-def test_tool_choice_false_is_none(choice: Any, expected: str | None) -> None:
+def test_tool_choice_is_read_and_false_is_none(choice: Any, expected: str | None) -> None:
     assert chosen_tools(choice, WIRE) == (expected, WIRE)
 
 
