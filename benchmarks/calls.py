@@ -185,28 +185,29 @@ CALLS: dict[str, CallContender] = {
 }
 
 
-def cpu_ms(call: Call, repeats: int, meter: SpeedMeter) -> float:
-    """Median CPU milliseconds of ``call``. The wrong answer is no result."""
-    taken = []
-    meter.slowness()
+def cpu_ms(call: Call, repeats: int) -> tuple[float, float]:
+    """Median CPU milliseconds of ``call``, and the milliseconds of the speed probe. The wrong answer is no result."""
+    meter = SpeedMeter()
     for _ in range(repeats + 1):
         begun = time.process_time()
         answer = call()
-        taken.append((time.process_time() - begun) / meter.slowness())
+        meter.add(time.process_time() - begun)
         if answer != text(_WORKLOAD.count):
             raise ValueError(f"expected the answer {text(_WORKLOAD.count)!r}, got {answer[:80]!r}")
-    return round(statistics.median(taken[1:]) * 1e3, 3)
+    taken = [times[0] for times in meter.scaled()[1:]]
+    return round(statistics.median(taken) * 1e3, 3), meter.probe_ms
 
 
 def measure(name: str, port: int, kind: str, repeats: int, sizes: list[int]) -> dict[str, Any]:
     """One contender's figures: its name, and CPU milliseconds by size."""
     contender = CALLS[name]
     figures: dict[str, Any] = {"name": name}
-    meter = SpeedMeter()
+    probes = []
     for size in sizes:
         call = contender.messages(port, texts(size)) if kind == "messages" else contender.tools(port, schemas(size))
-        figures[str(size)] = cpu_ms(call, repeats, meter)
-    return figures | {"probe_ms": round(statistics.median(meter.probes), 2)}
+        figures[str(size)], probe = cpu_ms(call, repeats)
+        probes.append(probe)
+    return figures | {"probe_ms": statistics.median(probes)}
 
 
 if __name__ == "__main__":

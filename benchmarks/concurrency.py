@@ -63,16 +63,15 @@ def blocking(port: int, size: int, tokens: int) -> dict[str, Any]:
         streams = [model.respond_stream(str(workload)) for workload in workloads]
         return _right([stream.result().content for stream in streams], workloads)
 
-    singles, batches, rights = [], [], [right]
-    meter = SpeedMeter()
+    single, batch, rights = SpeedMeter(), SpeedMeter(), [right]
     for _ in range(_REPEATS):
         begun = time.perf_counter()
         alone()
-        singles.append((time.perf_counter() - begun) / meter.slowness())
+        single.add(time.perf_counter() - begun)
         begun = time.perf_counter()
         rights.append(together())
-        batches.append((time.perf_counter() - begun) / meter.slowness())
-    return _summary("client sync", size, tokens, opened, singles, batches, rights, meter)
+        batch.add(time.perf_counter() - begun)
+    return _summary("client sync", size, tokens, opened, single, batch, rights)
 
 
 async def awaiting(port: int, size: int, tokens: int) -> dict[str, Any]:
@@ -98,16 +97,19 @@ async def awaiting(port: int, size: int, tokens: int) -> dict[str, Any]:
         workloads = _workloads(size, tokens, size)
         return _right(await asyncio.gather(*map(one, workloads)), workloads)
 
-    singles, batches, rights = [], [], [right]
-    meter = SpeedMeter()
+    single, batch, rights = SpeedMeter(), SpeedMeter(), [right]
     for _ in range(_REPEATS):
         begun = time.perf_counter()
         await one(_SINGLE)
-        singles.append((time.perf_counter() - begun) / meter.slowness())
+        single.add(time.perf_counter() - begun)
         begun = time.perf_counter()
         rights.append(await together())
-        batches.append((time.perf_counter() - begun) / meter.slowness())
-    return _summary("client async", size, tokens, opened, singles, batches, rights, meter)
+        batch.add(time.perf_counter() - begun)
+    return _summary("client async", size, tokens, opened, single, batch, rights)
+
+
+def _seconds(meter: SpeedMeter) -> float:
+    return statistics.median(times[0] for times in meter.scaled())
 
 
 def _summary(
@@ -115,10 +117,9 @@ def _summary(
     size: int,
     tokens: int,
     opened: int | None,
-    singles: list[float],
-    batches: list[float],
+    single: SpeedMeter,
+    batch: SpeedMeter,
     rights: list[int],
-    meter: SpeedMeter,
 ) -> dict[str, Any]:
     return {
         "name": name,
@@ -126,9 +127,9 @@ def _summary(
         "tokens": tokens,
         "right": min(rights),
         "per_open_kb": None if opened is None else round(opened / size / 1024, 2),
-        "per_second": round(size * tokens / statistics.median(batches)),
-        "single_per_second": round(_SINGLE.count / statistics.median(singles)),
-        "probe_ms": round(statistics.median(meter.probes), 2),
+        "per_second": round(size * tokens / _seconds(batch)),
+        "single_per_second": round(_SINGLE.count / _seconds(single)),
+        "probe_ms": batch.probe_ms,
     }
 
 

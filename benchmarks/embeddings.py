@@ -72,22 +72,20 @@ async def measure(name: str, port: int, count: int, repeats: int) -> dict[str, A
     """Embed the same texts again and again; every vector must be the right one."""
     embed = await MAKERS[name](port)
     texts = [f"A short text, {Workload(start=number)}." for number in range(count)]
-    walls, cpus, meter = [], [], SpeedMeter()
+    meter = SpeedMeter()
     for _ in range(repeats + 1):
         wall, cpu = time.perf_counter(), time.process_time()
         vectors = await embed(texts)
-        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        slowness = meter.slowness()
-        walls.append(wall / slowness)
-        cpus.append(cpu / slowness)
+        meter.add(time.perf_counter() - wall, time.process_time() - cpu)
         if any(len(vector) != DIMENSIONS or vector[0] != at + 0.5 for at, vector in enumerate(vectors)):
             raise ValueError("a vector is not that of its text")
+    walls, cpus = zip(*meter.scaled()[1:], strict=True)
     return {
         "name": name,
         "texts": count,
-        "wall_ms": round(statistics.median(walls[1:]) * 1e3, 2),
-        "cpu_ms": round(statistics.median(cpus[1:]) * 1e3, 2),
-        "probe_ms": round(statistics.median(meter.probes), 2),
+        "wall_ms": round(statistics.median(walls) * 1e3, 2),
+        "cpu_ms": round(statistics.median(cpus) * 1e3, 2),
+        "probe_ms": meter.probe_ms,
     }
 
 

@@ -2,7 +2,7 @@
 
 On a virtual machine a core can become twice as slow for seconds at a time, when a neighbour uses the other half of the
 same physical core. The load average and the time taken by others show nothing of it, and CPU time grows as wall time
-does. So every repeat of a measurement is between two probes, and its times are divided by how long they took: the
+does. So the repeats of a measurement are between probes, and their times are divided by how long these took: the
 figures are those of a machine on which the probe takes one millisecond. All contenders are treated alike.
 """
 
@@ -14,6 +14,9 @@ __all__ = ["SpeedMeter", "probe_ms"]
 
 _ROUNDS = 3_200
 """So that the probe takes about one millisecond on an undisturbed core of the machine of the published table."""
+
+
+_GROUP_SECONDS = 0.025
 
 
 def probe_ms() -> float:
@@ -36,17 +39,37 @@ def _middle_of_three() -> float:
 class SpeedMeter:
     """Probes the speed between the repeats of a measurement.
 
-    ``meter = SpeedMeter()``, then after each repeat divide its times by ``meter.slowness()``.
+    ``meter = SpeedMeter()``, then after each repeat ``meter.add(…)`` with its times, and in the end ``meter.scaled()``.
+    Short repeats come in groups between two probes: a probe leaves caches and threads otherwise than the repeat before.
     """
 
     def __init__(self) -> None:
-        self._before = _middle_of_three()
+        self._before, self._at = _middle_of_three(), time.perf_counter()
+        self._group: list[tuple[float, ...]] = []
+        self._scaled: list[tuple[float, ...]] = []
         self.probes: list[float] = []
-        """What ``slowness`` has returned."""
+        """Milliseconds of the probe, for each group."""
 
-    def slowness(self) -> float:
-        """The milliseconds that the probe takes: the mean of now and of the last call (or of the constructor)."""
+    def add(self, *times: float) -> None:
+        """The times of one repeat, which has just ended."""
+        self._group.append(times)
+        if time.perf_counter() - self._at >= _GROUP_SECONDS:
+            self._end_group()
+
+    def scaled(self) -> list[tuple[float, ...]]:
+        """The times of all repeats at the standard speed. A group has the mean of the probes before and after it."""
+        if self._group:
+            self._end_group()
+        return self._scaled
+
+    @property
+    def probe_ms(self) -> float:
+        """The median of ``probes``."""
+        return round(sorted(self.probes)[len(self.probes) // 2], 2)
+
+    def _end_group(self) -> None:
         now = _middle_of_three()
-        self.probes.append((self._before + now) / 2)
-        self._before = now
-        return self.probes[-1]
+        slowness = (self._before + now) / 2
+        self.probes.append(slowness)
+        self._scaled += [tuple(taken / slowness for taken in times) for times in self._group]
+        self._before, self._at, self._group = now, time.perf_counter(), []

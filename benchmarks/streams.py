@@ -24,12 +24,11 @@ from .workload import Workload, text
 
 @dataclass(slots=True)
 class Timing:
-    """One streamed answer: seconds at the standard speed, and the milliseconds of the probe at the time."""
+    """One streamed answer: seconds at the standard speed."""
 
     wall: float
     cpu: float
     first: float
-    probe: float
 
 
 class Watch:
@@ -47,37 +46,36 @@ class Watch:
                 self._first = time.perf_counter() - self._wall
             self.said.append(word)
 
-    def stop(self, workload: Workload, meter: SpeedMeter) -> Timing:
+    def stop(self, workload: Workload, meter: SpeedMeter) -> None:
         """The answer is complete; the wrong text is no result."""
         wall, cpu = time.perf_counter() - self._wall, time.process_time() - self._cpu
-        slowness = meter.slowness()
         if "".join(self.said) != text(workload.count, workload.start):
             raise ValueError(f"the wrong text came: {''.join(self.said)[:80]!r}")
-        return Timing(wall / slowness, cpu / slowness, self._first / slowness, slowness)
+        meter.add(wall, cpu, self._first)
 
 
-def blocking(tokens: Callable[[], Iterator[str]], workload: Workload, repeats: int) -> list[Timing]:
+def blocking(tokens: Callable[[], Iterator[str]], workload: Workload, repeats: int) -> SpeedMeter:
     """Repeat a blocking stream."""
-    timings, meter = [], SpeedMeter()
+    meter = SpeedMeter()
     for _ in range(repeats + 1):
         watch = Watch()
         note = watch.token
         for word in tokens():
             note(word)
-        timings.append(watch.stop(workload, meter))
-    return timings[1:]
+        watch.stop(workload, meter)
+    return meter
 
 
-async def awaiting(tokens: Callable[[], AsyncIterator[str]], workload: Workload, repeats: int) -> list[Timing]:
+async def awaiting(tokens: Callable[[], AsyncIterator[str]], workload: Workload, repeats: int) -> SpeedMeter:
     """Repeat an awaiting stream."""
-    timings, meter = [], SpeedMeter()
+    meter = SpeedMeter()
     for _ in range(repeats + 1):
         watch = Watch()
         note = watch.token
         async for word in tokens():
             note(word)
-        timings.append(watch.stop(workload, meter))
-    return timings[1:]
+        watch.stop(workload, meter)
+    return meter
 
 
 def measure(name: str, port: int, parts: list[tuple[int, int]]) -> Iterator[dict[str, Any]]:
@@ -89,7 +87,7 @@ def measure(name: str, port: int, parts: list[tuple[int, int]]) -> Iterator[dict
             yield summary(name, blocking(contender.start(port, workload), workload, repeats), count)
         return
 
-    async def part(count: int, repeats: int) -> list[Timing]:
+    async def part(count: int, repeats: int) -> SpeedMeter:
         workload = Workload(count)
         return await awaiting(await contender.start(port, workload), workload, repeats)
 
@@ -99,16 +97,16 @@ def measure(name: str, port: int, parts: list[tuple[int, int]]) -> Iterator[dict
             yield summary(name, runner.run(part(count, repeats)), count)
 
 
-def summary(name: str, timings: list[Timing], count: int) -> dict[str, Any]:
-    """Medians in the units of the table."""
-    median = statistics.median
+def summary(name: str, meter: SpeedMeter, count: int) -> dict[str, Any]:
+    """Medians in the units of the table, without the repeat that warms up."""
+    timings, median = [Timing(*times) for times in meter.scaled()[1:]], statistics.median
     return {
         "name": name,
         "tokens": count,
         "cpu_us": round(median(t.cpu for t in timings) / count * 1e6, 2),
         "wall_us": round(median(t.wall for t in timings) / count * 1e6, 2),
         "first_ms": round(median(t.first for t in timings) * 1e3, 3),
-        "probe_ms": round(median(t.probe for t in timings), 2),
+        "probe_ms": meter.probe_ms,
     }
 
 
