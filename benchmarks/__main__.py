@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from . import environments, imports, table
+from .machine_speed import STANDARD_MS
 from .plan import KINDS, Sizes, Task, tasks
 from .rows import rows
 
@@ -142,7 +143,7 @@ def speed_words(measured: Measured) -> str:
     if not probes:
         return ""
     return (
-        "Times are those of a machine on which the speed probe takes 1 ms; in this run it took "
+        f"Times are those of a machine on which the speed probe takes {STANDARD_MS} ms; in this run it took "
         f"{min(probes):.2f} to {max(probes):.2f} ms, the median was {statistics.median(probes):.2f} ms."
     )
 
