@@ -62,7 +62,5 @@ def required_tools(request: PredictionRequest) -> frozenset[str]:
 
 def _options(call: Mapping[str, Any]) -> dict[str, Any]:
     options: dict[str, Any] = {name: call.get(name) for name in ("parallel_tool_calls", "response_format")}
-    if not call.get("tools"):
-        return options
-    choice, tools = chosen_tools(call.get("tool_choice"), call["tools"])
-    return {**options, "tools": tools, "tool_choice": choice}
+    choice, tools = chosen_tools(call.get("tool_choice"), call.get("tools") or ())
+    return {**options, "tools": tools, "tool_choice": choice} if tools else options

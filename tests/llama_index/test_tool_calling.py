@@ -126,6 +126,18 @@ async def test_unknown_tool_choice_raises_before_anything_is_sent(server: Emulat
     assert creations(server) == []
 
 
+@pytest.mark.parametrize("choice", ["any", "required", True, "add", {"type": "function", "function": {"name": "add"}}])
+@pytest.mark.parametrize("method", ["chat", "achat", "stream_chat", "astream_chat"])
+async def test_choice_that_demands_a_call_raises_without_tools(
+    server: Emulator, llm: LMStudio, method: str, choice: Any
+) -> None:
+    with pytest.raises(LMStudioValueError, match="tool_choice="):
+        outcome = getattr(llm, method)([ChatMessage("Please.")], tool_choice=choice)
+        if method.startswith("a"):
+            await outcome
+    assert creations(server) == []
+
+
 @pytest.mark.parametrize("method", METHODS)
 async def test_parallel_calls_are_returned_if_allowed(server: Emulator, llm: LMStudio, method: str) -> None:
     server.script(Reply(tool_calls=[CALL, CALL, ToolCall("add", {"a": 1, "b": 2}, id=None)]))
