@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-_ROOT = Path(__file__).resolve().parents[1]
+from .environments import ROOT
 
 STATEMENTS: dict[str, str] = {
     # Both are lazy packages; these are what a client needs of them.
@@ -45,7 +45,7 @@ print(meter.scaled()[0][0] * 1e3, meter.probe_ms)
 
 def measure(python: Path, name: str, where: Path) -> dict[str, Any] | None:
     """One measurement, with the compiled modules of an earlier run on disk; ``None`` if the import fails."""
-    code = _PROGRAM.format(root=str(_ROOT), statement=STATEMENTS[name])
+    code = _PROGRAM.format(root=str(ROOT), statement=STATEMENTS[name])
     # Without this variable the next interpreter finds what this one has compiled, as it does with users.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     command = [str(python), "-W", "ignore", "-c", code]
